@@ -1,0 +1,244 @@
+//! What was seen, as plain values: the input of `decide`.
+
+use crate::membership::{ClusterId, InitialCluster, Member, MemberId};
+
+/// Who must be heard before a new cluster is founded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bootstrap {
+    /// Every member of the initial cluster.
+    All,
+    /// A majority, after a wait. Can lose acknowledged writes with one lost disk.
+    Quorum,
+    /// Nobody: try at once. Can lose acknowledged writes with one lost disk.
+    Now,
+    /// Never found a cluster.
+    Never,
+}
+
+/// How a member joins a running cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinAs {
+    /// Voter or learner, by margin.
+    Auto,
+    /// As voter wherever that costs no margin.
+    Voter,
+    /// As learner, promoted once it has caught up.
+    Learner,
+    /// Not at all: the membership is never changed.
+    Never,
+}
+
+/// What the user wants; fixed for the life of the process.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Our name (`ETCD_NAME`).
+    pub name: String,
+    /// Our advertised peer URLs.
+    pub peer_urls: Vec<String>,
+    /// The initial cluster, ourselves included.
+    pub initial: InitialCluster,
+    /// The ID that etcd would compute for us in a new cluster.
+    pub static_id: MemberId,
+    /// The cluster ID that etcd would compute for a new cluster.
+    pub static_cluster: ClusterId,
+    /// Who must be heard before a new cluster.
+    pub bootstrap: Bootstrap,
+    /// How to join a running one.
+    pub join: JoinAs,
+    /// `ETCD_INITIAL_CLUSTER_STATE=existing`: the user forbids founding.
+    pub existing: bool,
+    /// Client URLs of other members were given: silence of a one-member initial cluster is then no proof.
+    pub knows_others: bool,
+    /// `REJOIN_DATA=delete`: how many set-aside data dirs to keep.
+    pub keep: Option<usize>,
+}
+
+/// Whose a data dir is, from the head of its WAL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// The member.
+    pub member: MemberId,
+    /// Its cluster.
+    pub cluster: ClusterId,
+}
+
+/// The data dir.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum DataDir {
+    /// No WAL. What else lies there proves nothing.
+    Empty,
+    /// A WAL whose head and CRC chain read well, with a database that belongs to it.
+    Own(Identity),
+    /// A WAL that does not read, or a proven bad snapshot or database.
+    Damaged {
+        /// Whose it is, where the head still reads.
+        head: Option<Identity>,
+    },
+}
+
+/// The join note J: this volume has run no etcd since the cluster did not list us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum JoinNote {
+    /// There is none.
+    None,
+    /// Written before the add.
+    Unnamed,
+    /// Written after the add: names our unstarted entry.
+    Named(MemberId),
+}
+
+/// What a trial of etcd in this very run died of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Trial {
+    /// None ran, or it was healthy once.
+    None,
+    /// The leader knows entries of ours that are missing here (panic "tocommit").
+    Behind,
+    /// Anything else: port in use, full disk, flags, a data error that the files do not confirm.
+    Other,
+}
+
+/// What another member of the cluster holds, in its entrypoint's own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Holds {
+    /// Nothing.
+    Empty,
+    /// Nothing, and it heard every other member empty or promised.
+    Promised,
+    /// Data of this cluster.
+    Own(ClusterId),
+    /// Data that does not read.
+    Damaged,
+    /// Nothing, but data lies set aside on its volume.
+    SetAside,
+}
+
+/// How one other member answered in this look.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Heard {
+    /// Not at all. That is no evidence that it is not there.
+    Silent(String),
+    /// As etcd, with its own view of the members: applied there, possibly old.
+    Etcd {
+        /// Its cluster.
+        cluster: ClusterId,
+        /// Its view.
+        members: Vec<Member>,
+    },
+    /// As an entrypoint before any etcd runs.
+    Entrypoint {
+        /// What it holds.
+        holds: Holds,
+        /// How its initial cluster or token differs from ours.
+        differs: Option<String>,
+    },
+    /// It refuses to speak to us: TLS, user, certificate.
+    Refused(String),
+    /// It answered something that is no answer. Counts as silence, and is named.
+    Nonsense(String),
+}
+
+/// Another member, and how it answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Peer {
+    /// Its name in the initial cluster, else the URL it was reached at.
+    pub name: String,
+    /// Whether the initial cluster names it.
+    pub initial: bool,
+    /// How it answered.
+    pub heard: Heard,
+}
+
+/// A linearizable answer, asked after we started: the proof of a leader.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Quorate {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Its members, as committed.
+    pub members: Vec<Member>,
+}
+
+/// Everything that was seen in one look.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Observation {
+    /// The data dir.
+    pub data: DataDir,
+    /// The join note.
+    pub join_note: JoinNote,
+    /// A founding promise for this very initial cluster and token.
+    pub promise: bool,
+    /// The give-up note.
+    pub given_up: bool,
+    /// This member left on purpose.
+    pub left: bool,
+    /// How many data dirs lie set aside on this volume.
+    pub set_aside: usize,
+    /// Files without a WAL lie where etcd would start.
+    pub leftovers: bool,
+    /// Another process holds the data dir.
+    pub in_use: bool,
+    /// The last start on this data made no progress.
+    pub stalled: bool,
+    /// We added this identity as a learner, and have not seen it promoted.
+    pub added_learner: Option<MemberId>,
+    /// What the last trial in this run died of.
+    pub trial: Trial,
+    /// The other members.
+    pub peers: Vec<Peer>,
+    /// The linearizable answer, if there is one.
+    pub quorate: Option<Quorate>,
+    /// The gateway refuses us, in its own words.
+    pub refused: Option<String>,
+    /// Our own member answers somewhere, although it does not run here.
+    pub twin: bool,
+    /// `REJOIN_BOOTSTRAP_WAIT` is over.
+    pub waited: bool,
+}
+
+impl Default for Observation {
+    /// An empty volume, and nobody asked yet.
+    fn default() -> Self {
+        Observation {
+            data: DataDir::Empty,
+            join_note: JoinNote::None,
+            promise: false,
+            given_up: false,
+            left: false,
+            set_aside: 0,
+            leftovers: false,
+            in_use: false,
+            stalled: false,
+            added_learner: None,
+            trial: Trial::None,
+            peers: Vec::new(),
+            quorate: None,
+            refused: None,
+            twin: false,
+            waited: false,
+        }
+    }
+}
+
+impl Observation {
+    /// The views of the peers that run etcd.
+    pub fn views(&self) -> impl Iterator<Item = (ClusterId, &[Member])> {
+        self.peers.iter().filter_map(|peer| match &peer.heard {
+            Heard::Etcd { cluster, members } => Some((*cluster, members.as_slice())),
+            Heard::Silent(_)
+            | Heard::Entrypoint { .. }
+            | Heard::Refused(_)
+            | Heard::Nonsense(_) => None,
+        })
+    }
+
+    /// The other members of the initial cluster.
+    pub fn initial_peers(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.iter().filter(|peer| peer.initial)
+    }
+
+    /// Whether somebody refuses to answer us.
+    pub fn is_refused(&self) -> bool {
+        self.refused.is_some()
+            || (self.peers.iter()).any(|peer| matches!(peer.heard, Heard::Refused(_)))
+    }
+}

@@ -1,0 +1,140 @@
+//! The rows of the decision table by name: when each holds, what is decided, what would change it.
+//!
+//! The README's table, `status` and the log are printed from here; `decide` gives the row its meaning.
+
+use std::fmt;
+
+/// A row of the table, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The reason's name, as the log, `status --json` and the tests have it.
+    pub name: &'static str,
+    /// The data dir: own, damaged, empty or any.
+    pub data: &'static str,
+    /// The cluster, and what else must hold.
+    pub when: &'static str,
+    /// What is decided.
+    pub decision: &'static str,
+    /// What would change the decision, or how to go on.
+    pub cure: &'static str,
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident, $name:literal, $data:literal, $when:literal, $decision:literal, $cure:literal;)*) => {
+        /// The name of a row: why something was decided.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason { $(#[doc = $when] $variant,)* }
+
+        impl Reason {
+            /// Every reason, in the order of the table.
+            pub const ALL: &'static [Reason] = &[$(Reason::$variant,)*];
+
+            /// The row behind the name.
+            pub const fn row(self) -> Row {
+                match self {
+                    $(Reason::$variant => Row {
+                        name: $name, data: $data, when: $when, decision: $decision, cure: $cure,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    DataDirInUse, "data-dir-in-use", "any", "another process holds the data dir",
+        "wait", "stop the other process, or give this one a data dir of its own";
+    Left, "left", "any", "this member left on purpose",
+        "refuse", "`etcd-rejoin leave --undo` lets it join again";
+    VolumeOfAnotherMember, "volume-of-another-member", "own, damaged", "the cluster lists the volume's member under a name and peer URLs that are not ours",
+        "refuse", "mount this member's own volume, or correct ETCD_NAME and ETCD_INITIAL_ADVERTISE_PEER_URLS";
+    TwinAlive, "twin-alive", "any", "our member already runs somewhere else",
+        "refuse", "stop the other process that runs as this member, or give this one a name and URLs of its own";
+    OtherCluster, "other-cluster", "own, damaged", "the others are another cluster than the one on this volume",
+        "refuse", "point this member at its own cluster, or move the data dir away by hand if it is not wanted";
+    GivenUp, "given-up", "own", "this identity was given up: listed / not listed / no leader",
+        "remove-member / quarantine / wait", "nothing to do: it goes on once the others have a leader";
+    DataBehind, "data-behind", "own", "quorate, listed; on trial etcd found that acknowledged entries are missing here",
+        "give-up", "nothing to do";
+    Removed, "removed", "own", "quorate, id not listed; joining allowed / REJOIN_AS=never",
+        "quarantine / refuse", "REJOIN_AS=auto lets it join again; what was set aside can be put back";
+    PeerUrlsChanged, "peer-urls-changed", "own", "quorate, listed under our name with other peer URLs",
+        "update-peer-urls", "nothing to do";
+    SetAsideNotNeeded, "set-aside-not-needed", "own", "quorate, listed as a started voter; REJOIN_DATA=delete and more set aside than REJOIN_DATA_KEEP",
+        "delete-set-aside", "REJOIN_DATA=quarantine keeps what was set aside";
+    OwnLearner, "own-learner", "own", "quorate, listed as learner",
+        "start with data", "nothing to do: it is promoted when it has caught up, if we added it";
+    OwnData, "own-data", "own", "quorate, listed",
+        "start with data", "nothing to do";
+    NoLeader, "no-leader", "own", "others answer, no leader is proven",
+        "start with data", "nothing to do: it may be the one that is missing";
+    NobodyAnswers, "nobody-answers", "own", "no other member answers",
+        "start with data", "nothing to do: etcd waits for the others";
+    TwoClusters, "two-clusters", "damaged, empty", "the answers name two cluster IDs",
+        "refuse", "find out which cluster is the right one, and stop or reconfigure the members of the other";
+    TwoEntries, "two-entries", "damaged, empty", "our peer URL and our name are two different entries of the member list",
+        "refuse", "remove the entry that is not wanted with `etcdctl member remove`, or correct ETCD_NAME and the peer URL";
+    DataDamaged, "data-damaged", "damaged", "quorate; its id listed / not listed",
+        "remove-member / quarantine", "nothing to do";
+    DataDamagedNoQuorum, "data-damaged-no-quorum", "damaged", "no leader is proven: it may be the last copy",
+        "wait", "bring the other members back; only if they are lost: repair or restore by hand";
+    JoiningForbidden, "joining-forbidden", "damaged, empty", "quorate, and a remove or add would be needed, but REJOIN_AS=never",
+        "refuse", "REJOIN_AS=auto lets it rejoin";
+    DataLost, "data-lost", "empty", "quorate, listed as started",
+        "remove-member", "nothing to do";
+    AddedNotOurs, "added-not-ours", "empty", "quorate, listed as unstarted, no note on this volume: it may have voted before its disk was lost",
+        "remove-member", "nothing to do";
+    NoteAdded, "note-added", "empty", "quorate, listed as unstarted after this volume's join note",
+        "note-join", "nothing to do";
+    AddedNotStarted, "added-not-started", "empty", "listed as unstarted, and a note on this volume proves that it never ran",
+        "start existing", "nothing to do";
+    NotListed, "not-listed", "empty", "quorate, not listed: note it, then add",
+        "note-join / add-member", "nothing to do";
+    AnotherRejoins, "another-rejoins", "empty", "quorate, not listed; adding now would cost margin while another member joins",
+        "wait", "nothing to do: it goes on once the other one is a started voter; `etcdctl member list` shows it";
+    SecondOfTwo, "second-of-two", "empty", "no leader; a two-member cluster that waits for us: the other one holds every acknowledged write",
+        "start existing", "nothing to do";
+    DataLostNoLeader, "data-lost-no-leader", "empty", "no leader, listed, no note on this volume",
+        "wait", "bring back enough of the other members for a leader";
+    NotListedNoLeader, "not-listed-no-leader", "empty", "no leader, not listed in what is seen",
+        "wait", "bring back enough of the other members for a leader";
+    NotAllowed, "not-allowed", "damaged, empty", "the others refuse to answer us: TLS, user, or gateway",
+        "refuse", "see the refusal's own words; REJOIN_CACERT, REJOIN_CERT, REJOIN_KEY, REJOIN_USER and REJOIN_PASSWORD_FILE say how we speak to client URLs, ETCD_PEER_* how to peer URLs";
+    FirstStartContinued, "first-start-continued", "empty", "founding promise; a peer has left the first start for etcd",
+        "start new", "nothing to do";
+    FirstStart, "first-start", "empty", "every other member has promised, or there is none",
+        "start new", "nothing to do";
+    FirstStartPromise, "first-start-promise", "empty", "every other member was heard empty or promised in one look / not all have promised yet",
+        "promise / wait", "nothing to do: it goes on when the others have promised too";
+    PeerHasData, "peer-has-data", "empty", "no etcd runs yet, and a peer holds data: this is no first start",
+        "wait", "start etcd on the peers that hold data; this member joins them";
+    NotAllHeard, "not-all-heard", "empty", "some member of the initial cluster was not heard: an empty disk beside a cut cable looks the same",
+        "wait", "start the missing members; where nothing of value is stored, REJOIN_BOOTSTRAP=quorum goes on without";
+    DataSetAside, "data-set-aside", "empty", "all are empty, but a volume holds data that was set aside",
+        "refuse", "put it back with `etcd-rejoin quarantine put-back`, or delete it by hand if it is not wanted";
+    FoundingForbidden, "founding-forbidden", "empty", "all are empty, but ETCD_INITIAL_CLUSTER_STATE=existing or REJOIN_BOOTSTRAP=never",
+        "wait", "start the cluster that this member shall join, or set ETCD_INITIAL_CLUSTER_STATE=new";
+    PeersDisagree, "peers-disagree", "empty", "all are empty, and were given another initial cluster or token",
+        "refuse", "give every member the same ETCD_INITIAL_CLUSTER and ETCD_INITIAL_CLUSTER_TOKEN";
+    Leftovers, "leftovers", "empty", "files without a WAL lie where etcd is about to start",
+        "set-aside-leftovers", "nothing to do";
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.row().name)
+    }
+}
+
+/// The decision table as Markdown; the README holds it, a test keeps them equal.
+pub fn table() -> String {
+    let mut text = String::from("| data dir | cluster | decision | reason |\n|---|---|---|---|\n");
+    for reason in Reason::ALL {
+        let row = reason.row();
+        text += &format!(
+            "| {} | {} | {} | `{}` |\n",
+            row.data, row.when, row.decision, row.name
+        );
+    }
+    text
+}

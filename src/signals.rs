@@ -1,0 +1,99 @@
+//! The stop flag, and waits that end when it is raised.
+//!
+//! A PID 1 without a handler ignores SIGTERM, so `Stop::install` comes before everything else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::error::{Context, Error};
+
+/// How often a wait looks at the flag. A stop before the hand-over ends within 200 ms.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Raised by SIGTERM or SIGINT; remembers which.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicUsize>);
+
+/// Why a wait ended without its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The time was over.
+    Deadline,
+    /// This signal asked us to stop.
+    Stopped(i32),
+    /// Nobody is left who could send.
+    Closed,
+}
+
+impl Stop {
+    /// Installs the handlers of SIGTERM and SIGINT.
+    pub fn install() -> Result<Self, Error> {
+        let stop = Stop::default();
+        for signal in [SIGTERM, SIGINT] {
+            signal_hook::flag::register_usize(signal, stop.0.clone(), signal as usize)
+                .context(|| format!("cannot handle signal {signal}"))?;
+        }
+        Ok(stop)
+    }
+
+    /// The signal that asked us to stop, if one did.
+    pub fn raised(&self) -> Option<i32> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            signal => Some(signal as i32),
+        }
+    }
+
+    /// Sleeps until `deadline` or until the flag is raised; the signal, if it was.
+    pub fn sleep_until(&self, deadline: Instant) -> Option<i32> {
+        loop {
+            if let Some(signal) = self.raised() {
+                return Some(signal);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            std::thread::sleep(left.min(TICK));
+        }
+    }
+
+    /// Waits for a value until `deadline` or until the flag is raised.
+    pub fn receive<T>(&self, from: &Receiver<T>, deadline: Instant) -> Result<T, Ended> {
+        loop {
+            if let Some(signal) = self.raised() {
+                return Err(Ended::Stopped(signal));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            match from.recv_timeout(left.min(TICK)) {
+                Ok(value) => return Ok(value),
+                Err(RecvTimeoutError::Disconnected) => return Err(Ended::Closed),
+                Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(Ended::Deadline),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_wait_ends_with_its_value_its_deadline_or_the_stop() {
+        let stop = Stop::default();
+        let (tx, rx) = channel();
+        tx.send(7).unwrap();
+        let soon = || Instant::now() + Duration::from_millis(5);
+        assert_eq!(stop.receive(&rx, soon()), Ok(7));
+        assert_eq!(stop.receive(&rx, soon()), Err(Ended::Deadline));
+        stop.0.store(15, Ordering::Relaxed);
+        assert_eq!(stop.receive(&rx, soon()), Err(Ended::Stopped(15)));
+        assert_eq!(stop.sleep_until(soon()), Some(15));
+    }
+}
