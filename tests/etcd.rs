@@ -5,5 +5,13 @@
 
 mod support;
 
+#[path = "etcd/damage.rs"]
+mod damage;
+#[path = "etcd/first_start.rs"]
+mod first_start;
 #[path = "etcd/harness.rs"]
 mod harness;
+#[path = "etcd/lost_disk.rs"]
+mod lost_disk;
+#[path = "etcd/refusals.rs"]
+mod refusals;

@@ -70,6 +70,17 @@ impl Cluster {
         parts.join(",")
     }
 
+    /// Another process with the settings of member `n`, and an empty volume of its own.
+    pub fn twin_of(&self, n: usize) -> Member {
+        let host = self.addresses.host(n as u8);
+        let scratch = self.scratch.path();
+        let mut twin = Member::new(self.version, &format!("twin-of-n{n}"), host, scratch);
+        let volume = twin.env["ETCD_DATA_DIR"].clone();
+        twin.env = self.members[n - 1].env.clone();
+        twin.set("ETCD_DATA_DIR", &volume);
+        twin
+    }
+
     /// Gives these members an initial cluster of themselves.
     pub fn set_initial(&mut self, who: &[usize]) {
         let initial = self.initial(who);
@@ -335,21 +346,5 @@ impl Cluster {
                 .iter()
                 .all(|hash| hash.is_u64() && *hash == hashes[0]);
         (!same).then(|| format!("the hashes differ: {hashes:?}"))
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            return;
-        }
-        for member in &mut self.members {
-            let state = match member.is_running() {
-                true => "runs",
-                false => "does not run",
-            };
-            let tail = member.log.tail(60);
-            eprintln!("---- {} ({state}), end of its log:\n{tail}", member.name);
-        }
     }
 }

@@ -263,3 +263,16 @@ impl Member {
             .collect()
     }
 }
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.process.is_some() {
+            let state = match self.is_running() {
+                true => "runs",
+                false => "does not run",
+            };
+            let tail = self.log.tail(60);
+            eprintln!("---- {} ({state}), the end of its log:\n{tail}", self.name);
+        }
+    }
+}
