@@ -5,5 +5,7 @@
 
 pub mod decide;
 pub mod error;
+pub mod gateway;
 pub mod membership;
 pub mod signals;
+pub mod tls;
