@@ -5,5 +5,6 @@
 
 pub mod decide;
 pub mod error;
+pub mod handover;
 pub mod membership;
 pub mod signals;
