@@ -5,12 +5,12 @@
 //! PR_SET_PDEATHSIG), unless etcd is set-user-ID or has file capabilities.
 
 use std::ffi::OsStr;
-use std::io::{self, PipeWriter};
+use std::io::PipeWriter;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getegid, getppid, set_parent_process_death_signal};
 
 use super::{Etcd, exec};
 use crate::error::{Context, Error};
@@ -21,29 +21,28 @@ pub(super) const CHILD: &str = "__child";
 /// Starts etcd as a child of this thread, which must outlive it. Its standard error is `stderr`.
 pub(super) fn spawn(etcd: &Etcd, stderr: PipeWriter) -> Result<Pid, Error> {
     let name = std::env::args_os().next().unwrap_or_default();
-    let start = |program: &Path, stderr: PipeWriter| {
-        Command::new(program)
-            .arg0(&name)
-            .arg(CHILD)
-            .arg(std::process::id().to_string())
-            .arg(&etcd.program)
-            .arg(&etcd.arg0)
-            .args(&etcd.args)
-            .env_clear()
-            .envs(etcd.env.iter().map(|(name, value)| (name, value)))
-            .stderr(stderr)
-            .spawn()
-    };
-    let again = stderr.try_clone().context(|| "cannot copy a pipe".into())?;
     // The link leads to our very file, even if it was replaced or deleted meanwhile. Where /proc is
     // missing, `current_exe` fails too, and our own name is the only trace.
-    let child = start(Path::new("/proc/self/exe"), stderr).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
-            start(Path::new(&name), again).map_err(|_| error)
+    let ourselves = Path::new("/proc/self/exe");
+    let start = |program: &Path, by_fork: bool| {
+        let mut command = Command::new(program);
+        command.arg0(&name).arg(CHILD);
+        command.arg(std::process::id().to_string());
+        command.arg(&etcd.program).arg(&etcd.arg0).args(&etcd.args);
+        command.env_clear();
+        command.envs(etcd.env.iter().map(|(name, value)| (name, value)));
+        if by_fork {
+            // Changes nothing but the way: std then forks. glibc's posix_spawn leaves signals 32 and
+            // 33 ignored (sysdeps/unix/sysv/linux/spawni.c), and glibc lets nobody undo that.
+            command.gid(getegid().as_raw());
         }
-        _ => Err(error),
-    });
-    let child = child.context(|| "cannot start a child".into())?;
+        command.stderr(stderr.try_clone()?).spawn()
+    };
+    let child = start(ourselves, true)
+        // Some sandboxes let nobody set a group, not even the same one.
+        .or_else(|_| start(ourselves, false))
+        .or_else(|error| start(Path::new(&name), false).map_err(|_| error))
+        .context(|| "cannot start a child".into())?;
     Ok(Pid::from_child(&child))
 }
 
