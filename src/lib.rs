@@ -6,6 +6,7 @@
 pub mod decide;
 pub mod error;
 pub mod gateway;
+pub mod handover;
 pub mod membership;
 pub mod signals;
 pub mod tls;
