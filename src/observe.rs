@@ -103,6 +103,11 @@ impl Observer {
         })
     }
 
+    /// The client for peer URLs.
+    pub fn peers(&self) -> &Client {
+        &self.peers
+    }
+
     /// The client for client URLs.
     pub fn clients(&self) -> &Client {
         &self.clients

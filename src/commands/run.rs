@@ -11,7 +11,7 @@ use crate::act::{Actor, Undone};
 use crate::assembly::{Report, Server};
 use crate::config::Config;
 use crate::datadir::{Finding, Lock, LockError, Volume};
-use crate::decide::{DataDir, Decision, Reason, Start, Step, decide};
+use crate::decide::{DataDir, Decision, Reason, Start, Step, Trial, decide};
 use crate::explain;
 use crate::handover::{self, LastWords, Outcome, Status, TrialError};
 use crate::launch;
@@ -20,8 +20,9 @@ use crate::signals::Stop;
 
 /// The pause between two looks while we wait grows from the first to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
-/// The pause after a step that the cluster refused grows to this.
-const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// The pause after a step that the cluster refused grows to this. etcd refuses an add while a member
+/// has been connected for less than five seconds: a longer pause only adds to that.
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
 /// While we wait, the log says so again after this.
 const REMIND: Duration = Duration::from_secs(60);
 
@@ -97,8 +98,33 @@ struct Run<'a> {
 #[derive(Default)]
 struct Said {
     line: String,
+    refusal: String,
     at: Option<Instant>,
     waiting_since: Option<Instant>,
+}
+
+impl Verdict {
+    /// What etcd printed may tell its data from its surroundings; the files decide.
+    fn of(words: &LastWords) -> Verdict {
+        match words {
+            LastWords::Behind => Verdict {
+                trial: Trial::Behind,
+                unreadable: false,
+            },
+            LastWords::DataUnreadable(_) => Verdict {
+                trial: Trial::Other,
+                unreadable: true,
+            },
+            LastWords::None
+            | LastWords::Removed
+            | LastWords::AlreadyBootstrapped
+            | LastWords::Surroundings(_)
+            | LastWords::Unknown => Verdict {
+                trial: Trial::Other,
+                unreadable: false,
+            },
+        }
+    }
 }
 
 impl Run<'_> {
@@ -172,8 +198,12 @@ impl Run<'_> {
             return Err(Exit::FAILED);
         }
         self.said.waiting_since = None;
-        self.say(log::Level::Info, format!("saw {}", explain::seen(look)));
-        log::info!("{} step={}", self.line(look, decision), explain::step_name(step));
+        let line = format!("{} step={}", self.line(look, decision), explain::step_name(step));
+        // The same step again, because the cluster was not ready for it, is no news.
+        if self.said.line != line {
+            log::info!("saw {}", explain::seen(look));
+        }
+        self.say(log::Level::Info, line);
         let actor = Actor::new(&self.config, &self.volume, self.observer.clients(), self.stop);
         match actor.perform(step, look) {
             Ok(done) => {
@@ -191,10 +221,14 @@ impl Run<'_> {
                 Err(Exit::FAILED)
             }
             Err(Undone::Cluster(words)) => {
-                log::warn!(
-                    "the cluster did not take the step, looks again: {words} step={}",
+                let line = format!(
+                    "the cluster did not take the step, looks and tries again: {words} step={}",
                     explain::step_name(step)
                 );
+                if self.said.refusal != line {
+                    log::warn!("{line}");
+                    self.said.refusal = line;
+                }
                 self.pause(MAX_BACKOFF)
             }
         }
@@ -227,7 +261,11 @@ impl Run<'_> {
         log::info!("{line} etcd={}", self.program.display());
         if !start.trial {
             log::logger().flush();
-            self.stop.end_at_once();
+            match self.stop.end_at_once() {
+                Ok(None) => {}
+                Ok(Some(signal)) => return Err(self.stopped(signal)),
+                Err(error) => log::warn!("{error}"),
+            }
             let error = handover::exec(&etcd);
             log::error!("{error}");
             return Err(Exit(error.exit_code()));

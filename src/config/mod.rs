@@ -1,11 +1,11 @@
 //! The configuration: read once, checked once, all mistakes reported together.
 //!
-//! Two stages: [`raw::Raw`] is what the user said, [`Config`] is where nothing is left to check.
+//! Two stages: `Raw` is what the user said, [`Config`] is where nothing is left to check.
 
 pub mod file;
 pub mod flags;
 mod parse;
-pub mod raw;
+mod raw;
 pub mod variables;
 
 use std::ffi::OsString;
@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::decide::{Bootstrap, JoinAs, Policy};
 use crate::gateway::Credentials;
-use crate::membership::{InitialCluster, MemberId};
+use crate::membership::MemberId;
 use crate::tls::TlsFiles;
 use parse::Checker;
 
