@@ -3,6 +3,7 @@
 //!
 //! The shape is *observe, decide, act*: see [`decide::decide`] for the decision table.
 
+pub mod datadir;
 pub mod decide;
 pub mod error;
 pub mod membership;
