@@ -40,7 +40,12 @@ pub enum Undone {
 
 impl<'a> Actor<'a> {
     /// Ready to act.
-    pub fn new(config: &'a Config, volume: &'a Volume, clients: &'a Client, stop: &'a Stop) -> Self {
+    pub fn new(
+        config: &'a Config,
+        volume: &'a Volume,
+        clients: &'a Client,
+        stop: &'a Stop,
+    ) -> Self {
         Actor {
             config,
             volume,
@@ -71,9 +76,16 @@ impl<'a> Actor<'a> {
 
     fn note_join(&self, id: Option<MemberId>, look: &Look) -> Result<String, Error> {
         if let Some(id) = id {
-            let members = look.seen.quorate.iter().flat_map(|quorate| &quorate.members);
+            let members = look
+                .seen
+                .quorate
+                .iter()
+                .flat_map(|quorate| &quorate.members);
             // The learner's note comes first: it is in nobody's way, and a join note alone starts etcd.
-            if members.clone().any(|member| member.id == id && member.learner) {
+            if members
+                .clone()
+                .any(|member| member.id == id && member.learner)
+            {
                 self.volume.note_learner(id)?;
             }
         }
@@ -94,7 +106,8 @@ impl<'a> Actor<'a> {
 
     fn remove(&self, id: MemberId, look: &Look) -> Result<String, Undone> {
         let url = endpoint(look)?;
-        let result = self.change(move |clients, deadline| clients.member_remove(&url, id, deadline));
+        let result =
+            self.change(move |clients, deadline| clients.member_remove(&url, id, deadline));
         match result {
             Ok(()) => Ok(format!("removed member {id}")),
             Err(Undone::Cluster(words)) => Err(Undone::Cluster(words)),
@@ -137,13 +150,16 @@ impl<'a> Actor<'a> {
             // Nobody listens any more: we were asked to stop.
             let _ = tx.send(send(&clients, deadline));
         });
-        match self.stop.receive(&rx, deadline + Duration::from_millis(500)) {
+        match self
+            .stop
+            .receive(&rx, deadline + Duration::from_millis(500))
+        {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(failure)) => Err(Undone::Cluster(failure.to_string())),
             Err(Ended::Stopped(signal)) => Err(Undone::Stopped(signal)),
-            Err(Ended::Deadline | Ended::Closed) => {
-                Err(Undone::Cluster("no answer in time: it may still be applied".into()))
-            }
+            Err(Ended::Deadline | Ended::Closed) => Err(Undone::Cluster(
+                "no answer in time: it may still be applied".into(),
+            )),
         }
     }
 }

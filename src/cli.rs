@@ -32,13 +32,21 @@ pub enum Command {
         #[arg(long)]
         json: bool,
         /// etcd's flags, if it is configured by flags
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ETCD_FLAGS")]
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "ETCD_FLAGS"
+        )]
         etcd_flags: Vec<OsString>,
     },
     /// Ask the etcd beside us for its health: exit code 0 if it is healthy, else 1
     Probe {
         /// etcd's flags, if it is configured by flags
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ETCD_FLAGS")]
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "ETCD_FLAGS"
+        )]
         etcd_flags: Vec<OsString>,
     },
     /// List data that was set aside, or put it back
@@ -94,9 +102,15 @@ pub struct RunArgs {
 impl RunArgs {
     /// The flags as the variables that they stand for.
     pub fn overrides(&self) -> Overrides {
-        let name = |value: Option<clap::builder::PossibleValue>| value.map(|value| value.get_name().to_string());
-        let bootstrap = self.bootstrap.and_then(|value| name(value.to_possible_value()));
-        let join_as = self.join_as.and_then(|value| name(value.to_possible_value()));
+        let name = |value: Option<clap::builder::PossibleValue>| {
+            value.map(|value| value.get_name().to_string())
+        };
+        let bootstrap = self
+            .bootstrap
+            .and_then(|value| name(value.to_possible_value()));
+        let join_as = self
+            .join_as
+            .and_then(|value| name(value.to_possible_value()));
         let all = [
             ("REJOIN_BOOTSTRAP", bootstrap),
             ("REJOIN_AS", join_as),
@@ -104,7 +118,9 @@ impl RunArgs {
             ("REJOIN_TIMEOUT", self.timeout.clone()),
             ("REJOIN_ETCD", self.etcd.clone()),
         ];
-        let given = all.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let given = all
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
         Overrides(given.collect())
     }
 }
@@ -168,13 +184,20 @@ fn ours(words: &[OsString]) -> Result<Call, clap::Error> {
 
 fn is_command(word: &str) -> bool {
     use clap::CommandFactory;
-    Cli::command().get_subcommands().any(|command| command.get_name() == word)
+    Cli::command()
+        .get_subcommands()
+        .any(|command| command.get_name() == word)
 }
 
 fn after_help() -> String {
     let mut text = String::from("Variables, beside etcd's own ETCD_*:\n");
     for v in VARIABLES {
-        text += &format!("  {} [default: {}]\n      {}\n", v.name, v.default, v.meaning.replace('`', ""));
+        text += &format!(
+            "  {} [default: {}]\n      {}\n",
+            v.name,
+            v.default,
+            v.meaning.replace('`', "")
+        );
     }
     text += "\nExit codes:\n";
     for (code, meaning) in EXIT_CODES {

@@ -10,7 +10,11 @@ use crate::observe::Look;
 pub fn seen(look: &Look) -> String {
     let mut line = format!("data-dir={} cluster={}", data_dir(look), cluster(look));
     if let Some(quorate) = &look.seen.quorate {
-        line += &format!(" members={:?} margin={}", members(&quorate.members), margin(look));
+        line += &format!(
+            " members={:?} margin={}",
+            members(&quorate.members),
+            margin(look)
+        );
     }
     if !look.seen.peers.is_empty() {
         let peers: Vec<String> = (look.seen.peers.iter())
@@ -29,7 +33,10 @@ pub fn data_dir(look: &Look) -> String {
     match &look.contents.finding {
         Finding::Empty => "empty".into(),
         Finding::Own { identity, .. } => {
-            format!("own member={} cluster-id={}", identity.member, identity.cluster)
+            format!(
+                "own member={} cluster-id={}",
+                identity.member, identity.cluster
+            )
         }
         Finding::Damaged { head, what } => match head {
             Some(head) => format!("damaged member={} damage={what:?}", head.member),
@@ -54,7 +61,11 @@ pub fn members(members: &[Member]) -> String {
 }
 
 fn member(member: &Member) -> String {
-    let name = if member.name.is_empty() { "(no name)" } else { &member.name };
+    let name = if member.name.is_empty() {
+        "(no name)"
+    } else {
+        &member.name
+    };
     let state = match (member.started(), member.learner) {
         (true, false) => "",
         (true, true) => " learner",
@@ -69,7 +80,11 @@ pub fn margin(look: &Look) -> i64 {
     let Some(quorate) = &look.seen.quorate else {
         return 0;
     };
-    let voters: Vec<&Member> = quorate.members.iter().filter(|member| !member.learner).collect();
+    let voters: Vec<&Member> = quorate
+        .members
+        .iter()
+        .filter(|member| !member.learner)
+        .collect();
     let healthy = voters.iter().filter(|member| answers(look, member)).count();
     healthy as i64 - quorum(voters.len()) as i64
 }
@@ -88,8 +103,13 @@ pub fn heard_short(heard: &Heard) -> &'static str {
     match heard {
         Heard::Silent(_) => "silent",
         Heard::Etcd { .. } => "is etcd",
-        Heard::Entrypoint { differs: Some(_), .. } => "was given other settings",
-        Heard::Entrypoint { holds, differs: None } => match holds {
+        Heard::Entrypoint {
+            differs: Some(_), ..
+        } => "was given other settings",
+        Heard::Entrypoint {
+            holds,
+            differs: None,
+        } => match holds {
             Holds::Empty => "is empty",
             Holds::Promised => "has promised",
             Holds::Own(_) => "has data",
@@ -108,9 +128,15 @@ pub fn heard(heard: &Heard) -> String {
             format!("{}: {why}", heard_short(heard))
         }
         Heard::Etcd { cluster, members } => {
-            format!("is etcd of cluster {cluster}, lists {}", self::members(members))
+            format!(
+                "is etcd of cluster {cluster}, lists {}",
+                self::members(members)
+            )
         }
-        Heard::Entrypoint { differs: Some(differs), .. } => {
+        Heard::Entrypoint {
+            differs: Some(differs),
+            ..
+        } => {
             format!("waits to start, and was given {differs}")
         }
         Heard::Entrypoint { .. } => format!("waits to start, {}", heard_short(heard)),
@@ -134,7 +160,12 @@ pub fn notes(look: &Look) -> Vec<String> {
         (seen.stalled, "no-progress"),
         (seen.twin, "twin"),
     ];
-    notes.extend(flags.iter().filter(|(on, _)| *on).map(|(_, name)| format!("{name}=yes")));
+    notes.extend(
+        flags
+            .iter()
+            .filter(|(on, _)| *on)
+            .map(|(_, name)| format!("{name}=yes")),
+    );
     if seen.set_aside > 0 {
         notes.push(format!("set-aside={}", seen.set_aside));
     }
@@ -184,13 +215,18 @@ fn step_words(config: &Config, step: &Step) -> String {
         Step::AddMember { learner: false } => "adds itself to the cluster as voter".into(),
         Step::RemoveMember(id) => format!("removes its own old member {id} from the cluster"),
         Step::UpdatePeerUrls(_) => {
-            format!("publishes its peer URLs {}", config.policy.peer_urls.join(","))
+            format!(
+                "publishes its peer URLs {}",
+                config.policy.peer_urls.join(",")
+            )
         }
         Step::Quarantine => "sets its data aside".into(),
         Step::SetAsideLeftovers => "sets leftovers aside".into(),
         Step::GiveUp => "gives this identity up".into(),
         Step::Promise => "promises to found a cluster with the others".into(),
-        Step::DeleteSetAside { keep } => format!("deletes what was set aside, but the newest {keep}"),
+        Step::DeleteSetAside { keep } => {
+            format!("deletes what was set aside, but the newest {keep}")
+        }
     }
 }
 
@@ -205,17 +241,45 @@ pub fn why(look: &Look, decision: &Decision) -> String {
     };
     use crate::decide::Reason;
     let names = match decision.reason() {
-        Reason::NotAllHeard => named(&|h| {
-            matches!(h, Heard::Silent(_) | Heard::Nonsense(_) | Heard::Refused(_))
-        }),
+        Reason::NotAllHeard => {
+            named(&|h| matches!(h, Heard::Silent(_) | Heard::Nonsense(_) | Heard::Refused(_)))
+        }
         Reason::FirstStartPromise => named(&|h| {
-            matches!(h, Heard::Entrypoint { holds: Holds::Empty, .. })
+            matches!(
+                h,
+                Heard::Entrypoint {
+                    holds: Holds::Empty,
+                    ..
+                }
+            )
         }),
         Reason::PeerHasData => named(&|h| {
-            matches!(h, Heard::Entrypoint { holds: Holds::Own(_) | Holds::Damaged, .. })
+            matches!(
+                h,
+                Heard::Entrypoint {
+                    holds: Holds::Own(_) | Holds::Damaged,
+                    ..
+                }
+            )
         }),
-        Reason::PeersDisagree => named(&|h| matches!(h, Heard::Entrypoint { differs: Some(_), .. })),
-        Reason::DataSetAside => named(&|h| matches!(h, Heard::Entrypoint { holds: Holds::SetAside, .. })),
+        Reason::PeersDisagree => named(&|h| {
+            matches!(
+                h,
+                Heard::Entrypoint {
+                    differs: Some(_),
+                    ..
+                }
+            )
+        }),
+        Reason::DataSetAside => named(&|h| {
+            matches!(
+                h,
+                Heard::Entrypoint {
+                    holds: Holds::SetAside,
+                    ..
+                }
+            )
+        }),
         Reason::TwoClusters | Reason::OtherCluster => named(&|h| matches!(h, Heard::Etcd { .. })),
         Reason::NotAllowed => {
             let mut names = named(&|h| matches!(h, Heard::Refused(_)));

@@ -11,7 +11,12 @@ use crate::handover::Etcd;
 use crate::membership::InitialCluster;
 
 /// Flags that would overrule the decision.
-const DECIDED: &[&str] = &["initial-cluster", "initial-cluster-state", "discovery", "discovery-srv"];
+const DECIDED: &[&str] = &[
+    "initial-cluster",
+    "initial-cluster-state",
+    "discovery",
+    "discovery-srv",
+];
 
 /// etcd's command line and environment for this decision.
 ///
@@ -25,7 +30,10 @@ pub fn etcd(config: &Config, program: &Path, begin: &Begin) -> Result<Etcd, Erro
         // A configuration file that allows founding says `new`, or nothing, which is the same.
         (Begin::New, Some(_)) => {}
         (Begin::New, None) => {
-            if !flags.iter().any(|flag| flag.name == "initial-cluster-state") {
+            if !flags
+                .iter()
+                .any(|flag| flag.name == "initial-cluster-state")
+            {
                 set(&mut env, "ETCD_INITIAL_CLUSTER_STATE", "new");
             }
         }
@@ -66,7 +74,12 @@ fn write_copy(config: &Config, text: &str) -> Result<PathBuf, Error> {
     let attempt = || format!("cannot write {}", path.display());
     std::fs::create_dir_all(&dir).context(attempt)?;
     let mut options = std::fs::OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path);
     std::io::Write::write_all(&mut file.context(attempt)?, text.as_bytes()).context(attempt)?;
     Ok(path)
 }
@@ -108,7 +121,9 @@ mod tests {
 
     fn get(etcd: &Etcd, name: &str) -> Option<String> {
         let mut all = etcd.env.iter().filter(|(known, _)| known == name);
-        let value = all.next().map(|(_, value)| value.to_str().unwrap().to_string());
+        let value = all
+            .next()
+            .map(|(_, value)| value.to_str().unwrap().to_string());
         assert!(all.next().is_none(), "{name} twice");
         value
     }
@@ -125,14 +140,32 @@ mod tests {
     #[test]
     fn joining_overrules_what_the_environment_says() {
         let etcd = launched(&existing(), &[]);
-        assert_eq!(get(&etcd, "ETCD_INITIAL_CLUSTER_STATE").unwrap(), "existing");
-        assert_eq!(get(&etcd, "ETCD_INITIAL_CLUSTER").unwrap(), "default=http://a:2380");
+        assert_eq!(
+            get(&etcd, "ETCD_INITIAL_CLUSTER_STATE").unwrap(),
+            "existing"
+        );
+        assert_eq!(
+            get(&etcd, "ETCD_INITIAL_CLUSTER").unwrap(),
+            "default=http://a:2380"
+        );
     }
 
     #[test]
     fn joining_overrules_what_the_flags_say() {
-        let words = ["--initial-cluster=default=http://a:2380", "--initial-advertise-peer-urls=http://a:2380", "--name", "default"];
+        let words = [
+            "--initial-cluster=default=http://a:2380",
+            "--initial-advertise-peer-urls=http://a:2380",
+            "--name",
+            "default",
+        ];
         let etcd = launched(&existing(), &words);
-        assert_eq!(etcd.args, ["--initial-advertise-peer-urls=http://a:2380", "--name", "default"]);
+        assert_eq!(
+            etcd.args,
+            [
+                "--initial-advertise-peer-urls=http://a:2380",
+                "--name",
+                "default"
+            ]
+        );
     }
 }

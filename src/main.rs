@@ -51,20 +51,32 @@ fn command(cli: Cli, stop: &Stop) -> Exit {
         Command::Leave { undo: true } => with_config(&[], |config| leave::undo(&config)),
         Command::Leave { undo: false } => with_config(&[], leave::leave),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "etcd-rejoin", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "etcd-rejoin",
+                &mut std::io::stdout(),
+            );
             Exit::OK
         }
-        Command::Man => match clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()) {
-            Ok(()) => Exit::OK,
-            Err(_) => Exit::FAILED,
-        },
+        Command::Man => {
+            match clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()) {
+                Ok(()) => Exit::OK,
+                Err(_) => Exit::FAILED,
+            }
+        }
     }
 }
 
 fn become_etcd(flags: Vec<OsString>, args: &RunArgs, stop: &Stop) -> Exit {
     logging::start(LogConfig::read(|name| std::env::var_os(name)));
     // `etcd --version` and `etcd --help` are etcd's own affair.
-    let asks = |word: &OsString| matches!(word.to_str(), Some("--version" | "-version" | "--help" | "-help" | "-h"));
+    let asks = |word: &OsString| {
+        matches!(
+            word.to_str(),
+            Some("--version" | "-version" | "--help" | "-help" | "-h")
+        )
+    };
     if flags.iter().any(asks) {
         let program = std::env::var_os("REJOIN_ETCD").unwrap_or_else(|| "etcd".into());
         return other(program, flags, stop);

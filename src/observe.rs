@@ -134,7 +134,11 @@ impl Observer {
         if contents.stalled || verdict.trial != Trial::None {
             contents = self.volume.inspect(Depth::Deep)?;
         }
-        if let Finding::Own { identity, torn: true, .. } = contents.finding
+        if let Finding::Own {
+            identity,
+            torn: true,
+            ..
+        } = contents.finding
             && verdict.unreadable
         {
             contents.finding = Finding::Damaged {
@@ -361,13 +365,20 @@ impl<'a> Gathering<'a> {
 
     /// Where a member's gateway may be: at its client URL, or moved as ours is.
     fn gateway_urls(&self, client_url: &str) -> Vec<String> {
-        let moved = self.observer.config.listen_client_http_urls.iter().filter_map(|ours| {
-            let (scheme, ours) = ours.split_once("://")?;
-            let port = ours.rsplit_once(':')?.1;
-            let host = client_url.split_once("://")?.1.rsplit_once(':')?.0;
-            Some(format!("{scheme}://{host}:{port}"))
-        });
-        std::iter::once(client_url.to_string()).chain(moved).collect()
+        let moved = self
+            .observer
+            .config
+            .listen_client_http_urls
+            .iter()
+            .filter_map(|ours| {
+                let (scheme, ours) = ours.split_once("://")?;
+                let port = ours.rsplit_once(':')?.1;
+                let host = client_url.split_once("://")?.1.rsplit_once(':')?.0;
+                Some(format!("{scheme}://{host}:{port}"))
+            });
+        std::iter::once(client_url.to_string())
+            .chain(moved)
+            .collect()
     }
 
     fn ask_twins_of(&mut self, members: &[Member]) {
@@ -375,7 +386,10 @@ impl<'a> Gathering<'a> {
             return;
         };
         let entry = members.iter().find(|member| member.id == own);
-        for url in entry.map(|entry| entry.client_urls.clone()).unwrap_or_default() {
+        for url in entry
+            .map(|entry| entry.client_urls.clone())
+            .unwrap_or_default()
+        {
             self.ask_twin(&url);
         }
     }
@@ -479,7 +493,11 @@ impl<'a> Gathering<'a> {
 
     /// Whether our own member answers somewhere.
     fn is_twin(&self) -> bool {
-        let mut ids: Vec<MemberId> = self.identity().map(|identity| identity.member).into_iter().collect();
+        let mut ids: Vec<MemberId> = self
+            .identity()
+            .map(|identity| identity.member)
+            .into_iter()
+            .collect();
         let lists = (self.peers.iter())
             .filter_map(|peer| match &peer.heard {
                 Heard::Etcd { members, .. } => Some(members),
@@ -524,16 +542,19 @@ fn hear(observer: &Observer, name: &str, url: &str, deadline: Instant) -> Heard 
             cluster: view.cluster,
             members: view.members,
         },
-        Err(Failure::NotEtcd { status: Some(404), .. }) => {
-            match observer.peers.get(&assembly_url(url), deadline) {
-                Ok((200, body)) => assembly::heard(config, name, &body),
-                Ok((status, _)) => Heard::Nonsense(format!("HTTP status {status}")),
-                Err(failure) => silent_or_refused(failure),
-            }
-        }
+        Err(Failure::NotEtcd {
+            status: Some(404), ..
+        }) => match observer.peers.get(&assembly_url(url), deadline) {
+            Ok((200, body)) => assembly::heard(config, name, &body),
+            Ok((status, _)) => Heard::Nonsense(format!("HTTP status {status}")),
+            Err(failure) => silent_or_refused(failure),
+        },
         // auto TLS: before its etcd runs, a peer has no certificate and speaks plain text.
         Err(_) if config.peer_tls.insecure && url.starts_with("https:") => {
-            match observer.peers.get(&assembly_url(&url.replacen("https:", "http:", 1)), deadline) {
+            match observer
+                .peers
+                .get(&assembly_url(&url.replacen("https:", "http:", 1)), deadline)
+            {
                 Ok((200, body)) => assembly::heard(config, name, &body),
                 Ok(_) | Err(_) => Heard::Silent("no answer over TLS".into()),
             }

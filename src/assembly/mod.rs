@@ -104,7 +104,10 @@ pub fn heard(config: &Config, peer: &str, body: &[u8]) -> Heard {
 pub fn parse(body: &[u8]) -> Result<Report, String> {
     let report: Report = serde_json::from_slice(body).map_err(|e| e.to_string())?;
     let texts = [&report.name, &report.initial_cluster, &report.token];
-    match texts.iter().any(|text| text.len() > MAX_TEXT || text.contains(char::is_control)) {
+    match texts
+        .iter()
+        .any(|text| text.len() > MAX_TEXT || text.contains(char::is_control))
+    {
         true => Err("a text in it is too long or not printable".into()),
         false => Ok(report),
     }
@@ -148,7 +151,13 @@ mod tests {
     fn a_peers_answer_is_heard() {
         let token = config().token_digest;
         let heard = heard(&config(), "n2", &answer("n2", &token));
-        assert_eq!(heard, Heard::Entrypoint { holds: Holds::Empty, differs: None });
+        assert_eq!(
+            heard,
+            Heard::Entrypoint {
+                holds: Holds::Empty,
+                differs: None
+            }
+        );
     }
 
     #[test]

@@ -53,7 +53,10 @@ impl Server {
 
     /// What is answered from now on.
     pub fn update(&self, report: &Report) {
-        let mut shared = self.report.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut shared = self
+            .report
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         *shared = body(report);
     }
 }
@@ -80,11 +83,22 @@ fn listen(config: &Config, url: &str) -> Result<Vec<Listener>, Error> {
         "http" => None,
         // auto TLS authenticates nobody, and etcd has not made its certificate yet: plain text.
         "https" if config.peer_tls.insecure && config.peer_tls.cert.is_none() => None,
-        "https" => Some(tls::server_config(&config.peer_tls, config.peer_client_auth)?),
-        _ => return Err(Error::new(format!("cannot listen on {url}: only http and https peer URLs are supported"))),
+        "https" => Some(tls::server_config(
+            &config.peer_tls,
+            config.peer_client_auth,
+        )?),
+        _ => {
+            return Err(Error::new(format!(
+                "cannot listen on {url}: only http and https peer URLs are supported"
+            )));
+        }
     };
     let attempt = || format!("cannot listen on {url}");
-    let addresses: Vec<SocketAddr> = address.trim_end_matches('/').to_socket_addrs().context(attempt)?.collect();
+    let addresses: Vec<SocketAddr> = address
+        .trim_end_matches('/')
+        .to_socket_addrs()
+        .context(attempt)?
+        .collect();
     let mut listeners = Vec::new();
     for address in addresses {
         // `localhost` may have an IPv6 address that this machine has not.
@@ -106,7 +120,11 @@ fn serve(listeners: Vec<Listener>, woken: &UnixStream, report: &Arc<Mutex<Vec<u8
     let busy = Arc::new(AtomicUsize::new(0));
     loop {
         let mut fds: Vec<PollFd> = vec![PollFd::new(woken, PollFlags::IN)];
-        fds.extend(listeners.iter().map(|(listener, _)| PollFd::new(listener, PollFlags::IN)));
+        fds.extend(
+            listeners
+                .iter()
+                .map(|(listener, _)| PollFd::new(listener, PollFlags::IN)),
+        );
         match poll(&mut fds, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(_) => return,
@@ -146,7 +164,9 @@ fn answer(
     stream.stream.set_nonblocking(false)?;
     stream.stream.set_nodelay(true)?;
     let report = || {
-        let report = report.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let report = report
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         report.clone()
     };
     match tls {

@@ -47,10 +47,14 @@ pub fn undo(config: &Config) -> Exit {
 fn try_leave(config: &Config, volume: &Volume) -> Result<MemberId, Error> {
     let identity = match volume.inspect(Depth::Quick)?.finding {
         Finding::Own { identity, .. } => identity,
-        Finding::Damaged { head: Some(head), .. } => head,
+        Finding::Damaged {
+            head: Some(head), ..
+        } => head,
         Finding::Damaged { head: None, .. } | Finding::Empty => {
             let path = config.data_dir.display();
-            return Err(Error::new(format!("{path} has no data that says which member this is")));
+            return Err(Error::new(format!(
+                "{path} has no data that says which member this is"
+            )));
         }
     };
     let clients = Client::new(&config.client_tls, config.credentials.clone())?;
@@ -79,7 +83,9 @@ fn try_leave(config: &Config, volume: &Volume) -> Result<MemberId, Error> {
         let others = (quorate.members.iter())
             .filter(|member| member.id != identity.member && !member.learner && member.started());
         if others.count() < quorum(quorate.members.len().saturating_sub(1)) {
-            return Err(Error::new("the others would have no quorum without this member"));
+            return Err(Error::new(
+                "the others would have no quorum without this member",
+            ));
         }
         // First the note: a member that is removed and not noted would come back by itself.
         volume.note_left()?;

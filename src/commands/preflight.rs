@@ -22,10 +22,16 @@ pub fn program(config: &Config) -> Result<PathBuf, (Exit, String)> {
     let named = &config.etcd;
     which::which_in(named, path, "/").map_err(|_| {
         match named.components().count() > 1 && named.exists() {
-            true => (Exit(126), format!("REJOIN_ETCD={} is not executable", named.display())),
+            true => (
+                Exit(126),
+                format!("REJOIN_ETCD={} is not executable", named.display()),
+            ),
             false => (
                 Exit(127),
-                format!("etcd is not found: REJOIN_ETCD={} is neither on PATH nor a path", named.display()),
+                format!(
+                    "etcd is not found: REJOIN_ETCD={} is neither on PATH nor a path",
+                    named.display()
+                ),
             ),
         }
     })
@@ -67,13 +73,20 @@ fn bindable(url: &str) -> Result<(), String> {
 }
 
 fn writable(dir: &Path) -> Result<(), String> {
-    let existing = dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("."));
+    let existing = dir
+        .ancestors()
+        .find(|dir| dir.exists())
+        .unwrap_or(Path::new("."));
     let shown = existing.display();
-    access(existing, Access::WRITE_OK).map_err(|error| format!("cannot write to {shown}: {error}"))?;
+    access(existing, Access::WRITE_OK)
+        .map_err(|error| format!("cannot write to {shown}: {error}"))?;
     let space = statvfs(existing).map_err(|error| format!("cannot look at {shown}: {error}"))?;
     let free = space.f_bavail.saturating_mul(space.f_frsize);
     match free < WAL_SIZE {
-        true => Err(format!("{shown} has {} MiB left, etcd needs 64 to start", free >> 20)),
+        true => Err(format!(
+            "{shown} has {} MiB left, etcd needs 64 to start",
+            free >> 20
+        )),
         false => Ok(()),
     }
 }

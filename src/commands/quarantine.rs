@@ -13,7 +13,9 @@ fn volume(config: &Config) -> Volume {
 /// Prints what lies set aside.
 pub fn list(config: &Config) -> Exit {
     match volume(config).quarantined() {
-        Ok(all) if all.is_empty() => println!("nothing is set aside in {}", config.data_dir.display()),
+        Ok(all) if all.is_empty() => {
+            println!("nothing is set aside in {}", config.data_dir.display())
+        }
         Ok(all) => {
             for one in all {
                 println!("{one}");
@@ -33,7 +35,10 @@ pub fn put_back(config: &Config, name: &str) -> Exit {
     let _lock = match volume.lock() {
         Ok(lock) => lock,
         Err(LockError::Held { holder }) => {
-            eprintln!("etcd-rejoin: {} is held by {holder}: stop it first", config.data_dir.display());
+            eprintln!(
+                "etcd-rejoin: {} is held by {holder}: stop it first",
+                config.data_dir.display()
+            );
             return Exit::REFUSED;
         }
         Err(LockError::Failed(error)) => {

@@ -188,7 +188,10 @@ impl Run<'_> {
 
     fn step(&mut self, step: &Step, look: &Look, decision: &Decision) -> Result<(), Exit> {
         if self.steps_left == Some(0) {
-            log::info!("has taken all steps it may; next would be step={}", explain::step_name(step));
+            log::info!(
+                "has taken all steps it may; next would be step={}",
+                explain::step_name(step)
+            );
             return Err(Exit::STEPS_TAKEN);
         }
         // Answering the others comes before the promise, and shows that the port is free.
@@ -198,13 +201,22 @@ impl Run<'_> {
             return Err(Exit::FAILED);
         }
         self.said.waiting_since = None;
-        let line = format!("{} step={}", self.line(look, decision), explain::step_name(step));
+        let line = format!(
+            "{} step={}",
+            self.line(look, decision),
+            explain::step_name(step)
+        );
         // The same step again, because the cluster was not ready for it, is no news.
         if self.said.line != line {
             log::info!("saw {}", explain::seen(look));
         }
         self.say(log::Level::Info, line);
-        let actor = Actor::new(&self.config, &self.volume, self.observer.clients(), self.stop);
+        let actor = Actor::new(
+            &self.config,
+            &self.volume,
+            self.observer.clients(),
+            self.stop,
+        );
         match actor.perform(step, look) {
             Ok(done) => {
                 log::info!("{done} step={}", explain::step_name(step));
@@ -238,10 +250,15 @@ impl Run<'_> {
         if let Some((failed, exit)) = &self.failed_start
             && failed == start
         {
-            log::error!("etcd failed, and nothing that was seen since would make it better: ends as it did");
+            log::error!(
+                "etcd failed, and nothing that was seen since would make it better: ends as it did"
+            );
             return Err(*exit);
         }
-        self.say(log::Level::Info, format!("saw {} took={:?}", explain::seen(look), look.took));
+        self.say(
+            log::Level::Info,
+            format!("saw {} took={:?}", explain::seen(look), look.took),
+        );
         let line = self.line(look, decision);
         // The port must be free for etcd.
         self.server = None;
@@ -289,7 +306,10 @@ impl Run<'_> {
             status => Exit(status.exit_code()),
         };
         if let Some(signal) = outcome.stop {
-            log::info!("etcd has ended with {} after signal {signal}", outcome.status);
+            log::info!(
+                "etcd has ended with {} after signal {signal}",
+                outcome.status
+            );
             return Err(exit);
         }
         log::warn!(
@@ -298,7 +318,10 @@ impl Run<'_> {
             outcome.healthy,
             outcome.last_words
         );
-        if outcome.healthy && outcome.last_words != LastWords::Removed && outcome.status != Status::Exited(0) {
+        if outcome.healthy
+            && outcome.last_words != LastWords::Removed
+            && outcome.status != Status::Exited(0)
+        {
             return Err(exit);
         }
         self.verdict = Verdict::of(&outcome.last_words);
@@ -332,7 +355,10 @@ impl Run<'_> {
         if let Some(allowed) = self.config.wait
             && waited >= allowed
         {
-            log::error!("{line}; waited={:.0?}, longer than REJOIN_WAIT allows", waited);
+            log::error!(
+                "{line}; waited={:.0?}, longer than REJOIN_WAIT allows",
+                waited
+            );
             return Err(Exit::WAITED);
         }
         let again = self.said.at.is_none_or(|at| at.elapsed() >= REMIND);

@@ -55,7 +55,11 @@ pub fn status(config: Config, stop: &Stop, as_json: bool) -> Exit {
 
 fn to_text(config: &Config, look: &Look, decision: &Decision, holder: Option<&str>) -> String {
     let mut text = format!("member     {}\n", config.policy.name);
-    text += &format!("data dir   {}: {}\n", config.data_dir.display(), explain::data_dir(look));
+    text += &format!(
+        "data dir   {}: {}\n",
+        config.data_dir.display(),
+        explain::data_dir(look)
+    );
     if let Some(holder) = holder {
         text += &format!("           held by {holder}\n");
     }
@@ -68,9 +72,17 @@ fn to_text(config: &Config, look: &Look, decision: &Decision, holder: Option<&st
     text += &format!("cluster    {}", explain::cluster(look));
     match &look.seen.quorate {
         Some(quorate) => {
-            text += &format!(" {}, survives {} more failures\n", quorate.cluster, explain::margin(look));
+            text += &format!(
+                " {}, survives {} more failures\n",
+                quorate.cluster,
+                explain::margin(look)
+            );
             for member in &quorate.members {
-                text += &format!("member     {} {}\n", explain::members(std::slice::from_ref(member)), member.peer_urls.join(","));
+                text += &format!(
+                    "member     {} {}\n",
+                    explain::members(std::slice::from_ref(member)),
+                    member.peer_urls.join(",")
+                );
             }
         }
         None => text += "\n",
@@ -80,7 +92,11 @@ fn to_text(config: &Config, look: &Look, decision: &Decision, holder: Option<&st
     }
     let row = decision.reason().row();
     text += &format!("decision   {}\n", explain::decision(config, decision));
-    text += &format!("because    {}: {}\n", row.name, explain::why(look, decision));
+    text += &format!(
+        "because    {}: {}\n",
+        row.name,
+        explain::why(look, decision)
+    );
     text += &format!("to change  {}\n", row.cure);
     text
 }

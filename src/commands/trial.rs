@@ -60,10 +60,11 @@ impl Watcher {
             return true;
         }
         // With data it was published long ago: that proves nothing about this start.
-        !self.with_data && self.config.policy.peer_urls.iter().any(|url| {
-            let view = self.peers.peer_members(url, deadline);
-            view.is_ok_and(|view| self.own(&view.members).is_some_and(Member::started))
-        })
+        !self.with_data
+            && self.config.policy.peer_urls.iter().any(|url| {
+                let view = self.peers.peer_members(url, deadline);
+                view.is_ok_and(|view| self.own(&view.members).is_some_and(Member::started))
+            })
     }
 
     fn own<'a>(&self, members: &'a [Member]) -> Option<&'a Member> {
@@ -74,17 +75,24 @@ impl Watcher {
     /// Asks the voters to promote us; true when there is nothing left to ask.
     fn is_promoted(&self) -> bool {
         for (_, urls) in self.config.other_members() {
-            let Some(view) = urls.iter().find_map(|url| {
-                self.peers.peer_members(url, Instant::now() + QUESTION).ok()
-            }) else {
+            let Some(view) = urls
+                .iter()
+                .find_map(|url| self.peers.peer_members(url, Instant::now() + QUESTION).ok())
+            else {
                 continue;
             };
             let Some(own) = self.own(&view.members) else {
                 continue;
             };
-            let voters = view.members.iter().filter(|member| !member.learner && member.started());
+            let voters = view
+                .members
+                .iter()
+                .filter(|member| !member.learner && member.started());
             for url in voters.flat_map(|voter| &voter.client_urls) {
-                match self.clients.member_promote(url, own.id, Instant::now() + QUESTION) {
+                match self
+                    .clients
+                    .member_promote(url, own.id, Instant::now() + QUESTION)
+                {
                     Ok(()) => log::info!("caught up, promoted to voter member={}", own.id),
                     Err(failure) if failure.is_not_learner() => {}
                     Err(failure) => {

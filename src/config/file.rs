@@ -21,7 +21,9 @@ pub fn read(path: &Path) -> Result<Map<String, Value>, Error> {
         .context(|| format!("cannot read {shown}"))?
         .len();
     if size > MAX_SIZE {
-        return Err(Error::new(format!("{shown} has {size} bytes: that is no etcd configuration")));
+        return Err(Error::new(format!(
+            "{shown} has {size} bytes: that is no etcd configuration"
+        )));
     }
     let text = std::fs::read_to_string(path).context(|| format!("cannot read {shown}"))?;
     parse(&text).map_err(|why| Error::new(format!("{shown} is not an etcd configuration: {why}")))
@@ -83,17 +85,49 @@ fn to_json(yaml: &Yaml, depth: usize) -> Result<Value, String> {
 const NESTED: &[(&str, &str, &str)] = &[
     ("cert-file", "client-transport-security", "cert-file"),
     ("key-file", "client-transport-security", "key-file"),
-    ("client-cert-file", "client-transport-security", "client-cert-file"),
-    ("client-key-file", "client-transport-security", "client-key-file"),
-    ("client-cert-auth", "client-transport-security", "client-cert-auth"),
-    ("trusted-ca-file", "client-transport-security", "trusted-ca-file"),
+    (
+        "client-cert-file",
+        "client-transport-security",
+        "client-cert-file",
+    ),
+    (
+        "client-key-file",
+        "client-transport-security",
+        "client-key-file",
+    ),
+    (
+        "client-cert-auth",
+        "client-transport-security",
+        "client-cert-auth",
+    ),
+    (
+        "trusted-ca-file",
+        "client-transport-security",
+        "trusted-ca-file",
+    ),
     ("auto-tls", "client-transport-security", "auto-tls"),
     ("peer-cert-file", "peer-transport-security", "cert-file"),
     ("peer-key-file", "peer-transport-security", "key-file"),
-    ("peer-client-cert-file", "peer-transport-security", "client-cert-file"),
-    ("peer-client-key-file", "peer-transport-security", "client-key-file"),
-    ("peer-client-cert-auth", "peer-transport-security", "client-cert-auth"),
-    ("peer-trusted-ca-file", "peer-transport-security", "trusted-ca-file"),
+    (
+        "peer-client-cert-file",
+        "peer-transport-security",
+        "client-cert-file",
+    ),
+    (
+        "peer-client-key-file",
+        "peer-transport-security",
+        "client-key-file",
+    ),
+    (
+        "peer-client-cert-auth",
+        "peer-transport-security",
+        "client-cert-auth",
+    ),
+    (
+        "peer-trusted-ca-file",
+        "peer-transport-security",
+        "trusted-ca-file",
+    ),
     ("peer-auto-tls", "peer-transport-security", "auto-tls"),
 ];
 

@@ -70,8 +70,11 @@ pub fn parse(words: &[OsString]) -> Result<Vec<Flag>, String> {
             return Err(format!("{} is not UTF-8", word.display()));
         };
         let name = text.strip_prefix("--").or_else(|| text.strip_prefix('-'));
-        let Some(name) = name.filter(|name| !name.is_empty() && !name.starts_with(['-', '='])) else {
-            return Err(format!("{text:?} is not a flag of etcd: write --NAME=VALUE"));
+        let Some(name) = name.filter(|name| !name.is_empty() && !name.starts_with(['-', '=']))
+        else {
+            return Err(format!(
+                "{text:?} is not a flag of etcd: write --NAME=VALUE"
+            ));
         };
         let (name, value, words) = match name.split_once('=') {
             Some((name, value)) => (name, value.to_string(), vec![word.clone()]),
@@ -107,8 +110,14 @@ mod tests {
 
     #[test]
     fn flags_read_as_go_reads_them() {
-        let flags = parse(&words("--name=n1 -data-dir /d --client-cert-auth --pre-vote=false")).unwrap();
-        let pairs: Vec<_> = flags.iter().map(|f| (f.name.as_str(), f.value.as_str())).collect();
+        let flags = parse(&words(
+            "--name=n1 -data-dir /d --client-cert-auth --pre-vote=false",
+        ))
+        .unwrap();
+        let pairs: Vec<_> = flags
+            .iter()
+            .map(|f| (f.name.as_str(), f.value.as_str()))
+            .collect();
         assert_eq!(
             pairs,
             [

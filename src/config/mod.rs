@@ -144,7 +144,10 @@ impl Config {
             && ours != peer_urls
         {
             peer_urls = ours.to_vec();
-            env.push(("ETCD_INITIAL_ADVERTISE_PEER_URLS".into(), peer_urls.join(",").into()));
+            env.push((
+                "ETCD_INITIAL_ADVERTISE_PEER_URLS".into(),
+                peer_urls.join(",").into(),
+            ));
         }
         let initial = given.unwrap_or_else(|| parse::alone(&name, &peer_urls));
         let outside = check.outside(&name, &peer_urls, &initial);
@@ -153,7 +156,11 @@ impl Config {
             ("ETCD_DISCOVERY_SRV", etcd.discovery_srv),
         ] {
             if let Some(value) = value {
-                check.mistake(variable, &value, "is not supported: name the members in ETCD_INITIAL_CLUSTER");
+                check.mistake(
+                    variable,
+                    &value,
+                    "is not supported: name the members in ETCD_INITIAL_CLUSTER",
+                );
             }
         }
         if check.boolean("ETCD_FORCE_NEW_CLUSTER", etcd.force_new_cluster.as_deref()) {
@@ -169,7 +176,11 @@ impl Config {
             None | Some("new") => outside,
             Some("existing") => true,
             Some(other) => {
-                check.mistake("ETCD_INITIAL_CLUSTER_STATE", other, "is neither new nor existing");
+                check.mistake(
+                    "ETCD_INITIAL_CLUSTER_STATE",
+                    other,
+                    "is neither new nor existing",
+                );
                 true
             }
         };
@@ -197,14 +208,35 @@ impl Config {
         };
         check.log(rejoin.log.as_deref(), rejoin.log_format.as_deref());
         let config = Config {
-            data_dir: (etcd.data_dir).map_or_else(|| format!("{}.etcd", policy.name).into(), PathBuf::from),
+            data_dir: (etcd.data_dir)
+                .map_or_else(|| format!("{}.etcd", policy.name).into(), PathBuf::from),
             wal_dir: etcd.wal_dir.map(PathBuf::from),
             cluster_digest: policy.initial.digest(),
             token_digest: crate::membership::digest(&token),
-            listen_peer_urls: urls(&mut check, "ETCD_LISTEN_PEER_URLS", etcd.listen_peer_urls, "http://localhost:2380"),
-            listen_client_urls: urls(&mut check, "ETCD_LISTEN_CLIENT_URLS", etcd.listen_client_urls, "http://localhost:2379"),
-            listen_client_http_urls: urls(&mut check, "ETCD_LISTEN_CLIENT_HTTP_URLS", etcd.listen_client_http_urls, ""),
-            advertise_client_urls: urls(&mut check, "ETCD_ADVERTISE_CLIENT_URLS", etcd.advertise_client_urls, "http://localhost:2379"),
+            listen_peer_urls: urls(
+                &mut check,
+                "ETCD_LISTEN_PEER_URLS",
+                etcd.listen_peer_urls,
+                "http://localhost:2380",
+            ),
+            listen_client_urls: urls(
+                &mut check,
+                "ETCD_LISTEN_CLIENT_URLS",
+                etcd.listen_client_urls,
+                "http://localhost:2379",
+            ),
+            listen_client_http_urls: urls(
+                &mut check,
+                "ETCD_LISTEN_CLIENT_HTTP_URLS",
+                etcd.listen_client_http_urls,
+                "",
+            ),
+            advertise_client_urls: urls(
+                &mut check,
+                "ETCD_ADVERTISE_CLIENT_URLS",
+                etcd.advertise_client_urls,
+                "http://localhost:2379",
+            ),
             other_client_urls,
             peer_tls: TlsFiles {
                 ca: etcd.peer_trusted_ca_file.map(PathBuf::from),
@@ -212,22 +244,44 @@ impl Config {
                 key: etcd.peer_key_file.map(PathBuf::from),
                 insecure: check.boolean("ETCD_PEER_AUTO_TLS", etcd.peer_auto_tls.as_deref()),
             },
-            peer_client_auth: check.boolean("ETCD_PEER_CLIENT_CERT_AUTH", etcd.peer_client_cert_auth.as_deref()),
+            peer_client_auth: check.boolean(
+                "ETCD_PEER_CLIENT_CERT_AUTH",
+                etcd.peer_client_cert_auth.as_deref(),
+            ),
             client_tls: TlsFiles {
                 ca: rejoin.cacert.or(etcd.trusted_ca_file).map(PathBuf::from),
-                cert: rejoin.cert.or(etcd.client_cert_file).or(etcd.cert_file).map(PathBuf::from),
-                key: rejoin.key.or(etcd.client_key_file).or(etcd.key_file).map(PathBuf::from),
+                cert: rejoin
+                    .cert
+                    .or(etcd.client_cert_file)
+                    .or(etcd.cert_file)
+                    .map(PathBuf::from),
+                key: rejoin
+                    .key
+                    .or(etcd.client_key_file)
+                    .or(etcd.key_file)
+                    .map(PathBuf::from),
                 insecure: check.boolean("ETCD_AUTO_TLS", etcd.auto_tls.as_deref()),
             },
-            credentials: check.credentials(rejoin.user, rejoin.password, rejoin.password_file.as_deref().map(Path::new)),
-            bootstrap_wait: (check.duration("REJOIN_BOOTSTRAP_WAIT", rejoin.bootstrap_wait.as_deref())).unwrap_or(Duration::from_secs(30)),
+            credentials: check.credentials(
+                rejoin.user,
+                rejoin.password,
+                rejoin.password_file.as_deref().map(Path::new),
+            ),
+            bootstrap_wait: (check
+                .duration("REJOIN_BOOTSTRAP_WAIT", rejoin.bootstrap_wait.as_deref()))
+            .unwrap_or(Duration::from_secs(30)),
             wait: match rejoin.wait.as_deref() {
                 Some("forever") => None,
                 other => check.duration("REJOIN_WAIT", other),
             },
-            timeout: (check.duration("REJOIN_TIMEOUT", rejoin.timeout.as_deref())).unwrap_or(Duration::from_secs(2)),
+            timeout: (check.duration("REJOIN_TIMEOUT", rejoin.timeout.as_deref()))
+                .unwrap_or(Duration::from_secs(2)),
             etcd: rejoin.etcd.map_or_else(|| "etcd".into(), PathBuf::from),
-            launch: Launch { env, flags: raw.flags, file: raw.file },
+            launch: Launch {
+                env,
+                flags: raw.flags,
+                file: raw.file,
+            },
             policy,
             warnings: check.warnings,
         };
@@ -249,6 +303,9 @@ impl Config {
 
     /// The other members of the initial cluster, by name, with their peer URLs.
     pub fn other_members(&self) -> impl Iterator<Item = (&str, &[String])> {
-        self.policy.initial.iter().filter(|(name, _)| *name != self.policy.name)
+        self.policy
+            .initial
+            .iter()
+            .filter(|(name, _)| *name != self.policy.name)
     }
 }

@@ -19,12 +19,17 @@ pub struct Checker {
 
 impl Checker {
     pub fn mistake(&mut self, variable: &str, value: &str, why: &str) {
-        self.mistakes.push(format!("{variable}={} {why}", shorten(value)));
+        self.mistakes
+            .push(format!("{variable}={} {why}", shorten(value)));
     }
 
     pub fn urls(&mut self, variable: &str, value: &str) -> Vec<String> {
         let mut urls = Vec::new();
-        for url in value.split(',').map(str::trim).filter(|url| !url.is_empty()) {
+        for url in value
+            .split(',')
+            .map(str::trim)
+            .filter(|url| !url.is_empty())
+        {
             match check_url(url) {
                 Ok(()) => urls.push(url.to_string()),
                 Err(why) => self.mistake(variable, value, &format!("is wrong: {}", shorten(&why))),
@@ -101,7 +106,11 @@ impl Checker {
             Some("now") => Bootstrap::Now,
             Some("never") => Bootstrap::Never,
             Some(other) => {
-                self.mistake("REJOIN_BOOTSTRAP", other, "is none of all, quorum, now, never");
+                self.mistake(
+                    "REJOIN_BOOTSTRAP",
+                    other,
+                    "is none of all, quorum, now, never",
+                );
                 Bootstrap::Never
             }
         }
@@ -159,7 +168,11 @@ impl Checker {
         match (user, password) {
             (Some(user), Some(password)) => Some(Credentials { user, password }),
             (Some(user), None) if self.mistakes.is_empty() => {
-                self.mistake("REJOIN_USER", &user, "has no password: set REJOIN_PASSWORD_FILE");
+                self.mistake(
+                    "REJOIN_USER",
+                    &user,
+                    "has no password: set REJOIN_PASSWORD_FILE",
+                );
                 None
             }
             (None, Some(_)) => {
@@ -173,7 +186,10 @@ impl Checker {
 
 /// etcd's default initial cluster: ourselves alone.
 pub fn alone(name: &str, peer_urls: &[String]) -> InitialCluster {
-    let parts: Vec<String> = peer_urls.iter().map(|url| format!("{name}={url}")).collect();
+    let parts: Vec<String> = peer_urls
+        .iter()
+        .map(|url| format!("{name}={url}"))
+        .collect();
     InitialCluster::parse(&parts.join(",")).unwrap_or_default()
 }
 
@@ -232,7 +248,15 @@ mod tests {
     fn durations_read_with_their_unit_only() {
         assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
         assert_eq!(duration("2m"), Some(Duration::from_secs(120)));
-        for wrong in ["5", "s", "", "-1s", "1.5s", "99999999999999999999s", "9999999h"] {
+        for wrong in [
+            "5",
+            "s",
+            "",
+            "-1s",
+            "1.5s",
+            "99999999999999999999s",
+            "9999999h",
+        ] {
             assert_eq!(duration(wrong), None, "{wrong}");
         }
     }

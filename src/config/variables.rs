@@ -45,12 +45,18 @@ pub const EXIT_CODES: &[(&str, &str)] = &[
     ("2", "usage: the command line is wrong"),
     ("65", "refused: only a person can tell; the log says why"),
     ("69", "waited as long as REJOIN_WAIT allows"),
-    ("74", "a step failed, or something around us: disk, port, permission"),
+    (
+        "74",
+        "a step failed, or something around us: disk, port, permission",
+    ),
     ("75", "`run --max-steps` has taken its last step"),
     ("78", "configuration: every mistake is listed"),
     ("126", "etcd is not executable"),
     ("127", "etcd is not found"),
-    ("128+n", "ended by signal n before etcd ran, or etcd ended by it"),
+    (
+        "128+n",
+        "ended by signal n before etcd ran, or etcd ended by it",
+    ),
     ("other", "etcd's own"),
 ];
 
@@ -75,7 +81,12 @@ pub fn exit_codes_table() -> String {
 /// The known name nearest to a mistyped one.
 pub fn nearest(name: &str) -> Option<&'static str> {
     (VARIABLES.iter())
-        .map(|variable| (strsim::damerau_levenshtein(name, variable.name), variable.name))
+        .map(|variable| {
+            (
+                strsim::damerau_levenshtein(name, variable.name),
+                variable.name,
+            )
+        })
         .min()
         .filter(|(distance, _)| *distance <= 4)
         .map(|(_, name)| name)
