@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use ureq::Agent;
-use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
 /// The files of a client's TLS.
 #[derive(Clone, Debug)]
@@ -34,84 +34,72 @@ pub struct Listed {
     pub learner: bool,
 }
 
-/// Speaks to the JSON gateway of one member.
+/// Speaks to one member: over its JSON gateway, or through etcdctl where TLS or a user is needed.
 #[derive(Clone, Debug)]
-pub struct Client {
-    agent: Agent,
-    url: String,
-    user: Option<(String, String)>,
+pub enum Client {
+    /// The gateway costs no process for each question.
+    Gateway(Agent, String),
+    /// etcdctl with these arguments in front.
+    Etcdctl(PathBuf, Vec<String>),
+}
+
+enum Question<'a> {
+    Put(&'a str, &'a str),
+    Everything,
+    Read,
+    Status,
+    Members,
 }
 
 impl Client {
     /// A client of the member at `url`.
-    pub fn new(url: &str, tls: Option<&Tls>, user: Option<(String, String)>) -> Self {
-        let mut config = Agent::config_builder()
+    pub fn gateway(url: &str) -> Self {
+        let config = Agent::config_builder()
             .timeout_global(Some(Duration::from_secs(2)))
             .proxy(None)
             .max_redirects(0)
             .http_status_as_error(false);
+        Client::Gateway(config.build().into(), url.to_string())
+    }
+
+    /// A client of the members at `urls`, over etcdctl.
+    pub fn etcdctl(
+        etcdctl: PathBuf,
+        urls: &str,
+        tls: Option<&Tls>,
+        user: Option<&(String, String)>,
+    ) -> Self {
+        let mut args = vec![
+            format!("--endpoints={urls}"),
+            "--command-timeout=3s".into(),
+            "--dial-timeout=2s".into(),
+        ];
         if let Some(tls) = tls {
-            let read = |path| std::fs::read(path).unwrap();
-            let ca = Certificate::from_pem(&read(&tls.ca)).unwrap();
-            let cert = Certificate::from_pem(&read(&tls.cert)).unwrap();
-            let key = PrivateKey::from_pem(&read(&tls.key)).unwrap();
-            let tls = TlsConfig::builder()
-                .root_certs(RootCerts::new_with_certs(&[ca]))
-                .client_cert(Some(ClientCert::new_with_certs(&[cert], key)))
-                .build();
-            config = config.tls_config(tls);
+            args.push(format!("--cacert={}", tls.ca.display()));
+            args.push(format!("--cert={}", tls.cert.display()));
+            args.push(format!("--key={}", tls.key.display()));
         }
-        Client {
-            agent: config.build().into(),
-            url: url.to_string(),
-            user,
+        if let Some((name, password)) = user {
+            args.push(format!("--user={name}:{password}"));
         }
+        Client::Etcdctl(etcdctl, args)
     }
 
-    fn post(&self, path: &str, body: &Value) -> Result<Value, String> {
-        let token = match &self.user {
-            Some((name, password)) => {
-                let body = json!({"name": name, "password": password});
-                let answer = self.send("/v3/auth/authenticate", &body, None)?;
-                answer["token"].as_str().map(str::to_string)
-            }
-            None => None,
-        };
-        self.send(path, body, token.as_deref())
-    }
-
-    fn send(&self, path: &str, body: &Value, token: Option<&str>) -> Result<Value, String> {
-        let mut request = self.agent.post(format!("{}{path}", self.url));
-        if let Some(token) = token {
-            request = request.header("Authorization", token);
-        }
-        let mut response = request
-            .content_type("application/json")
-            .send(body.to_string())
-            .map_err(|e| e.to_string())?;
-        let status = response.status();
-        let text = response
-            .body_mut()
-            .with_config()
-            .limit(64 << 20)
-            .read_to_string()
-            .map_err(|e| e.to_string())?;
-        match status.is_success() {
-            true => serde_json::from_str(&text).map_err(|e| format!("{e}: {text}")),
-            false => Err(format!("{status}: {text}")),
+    fn ask(&self, question: &Question) -> Result<Value, String> {
+        match self {
+            Client::Gateway(agent, url) => ask_gateway(agent, url, question),
+            Client::Etcdctl(etcdctl, args) => ask_etcdctl(etcdctl, args, question),
         }
     }
 
     /// Writes; `Ok` means that etcd has acknowledged it.
     pub fn put(&self, key: &str, value: &str) -> Result<(), String> {
-        let body = json!({"key": base64(key), "value": base64(value)});
-        self.post("/v3/kv/put", &body).map(|_| ())
+        self.ask(&Question::Put(key, value)).map(|_| ())
     }
 
     /// Everything that this member holds itself, both in base64.
     pub fn everything(&self) -> Result<BTreeMap<String, String>, String> {
-        let body = json!({"key": "AA==", "range_end": "AA==", "serializable": true});
-        let answer = self.post("/v3/kv/range", &body)?;
+        let answer = self.ask(&Question::Everything)?;
         let text = |v: &Value| v.as_str().unwrap_or_default().to_string();
         let kvs = answer["kvs"].as_array().cloned().unwrap_or_default();
         Ok(kvs
@@ -122,20 +110,19 @@ impl Client {
 
     /// A linearizable read: a quorum and a leader are there, and this member takes part.
     pub fn linearizable_read(&self) -> Result<(), String> {
-        let body = json!({"key": base64("health")});
-        self.post("/v3/kv/range", &body).map(|_| ())
+        self.ask(&Question::Read).map(|_| ())
     }
 
     /// This member's own ID and its leader's, 0 if there is none.
     pub fn id_and_leader(&self) -> Result<(u64, u64), String> {
-        let answer = self.post("/v3/maintenance/status", &json!({}))?;
+        let answer = self.ask(&Question::Status)?;
         let id = number(&answer["header"]["member_id"]);
         Ok((id, number(&answer["leader"])))
     }
 
     /// The members as this member sees them, sorted by ID.
     pub fn members(&self) -> Result<Vec<Listed>, String> {
-        let answer = self.post("/v3/cluster/member/list", &json!({}))?;
+        let answer = self.ask(&Question::Members)?;
         let list = answer["members"].as_array().cloned().unwrap_or_default();
         let mut members: Vec<Listed> = list
             .iter()
@@ -154,8 +141,68 @@ impl Client {
     }
 }
 
+fn ask_gateway(agent: &Agent, url: &str, question: &Question) -> Result<Value, String> {
+    let (path, body) = match question {
+        Question::Put(key, value) => (
+            "kv/put",
+            json!({"key": base64(key), "value": base64(value)}),
+        ),
+        Question::Everything => (
+            "kv/range",
+            json!({"key": "AA==", "range_end": "AA==", "serializable": true}),
+        ),
+        Question::Read => ("kv/range", json!({"key": base64("health")})),
+        Question::Status => ("maintenance/status", json!({})),
+        Question::Members => ("cluster/member/list", json!({})),
+    };
+    let mut response = agent
+        .post(format!("{url}/v3/{path}"))
+        .content_type("application/json")
+        .send(body.to_string())
+        .map_err(|e| e.to_string())?;
+    let status = response.status();
+    let text = response
+        .body_mut()
+        .with_config()
+        .limit(64 << 20)
+        .read_to_string()
+        .map_err(|e| e.to_string())?;
+    match status.is_success() {
+        true => serde_json::from_str(&text).map_err(|e| format!("{e}: {text}")),
+        false => Err(format!("{status}: {text}")),
+    }
+}
+
+fn ask_etcdctl(etcdctl: &PathBuf, args: &[String], question: &Question) -> Result<Value, String> {
+    let words: &[&str] = match question {
+        Question::Put(key, value) => &["put", key, value],
+        Question::Everything => &["get", "", "--prefix", "--consistency=s"],
+        Question::Read => &["get", "health"],
+        Question::Status => &["endpoint", "status"],
+        Question::Members => &["member", "list"],
+    };
+    let done = Command::new(etcdctl)
+        .env_clear()
+        .env("ETCDCTL_API", "3")
+        .args(args)
+        .args(words)
+        .args(["-w", "json"])
+        .output()
+        .map_err(|e| e.to_string())?;
+    if !done.status.success() {
+        return Err(String::from_utf8_lossy(&done.stderr).into_owned());
+    }
+    let answer: Value = serde_json::from_slice(&done.stdout).map_err(|e| e.to_string())?;
+    match question {
+        Question::Status => Ok(answer[0]["Status"].clone()),
+        _ => Ok(answer),
+    }
+}
+
+/// The gateway writes 64-bit numbers as text, etcdctl as numbers.
 fn number(value: &Value) -> u64 {
-    value.as_str().and_then(|s| s.parse().ok()).unwrap_or(0)
+    let text = value.as_str().and_then(|s| s.parse().ok());
+    text.or(value.as_u64()).unwrap_or(0)
 }
 
 /// Base64, as the gateway wants keys and values.

@@ -249,22 +249,13 @@ impl Cluster {
             .iter()
             .map(|&n| self.members[n - 1].client_url())
             .collect();
-        let member = &self.members[who.first().map_or(0, |n| n - 1)];
-        let mut command = Command::new(self.version.etcdctl());
-        command
-            .env_clear()
-            .env("ETCDCTL_API", "3")
-            .arg(format!("--endpoints={}", urls.join(",")))
-            .args(["--command-timeout=3s", "--dial-timeout=2s"]);
-        if let Some(tls) = &member.tls {
-            command.arg("--cacert").arg(&tls.ca);
-            command.arg("--cert").arg(&tls.cert);
-            command.arg("--key").arg(&tls.key);
-        }
-        if let Some((name, password)) = &member.user {
-            command.arg(format!("--user={name}:{password}"));
-        }
-        command.args(args).output().unwrap()
+        let first = &self.members[who.first().map_or(0, |n| n - 1)];
+        let Client::Etcdctl(etcdctl, options) = first.etcdctl(&urls.join(",")) else {
+            unreachable!("it is etcdctl that was asked for");
+        };
+        let mut command = Command::new(etcdctl);
+        command.env_clear().env("ETCDCTL_API", "3");
+        command.args(options).args(args).output().unwrap()
     }
 
     /// Runs etcdctl, which must succeed within a while (etcd refuses changes for some seconds).

@@ -100,7 +100,16 @@ impl Member {
 
     /// A client of it.
     pub fn client(&self) -> Client {
-        Client::new(&self.client_url(), self.tls.as_ref(), self.user.clone())
+        match self.tls.is_some() || self.user.is_some() {
+            true => self.etcdctl(&self.client_url()),
+            false => Client::gateway(&self.client_url()),
+        }
+    }
+
+    /// A client of these URLs over etcdctl.
+    pub fn etcdctl(&self, urls: &str) -> Client {
+        let etcdctl = self.version.etcdctl();
+        Client::etcdctl(etcdctl, urls, self.tls.as_ref(), self.user.as_ref())
     }
 
     /// Starts the program under test as the entrypoint of this member.
