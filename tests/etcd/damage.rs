@@ -12,6 +12,8 @@ scenarios! {
         wal_flipped_at_the_end,
         wal_zeroed_at_the_end,
         wal_cut_at_the_end,
+        a_record_without_end_is_no_torn_write,
+        a_record_that_swallows_the_rest_is_no_torn_write,
         database_gone,
         database_garbage;
     V34:
@@ -127,6 +129,34 @@ fn damaged_without_quorum_waits(version: Version) {
 
 fn damaged_without_quorum_waits_on_3_5(version: Version) {
     damaged_without_quorum_waits(version);
+}
+
+/// An acknowledged write is on n2 and on n3, whose WAL is damaged before it. etcd may take the damage
+/// for the trace of a crash and cut off all that follows: then n1 and n3 would elect a leader, and the
+/// write would be gone with one damaged disk.
+fn is_no_torn_write(version: Version, how: Damage) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.kill9(&[1]);
+    cluster.put_some();
+    cluster.kill9(&[2, 3]);
+    let path = wal(&mut cluster, 3);
+    damage(&path, how);
+    cluster.start(&[1, 3]);
+    cluster
+        .member(3)
+        .assert_waits("data-damaged-no-quorum", Duration::from_secs(1));
+    assert!(cluster.client(1).linearizable_read().is_err());
+    cluster.start(&[2]);
+    cluster.wait_healthy();
+    cluster.verify();
+}
+
+fn a_record_without_end_is_no_torn_write(version: Version) {
+    is_no_torn_write(version, Damage::EndlessRecord);
+}
+
+fn a_record_that_swallows_the_rest_is_no_torn_write(version: Version) {
+    is_no_torn_write(version, Damage::LongRecord);
 }
 
 /// Files that do not belong there are etcd's business, not ours.

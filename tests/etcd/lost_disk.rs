@@ -103,7 +103,7 @@ fn killed_between_every_two_steps(version: Version) {
         cluster.start(&[3]);
         cluster.wait_healthy_of(&[3]);
     }
-    assert!(steps > 3, "remove, note and add are steps: {steps}");
+    assert!(steps > 4, "remove, note, add and note are steps: {steps}");
     writer.stop();
     cluster.verify();
 }

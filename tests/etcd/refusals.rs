@@ -192,9 +192,9 @@ fn set_aside_data_forbids_founding(version: Version) {
     let mut cluster = Cluster::running(version, 3);
     cluster.kill9(&[3]);
     let wal = cluster.member(3).volume.join("member/wal");
-    damage(&files::wal_files(&wal)[0], Damage::FlippedMiddle);
+    damage(&files::wal_files(&wal)[0], Damage::FlippedTail);
     cluster.start(&[3]);
-    cluster.wait_healthy();
+    cluster.wait_healthy_restarting(3);
     for n in [1, 2] {
         cluster.member(n).lose_disk();
     }

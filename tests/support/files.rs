@@ -126,6 +126,10 @@ pub enum Damage {
     CutTail,
     /// The first kilobytes are garbage.
     FlippedHead,
+    /// In the middle of a WAL, a record's length says that it ends beyond the file.
+    EndlessRecord,
+    /// In the middle of a WAL, a record's length says that it ends in the preallocated zeros.
+    LongRecord,
     /// The file is there, and holds nothing.
     Emptied,
     /// The file is gone.
@@ -141,6 +145,9 @@ pub fn damage(path: &Path, how: Damage) {
         let flipped: Vec<u8> = bytes[from..to].iter().map(|byte| !byte).collect();
         file.write_all_at(&flipped, from as u64).unwrap();
     };
+    let set_byte = |at: usize, to: u8| {
+        file.write_all_at(&[to], at as u64).unwrap();
+    };
     match how {
         Damage::FlippedMiddle => flip(end / 2, end / 2 + 64),
         Damage::FlippedTail => flip(end - 40, end),
@@ -151,7 +158,27 @@ pub fn damage(path: &Path, how: Damage) {
                 .unwrap();
         }
         Damage::CutTail => file.set_len((end - end / 3) as u64).unwrap(),
+        Damage::EndlessRecord => set_byte(frame_in_the_middle(&bytes, end) + 6, 1),
+        Damage::LongRecord => set_byte(frame_in_the_middle(&bytes, end) + 2, 1),
         Damage::Emptied => file.set_len(0).unwrap(),
         Damage::Gone => fs::remove_file(path).unwrap(),
     }
+}
+
+/// Where a record of a WAL begins, with several before and behind it.
+///
+/// A frame is a length in 56 bits and, in the top byte, the padding (etcd `wal/encoder.go`).
+fn frame_in_the_middle(bytes: &[u8], end: usize) -> usize {
+    let mut at = 0;
+    while at < end / 2 {
+        let frame = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+        let padding = if frame >> 63 == 1 {
+            (frame >> 56) & 7
+        } else {
+            0
+        };
+        at += 8 + ((frame & ((1 << 56) - 1)) + padding) as usize;
+    }
+    assert!(at < end, "the WAL has no record behind its middle");
+    at
 }

@@ -254,7 +254,7 @@ impl Member {
         let code = self.process().code();
         assert_eq!(code, None, "{} ended while it should wait", self.name);
         assert!(!self.is_etcd(), "{} became etcd, or runs it", self.name);
-        let steps = self.log.lines("step=");
+        let steps = self.steps();
         assert!(
             steps.is_empty(),
             "{} changed something: {steps:?}",
@@ -262,14 +262,18 @@ impl Member {
         );
     }
 
-    /// The steps logged since the last start, by name.
+    /// The steps decided since the last start, by name.
     pub fn steps(&self) -> Vec<String> {
-        let lines = self.log.lines("step=");
-        lines
-            .iter()
-            .filter_map(|line| line.split("step=").nth(1)?.split_whitespace().next())
-            .map(str::to_string)
-            .collect()
+        let decided = self.log.lines(" step=").into_iter();
+        let decided = decided.filter(|line| line.contains("reason="));
+        let name = |line: String| {
+            line.split(" step=")
+                .nth(1)?
+                .split_whitespace()
+                .next()
+                .map(str::to_string)
+        };
+        decided.filter_map(name).collect()
     }
 }
 
@@ -280,8 +284,8 @@ impl Drop for Member {
                 true => "runs",
                 false => "does not run",
             };
-            let tail = self.log.tail(60);
-            eprintln!("---- {} ({state}), the end of its log:\n{tail}", self.name);
+            let tail = self.log.tail();
+            eprintln!("---- {} ({state}), its log:\n{tail}", self.name);
         }
     }
 }

@@ -156,14 +156,22 @@ impl Log {
         has_word(&self.text(), &format!("reason={reason}"))
     }
 
-    /// The last `n` lines of all, long ones cut.
-    pub fn tail(&self, n: usize) -> String {
+    /// What a person wants to see of it: the program's own lines, and the last ones of etcd.
+    pub fn tail(&self) -> String {
         let text = self.all();
         let lines: Vec<&str> = text.lines().collect();
+        let last = lines.len().saturating_sub(15);
+        let ours = |line: &str| {
+            line.split_whitespace()
+                .nth(1)
+                .is_some_and(|word| matches!(word, "ERROR" | "WARN" | "INFO" | "DEBUG"))
+        };
         let mut tail = String::new();
-        for line in &lines[lines.len().saturating_sub(n)..] {
-            tail.extend(line.chars().take(400));
-            tail.push('\n');
+        for (i, line) in lines.iter().enumerate() {
+            if i >= last || ours(line) {
+                tail.extend(line.chars().take(400));
+                tail.push('\n');
+            }
         }
         tail
     }
