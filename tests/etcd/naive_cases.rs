@@ -40,6 +40,8 @@ scenarios! {
 /// R1. Nobody may serve without n1's data; a person's one command on n1 brings all of them back.
 fn two_wiped_while_the_one_with_data_is_down(version: Version) {
     let mut cluster = Cluster::running(version, 3);
+    // A quorum has each write; that n1 has it too takes a moment.
+    cluster.verify();
     cluster.kill9(&[1]);
     for n in [2, 3] {
         cluster.member(n).lose_disk();
