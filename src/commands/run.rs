@@ -207,6 +207,10 @@ impl Run<'_> {
                 self.failed_start = None;
                 self.verdict = Verdict::default();
                 self.steps_left = self.steps_left.map(|left| left - 1);
+                if self.steps_left == Some(0) {
+                    log::info!("has taken all steps it may");
+                    return Err(Exit::STEPS_TAKEN);
+                }
                 Ok(())
             }
             Err(Undone::Changed) => Ok(()),
