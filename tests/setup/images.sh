@@ -3,7 +3,8 @@
 # its two base images are made here and given as arguments.
 #
 # Usage: tests/setup/images.sh [SUITE...]
-#   Prints `SUITE TAG` for each Debian suite whose etcd is wanted (default: bookworm sid).
+#   Prints `SUITE TAG BASE` for each Debian suite whose etcd is wanted (default: bookworm sid): the
+#   image under test, and the image with nothing but etcd that it is made from.
 #
 #   etcd-rejoin-test/rust       Debian, gcc and this machine's Rust toolchain
 #   etcd-rejoin-test/build-base the same with the crates of Cargo.lock: the build needs no network
@@ -138,5 +139,5 @@ base=$(build_base "$rust")
 for suite in "${suites[@]}"; do
     etcd=$(etcd_image "$suite")
     tag=$(image "$suite" "$base" "$etcd")
-    printf '%s %s\n' "$suite" "$tag"
+    printf '%s %s %s\n' "$suite" "$tag" "$etcd"
 done
