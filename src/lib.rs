@@ -3,7 +3,26 @@
 //!
 //! The shape is *observe, decide, act*: see [`decide::decide`] for the decision table.
 
+pub mod act;
+pub mod assembly;
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod datadir;
 pub mod decide;
 pub mod error;
+pub mod explain;
+pub mod gateway;
+pub mod handover;
+pub mod launch;
+pub mod logging;
 pub mod membership;
+pub mod observe;
 pub mod signals;
+pub mod tls;
+
+/// The version, with the commit where one is known.
+pub const VERSION: &str = match option_env!("ETCD_REJOIN_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};

@@ -1,3 +1,122 @@
 //! The program: parse, start logging, run a command, map the outcome to an exit code.
 
-fn main() {}
+use std::ffi::OsString;
+use std::process::exit;
+
+use clap::CommandFactory;
+use etcd_rejoin::cli::{self, Call, Cli, Command, QuarantineAction, RunArgs};
+use etcd_rejoin::commands::{Exit, leave, probe, quarantine, run, status};
+use etcd_rejoin::config::{Config, LogConfig, Overrides};
+use etcd_rejoin::handover;
+use etcd_rejoin::logging;
+use etcd_rejoin::signals::Stop;
+
+fn main() {
+    if let Some(code) = handover::hidden_main(std::env::args_os().skip(1)) {
+        exit(code);
+    }
+    // A PID 1 without a handler ignores SIGTERM: this comes first.
+    let stop = match Stop::install() {
+        Ok(stop) => stop,
+        Err(error) => {
+            eprintln!("etcd-rejoin: {error}");
+            exit(Exit::FAILED.0);
+        }
+    };
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let Exit(code) = match cli::parse(&words) {
+        Ok(Call::Ours(cli)) => command(*cli, &stop),
+        Ok(Call::Etcd(flags)) => become_etcd(flags, &RunArgs::default(), &stop),
+        Ok(Call::Other(program, args)) => other(program, args, &stop),
+        Err(error) => {
+            // Help and version are no mistakes; a closed stdout is nobody's loss.
+            let _ = error.print();
+            Exit(error.exit_code())
+        }
+    };
+    exit(code)
+}
+
+fn command(cli: Cli, stop: &Stop) -> Exit {
+    match cli.command {
+        Command::Run(args) => become_etcd(args.etcd_flags.clone(), &args, stop),
+        Command::Status { json, etcd_flags } => {
+            with_config(&etcd_flags, |config| status::status(config, stop, json))
+        }
+        Command::Probe { etcd_flags } => with_config(&etcd_flags, |config| probe::probe(&config)),
+        Command::Quarantine { action } => with_config(&[], |config| match action {
+            QuarantineAction::List => quarantine::list(&config),
+            QuarantineAction::PutBack { name } => quarantine::put_back(&config, &name),
+        }),
+        Command::Leave { undo: true } => with_config(&[], |config| leave::undo(&config)),
+        Command::Leave { undo: false } => with_config(&[], leave::leave),
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "etcd-rejoin",
+                &mut std::io::stdout(),
+            );
+            Exit::OK
+        }
+        Command::Man => {
+            match clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()) {
+                Ok(()) => Exit::OK,
+                Err(_) => Exit::FAILED,
+            }
+        }
+    }
+}
+
+fn become_etcd(flags: Vec<OsString>, args: &RunArgs, stop: &Stop) -> Exit {
+    logging::start(LogConfig::read(|name| std::env::var_os(name)));
+    // `etcd --version` and `etcd --help` are etcd's own affair.
+    let asks = |word: &OsString| {
+        matches!(
+            word.to_str(),
+            Some("--version" | "-version" | "--help" | "-help" | "-h")
+        )
+    };
+    if flags.iter().any(asks) {
+        let program = std::env::var_os("REJOIN_ETCD").unwrap_or_else(|| "etcd".into());
+        return other(program, flags, stop);
+    }
+    match Config::read(std::env::vars_os(), &flags, &args.overrides()) {
+        Ok(config) => run::run(config, stop, args.max_steps),
+        Err(mistakes) => {
+            for mistake in mistakes {
+                log::error!("configuration: {mistake}");
+            }
+            Exit::CONFIG
+        }
+    }
+}
+
+/// Reads the configuration for a command that talks to a person.
+fn with_config(flags: &[OsString], command: impl FnOnce(Config) -> Exit) -> Exit {
+    match Config::read(std::env::vars_os(), flags, &Overrides::default()) {
+        Ok(config) => command(config),
+        Err(mistakes) => {
+            for mistake in mistakes {
+                eprintln!("etcd-rejoin: configuration: {mistake}");
+            }
+            Exit::CONFIG
+        }
+    }
+}
+
+fn other(program: OsString, args: Vec<OsString>, stop: &Stop) -> Exit {
+    let other = handover::Etcd {
+        program: program.clone().into(),
+        arg0: program,
+        args,
+        env: std::env::vars_os().collect(),
+    };
+    // Without the handlers a signal in the next instant is lost; no reason not to run the program.
+    if let Ok(Some(signal)) = stop.end_at_once() {
+        return Exit::signal(signal);
+    }
+    let error = handover::exec(&other);
+    eprintln!("etcd-rejoin: {error} (it is no command of etcd-rejoin either: see --help)");
+    Exit(error.exit_code())
+}

@@ -3,7 +3,7 @@
 //! A PID 1 without a handler ignores SIGTERM, so `Stop::install` comes before everything else.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,21 @@ impl Stop {
             0 => None,
             signal => Some(signal as i32),
         }
+    }
+
+    /// From now on SIGTERM and SIGINT end the program at once, with 128 + n; the signal, if one came
+    /// before.
+    ///
+    /// For the last step before an exec: a signal that only raised the flag would be lost there. After
+    /// the exec the new program's own dispositions hold.
+    pub fn end_at_once(&self) -> Result<Option<i32>, Error> {
+        for signal in [SIGTERM, SIGINT] {
+            let always = Arc::new(AtomicBool::new(true));
+            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, always)
+                .context(|| format!("cannot handle signal {signal}"))?;
+        }
+        // Looked at last: what came before the handlers stands in the flag.
+        Ok(self.raised())
     }
 
     /// Sleeps until `deadline` or until the flag is raised; the signal, if it was.

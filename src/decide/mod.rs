@@ -321,7 +321,7 @@ fn not_listed(policy: &Policy, seen: &Observation, members: &[Member]) -> Decisi
 }
 
 /// Whether to join as learner, or not yet. Only adds are held back by margin, never a remove.
-fn add_as(policy: &Policy, members: &[Member]) -> Option<bool> {
+pub(crate) fn add_as(policy: &Policy, members: &[Member]) -> Option<bool> {
     let voters = members.iter().filter(|member| !member.learner).count();
     let unstarted_voter = (members.iter()).any(|member| !member.learner && !member.started());
     let costs_margin = quorum(voters + 1) > quorum(voters);
@@ -497,6 +497,14 @@ fn own_entry<'a>(policy: &Policy, members: &'a [Member]) -> Entry<'a> {
             (Some(entry), None) => Entry::One(entry),
             (None, None) => Entry::None,
         },
+    }
+}
+
+/// The ID of the entry that is ours, if it is exactly one.
+pub fn own_id(policy: &Policy, members: &[Member]) -> Option<MemberId> {
+    match own_entry(policy, members) {
+        Entry::One(entry) => Some(entry.id),
+        Entry::None | Entry::Two => None,
     }
 }
 

@@ -1,0 +1,178 @@
+//! Performs one [`Step`]. There is no plan and no undo: after one step we look again.
+
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::config::Config;
+use crate::datadir::Volume;
+use crate::decide::{Step, add_as};
+use crate::error::Error;
+use crate::gateway::{Client, Failure};
+use crate::membership::MemberId;
+use crate::observe::{Look, promise_digest};
+use crate::signals::{Ended, Stop};
+
+/// A change of the membership may take this long; after that its outcome is unknown.
+///
+/// A remove that is sent while the leader is being replaced has been seen to hang for 20 s and more.
+const CHANGE_TIME: Duration = Duration::from_secs(8);
+
+/// Performs steps.
+pub struct Actor<'a> {
+    config: &'a Config,
+    volume: &'a Volume,
+    clients: &'a Client,
+    stop: &'a Stop,
+}
+
+/// Why a step was not done. Whatever the answer was, the next look tells what became of it.
+#[derive(Debug)]
+pub enum Undone {
+    /// This signal asked us to stop; what was sent may still be applied.
+    Stopped(i32),
+    /// The cluster said no, or nothing: look again, then perhaps try again.
+    Cluster(String),
+    /// The list has changed since the look.
+    Changed,
+    /// Our own disk: surroundings.
+    Failed(Error),
+}
+
+impl<'a> Actor<'a> {
+    /// Ready to act.
+    pub fn new(
+        config: &'a Config,
+        volume: &'a Volume,
+        clients: &'a Client,
+        stop: &'a Stop,
+    ) -> Self {
+        Actor {
+            config,
+            volume,
+            clients,
+            stop,
+        }
+    }
+
+    /// Performs the step; what came of it, in words.
+    pub fn perform(&self, step: &Step, look: &Look) -> Result<String, Undone> {
+        let volume = self.volume;
+        match step {
+            Step::NoteJoin(id) => self.note_join(*id, look).map_err(Undone::Failed),
+            Step::Promise => (volume.note_promise(&promise_digest(self.config)))
+                .map(|()| "promised to found only together with the others".into())
+                .map_err(Undone::Failed),
+            Step::GiveUp => self.give_up(look).map_err(Undone::Failed),
+            Step::Quarantine => said(volume.quarantine(SystemTime::now())),
+            Step::SetAsideLeftovers => said(volume.set_aside_leftovers(SystemTime::now())),
+            Step::DeleteSetAside { keep } => (volume.delete_set_aside(*keep))
+                .map(|names| format!("deleted {}", names.join(", ")))
+                .map_err(Undone::Failed),
+            Step::RemoveMember(id) => self.remove(*id, look),
+            Step::AddMember { learner } => self.add(*learner, look),
+            Step::UpdatePeerUrls(id) => self.update(*id, look),
+        }
+    }
+
+    fn note_join(&self, id: Option<MemberId>, look: &Look) -> Result<String, Error> {
+        if let Some(id) = id {
+            let members = look
+                .seen
+                .quorate
+                .iter()
+                .flat_map(|quorate| &quorate.members);
+            // The learner's note comes first: it is in nobody's way, and a join note alone starts etcd.
+            if members
+                .clone()
+                .any(|member| member.id == id && member.learner)
+            {
+                self.volume.note_learner(id)?;
+            }
+        }
+        self.volume.note_join(id)?;
+        Ok(match id {
+            Some(id) => format!("noted that {id} is ours and never ran"),
+            None => "noted that nothing ran here since the cluster does not list us".into(),
+        })
+    }
+
+    fn give_up(&self, look: &Look) -> Result<String, Error> {
+        let crate::decide::DataDir::Own(own) = look.seen.data else {
+            return Err(Error::new("there is no identity to give up"));
+        };
+        self.volume.give_up(own.member)?;
+        Ok(format!("member {} is never started again", own.member))
+    }
+
+    fn remove(&self, id: MemberId, look: &Look) -> Result<String, Undone> {
+        let url = endpoint(look)?;
+        let result =
+            self.change(move |clients, deadline| clients.member_remove(&url, id, deadline));
+        match result {
+            Ok(()) => Ok(format!("removed member {id}")),
+            Err(Undone::Cluster(words)) => Err(Undone::Cluster(words)),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Lists again right before the add: another rejoin may have come first.
+    fn add(&self, learner: bool, look: &Look) -> Result<String, Undone> {
+        let (url, urls) = (endpoint(look)?, self.config.policy.peer_urls.clone());
+        let policy = self.config.policy.clone();
+        let id = self.change(move |clients, deadline| {
+            let now = clients.quorate_members(&url, deadline)?;
+            if add_as(&policy, &now.members) != Some(learner) {
+                return Ok(None);
+            }
+            clients.member_add(&url, &urls, learner, deadline).map(Some)
+        })?;
+        let id = id.ok_or(Undone::Changed)?;
+        let kind = if learner { "learner" } else { "voter" };
+        Ok(format!("added ourselves as {kind} {id}"))
+    }
+
+    fn update(&self, id: MemberId, look: &Look) -> Result<String, Undone> {
+        let (url, urls) = (endpoint(look)?, self.config.policy.peer_urls.clone());
+        let shown = urls.join(",");
+        self.change(move |clients, deadline| clients.member_update(&url, id, &urls, deadline))?;
+        Ok(format!("member {id} has peer URLs {shown}"))
+    }
+
+    /// Sends a change from a thread of its own: a stop must not wait for the answer.
+    fn change<T: Send + 'static>(
+        &self,
+        send: impl FnOnce(&Client, Instant) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Undone> {
+        let deadline = Instant::now() + CHANGE_TIME;
+        let (tx, rx) = channel();
+        let clients = self.clients.clone();
+        std::thread::spawn(move || {
+            // Nobody listens any more: we were asked to stop.
+            let _ = tx.send(send(&clients, deadline));
+        });
+        match self
+            .stop
+            .receive(&rx, deadline + Duration::from_millis(500))
+        {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(failure)) => Err(Undone::Cluster(failure.to_string())),
+            Err(Ended::Stopped(signal)) => Err(Undone::Stopped(signal)),
+            Err(Ended::Deadline | Ended::Closed) => Err(Undone::Cluster(
+                "no answer in time: it may still be applied".into(),
+            )),
+        }
+    }
+}
+
+fn endpoint(look: &Look) -> Result<String, Undone> {
+    let none = || Undone::Cluster("no client URL of another member is known".into());
+    look.endpoints.first().cloned().ok_or_else(none)
+}
+
+fn said(moved: Result<Option<std::path::PathBuf>, Error>) -> Result<String, Undone> {
+    match moved {
+        Ok(Some(path)) => Ok(format!("moved to {}", path.display())),
+        Ok(None) => Ok("nothing was left to move".into()),
+        Err(error) => Err(Undone::Failed(error)),
+    }
+}

@@ -1,0 +1,180 @@
+//! What entrypoints tell each other before any etcd runs: one read-only resource on the peer port.
+//!
+//! It gives away a name, what the data dir holds, whose it is, and digests of two settings; nothing
+//! else, and nothing can be changed through it. An answer counts only if it reads well, is of the
+//! member that was asked for, and agrees with our own initial cluster.
+
+mod server;
+
+pub use server::Server;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::decide::{DataDir, Heard, Holds, Observation};
+use crate::membership::{ClusterId, MemberId};
+
+/// The resource, below a peer URL.
+pub const PATH: &str = "/etcd-rejoin/assembly";
+
+/// No name or digest is longer than this.
+const MAX_TEXT: usize = 256;
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The member's name.
+    pub name: String,
+    /// What its data dir holds.
+    pub data: Data,
+    /// Whose data it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<MemberId>,
+    /// Of which cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterId>,
+    /// The data's history, where a restore has made one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lineage: Option<String>,
+    /// A digest of the initial cluster that it was given.
+    pub initial_cluster: String,
+    /// A digest of the cluster token that it was given.
+    pub token: String,
+}
+
+/// What a data dir holds, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Data {
+    /// Nothing.
+    Empty,
+    /// Nothing, and a founding promise.
+    Promised,
+    /// Data that reads well.
+    Own,
+    /// Data that does not.
+    Damaged,
+    /// Nothing, but data lies set aside.
+    SetAside,
+}
+
+impl Report {
+    /// Our own report about what was seen last.
+    pub fn of(config: &Config, seen: &Observation) -> Report {
+        let (data, identity) = match &seen.data {
+            DataDir::Own(identity) => (Data::Own, Some(*identity)),
+            DataDir::Damaged { head } => (Data::Damaged, *head),
+            DataDir::Empty if seen.set_aside > 0 => (Data::SetAside, None),
+            DataDir::Empty if seen.promise => (Data::Promised, None),
+            DataDir::Empty => (Data::Empty, None),
+        };
+        Report {
+            name: config.policy.name.clone(),
+            data,
+            member: identity.map(|identity| identity.member),
+            cluster: identity.map(|identity| identity.cluster),
+            lineage: None,
+            initial_cluster: config.cluster_digest.clone(),
+            token: config.token_digest.clone(),
+        }
+    }
+}
+
+/// Reads a peer's answer; whatever is not exactly an answer of this peer is nonsense, and named.
+pub fn heard(config: &Config, peer: &str, body: &[u8]) -> Heard {
+    match parse(body) {
+        Err(why) => Heard::Nonsense(format!("its assembly answer does not read: {why}")),
+        Ok(report) if report.name != peer => {
+            Heard::Nonsense(format!("{} answers at the peer URL of {peer}", report.name))
+        }
+        Ok(report) => Heard::Entrypoint {
+            holds: match (report.data, report.cluster) {
+                (Data::Empty, _) => Holds::Empty,
+                (Data::Promised, _) => Holds::Promised,
+                (Data::SetAside, _) => Holds::SetAside,
+                (Data::Own, Some(cluster)) => Holds::Own(cluster),
+                (Data::Own, None) | (Data::Damaged, _) => Holds::Damaged,
+            },
+            differs: differs(config, &report),
+        },
+    }
+}
+
+/// Reads the bytes of an answer.
+pub fn parse(body: &[u8]) -> Result<Report, String> {
+    let report: Report = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    let texts = [&report.name, &report.initial_cluster, &report.token];
+    match texts
+        .iter()
+        .any(|text| text.len() > MAX_TEXT || text.contains(char::is_control))
+    {
+        true => Err("a text in it is too long or not printable".into()),
+        false => Ok(report),
+    }
+}
+
+fn differs(config: &Config, report: &Report) -> Option<String> {
+    let mut differs = Vec::new();
+    if report.initial_cluster != config.cluster_digest {
+        differs.push("ETCD_INITIAL_CLUSTER");
+    }
+    if report.token != config.token_digest {
+        differs.push("ETCD_INITIAL_CLUSTER_TOKEN");
+    }
+    (!differs.is_empty()).then(|| format!("another {}", differs.join(" and another ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        let env = [
+            ("ETCD_NAME", "n1"),
+            ("ETCD_INITIAL_CLUSTER", "n1=http://a:2380,n2=http://b:2380"),
+            ("ETCD_INITIAL_ADVERTISE_PEER_URLS", "http://a:2380"),
+        ];
+        let env = env.map(|(name, value)| (name.into(), value.into()));
+        Config::read(env, &[], &Default::default()).unwrap()
+    }
+
+    fn answer(name: &str, token: &str) -> Vec<u8> {
+        let report = Report {
+            name: name.into(),
+            token: token.into(),
+            ..Report::of(&config(), &Observation::default())
+        };
+        serde_json::to_vec(&report).unwrap()
+    }
+
+    #[test]
+    fn a_peers_answer_is_heard() {
+        let token = config().token_digest;
+        let heard = heard(&config(), "n2", &answer("n2", &token));
+        assert_eq!(
+            heard,
+            Heard::Entrypoint {
+                holds: Holds::Empty,
+                differs: None
+            }
+        );
+    }
+
+    #[test]
+    fn a_peer_with_another_token_says_so() {
+        let Heard::Entrypoint { differs, .. } = heard(&config(), "n2", &answer("n2", "x")) else {
+            panic!("not heard");
+        };
+        assert_eq!(differs.unwrap(), "another ETCD_INITIAL_CLUSTER_TOKEN");
+    }
+
+    #[test]
+    fn answers_that_are_none_never_count() {
+        let long = answer(&"n".repeat(1 << 16), "x");
+        let wrong_name = answer("n3", "x");
+        let answers: [&[u8]; 6] = [b"", b"{}", b"[[[[", b"\xff\xfe", &long, &wrong_name];
+        for body in answers {
+            assert!(matches!(heard(&config(), "n2", body), Heard::Nonsense(_)));
+        }
+    }
+}

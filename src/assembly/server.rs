@@ -1,0 +1,238 @@
+//! Serves the assembly resource on etcd's peer address, while no etcd runs there.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::{PATH, Report};
+use crate::config::Config;
+use crate::error::{Context, Error};
+use crate::tls;
+
+/// One request may take this long, handshake included.
+const REQUEST_TIME: Duration = Duration::from_secs(2);
+/// A request larger than this is none of ours.
+const MAX_REQUEST: usize = 4096;
+/// More askers at once are turned away: there are never that many members.
+const MAX_CONNECTIONS: usize = 32;
+
+/// The running server. Dropping it closes the port.
+pub struct Server {
+    report: Arc<Mutex<Vec<u8>>>,
+    wake: UnixStream,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Binds every peer address. The error names the address: etcd would fail on it just so.
+    pub fn start(config: &Config, report: &Report) -> Result<Server, Error> {
+        let mut listeners = Vec::new();
+        for url in &config.listen_peer_urls {
+            listeners.extend(listen(config, url)?);
+        }
+        let (wake, woken) = UnixStream::pair().context(|| "cannot make a socket pair".into())?;
+        let report = Arc::new(Mutex::new(body(report)));
+        let shared = report.clone();
+        let thread = std::thread::Builder::new()
+            .name("assembly".into())
+            .spawn(move || serve(listeners, &woken, &shared))
+            .context(|| "cannot start a thread".into())?;
+        Ok(Server {
+            report,
+            wake,
+            thread: Some(thread),
+        })
+    }
+
+    /// What is answered from now on.
+    pub fn update(&self, report: &Report) {
+        let mut shared = self
+            .report
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        *shared = body(report);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The port must be free when etcd starts; a server that is gone already needs no word.
+        let _ = self.wake.write_all(b"x");
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn body(report: &Report) -> Vec<u8> {
+    serde_json::to_vec(report).unwrap_or_default()
+}
+
+type Listener = (TcpListener, Option<Arc<ServerConfig>>);
+
+fn listen(config: &Config, url: &str) -> Result<Vec<Listener>, Error> {
+    let (scheme, address) = url.split_once("://").unwrap_or(("http", url));
+    let tls = match scheme {
+        "http" => None,
+        // auto TLS authenticates nobody, and etcd has not made its certificate yet: plain text.
+        "https" if config.peer_tls.insecure && config.peer_tls.cert.is_none() => None,
+        "https" => Some(tls::server_config(
+            &config.peer_tls,
+            config.peer_client_auth,
+        )?),
+        _ => {
+            return Err(Error::new(format!(
+                "cannot listen on {url}: only http and https peer URLs are supported"
+            )));
+        }
+    };
+    let attempt = || format!("cannot listen on {url}");
+    let addresses: Vec<SocketAddr> = address
+        .trim_end_matches('/')
+        .to_socket_addrs()
+        .context(attempt)?
+        .collect();
+    let mut listeners = Vec::new();
+    for address in addresses {
+        // `localhost` may have an IPv6 address that this machine has not.
+        match TcpListener::bind(address) {
+            Ok(listener) => {
+                listener.set_nonblocking(true).context(attempt)?;
+                listeners.push((listener, tls.clone()));
+            }
+            Err(error) if listeners.is_empty() || error.kind() == std::io::ErrorKind::AddrInUse => {
+                return Err(Error::caused(attempt(), error));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(listeners)
+}
+
+fn serve(listeners: Vec<Listener>, woken: &UnixStream, report: &Arc<Mutex<Vec<u8>>>) {
+    let busy = Arc::new(AtomicUsize::new(0));
+    loop {
+        let mut fds: Vec<PollFd> = vec![PollFd::new(woken, PollFlags::IN)];
+        fds.extend(
+            listeners
+                .iter()
+                .map(|(listener, _)| PollFd::new(listener, PollFlags::IN)),
+        );
+        match poll(&mut fds, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return,
+        }
+        if !fds[0].revents().is_empty() {
+            return;
+        }
+        for (listener, tls) in &listeners {
+            while let Ok((stream, _)) = listener.accept() {
+                if busy.fetch_add(1, Ordering::Relaxed) >= MAX_CONNECTIONS {
+                    busy.fetch_sub(1, Ordering::Relaxed);
+                    continue;
+                }
+                let (report, tls, busy) = (report.clone(), tls.clone(), busy.clone());
+                let answer = move || {
+                    // A peer that goes away in mid-request is its own affair.
+                    let _ = answer(stream, tls, &report);
+                    busy.fetch_sub(1, Ordering::Relaxed);
+                };
+                let builder = std::thread::Builder::new().stack_size(256 << 10);
+                // No thread to be had: the peer asks again.
+                let _ = builder.spawn(answer);
+            }
+        }
+    }
+}
+
+fn answer(
+    stream: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+    report: &Mutex<Vec<u8>>,
+) -> std::io::Result<()> {
+    let stream = Timed {
+        stream,
+        deadline: Instant::now() + REQUEST_TIME,
+    };
+    stream.stream.set_nonblocking(false)?;
+    stream.stream.set_nodelay(true)?;
+    let report = || {
+        let report = report
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        report.clone()
+    };
+    match tls {
+        None => http(stream, report),
+        Some(config) => {
+            let connection = ServerConnection::new(config).map_err(std::io::Error::other)?;
+            let mut stream = StreamOwned::new(connection, stream);
+            http(&mut stream, report)?;
+            stream.conn.send_close_notify();
+            stream.flush()
+        }
+    }
+}
+
+fn http(mut stream: impl Read + Write, report: impl Fn() -> Vec<u8>) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    let mut chunk = [0; 1024];
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+        let n = stream.read(&mut chunk)?;
+        if n == 0 || request.len() + n > MAX_REQUEST {
+            return Ok(());
+        }
+        request.extend_from_slice(&chunk[..n]);
+    }
+    let wanted = format!("GET {PATH} ");
+    let (status, body) = match request.starts_with(wanted.as_bytes()) {
+        true => ("200 OK", report()),
+        false => ("404 Not Found", b"no etcd runs here yet\n".to_vec()),
+    };
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    )?;
+    stream.write_all(&body)?;
+    stream.flush()
+}
+
+/// A stream of which every read and write ends at one deadline: a slow asker holds nothing for long.
+struct Timed {
+    stream: TcpStream,
+    deadline: Instant,
+}
+
+impl Timed {
+    fn left(&self) -> std::io::Result<Option<Duration>> {
+        match self.deadline.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => Err(std::io::ErrorKind::TimedOut.into()),
+            left => Ok(Some(left)),
+        }
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.write(buffer)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.stream.flush()
+    }
+}

@@ -1,0 +1,92 @@
+//! Before anything is changed: could etcd start here at all? A full disk or a port in use is no reason
+//! to leave the cluster.
+
+use std::net::{TcpListener, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access, statvfs};
+
+use super::Exit;
+use crate::config::Config;
+use crate::decide::Step;
+
+/// etcd preallocates a WAL file of this size before it starts.
+///
+/// Source: etcd `server/storage/wal/wal.go`, `SegmentSizeBytes`.
+const WAL_SIZE: u64 = 64 << 20;
+
+/// The etcd program, found and executable.
+pub fn program(config: &Config) -> Result<PathBuf, (Exit, String)> {
+    let path = (config.launch.env.iter()).find(|(name, _)| name == "PATH");
+    let path = path.map(|(_, value)| value.clone());
+    let named = &config.etcd;
+    which::which_in(named, path, "/").map_err(|_| {
+        match named.components().count() > 1 && named.exists() {
+            true => (
+                Exit(126),
+                format!("REJOIN_ETCD={} is not executable", named.display()),
+            ),
+            false => (
+                Exit(127),
+                format!(
+                    "etcd is not found: REJOIN_ETCD={} is neither on PATH nor a path",
+                    named.display()
+                ),
+            ),
+        }
+    })
+}
+
+/// Whether etcd could start after this step; the error says what stands in its way.
+pub fn surroundings(config: &Config, step: &Step) -> Result<(), String> {
+    match step {
+        Step::RemoveMember(_) | Step::AddMember { .. } | Step::Quarantine | Step::GiveUp => {}
+        Step::NoteJoin(_)
+        | Step::Promise
+        | Step::SetAsideLeftovers
+        | Step::UpdatePeerUrls(_)
+        | Step::DeleteSetAside { .. } => return Ok(()),
+    }
+    for url in &config.listen_client_urls {
+        bindable(url)?;
+    }
+    let dirs = [Some(config.data_dir.as_path()), config.wal_dir.as_deref()];
+    dirs.into_iter().flatten().try_for_each(writable)
+}
+
+fn bindable(url: &str) -> Result<(), String> {
+    let Some((_, address)) = url.split_once("://") else {
+        return Ok(());
+    };
+    let Ok(addresses) = address.trim_end_matches('/').to_socket_addrs() else {
+        return Ok(());
+    };
+    for address in addresses {
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                return Err(format!("cannot listen on {url}: {error}"));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn writable(dir: &Path) -> Result<(), String> {
+    let existing = dir
+        .ancestors()
+        .find(|dir| dir.exists())
+        .unwrap_or(Path::new("."));
+    let shown = existing.display();
+    access(existing, Access::WRITE_OK)
+        .map_err(|error| format!("cannot write to {shown}: {error}"))?;
+    let space = statvfs(existing).map_err(|error| format!("cannot look at {shown}: {error}"))?;
+    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    match free < WAL_SIZE {
+        true => Err(format!(
+            "{shown} has {} MiB left, etcd needs 64 to start",
+            free >> 20
+        )),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,59 @@
+//! Data that was set aside: list it, put it back.
+
+use std::time::SystemTime;
+
+use super::Exit;
+use crate::config::Config;
+use crate::datadir::{LockError, Volume};
+
+fn volume(config: &Config) -> Volume {
+    Volume::new(&config.data_dir, config.wal_dir.as_deref())
+}
+
+/// Prints what lies set aside.
+pub fn list(config: &Config) -> Exit {
+    match volume(config).quarantined() {
+        Ok(all) if all.is_empty() => {
+            println!("nothing is set aside in {}", config.data_dir.display())
+        }
+        Ok(all) => {
+            for one in all {
+                println!("{one}");
+            }
+        }
+        Err(error) => {
+            eprintln!("etcd-rejoin: {error}");
+            return Exit::FAILED;
+        }
+    }
+    Exit::OK
+}
+
+/// Puts one back in its place.
+pub fn put_back(config: &Config, name: &str) -> Exit {
+    let volume = volume(config);
+    let _lock = match volume.lock() {
+        Ok(lock) => lock,
+        Err(LockError::Held { holder }) => {
+            eprintln!(
+                "etcd-rejoin: {} is held by {holder}: stop it first",
+                config.data_dir.display()
+            );
+            return Exit::REFUSED;
+        }
+        Err(LockError::Failed(error)) => {
+            eprintln!("etcd-rejoin: {error}");
+            return Exit::FAILED;
+        }
+    };
+    match volume.put_back(name, SystemTime::now()) {
+        Ok(()) => {
+            println!("put back {name}");
+            Exit::OK
+        }
+        Err(error) => {
+            eprintln!("etcd-rejoin: {error}");
+            Exit::FAILED
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! The main job: look, decide, take one step, look again; then become etcd.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Exit;
+use super::preflight;
+use super::trial;
+use crate::act::{Actor, Undone};
+use crate::assembly::{Report, Server};
+use crate::config::Config;
+use crate::datadir::{Finding, Lock, LockError, Volume};
+use crate::decide::{DataDir, Decision, Reason, Start, Step, Trial, decide};
+use crate::explain;
+use crate::handover::{self, LastWords, Outcome, Status, TrialError};
+use crate::launch;
+use crate::observe::{Look, NoLook, Observer, Verdict};
+use crate::signals::Stop;
+
+/// The pause between two looks while we wait grows from the first to the second.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+/// The pause after a step that the cluster refused grows to this. etcd refuses an add while a member
+/// has been connected for less than five seconds: a longer pause only adds to that.
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
+/// While we wait, the log says so again after this.
+const REMIND: Duration = Duration::from_secs(60);
+
+/// Runs the entrypoint. Returns only where etcd does not take our place.
+pub fn run(config: Config, stop: &Stop, max_steps: Option<u32>) -> Exit {
+    log::info!(
+        "etcd-rejoin {} name={} data-dir={} initial-cluster={}",
+        crate::VERSION,
+        config.policy.name,
+        config.data_dir.display(),
+        config.policy.initial
+    );
+    for warning in &config.warnings {
+        log::warn!("{warning}");
+    }
+    let program = match preflight::program(&config) {
+        Ok(program) => program,
+        Err((exit, why)) => {
+            log::error!("{why}");
+            return exit;
+        }
+    };
+    let config = Arc::new(config);
+    let volume = Volume::new(&config.data_dir, config.wal_dir.as_deref());
+    let observer = match Observer::new(config.clone(), volume.clone(), stop.clone()) {
+        Ok(observer) => observer,
+        Err(error) => {
+            log::error!("{error}");
+            return Exit::CONFIG;
+        }
+    };
+    let mut run = Run {
+        config,
+        volume,
+        observer,
+        stop,
+        program,
+        steps_left: max_steps,
+        server: None,
+        verdict: Verdict::default(),
+        failed_start: None,
+        pause: PAUSES.0,
+        said: Said::default(),
+    };
+    let _lock = match run.lock() {
+        Ok(lock) => lock,
+        Err(exit) => return exit,
+    };
+    loop {
+        if let Err(exit) = run.round() {
+            return exit;
+        }
+    }
+}
+
+struct Run<'a> {
+    config: Arc<Config>,
+    volume: Volume,
+    observer: Observer,
+    stop: &'a Stop,
+    program: PathBuf,
+    steps_left: Option<u32>,
+    /// Answers other entrypoints while no etcd runs here.
+    server: Option<Server>,
+    verdict: Verdict,
+    /// The start that just failed on trial, and how: the same again would be a loop.
+    failed_start: Option<(Start, Exit)>,
+    pause: Duration,
+    said: Said,
+}
+
+/// What the log has said last, so that it says it once.
+#[derive(Default)]
+struct Said {
+    line: String,
+    refusal: String,
+    at: Option<Instant>,
+    waiting_since: Option<Instant>,
+}
+
+impl Verdict {
+    /// What etcd printed may tell its data from its surroundings; the files decide.
+    fn of(words: &LastWords) -> Verdict {
+        match words {
+            LastWords::Behind => Verdict {
+                trial: Trial::Behind,
+                unreadable: false,
+            },
+            LastWords::DataUnreadable(_) => Verdict {
+                trial: Trial::Other,
+                unreadable: true,
+            },
+            LastWords::None
+            | LastWords::Removed
+            | LastWords::AlreadyBootstrapped
+            | LastWords::Surroundings(_)
+            | LastWords::Unknown => Verdict {
+                trial: Trial::Other,
+                unreadable: false,
+            },
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Waits until the data dir is ours alone.
+    fn lock(&mut self) -> Result<Lock, Exit> {
+        loop {
+            match self.volume.lock() {
+                Ok(lock) => return Ok(lock),
+                Err(LockError::Failed(error)) => {
+                    log::error!("{error}");
+                    return Err(Exit::FAILED);
+                }
+                Err(LockError::Held { holder }) => {
+                    let row = Reason::DataDirInUse.row();
+                    let line = format!(
+                        "waits: {} ({holder}); to go on: {} reason={}",
+                        row.when, row.cure, row.name
+                    );
+                    self.wait(line)?;
+                }
+            }
+        }
+    }
+
+    /// One look, one decision, at most one step. The error ends the program.
+    fn round(&mut self) -> Result<(), Exit> {
+        let look = match self.observer.look(self.verdict, self.server.is_some()) {
+            Ok(look) => look,
+            Err(NoLook::Stopped(signal)) => return Err(self.stopped(signal)),
+            Err(NoLook::Failed(error)) => {
+                log::error!("{error}");
+                return Err(Exit::FAILED);
+            }
+        };
+        let decision = decide(&self.config.policy, &look.seen);
+        match &decision {
+            Decision::Start(start, _) => self.start(start, &look, &decision),
+            Decision::Do(step, _) => self.step(step, &look, &decision),
+            Decision::Wait(_) => {
+                self.serve(&look)?;
+                let cure = decision.reason().row().cure;
+                self.wait(format!("{}; to go on: {cure}", self.line(&look, &decision)))
+            }
+            Decision::Refuse(_) => {
+                let cure = decision.reason().row().cure;
+                log::error!("{}; to go on: {cure}", self.line(&look, &decision));
+                log::error!("saw {}", explain::seen(&look));
+                Err(Exit::REFUSED)
+            }
+        }
+    }
+
+    fn line(&self, look: &Look, decision: &Decision) -> String {
+        format!(
+            "{}: {} reason={}",
+            explain::decision(&self.config, decision),
+            explain::why(look, decision),
+            decision.reason()
+        )
+    }
+
+    fn step(&mut self, step: &Step, look: &Look, decision: &Decision) -> Result<(), Exit> {
+        if self.steps_left == Some(0) {
+            log::info!(
+                "has taken all steps it may; next would be step={}",
+                explain::step_name(step)
+            );
+            return Err(Exit::STEPS_TAKEN);
+        }
+        // Answering the others comes before the promise, and shows that the port is free.
+        self.serve(look)?;
+        if let Err(why) = preflight::surroundings(&self.config, step) {
+            log::error!("{why}; nothing was changed");
+            return Err(Exit::FAILED);
+        }
+        self.said.waiting_since = None;
+        let line = format!(
+            "{} step={}",
+            self.line(look, decision),
+            explain::step_name(step)
+        );
+        // The same step again, because the cluster was not ready for it, is no news.
+        if self.said.line != line {
+            log::info!("saw {}", explain::seen(look));
+        }
+        self.say(log::Level::Info, line);
+        let actor = Actor::new(
+            &self.config,
+            &self.volume,
+            self.observer.clients(),
+            self.stop,
+        );
+        match actor.perform(step, look) {
+            Ok(done) => {
+                log::info!("{done} step={}", explain::step_name(step));
+                self.pause = PAUSES.0;
+                self.failed_start = None;
+                self.verdict = Verdict::default();
+                self.steps_left = self.steps_left.map(|left| left - 1);
+                Ok(())
+            }
+            Err(Undone::Changed) => Ok(()),
+            Err(Undone::Stopped(signal)) => Err(self.stopped(signal)),
+            Err(Undone::Failed(error)) => {
+                log::error!("{error} step={}", explain::step_name(step));
+                Err(Exit::FAILED)
+            }
+            Err(Undone::Cluster(words)) => {
+                let line = format!(
+                    "the cluster did not take the step, looks and tries again: {words} step={}",
+                    explain::step_name(step)
+                );
+                if self.said.refusal != line {
+                    log::warn!("{line}");
+                    self.said.refusal = line;
+                }
+                self.pause(MAX_BACKOFF)
+            }
+        }
+    }
+
+    fn start(&mut self, start: &Start, look: &Look, decision: &Decision) -> Result<(), Exit> {
+        if let Some((failed, exit)) = &self.failed_start
+            && failed == start
+        {
+            log::error!(
+                "etcd failed, and nothing that was seen since would make it better: ends as it did"
+            );
+            return Err(*exit);
+        }
+        self.say(
+            log::Level::Info,
+            format!("saw {} took={:?}", explain::seen(look), look.took),
+        );
+        let line = self.line(look, decision);
+        // The port must be free for etcd.
+        self.server = None;
+        let etcd = match launch::etcd(&self.config, &self.program, &start.begin) {
+            Ok(etcd) => etcd,
+            Err(error) => {
+                log::error!("{error}");
+                return Err(Exit::FAILED);
+            }
+        };
+        if let Finding::Own { end, .. } = &look.contents.finding
+            && let Err(error) = self.volume.note_start(end)
+        {
+            // Not needed for this start; etcd itself will say what is wrong with the disk.
+            log::debug!("{error}");
+        }
+        log::info!("{line} etcd={}", self.program.display());
+        if !start.trial {
+            log::logger().flush();
+            match self.stop.end_at_once() {
+                Ok(None) => {}
+                Ok(Some(signal)) => return Err(self.stopped(signal)),
+                Err(error) => log::warn!("{error}"),
+            }
+            let error = handover::exec(&etcd);
+            log::error!("{error}");
+            return Err(Exit(error.exit_code()));
+        }
+        let watch = trial::watch(&self.config, &self.observer, &self.volume, start);
+        match handover::trial(&etcd, self.stop, watch) {
+            Ok(outcome) => self.tried(start, &outcome),
+            Err(TrialError::Stopped(signal)) => Err(self.stopped(signal)),
+            Err(TrialError::Failed(error)) => {
+                log::error!("{error}");
+                Err(Exit::FAILED)
+            }
+        }
+    }
+
+    /// etcd has ended on trial: with it we end, unless there is something to look at again.
+    fn tried(&mut self, start: &Start, outcome: &Outcome) -> Result<(), Exit> {
+        let exit = match outcome.status {
+            // Unasked, exit code 0 is how etcd ends when it was removed.
+            Status::Exited(0) if outcome.stop.is_none() => Exit::NOT_OK,
+            status => Exit(status.exit_code()),
+        };
+        if let Some(signal) = outcome.stop {
+            log::info!(
+                "etcd has ended with {} after signal {signal}",
+                outcome.status
+            );
+            return Err(exit);
+        }
+        log::warn!(
+            "etcd has ended with {} healthy={} last-words={:?}",
+            outcome.status,
+            outcome.healthy,
+            outcome.last_words
+        );
+        if outcome.healthy
+            && outcome.last_words != LastWords::Removed
+            && outcome.status != Status::Exited(0)
+        {
+            return Err(exit);
+        }
+        self.verdict = Verdict::of(&outcome.last_words);
+        self.failed_start = Some((start.clone(), exit));
+        self.said = Said::default();
+        Ok(())
+    }
+
+    /// Answers other entrypoints from now on, with what was seen last.
+    fn serve(&mut self, look: &Look) -> Result<(), Exit> {
+        if matches!(look.seen.data, DataDir::Own(_)) {
+            return Ok(());
+        }
+        let report = Report::of(&self.config, &look.seen);
+        match &self.server {
+            Some(server) => server.update(&report),
+            None => match Server::start(&self.config, &report) {
+                Ok(server) => self.server = Some(server),
+                Err(error) => {
+                    log::error!("{error}; nothing was changed");
+                    return Err(Exit::FAILED);
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, line: String) -> Result<(), Exit> {
+        let since = *self.said.waiting_since.get_or_insert_with(Instant::now);
+        let waited = since.elapsed();
+        if let Some(allowed) = self.config.wait
+            && waited >= allowed
+        {
+            log::error!(
+                "{line}; waited={:.0?}, longer than REJOIN_WAIT allows",
+                waited
+            );
+            return Err(Exit::WAITED);
+        }
+        let again = self.said.at.is_none_or(|at| at.elapsed() >= REMIND);
+        if line == self.said.line && again {
+            log::info!("still {line} waiting-since={}s", waited.as_secs());
+            self.said.at = Some(Instant::now());
+        }
+        self.say(log::Level::Info, line);
+        self.pause(PAUSES.1)
+    }
+
+    fn pause(&mut self, most: Duration) -> Result<(), Exit> {
+        let mut until = Instant::now() + self.pause;
+        if let (Some(allowed), Some(since)) = (self.config.wait, self.said.waiting_since) {
+            until = until.min(since + allowed);
+        }
+        self.pause = (self.pause * 2).min(most);
+        match self.stop.sleep_until(until) {
+            Some(signal) => Err(self.stopped(signal)),
+            None => Ok(()),
+        }
+    }
+
+    fn say(&mut self, level: log::Level, line: String) {
+        if line != self.said.line {
+            log::log!(level, "{line}");
+            self.said.line = line;
+            self.said.at = Some(Instant::now());
+        }
+    }
+
+    fn stopped(&self, signal: i32) -> Exit {
+        log::info!("stopped by signal {signal} before etcd ran");
+        Exit::signal(signal)
+    }
+}

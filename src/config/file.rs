@@ -1,0 +1,217 @@
+//! etcd's configuration file: read what we need, and write the private copy that states our decision.
+//!
+//! With a configuration file etcd ignores every other flag and variable, so the decision has to be
+//! part of the file that etcd gets.
+
+use std::path::Path;
+
+use saphyr::{LoadableYamlNode, Scalar, Yaml};
+use saphyr_parser::{Event, Parser};
+use serde_json::{Map, Value};
+
+use crate::error::{Context, Error};
+
+/// A configuration file larger than this is no configuration file.
+const MAX_SIZE: u64 = 1 << 20;
+
+/// Reads the file as a map.
+pub fn read(path: &Path) -> Result<Map<String, Value>, Error> {
+    let shown = path.display();
+    let size = std::fs::metadata(path)
+        .context(|| format!("cannot read {shown}"))?
+        .len();
+    if size > MAX_SIZE {
+        return Err(Error::new(format!(
+            "{shown} has {size} bytes: that is no etcd configuration"
+        )));
+    }
+    let text = std::fs::read_to_string(path).context(|| format!("cannot read {shown}"))?;
+    parse(&text).map_err(|why| Error::new(format!("{shown} is not an etcd configuration: {why}")))
+}
+
+/// Reads YAML (or JSON, which is YAML) as a map.
+pub fn parse(text: &str) -> Result<Map<String, Value>, String> {
+    // Aliases are not needed in etcd's configuration, and a few of them can stand for gigabytes.
+    for event in Parser::new_from_str(text) {
+        match event.map_err(|e| e.to_string())? {
+            (Event::Alias(_), _) => return Err("it uses aliases".into()),
+            _ => continue,
+        }
+    }
+    let documents = Yaml::load_from_str(text).map_err(|e| e.to_string())?;
+    match documents.as_slice() {
+        [] => Ok(Map::new()),
+        [document] => match to_json(document, 0)? {
+            Value::Object(map) => Ok(map),
+            Value::Null => Ok(Map::new()),
+            _ => Err("it is not a map of settings".into()),
+        },
+        _ => Err("it holds several documents".into()),
+    }
+}
+
+fn to_json(yaml: &Yaml, depth: usize) -> Result<Value, String> {
+    if depth > 16 {
+        return Err("it is nested too deep".into());
+    }
+    match yaml {
+        Yaml::Value(Scalar::Null) => Ok(Value::Null),
+        Yaml::Value(Scalar::Boolean(b)) => Ok(Value::Bool(*b)),
+        Yaml::Value(Scalar::Integer(n)) => Ok(Value::from(*n)),
+        Yaml::Value(Scalar::FloatingPoint(n)) => Ok(Value::from(n.into_inner())),
+        Yaml::Value(Scalar::String(s)) => Ok(Value::String(s.to_string())),
+        Yaml::Sequence(items) => (items.iter().map(|item| to_json(item, depth + 1)))
+            .collect::<Result<_, _>>()
+            .map(Value::Array),
+        Yaml::Mapping(map) => {
+            let mut object = Map::new();
+            for (key, value) in map {
+                let key = match key {
+                    Yaml::Value(Scalar::String(key)) => key.to_string(),
+                    _ => return Err("a key is not a word".into()),
+                };
+                object.insert(key, to_json(value, depth + 1)?);
+            }
+            Ok(Value::Object(object))
+        }
+        Yaml::Representation(text, ..) => Ok(Value::String(text.to_string())),
+        Yaml::Tagged(_, inner) => to_json(inner, depth + 1),
+        Yaml::Alias(_) => Err("it uses aliases".into()),
+        Yaml::BadValue => Err("a value does not read".into()),
+    }
+}
+
+/// Keys of etcd's configuration file that are named otherwise than the flags, or lie deeper.
+const NESTED: &[(&str, &str, &str)] = &[
+    ("cert-file", "client-transport-security", "cert-file"),
+    ("key-file", "client-transport-security", "key-file"),
+    (
+        "client-cert-file",
+        "client-transport-security",
+        "client-cert-file",
+    ),
+    (
+        "client-key-file",
+        "client-transport-security",
+        "client-key-file",
+    ),
+    (
+        "client-cert-auth",
+        "client-transport-security",
+        "client-cert-auth",
+    ),
+    (
+        "trusted-ca-file",
+        "client-transport-security",
+        "trusted-ca-file",
+    ),
+    ("auto-tls", "client-transport-security", "auto-tls"),
+    ("peer-cert-file", "peer-transport-security", "cert-file"),
+    ("peer-key-file", "peer-transport-security", "key-file"),
+    (
+        "peer-client-cert-file",
+        "peer-transport-security",
+        "client-cert-file",
+    ),
+    (
+        "peer-client-key-file",
+        "peer-transport-security",
+        "client-key-file",
+    ),
+    (
+        "peer-client-cert-auth",
+        "peer-transport-security",
+        "client-cert-auth",
+    ),
+    (
+        "peer-trusted-ca-file",
+        "peer-transport-security",
+        "trusted-ca-file",
+    ),
+    ("peer-auto-tls", "peer-transport-security", "auto-tls"),
+];
+
+/// The file's settings by the names of etcd's flags.
+///
+/// Source: etcd `etcd.conf.yml.sample` and `server/embed/config.go`, the `json` tags.
+pub fn settings(file: &Map<String, Value>) -> Vec<(String, String)> {
+    let mut settings = Vec::new();
+    for (key, value) in file {
+        if let Some(text) = scalar(value) {
+            settings.push((key.clone(), text));
+        }
+    }
+    for (flag, section, key) in NESTED {
+        let value = file.get(*section).and_then(|section| section.get(*key));
+        if let Some(text) = value.and_then(scalar) {
+            settings.push((flag.to_string(), text));
+        }
+    }
+    settings
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(b) => Some(b.to_string()),
+        Value::Number(n) => Some(n.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// The file with our decision in it, as JSON, which etcd's YAML reader takes.
+pub fn with_decision(file: &Map<String, Value>, state: &str, cluster: &str) -> String {
+    let mut file = file.clone();
+    file.insert("initial-cluster-state".into(), state.into());
+    file.insert("initial-cluster".into(), cluster.into());
+    // A discovery service would overrule the initial cluster.
+    file.remove("discovery");
+    file.remove("discovery-srv");
+    Value::Object(file).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "
+name: 'n1'   # ours
+data-dir: /d
+quota-backend-bytes: 8589934592
+client-transport-security:
+  cert-file: /c
+  client-cert-auth: true
+peer-transport-security: {trusted-ca-file: /pca}
+";
+
+    #[test]
+    fn a_configuration_file_gives_the_names_of_flags() {
+        let settings = settings(&parse(FILE).unwrap());
+        let get = |name: &str| {
+            let found = settings.iter().find(|(key, _)| key == name);
+            found.map(|(_, value)| value.as_str())
+        };
+        assert_eq!(get("name"), Some("n1"));
+        assert_eq!(get("cert-file"), Some("/c"));
+        assert_eq!(get("client-cert-auth"), Some("true"));
+        assert_eq!(get("peer-trusted-ca-file"), Some("/pca"));
+        assert_eq!(get("quota-backend-bytes"), Some("8589934592"));
+    }
+
+    #[test]
+    fn the_copy_states_the_decision_and_keeps_the_rest() {
+        let copy = with_decision(&parse(FILE).unwrap(), "existing", "n1=http://a:1");
+        let copy = parse(&copy).unwrap();
+        assert_eq!(copy["initial-cluster-state"], "existing");
+        assert_eq!(copy["client-transport-security"]["cert-file"], "/c");
+        assert_eq!(copy["quota-backend-bytes"], 8589934592_u64);
+    }
+
+    #[test]
+    fn what_is_no_configuration_is_named() {
+        for text in ["- a\n- b", "a: *x", "a: [", "---\na: 1\n---\nb: 2"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        assert!(parse("").unwrap().is_empty());
+    }
+}

@@ -1,0 +1,140 @@
+//! etcd's flags, read as etcd reads them: Go's flag package, one or two dashes, `=` or the next word.
+
+use std::ffi::OsString;
+
+/// One flag of etcd, with the words it was written as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flag {
+    /// Its name without dashes.
+    pub name: String,
+    /// Its value; `true` for a boolean flag without one.
+    pub value: String,
+    /// The words, to hand on unchanged.
+    pub words: Vec<OsString>,
+}
+
+impl Flag {
+    /// The variable that sets the same.
+    ///
+    /// Source: etcd `pkg/flags/flag.go`, `FlagToEnv`.
+    pub fn variable(&self) -> String {
+        variable(&self.name)
+    }
+}
+
+/// `listen-peer-urls` as `ETCD_LISTEN_PEER_URLS`.
+pub fn variable(flag: &str) -> String {
+    format!("ETCD_{}", flag.to_uppercase().replace('-', "_"))
+}
+
+/// Flags that take no next word. Source: `etcd --help` of 3.4.23, 3.5.16 and 3.5.30, "true", "false".
+const BOOLEAN: &[&str] = &[
+    "auto-tls",
+    "client-cert-auth",
+    "debug",
+    "enable-grpc-gateway",
+    "enable-log-rotation",
+    "enable-pprof",
+    "enable-v2",
+    "experimental-enable-distributed-tracing",
+    "experimental-enable-lease-checkpoint",
+    "experimental-enable-lease-checkpoint-persist",
+    "experimental-initial-corrupt-check",
+    "experimental-compact-hash-check-enabled",
+    "experimental-memory-mlock",
+    "experimental-peer-skip-client-san-verification",
+    "experimental-set-member-localaddr",
+    "experimental-stop-grpc-service-on-defrag",
+    "experimental-txn-mode-write-with-shared-buffer",
+    "force-new-cluster",
+    "h",
+    "help",
+    "peer-auto-tls",
+    "peer-client-cert-auth",
+    "peer-skip-client-san-verification",
+    "pre-vote",
+    "socket-reuse-address",
+    "socket-reuse-port",
+    "strict-reconfig-check",
+    "unsafe-no-fsync",
+    "v2-deprecation",
+    "version",
+];
+
+/// Reads etcd's command line. A word that is no flag ends it: etcd refuses such a word, so do we.
+pub fn parse(words: &[OsString]) -> Result<Vec<Flag>, String> {
+    let mut flags = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let Some(text) = word.to_str() else {
+            return Err(format!("{} is not UTF-8", word.display()));
+        };
+        let name = text.strip_prefix("--").or_else(|| text.strip_prefix('-'));
+        let Some(name) = name.filter(|name| !name.is_empty() && !name.starts_with(['-', '=']))
+        else {
+            return Err(format!(
+                "{text:?} is not a flag of etcd: write --NAME=VALUE"
+            ));
+        };
+        let (name, value, words) = match name.split_once('=') {
+            Some((name, value)) => (name, value.to_string(), vec![word.clone()]),
+            None if BOOLEAN.contains(&name) => (name, "true".to_string(), vec![word.clone()]),
+            None => {
+                let value = words.next().ok_or(format!("--{name} has no value"))?;
+                let value_text = value
+                    .to_str()
+                    .ok_or(format!("the value of --{name} is not UTF-8"))?;
+                (
+                    name,
+                    value_text.to_string(),
+                    vec![word.clone(), value.clone()],
+                )
+            }
+        };
+        flags.push(Flag {
+            name: name.to_string(),
+            value,
+            words,
+        });
+    }
+    Ok(flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<OsString> {
+        text.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn flags_read_as_go_reads_them() {
+        let flags = parse(&words(
+            "--name=n1 -data-dir /d --client-cert-auth --pre-vote=false",
+        ))
+        .unwrap();
+        let pairs: Vec<_> = flags
+            .iter()
+            .map(|f| (f.name.as_str(), f.value.as_str()))
+            .collect();
+        assert_eq!(
+            pairs,
+            [
+                ("name", "n1"),
+                ("data-dir", "/d"),
+                ("client-cert-auth", "true"),
+                ("pre-vote", "false")
+            ]
+        );
+        assert_eq!(flags[1].words.len(), 2);
+        assert_eq!(flags[1].variable(), "ETCD_DATA_DIR");
+    }
+
+    #[test]
+    fn words_that_are_no_flags_are_named() {
+        for text in ["n1", "--name", "-- x", "---x", "--=x"] {
+            assert!(parse(&words(text)).is_err(), "{text}");
+        }
+    }
+}

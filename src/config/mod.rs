@@ -1,0 +1,311 @@
+//! The configuration: read once, checked once, all mistakes reported together.
+//!
+//! Two stages: `Raw` is what the user said, [`Config`] is where nothing is left to check.
+
+pub mod file;
+pub mod flags;
+mod parse;
+mod raw;
+pub mod variables;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::decide::{Bootstrap, JoinAs, Policy};
+use crate::gateway::Credentials;
+use crate::membership::MemberId;
+use crate::tls::TlsFiles;
+use parse::Checker;
+
+/// Everything that is fixed for the life of the process.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What the user wants, as `decide` takes it.
+    pub policy: Policy,
+    /// etcd's data dir.
+    pub data_dir: PathBuf,
+    /// etcd's WAL dir, where it is not in the data dir.
+    pub wal_dir: Option<PathBuf>,
+    /// A digest of the initial cluster, the same on every member that was given the same.
+    pub cluster_digest: String,
+    /// A digest of the cluster token.
+    pub token_digest: String,
+    /// Where etcd listens for peers, and we in its place before it runs.
+    pub listen_peer_urls: Vec<String>,
+    /// Where etcd listens for clients.
+    pub listen_client_urls: Vec<String>,
+    /// Where etcd serves HTTP, if not at its client URLs.
+    pub listen_client_http_urls: Vec<String>,
+    /// What etcd publishes.
+    pub advertise_client_urls: Vec<String>,
+    /// Client URLs of other members, as far as the user gave them.
+    pub other_client_urls: Vec<String>,
+    /// How we speak to peer URLs, and serve ours.
+    pub peer_tls: TlsFiles,
+    /// Whether peers must show a certificate.
+    pub peer_client_auth: bool,
+    /// How we speak to client URLs.
+    pub client_tls: TlsFiles,
+    /// etcd's user.
+    pub credentials: Option<Credentials>,
+    /// How long `quorum` waits for the rest.
+    pub bootstrap_wait: Duration,
+    /// How long to wait for others; `None` is for ever.
+    pub wait: Option<Duration>,
+    /// One look at the cluster.
+    pub timeout: Duration,
+    /// The etcd program, as the user named it.
+    pub etcd: PathBuf,
+    /// How etcd is started.
+    pub launch: Launch,
+    /// What is odd, but no reason to stop.
+    pub warnings: Vec<String>,
+}
+
+/// What etcd gets from the user, to be completed by the decision.
+#[derive(Clone, Debug, Default)]
+pub struct Launch {
+    /// Its environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// Its flags.
+    pub flags: Vec<flags::Flag>,
+    /// Its configuration file.
+    pub file: Option<(PathBuf, Map<String, Value>)>,
+}
+
+/// Logging, read apart from the rest: it has to work where the rest is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The most detailed level that is printed.
+    pub level: log::LevelFilter,
+    /// etcd's JSON keys instead of text.
+    pub json: bool,
+}
+
+impl LogConfig {
+    /// Reads `REJOIN_LOG` and `REJOIN_LOG_FORMAT`; wrong values count as unset here, and are reported by [`Config`].
+    pub fn read(env: impl Fn(&str) -> Option<OsString>) -> Self {
+        let text = |name| env(name).and_then(|value| value.into_string().ok());
+        LogConfig {
+            level: (text("REJOIN_LOG").and_then(|level| parse::level(&level)))
+                .unwrap_or(log::LevelFilter::Info),
+            json: text("REJOIN_LOG_FORMAT").is_some_and(|format| format == "json"),
+        }
+    }
+}
+
+/// Flags of `run` that say the same as a variable of ours.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides(pub Vec<(&'static str, String)>);
+
+impl Config {
+    /// Reads the environment and etcd's flags. The error is the list of all mistakes.
+    pub fn read(
+        env: impl IntoIterator<Item = (OsString, OsString)>,
+        words: &[OsString],
+        overrides: &Overrides,
+    ) -> Result<Config, Vec<String>> {
+        let given = overrides.0.iter().map(|(name, _)| *name);
+        let given: Vec<&str> = given.collect();
+        let env = (env.into_iter())
+            .filter(|(name, _)| !name.to_str().is_some_and(|name| given.contains(&name)))
+            .chain((overrides.0.iter()).map(|(name, value)| (name.into(), value.into())));
+        Config::check(raw::read(env, words))
+    }
+
+    fn check(raw: raw::Raw) -> Result<Config, Vec<String>> {
+        let mut check = Checker {
+            mistakes: raw.mistakes,
+            warnings: raw.warnings,
+        };
+        let (etcd, rejoin) = (raw.etcd, raw.rejoin);
+        let name = etcd.name.unwrap_or("default".into());
+        let token = etcd.initial_cluster_token.unwrap_or("etcd-cluster".into());
+        let urls = |check: &mut Checker, variable: &str, value: Option<String>, default: &str| {
+            check.urls(variable, value.as_deref().unwrap_or(default))
+        };
+        let given = (etcd.initial_cluster.as_deref())
+            .and_then(|text| check.initial_cluster("ETCD_INITIAL_CLUSTER", text));
+        let advertised = etcd.initial_advertise_peer_urls.is_some();
+        let mut peer_urls = urls(
+            &mut check,
+            "ETCD_INITIAL_ADVERTISE_PEER_URLS",
+            etcd.initial_advertise_peer_urls,
+            "http://localhost:2380",
+        );
+        let mut env = raw.env;
+        // The only value that can work: etcd would be fatal with its default beside this cluster.
+        if let Some(ours) = given.as_ref().and_then(|cluster| cluster.get(&name))
+            && !advertised
+            && raw.file.is_none()
+            && ours != peer_urls
+        {
+            peer_urls = ours.to_vec();
+            env.push((
+                "ETCD_INITIAL_ADVERTISE_PEER_URLS".into(),
+                peer_urls.join(",").into(),
+            ));
+        }
+        let initial = given.unwrap_or_else(|| parse::alone(&name, &peer_urls));
+        let outside = check.outside(&name, &peer_urls, &initial);
+        for (variable, value) in [
+            ("ETCD_DISCOVERY", etcd.discovery),
+            ("ETCD_DISCOVERY_SRV", etcd.discovery_srv),
+        ] {
+            if let Some(value) = value {
+                check.mistake(
+                    variable,
+                    &value,
+                    "is not supported: name the members in ETCD_INITIAL_CLUSTER",
+                );
+            }
+        }
+        if check.boolean("ETCD_FORCE_NEW_CLUSTER", etcd.force_new_cluster.as_deref()) {
+            check.mistake("ETCD_FORCE_NEW_CLUSTER", "true", "would make a running cluster's members leave: use it by hand, without this entrypoint");
+        }
+        let other_client_urls = urls(
+            &mut check,
+            "ETCD_OTHER_PEERS_CLIENT_URLS",
+            etcd.other_peers_client_urls,
+            "",
+        );
+        let existing = match etcd.initial_cluster_state.as_deref() {
+            None | Some("new") => outside,
+            Some("existing") => true,
+            Some(other) => {
+                check.mistake(
+                    "ETCD_INITIAL_CLUSTER_STATE",
+                    other,
+                    "is neither new nor existing",
+                );
+                true
+            }
+        };
+        let keep = match rejoin.data.as_deref() {
+            None | Some("quarantine") => None,
+            Some("delete") => Some(()),
+            Some(other) => {
+                check.mistake("REJOIN_DATA", other, "is neither quarantine nor delete");
+                None
+            }
+        };
+        let keep_count = check.number("REJOIN_DATA_KEEP", rejoin.data_keep.as_deref(), 1);
+        let static_id = initial.static_id(&name, &token).unwrap_or(MemberId(0));
+        let policy = Policy {
+            static_cluster: initial.static_cluster_id(&token),
+            static_id,
+            bootstrap: check.bootstrap(rejoin.bootstrap.as_deref()),
+            join: check.join_as(rejoin.join_as.as_deref()),
+            existing,
+            knows_others: !other_client_urls.is_empty(),
+            keep: keep.map(|()| keep_count),
+            peer_urls,
+            initial,
+            name,
+        };
+        check.log(rejoin.log.as_deref(), rejoin.log_format.as_deref());
+        let config = Config {
+            data_dir: (etcd.data_dir)
+                .map_or_else(|| format!("{}.etcd", policy.name).into(), PathBuf::from),
+            wal_dir: etcd.wal_dir.map(PathBuf::from),
+            cluster_digest: policy.initial.digest(),
+            token_digest: crate::membership::digest(&token),
+            listen_peer_urls: urls(
+                &mut check,
+                "ETCD_LISTEN_PEER_URLS",
+                etcd.listen_peer_urls,
+                "http://localhost:2380",
+            ),
+            listen_client_urls: urls(
+                &mut check,
+                "ETCD_LISTEN_CLIENT_URLS",
+                etcd.listen_client_urls,
+                "http://localhost:2379",
+            ),
+            listen_client_http_urls: urls(
+                &mut check,
+                "ETCD_LISTEN_CLIENT_HTTP_URLS",
+                etcd.listen_client_http_urls,
+                "",
+            ),
+            advertise_client_urls: urls(
+                &mut check,
+                "ETCD_ADVERTISE_CLIENT_URLS",
+                etcd.advertise_client_urls,
+                "http://localhost:2379",
+            ),
+            other_client_urls,
+            peer_tls: TlsFiles {
+                ca: etcd.peer_trusted_ca_file.map(PathBuf::from),
+                cert: etcd.peer_cert_file.map(PathBuf::from),
+                key: etcd.peer_key_file.map(PathBuf::from),
+                insecure: check.boolean("ETCD_PEER_AUTO_TLS", etcd.peer_auto_tls.as_deref()),
+            },
+            peer_client_auth: check.boolean(
+                "ETCD_PEER_CLIENT_CERT_AUTH",
+                etcd.peer_client_cert_auth.as_deref(),
+            ),
+            client_tls: TlsFiles {
+                ca: rejoin.cacert.or(etcd.trusted_ca_file).map(PathBuf::from),
+                cert: rejoin
+                    .cert
+                    .or(etcd.client_cert_file)
+                    .or(etcd.cert_file)
+                    .map(PathBuf::from),
+                key: rejoin
+                    .key
+                    .or(etcd.client_key_file)
+                    .or(etcd.key_file)
+                    .map(PathBuf::from),
+                insecure: check.boolean("ETCD_AUTO_TLS", etcd.auto_tls.as_deref()),
+            },
+            credentials: check.credentials(
+                rejoin.user,
+                rejoin.password,
+                rejoin.password_file.as_deref().map(Path::new),
+            ),
+            bootstrap_wait: (check
+                .duration("REJOIN_BOOTSTRAP_WAIT", rejoin.bootstrap_wait.as_deref()))
+            .unwrap_or(Duration::from_secs(30)),
+            wait: match rejoin.wait.as_deref() {
+                Some("forever") => None,
+                other => check.duration("REJOIN_WAIT", other),
+            },
+            timeout: (check.duration("REJOIN_TIMEOUT", rejoin.timeout.as_deref()))
+                .unwrap_or(Duration::from_secs(2)),
+            etcd: rejoin.etcd.map_or_else(|| "etcd".into(), PathBuf::from),
+            launch: Launch {
+                env,
+                flags: raw.flags,
+                file: raw.file,
+            },
+            policy,
+            warnings: check.warnings,
+        };
+        match check.mistakes.is_empty() {
+            true => Ok(config),
+            false => Err(check.mistakes),
+        }
+    }
+
+    /// Whether `REJOIN_BOOTSTRAP` may found a cluster without hearing everybody.
+    pub fn is_bold(&self) -> bool {
+        matches!(self.policy.bootstrap, Bootstrap::Quorum | Bootstrap::Now)
+    }
+
+    /// Whether this member may change the membership at all.
+    pub fn may_join(&self) -> bool {
+        self.policy.join != JoinAs::Never
+    }
+
+    /// The other members of the initial cluster, by name, with their peer URLs.
+    pub fn other_members(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.policy
+            .initial
+            .iter()
+            .filter(|(name, _)| *name != self.policy.name)
+    }
+}

@@ -1,0 +1,197 @@
+//! What the user said, before it is checked: variables, etcd's flags and its configuration file.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{file, flags, variables};
+
+/// etcd's settings that we need, all of them as text. etcd's own defaults apply where none is given.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct EtcdSettings {
+    pub name: Option<String>,
+    pub data_dir: Option<String>,
+    pub wal_dir: Option<String>,
+    pub initial_cluster: Option<String>,
+    pub initial_cluster_state: Option<String>,
+    pub initial_cluster_token: Option<String>,
+    pub initial_advertise_peer_urls: Option<String>,
+    pub listen_peer_urls: Option<String>,
+    pub listen_client_urls: Option<String>,
+    pub listen_client_http_urls: Option<String>,
+    pub advertise_client_urls: Option<String>,
+    pub other_peers_client_urls: Option<String>,
+    pub discovery: Option<String>,
+    pub discovery_srv: Option<String>,
+    pub cert_file: Option<String>,
+    pub key_file: Option<String>,
+    pub client_cert_file: Option<String>,
+    pub client_key_file: Option<String>,
+    pub trusted_ca_file: Option<String>,
+    pub auto_tls: Option<String>,
+    pub peer_cert_file: Option<String>,
+    pub peer_key_file: Option<String>,
+    pub peer_client_cert_file: Option<String>,
+    pub peer_client_key_file: Option<String>,
+    pub peer_trusted_ca_file: Option<String>,
+    pub peer_client_cert_auth: Option<String>,
+    pub peer_auto_tls: Option<String>,
+    pub force_new_cluster: Option<String>,
+}
+
+/// Our own settings, all of them as text.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct RejoinSettings {
+    pub bootstrap: Option<String>,
+    pub bootstrap_wait: Option<String>,
+    #[serde(rename = "as")]
+    pub join_as: Option<String>,
+    pub data: Option<String>,
+    pub data_keep: Option<String>,
+    pub wait: Option<String>,
+    pub timeout: Option<String>,
+    pub cacert: Option<String>,
+    pub cert: Option<String>,
+    pub key: Option<String>,
+    pub user: Option<String>,
+    pub password: Option<String>,
+    pub password_file: Option<String>,
+    pub etcd: Option<String>,
+    pub log: Option<String>,
+    pub log_format: Option<String>,
+}
+
+/// Everything the user said, and how etcd gets its part of it.
+#[derive(Debug, Default)]
+pub struct Raw {
+    /// etcd's settings.
+    pub etcd: EtcdSettings,
+    /// Ours.
+    pub rejoin: RejoinSettings,
+    /// The environment for etcd, without our own variables and without what etcd would trip over.
+    pub env: Vec<(OsString, OsString)>,
+    /// etcd's flags.
+    pub flags: Vec<flags::Flag>,
+    /// etcd's configuration file, if it has one.
+    pub file: Option<(PathBuf, Map<String, Value>)>,
+    /// What is wrong so far.
+    pub mistakes: Vec<String>,
+    /// What is odd, but no reason to stop.
+    pub warnings: Vec<String>,
+}
+
+/// Reads variables and etcd's command line; opens the configuration file if one is named.
+pub fn read(env: impl IntoIterator<Item = (OsString, OsString)>, words: &[OsString]) -> Raw {
+    let mut raw = Raw::default();
+    match flags::parse(words) {
+        Ok(flags) => raw.flags = flags,
+        Err(mistake) => raw.mistakes.push(mistake),
+    }
+    let mut etcd = BTreeMap::new();
+    let mut rejoin = BTreeMap::new();
+    for (name, value) in env {
+        let Some(text) = name.to_str() else {
+            raw.env.push((name, value));
+            continue;
+        };
+        let of_etcd = text.starts_with("ETCD_");
+        let ours = text.starts_with("REJOIN_");
+        if !of_etcd && !ours {
+            raw.env.push((name, value));
+            continue;
+        }
+        if ours && !variables::VARIABLES.iter().any(|known| known.name == text) {
+            raw.mistakes.push(unknown(text));
+            continue;
+        }
+        // An empty ETCD_X counts as unset, but etcd warns about it; so it does not get it.
+        if value.is_empty() {
+            continue;
+        }
+        let Some(value_text) = value.to_str() else {
+            raw.mistakes.push(format!("{text} is not UTF-8: {value:?}"));
+            continue;
+        };
+        if ours {
+            rejoin.insert(text.to_string(), value_text.to_string());
+        } else {
+            etcd.insert(text.to_string(), value_text.to_string());
+        }
+    }
+    raw.merge_flags(&mut etcd);
+    let others = etcd.remove("ETCD_OTHER_PEERS_CLIENT_URLS");
+    (raw.env).extend((etcd.iter()).map(|(name, value)| (name.into(), value.into())));
+    for flag in &raw.flags {
+        etcd.insert(flag.variable(), flag.value.clone());
+    }
+    if let Some(path) = etcd.get("ETCD_CONFIG_FILE").map(PathBuf::from) {
+        raw.use_file(path, &mut etcd);
+    }
+    if let Some(others) = others {
+        etcd.insert("ETCD_OTHER_PEERS_CLIENT_URLS".into(), others);
+    }
+    match envy::prefixed("ETCD_").from_iter(etcd) {
+        Ok(settings) => raw.etcd = settings,
+        Err(error) => raw.mistakes.push(format!("ETCD_*: {error}")),
+    }
+    match envy::prefixed("REJOIN_").from_iter(rejoin) {
+        Ok(settings) => raw.rejoin = settings,
+        Err(error) => raw.mistakes.push(format!("REJOIN_*: {error}")),
+    }
+    raw
+}
+
+impl Raw {
+    /// A variable beside its flag is fatal to etcd, even with the same value: then the flag stays.
+    fn merge_flags(&mut self, etcd: &mut BTreeMap<String, String>) {
+        for flag in &self.flags {
+            let variable = flag.variable();
+            match etcd.remove(&variable) {
+                Some(value) if value != flag.value => self.mistakes.push(format!(
+                    "{variable}={value} and --{}={} contradict each other: give one of them",
+                    flag.name, flag.value
+                )),
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    /// With a configuration file etcd ignores every other flag and variable.
+    fn use_file(&mut self, path: PathBuf, etcd: &mut BTreeMap<String, String>) {
+        match file::read(&path) {
+            Ok(map) => {
+                let ignored: Vec<_> = (etcd.keys())
+                    .filter(|name| *name != "ETCD_CONFIG_FILE")
+                    .cloned()
+                    .collect();
+                if !ignored.is_empty() {
+                    self.warnings.push(format!(
+                        "etcd ignores {} because it has the configuration file {}",
+                        ignored.join(", "),
+                        path.display()
+                    ));
+                }
+                etcd.clear();
+                for (flag, value) in file::settings(&map) {
+                    if !value.is_empty() {
+                        etcd.insert(flags::variable(&flag), value);
+                    }
+                }
+                self.file = Some((path, map));
+            }
+            Err(error) => self.mistakes.push(error.to_string()),
+        }
+    }
+}
+
+fn unknown(name: &str) -> String {
+    match variables::nearest(name) {
+        Some(known) => format!("{name} is not a variable of etcd-rejoin: did you mean {known}?"),
+        None => format!("{name} is not a variable of etcd-rejoin: `etcd-rejoin help` lists them"),
+    }
+}

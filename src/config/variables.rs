@@ -1,0 +1,105 @@
+//! Our own variables: names, defaults and meanings; `--help`, the README and the checks read this table.
+
+/// One variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// Its full name.
+    pub name: &'static str,
+    /// What holds where it is not set.
+    pub default: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+macro_rules! variables {
+    ($($name:literal, $default:literal, $meaning:literal;)*) => {
+        /// Every variable of ours.
+        pub const VARIABLES: &[Variable] = &[$(Variable {
+            name: $name, default: $default, meaning: $meaning,
+        },)*];
+    };
+}
+
+variables! {
+    "ETCD_OTHER_PEERS_CLIENT_URLS", "from the peers", "client URLs of other members, comma-separated; etcd does not get it";
+    "REJOIN_BOOTSTRAP", "all", "who must be heard before a new cluster is founded: `all`; `quorum` (a majority, after REJOIN_BOOTSTRAP_WAIT) and `now` (nobody) can lose acknowledged writes with one lost disk: only while nothing of value is stored; `never` only joins";
+    "REJOIN_BOOTSTRAP_WAIT", "30s", "how long `quorum` waits for the rest";
+    "REJOIN_AS", "auto", "how to join a running cluster: `voter`, `learner` (promoted once caught up), `auto` by margin, or `never`: the membership is never changed";
+    "REJOIN_DATA", "quarantine", "what was set aside is kept; `delete` deletes it at a later start, once this member is a caught-up voter again";
+    "REJOIN_DATA_KEEP", "1", "how many set-aside data dirs `delete` keeps";
+    "REJOIN_WAIT", "forever", "how long to wait for others before giving up with exit code 69";
+    "REJOIN_TIMEOUT", "2s", "how long one look at the cluster may take";
+    "REJOIN_CACERT", "ETCD_TRUSTED_CA_FILE", "how we check the client URLs of other members";
+    "REJOIN_CERT", "ETCD_CLIENT_CERT_FILE, ETCD_CERT_FILE", "our client certificate for client URLs";
+    "REJOIN_KEY", "ETCD_CLIENT_KEY_FILE, ETCD_KEY_FILE", "its key";
+    "REJOIN_USER", "none", "etcd user, where authentication is on; it needs the root role";
+    "REJOIN_PASSWORD", "none", "its password";
+    "REJOIN_PASSWORD_FILE", "none", "a file with its password";
+    "REJOIN_ETCD", "etcd", "the etcd program, found on PATH";
+    "REJOIN_LOG", "info", "how much to log: error, warn, info, debug";
+    "REJOIN_LOG_FORMAT", "text", "`text`, or `json` with etcd's own keys";
+}
+
+/// The exit codes, as help and README print them.
+pub const EXIT_CODES: &[(&str, &str)] = &[
+    ("2", "usage: the command line is wrong"),
+    ("65", "refused: only a person can tell; the log says why"),
+    ("69", "waited as long as REJOIN_WAIT allows"),
+    (
+        "74",
+        "a step failed, or something around us: disk, port, permission",
+    ),
+    ("75", "`run --max-steps` has taken its last step"),
+    ("78", "configuration: every mistake is listed"),
+    ("126", "etcd is not executable"),
+    ("127", "etcd is not found"),
+    (
+        "128+n",
+        "ended by signal n before etcd ran, or etcd ended by it",
+    ),
+    ("other", "etcd's own"),
+];
+
+/// The variables as Markdown; the README holds it, a test keeps them equal.
+pub fn variables_table() -> String {
+    let mut text = String::from("| variable | default | meaning |\n|---|---|---|\n");
+    for v in VARIABLES {
+        text += &format!("| `{}` | {} | {} |\n", v.name, v.default, v.meaning);
+    }
+    text
+}
+
+/// The exit codes as Markdown; the README holds it, a test keeps them equal.
+pub fn exit_codes_table() -> String {
+    let mut text = String::from("| code | meaning |\n|---|---|\n");
+    for (code, meaning) in EXIT_CODES {
+        text += &format!("| {code} | {meaning} |\n");
+    }
+    text
+}
+
+/// The known name nearest to a mistyped one.
+pub fn nearest(name: &str) -> Option<&'static str> {
+    (VARIABLES.iter())
+        .map(|variable| {
+            (
+                strsim::damerau_levenshtein(name, variable.name),
+                variable.name,
+            )
+        })
+        .min()
+        .filter(|(distance, _)| *distance <= 4)
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typing_mistake_finds_its_variable() {
+        assert_eq!(nearest("REJOIN_TIMEUOT"), Some("REJOIN_TIMEOUT"));
+        assert_eq!(nearest("REJOIN_BOOTSTRP"), Some("REJOIN_BOOTSTRAP"));
+        assert_eq!(nearest("REJOIN_SOMETHING_ELSE"), None);
+    }
+}

@@ -1,0 +1,182 @@
+//! Looking at a volume: changes nothing, and follows what etcd does when it starts.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use super::notes::Note;
+use super::snap::{self, SnapId};
+use super::wal::{self, WalName};
+use super::{Contents, Depth, Finding, Volume, bolt, durable};
+use crate::decide::Identity;
+use crate::error::{Context, Error};
+
+/// The `.wal` files of a directory.
+#[derive(Debug, Default)]
+pub(super) struct WalFiles {
+    /// By name, sorted.
+    pub names: Vec<WalName>,
+    /// Something ends in `.wal` and is no WAL file: etcd counts it, and then cannot read it.
+    pub odd: Option<String>,
+}
+
+impl WalFiles {
+    /// Whether etcd would say that there is a WAL (`wal/util.go`, `Exist`).
+    pub fn any(&self) -> bool {
+        !self.names.is_empty() || self.odd.is_some()
+    }
+}
+
+/// Lists the `.wal` files of a directory.
+pub(super) fn wal_files(dir: &Path) -> Result<WalFiles, Error> {
+    let mut files = WalFiles::default();
+    for name in durable::names(dir)? {
+        if !name.ends_with(".wal") {
+            continue;
+        }
+        let path = dir.join(&name);
+        let meta = fs::metadata(&path).context(|| format!("cannot look at {}", path.display()))?;
+        match name.parse() {
+            Ok(parsed) if meta.is_file() => files.names.push(parsed),
+            Ok(_) | Err(()) => files.odd = Some(name),
+        }
+    }
+    files.names.sort();
+    Ok(files)
+}
+
+impl Volume {
+    /// Looks at the volume. `Err` is about the surroundings, never evidence about the data.
+    pub fn inspect(&self, depth: Depth) -> Result<Contents, Error> {
+        for dir in [&self.data, &self.member, &self.snap, &self.wal] {
+            must_be_dir(dir)?;
+        }
+        let finding = self.finding(depth)?;
+        let notes = self.notes()?;
+        let empty = finding == Finding::Empty;
+        let given_up = match notes.give_up {
+            Note::None => false,
+            Note::Unreadable => true,
+            Note::Line(line) => match (line.parse(), finding.identity()) {
+                (Ok(id), Some(identity)) => identity.member == id,
+                (Ok(_), None) | (Err(_), _) => true,
+            },
+        };
+        let stalled = match &finding {
+            Finding::Own { end, .. } => notes.start.is_some_and(|start| start == end.to_string()),
+            Finding::Empty | Finding::Damaged { .. } => false,
+        };
+        Ok(Contents {
+            join_note: notes.join,
+            promise: notes.promise,
+            given_up: given_up && !empty,
+            left: notes.left,
+            set_aside: self
+                .quarantined()?
+                .iter()
+                .filter(|aside| aside.counts)
+                .count(),
+            leftovers: empty && self.has_leftovers()?,
+            stalled,
+            added_learner: notes.learner,
+            finding,
+        })
+    }
+
+    fn finding(&self, depth: Depth) -> Result<Finding, Error> {
+        let files = wal_files(&self.wal)?;
+        if !files.any() {
+            return Ok(Finding::Empty);
+        }
+        let damaged = |head, what| Ok(Finding::Damaged { head, what });
+        let Some(first) = files.names.first() else {
+            let odd = files.odd.unwrap_or_default();
+            return damaged(None, format!("{odd} in the WAL directory is no WAL file"));
+        };
+        let snaps = snap::scan(&self.snap)?;
+        let reading = wal::read(&files.names, &snaps.good, |name| {
+            let path = self.wal.join(name.to_string());
+            File::open(&path).context(|| format!("cannot open {}", path.display()))
+        })?;
+        let head = reading.head;
+        if let Some(what) = reading.broken {
+            return damaged(head, what);
+        }
+        let Some(identity) = head else {
+            return damaged(None, "the WAL has no metadata".into());
+        };
+        // The newest good snapshot that the WAL knows, else the beginning of the log.
+        let start = (reading.snapshots.iter()).max().copied();
+        if start.map_or(0, |start| start.index) < first.index {
+            let what = match snaps.good.len() + snaps.bad {
+                0 => "and there is no snapshot",
+                _ => "and no snapshot that reads reaches as far",
+            };
+            let what = format!("the WAL begins at index {} {what}", first.index);
+            return damaged(head, what);
+        }
+        if let Some(what) = self.database(depth, start)? {
+            return damaged(head, what);
+        }
+        Ok(Finding::Own {
+            identity,
+            end: reading.end,
+            torn: reading.torn,
+        })
+    }
+
+    /// What is wrong with the database, if something is.
+    fn database(&self, depth: Depth, start: Option<SnapId>) -> Result<Option<String>, Error> {
+        let path = self.snap.join("db");
+        let failed = || format!("cannot read {}", path.display());
+        let file = snap::open(&path).context(failed)?;
+        let file = match file {
+            Some(file) if file.metadata().context(failed)?.len() > 0 => file,
+            Some(_) | None => {
+                // Without a snapshot etcd replays the log into a new database; with one it looks
+                // for the database that came with it (`snap/db.go`, `dbFilePath`).
+                let Some(start) = start else { return Ok(None) };
+                let came_with_it = self.snap.join(format!("{:016x}.snap.db", start.index));
+                return Ok(match durable::exists(&came_with_it)? {
+                    true => None,
+                    false => Some(
+                        "there is a snapshot, but its database member/snap/db is missing or empty"
+                            .into(),
+                    ),
+                });
+            }
+        };
+        let found = match depth {
+            Depth::Quick => match bolt::meta(file).context(failed)? {
+                Some(_) => None,
+                None => Some("neither of its two meta pages is good".to_string()),
+            },
+            Depth::Deep => bolt::check(file).context(failed)?,
+        };
+        Ok(found.map(|what| format!("the database member/snap/db: {what}")))
+    }
+
+    /// Whose data lies there, by the head of the WAL alone.
+    pub(super) fn owner(&self) -> Result<Option<Identity>, Error> {
+        let files = wal_files(&self.wal)?;
+        let Some(first) = files.names.first() else {
+            return Ok(None);
+        };
+        let path = self.wal.join(first.to_string());
+        let reading = wal::read(&[*first], &[], |_| {
+            File::open(&path).context(|| format!("cannot open {}", path.display()))
+        })?;
+        Ok(reading.head)
+    }
+}
+
+fn must_be_dir(path: &Path) -> Result<(), Error> {
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => Ok(()),
+        Ok(_) => Err(Error::new(format!("{} is not a directory", path.display()))),
+        Err(e) if durable::missing(&e) => Ok(()),
+        Err(e) => Err(Error::caused(
+            format!("cannot look at {}", path.display()),
+            e,
+        )),
+    }
+}

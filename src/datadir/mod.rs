@@ -1,0 +1,147 @@
+//! The data directory: whose it is, whether it reads, and how to set it aside. Never deletes
+//! (except `delete_set_aside`).
+//!
+//! What lies there is judged by IDs, checksums and structure alone, as etcd judges it; whatever keeps
+//! us from reading is an error, never evidence about the data.
+
+mod aside;
+pub mod blob;
+pub mod bolt;
+mod durable;
+mod inspect;
+mod lock;
+mod notes;
+mod proto;
+pub mod snap;
+pub mod wal;
+
+pub use aside::SetAside;
+pub use lock::{Lock, LockError};
+pub use wal::WalEnd;
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::decide::{DataDir, Identity, JoinNote};
+use crate::membership::MemberId;
+
+/// A data dir and its WAL directory, which lies within it (`member/wal`) or by itself (`--wal-dir`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    data: PathBuf,
+    member: PathBuf,
+    snap: PathBuf,
+    wal: PathBuf,
+    /// The WAL directory does not move with `member/`.
+    external: bool,
+}
+
+/// How closely to look. Both read the whole WAL, as etcd does on each start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// The database by its meta pages.
+    Quick,
+    /// The database page by page as well.
+    Deep,
+}
+
+/// What lies on a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// The data.
+    pub finding: Finding,
+    /// The join note J. One that does not read is none.
+    pub join_note: JoinNote,
+    /// The founding promise P: the digest in it. One that does not read is none.
+    pub promise: Option<String>,
+    /// The give-up note G, for the identity of this WAL. One that does not read counts.
+    pub given_up: bool,
+    /// This member left on purpose.
+    pub left: bool,
+    /// How many data dirs with something in them lie set aside.
+    pub set_aside: usize,
+    /// Files without a WAL lie where etcd would start.
+    pub leftovers: bool,
+    /// A start was noted, and the WAL still ends where it ended then.
+    pub stalled: bool,
+    /// We added this identity as a learner.
+    pub added_learner: Option<MemberId>,
+}
+
+/// The data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// No WAL.
+    Empty,
+    /// A WAL that reads, with a database that belongs to it.
+    Own {
+        /// Whose it is.
+        identity: Identity,
+        /// Where the last good record ends.
+        end: WalEnd,
+        /// The last record is cut; etcd cuts it off by itself.
+        torn: bool,
+    },
+    /// A WAL that does not read, or a proven bad database.
+    Damaged {
+        /// Whose it is, where the head still reads.
+        head: Option<Identity>,
+        /// What is wrong, in a sentence.
+        what: String,
+    },
+}
+
+impl Finding {
+    /// Whose it is, where that is known.
+    pub fn identity(&self) -> Option<Identity> {
+        match self {
+            Finding::Empty => None,
+            Finding::Own { identity, .. } => Some(*identity),
+            Finding::Damaged { head, .. } => *head,
+        }
+    }
+
+    /// As the decision table sees it.
+    pub fn data_dir(&self) -> DataDir {
+        match self {
+            Finding::Empty => DataDir::Empty,
+            Finding::Own { identity, .. } => DataDir::Own(*identity),
+            Finding::Damaged { head, .. } => DataDir::Damaged { head: *head },
+        }
+    }
+}
+
+impl Volume {
+    /// The volume with this data dir (`--data-dir`) and, if it lies by itself, this WAL dir (`--wal-dir`).
+    pub fn new(data_dir: &Path, wal_dir: Option<&Path>) -> Volume {
+        let data = clean(data_dir);
+        let member = data.join("member");
+        let wal = wal_dir.map_or_else(|| member.join("wal"), clean);
+        Volume {
+            external: !wal.starts_with(&member),
+            snap: member.join("snap"),
+            data,
+            member,
+            wal,
+        }
+    }
+
+    /// The data dir.
+    pub fn data_dir(&self) -> &Path {
+        &self.data
+    }
+}
+
+/// A path without `.` and doubled or trailing slashes, as etcd cleans the WAL dir's before it adds
+/// `.tmp` (`wal.Create`).
+fn clean(path: &Path) -> PathBuf {
+    let clean: PathBuf = (path.components())
+        .filter(|part| !matches!(part, Component::CurDir))
+        .collect();
+    match clean.as_os_str().is_empty() {
+        true => PathBuf::from("."),
+        false => clean,
+    }
+}
+
+#[cfg(test)]
+mod tests;

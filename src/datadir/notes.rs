@@ -1,0 +1,188 @@
+//! The notes: one line of text each, written so that no kill and no power cut leaves half of one.
+//!
+//! J and P lie in the WAL directory, under names that etcd takes for no WAL: etcd leaves them there
+//! when it refuses to start, and its creation of the WAL (`os.RemoveAll`, then rename, etcd
+//! `wal/wal.go`, `renameWAL`) removes them. So they never outlive their truth. The others lie in
+//! `member/`, where etcd does not mind unknown names, and go where the data goes.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::durable;
+use super::wal::WalEnd;
+use super::{Volume, snap};
+use crate::decide::JoinNote;
+use crate::error::{Context, Error};
+use crate::membership::MemberId;
+
+pub(super) const JOIN: &str = "rejoin-join";
+pub(super) const PROMISE: &str = "rejoin-promise";
+pub(super) const GIVE_UP: &str = "rejoin-give-up";
+pub(super) const LEARNER: &str = "rejoin-learner";
+pub(super) const START: &str = "rejoin-start";
+pub(super) const LEFT: &str = "rejoin-left";
+
+/// What the join note says before it names an ID.
+const UNNAMED: &str = "unnamed";
+/// No note is longer.
+const LONGEST: u64 = 4096;
+
+/// A note as it lies there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Note {
+    /// There is none.
+    None,
+    /// One line of text.
+    Line(String),
+    /// Something that we did not write.
+    Unreadable,
+}
+
+/// Reads a note. `Err` is a failed read, never a statement about the note.
+pub(super) fn read(path: &Path) -> Result<Note, Error> {
+    let failed = || format!("cannot read {}", path.display());
+    let file = match snap::open(path).context(failed)? {
+        Some(file) => file,
+        None if durable::exists(path)? => return Ok(Note::Unreadable),
+        None => return Ok(Note::None),
+    };
+    let mut bytes = Vec::new();
+    (file.take(LONGEST).read_to_end(&mut bytes)).context(failed)?;
+    let line = (String::from_utf8(bytes).ok())
+        .and_then(|text| text.strip_suffix('\n').map(str::to_string))
+        .filter(|line| !line.is_empty() && !line.contains(|c: char| c.is_control()));
+    Ok(line.map_or(Note::Unreadable, Note::Line))
+}
+
+/// A member ID exactly as we write it.
+fn id(line: &str) -> Option<MemberId> {
+    let id: MemberId = line.parse().ok()?;
+    (id.to_string() == line).then_some(id)
+}
+
+/// The notes of one look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Notes {
+    pub join: JoinNote,
+    pub promise: Option<String>,
+    pub give_up: Note,
+    pub learner: Option<MemberId>,
+    pub start: Option<String>,
+    pub left: bool,
+}
+
+impl Volume {
+    pub(super) fn notes(&self) -> Result<Notes, Error> {
+        let line = |path: PathBuf| match read(&path)? {
+            Note::Line(line) => Ok::<_, Error>(Some(line)),
+            // Whatever we did not write proves nothing.
+            Note::None | Note::Unreadable => Ok(None),
+        };
+        let join = match line(self.wal.join(JOIN))?.as_deref() {
+            Some(UNNAMED) => JoinNote::Unnamed,
+            Some(named) => id(named).map_or(JoinNote::None, JoinNote::Named),
+            None => JoinNote::None,
+        };
+        let left = match read(&self.data.join(LEFT))? {
+            Note::None => false,
+            Note::Line(_) | Note::Unreadable => true,
+        };
+        Ok(Notes {
+            join,
+            promise: line(self.wal.join(PROMISE))?,
+            give_up: read(&self.member.join(GIVE_UP))?,
+            learner: line(self.member.join(LEARNER))?.and_then(|line| id(&line)),
+            start: line(self.member.join(START))?,
+            left,
+        })
+    }
+
+    /// Writes the join note J, first without an ID, then with that of our entry; drops P.
+    ///
+    /// P goes first: a kill in between leaves neither, and the next look writes J again.
+    pub fn note_join(&self, id: Option<MemberId>) -> Result<(), Error> {
+        self.create_wal_dir()?;
+        self.drop_note(&self.wal, PROMISE)?;
+        let text = id.map_or(UNNAMED.to_string(), |id| id.to_string());
+        write(&self.wal.join(JOIN), &text)
+    }
+
+    /// Writes the founding promise P with this digest of initial cluster and token.
+    pub fn note_promise(&self, digest: &str) -> Result<(), Error> {
+        self.create_wal_dir()?;
+        write(&self.wal.join(PROMISE), digest)
+    }
+
+    /// Writes the give-up note G: this identity is never started again.
+    pub fn give_up(&self, id: MemberId) -> Result<(), Error> {
+        self.create_member_dir()?;
+        write(&self.member.join(GIVE_UP), &id.to_string())
+    }
+
+    /// Notes that we added this identity as a learner, so that we promote it.
+    pub fn note_learner(&self, id: MemberId) -> Result<(), Error> {
+        self.create_member_dir()?;
+        write(&self.member.join(LEARNER), &id.to_string())
+    }
+
+    /// Drops the learner note. No note is success.
+    pub fn forget_learner(&self) -> Result<(), Error> {
+        self.drop_note(&self.member, LEARNER)
+    }
+
+    /// Notes where the WAL ends at a start, to see whether the start made progress.
+    ///
+    /// Not synced: without the note a start is taken for one that made progress.
+    pub fn note_start(&self, end: &WalEnd) -> Result<(), Error> {
+        durable::write_unsynced(&self.member.join(START), &format!("{end}\n"))
+    }
+
+    /// Notes that this member left on purpose. It stays until `forget_left`, whatever else moves.
+    pub fn note_left(&self) -> Result<(), Error> {
+        durable::create_dir(&self.data)?;
+        write(&self.data.join(LEFT), "left on purpose")
+    }
+
+    /// Drops the note of having left. No note is success.
+    pub fn forget_left(&self) -> Result<(), Error> {
+        self.drop_note(&self.data, LEFT)
+    }
+
+    fn create_member_dir(&self) -> Result<(), Error> {
+        durable::create_dir(&self.data)?;
+        durable::create_dir(&self.member)
+    }
+
+    /// The WAL directory, as etcd will make it: within `member/`, or by itself.
+    fn create_wal_dir(&self) -> Result<(), Error> {
+        self.create_member_dir()?;
+        durable::create_dir(&self.wal)
+    }
+
+    fn drop_note(&self, dir: &Path, name: &str) -> Result<(), Error> {
+        match durable::remove_file(&dir.join(name))? {
+            true => durable::sync_dir(dir),
+            // An earlier run may have been killed between the two.
+            false => match fs::metadata(dir) {
+                Ok(_) => durable::sync_dir(dir),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+                Err(e) => Err(Error::caused(
+                    format!("cannot look at {}", dir.display()),
+                    e,
+                )),
+            },
+        }
+    }
+}
+
+fn write(path: &Path, line: &str) -> Result<(), Error> {
+    // A line that does not read back would be no note; better to say so now.
+    if line.is_empty() || line.len() as u64 >= LONGEST || line.contains(|c: char| c.is_control()) {
+        return Err(Error::new(format!(
+            "cannot write {}: {line:?} is not one line of text",
+            path.display()
+        )));
+    }
+    durable::write(path, &format!("{line}\n"))
+}

@@ -1,0 +1,175 @@
+//! How bytes reach a server: name lookup, TCP, TLS with one shared configuration. Knows no HTTP.
+//!
+//! ureq's own TLS connector builds a new configuration for each connection whose request has its own
+//! timeout, and its resolver starts a thread even for an address. Both would cost more than the call.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use ureq::config::{AutoHeaderValue, Config};
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, TcpConnector,
+    Transport, TransportAdapter,
+};
+use ureq::{Agent, Error};
+
+/// An agent without proxy, redirects and default headers, that takes every status as an answer.
+///
+/// Connections are kept and used again. Each request sets its own deadline.
+pub fn agent(tls: Option<Arc<ClientConfig>>) -> Agent {
+    let config = Config::builder()
+        .proxy(None)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .user_agent(AutoHeaderValue::None)
+        .accept(AutoHeaderValue::None)
+        .accept_encoding(AutoHeaderValue::None)
+        .max_idle_connections(32)
+        .max_idle_connections_per_host(2)
+        .build();
+    let connector = ().chain(TcpConnector::default()).chain(Tls(tls));
+    Agent::with_parts(config, connector, Lookup)
+}
+
+/// Answers for addresses at once; names are looked up by the system, on a thread for the deadline.
+#[derive(Debug)]
+struct Lookup;
+
+impl Resolver for Lookup {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        _: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, Error> {
+        let host = bare_host(uri)?;
+        let port = match (uri.port_u16(), uri.scheme_str()) {
+            (Some(port), _) => port,
+            (None, Some("https")) => 443,
+            (None, _) => 80,
+        };
+        let mut found = self.empty();
+        if let Ok(address) = host.parse::<IpAddr>() {
+            found.push(SocketAddr::new(address, port));
+            return Ok(found);
+        }
+        let (sender, receiver) = mpsc::channel();
+        let name = host.to_string();
+        thread::Builder::new()
+            .name("lookup".into())
+            .spawn(move || {
+                let answer = (name.as_str(), port).to_socket_addrs();
+                // Nobody listens any more once the deadline is over.
+                let _ = sender.send(answer.map(|addresses| addresses.take(8).collect::<Vec<_>>()));
+            })?;
+        let answer = receiver.recv_timeout(*timeout.after);
+        let addresses = answer.map_err(|_| Error::Timeout(timeout.reason))??;
+        for address in addresses {
+            found.push(address);
+        }
+        match found.is_empty() {
+            true => Err(Error::HostNotFound),
+            false => Ok(found),
+        }
+    }
+}
+
+fn bare_host(uri: &Uri) -> Result<&str, Error> {
+    let host = uri.host().filter(|host| !host.is_empty());
+    let host = host.ok_or_else(|| Error::BadUri("it has no host".into()))?;
+    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    Ok(bare.unwrap_or(host))
+}
+
+/// Wraps connections to https URLs in TLS.
+struct Tls(Option<Arc<ClientConfig>>);
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+impl<In: Transport> Connector<In> for Tls {
+    type Out = Either<In, TlsTransport>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, Error> {
+        let (Some(transport), true) = (&chained, details.needs_tls()) else {
+            return Ok(chained.map(Either::A));
+        };
+        let (Some(config), false) = (&self.0, transport.is_tls()) else {
+            return Ok(chained.map(Either::A));
+        };
+        let host = bare_host(details.uri)?.to_string();
+        let name = ServerName::try_from(host).map_err(|why| Error::BadUri(why.to_string()))?;
+        let mut tls = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
+        let Some(transport) = chained else {
+            return Ok(None);
+        };
+        let mut socket = TransportAdapter::new(
+            Box::new(transport) as Box<dyn Transport>,
+            details.current_time.clone(),
+        );
+        socket.set_timeout(details.timeout);
+        tls.complete_io(&mut socket)?;
+        Ok(Some(Either::B(TlsTransport {
+            buffers: LazyBuffers::new(
+                details.config.input_buffer_size(),
+                details.config.output_buffer_size(),
+            ),
+            stream: StreamOwned::new(tls, socket),
+        })))
+    }
+}
+
+/// One TLS connection.
+struct TlsTransport {
+    buffers: LazyBuffers,
+    stream: StreamOwned<ClientConnection, TransportAdapter>,
+}
+
+impl fmt::Debug for TlsTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TlsTransport")
+    }
+}
+
+impl Transport for TlsTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.stream.get_mut().set_timeout(timeout);
+        self.stream.write_all(&self.buffers.output()[..amount])?;
+        self.stream.flush()?;
+        Ok(())
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        self.stream.get_mut().set_timeout(timeout);
+        let amount = self.stream.read(self.buffers.input_append_buf())?;
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.stream.get_mut().get_mut().is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,590 @@
+//! Fills an [`Observation`] from the world: all sources at once, under one deadline. Changes nothing.
+//!
+//! A look ends as soon as what was heard decides. Own data waits for no slow peer once the cluster
+//! has shown that it lists us; an empty or damaged volume has time, and hears everybody out.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use crate::assembly;
+use crate::config::Config;
+use crate::datadir::{Contents, Depth, Finding, Volume};
+use crate::decide::{self, DataDir, Heard, Observation, Peer, Quorate, Trial};
+use crate::error::Error;
+use crate::gateway::{Client, Failure};
+use crate::membership::{ClusterId, Member, MemberId};
+use crate::signals::{Ended, Stop};
+
+/// Own data, listed by a peer: so long the proof of a leader may still arrive.
+const GRACE_LEADER: Duration = Duration::from_millis(25);
+/// A leader is proven: so long a twin may still answer.
+const GRACE_TWIN: Duration = Duration::from_millis(20);
+/// Empty or damaged, a leader is proven: so long the other peers may still contradict.
+const GRACE_PEERS: Duration = Duration::from_millis(100);
+/// A promised first start, a peer is etcd already: so long a leader may still show.
+const GRACE_FOUNDING: Duration = Duration::from_millis(50);
+
+/// Looks at the world.
+#[derive(Clone)]
+pub struct Observer {
+    config: Arc<Config>,
+    volume: Volume,
+    peers: Client,
+    clients: Client,
+    stop: Stop,
+    started: Instant,
+}
+
+/// One look: what was seen, and what a step or a log line needs beyond it.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// The input of `decide`.
+    pub seen: Observation,
+    /// The data dir in detail.
+    pub contents: Contents,
+    /// Client URLs of other members, the one that proved a leader first.
+    pub endpoints: Vec<String>,
+    /// What stood in the way, endpoint by endpoint.
+    pub failures: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Why there is no look.
+#[derive(Debug)]
+pub enum NoLook {
+    /// This signal asked us to stop.
+    Stopped(i32),
+    /// The data dir cannot be read: surroundings, no evidence.
+    Failed(Error),
+}
+
+/// What the last trial in this run said about the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// For `decide`.
+    pub trial: Trial,
+    /// etcd could not read its data: together with a torn WAL tail that it did not repair, a proof.
+    pub unreadable: bool,
+}
+
+impl Default for Verdict {
+    fn default() -> Self {
+        Verdict {
+            trial: Trial::None,
+            unreadable: false,
+        }
+    }
+}
+
+enum News {
+    Peer(usize, Heard),
+    Gateway(String, Result<Quorate, Failure>),
+    Twin(Option<Running>),
+}
+
+/// Who runs at an address that is ours.
+enum Running {
+    Member(MemberId),
+    ListsMembers(ClusterId, Vec<Member>),
+}
+
+impl Observer {
+    /// Ready to look; reads the certificates.
+    pub fn new(config: Arc<Config>, volume: Volume, stop: Stop) -> Result<Self, Error> {
+        Ok(Observer {
+            peers: Client::new(&config.peer_tls, None)?,
+            clients: Client::new(&config.client_tls, config.credentials.clone())?,
+            started: Instant::now(),
+            config,
+            volume,
+            stop,
+        })
+    }
+
+    /// The client for peer URLs.
+    pub fn peers(&self) -> &Client {
+        &self.peers
+    }
+
+    /// The client for client URLs.
+    pub fn clients(&self) -> &Client {
+        &self.clients
+    }
+
+    /// Looks once. `serving` says that our own assembly answers at our peer URLs.
+    pub fn look(&self, verdict: Verdict, serving: bool) -> Result<Look, NoLook> {
+        let begin = Instant::now();
+        let deadline = begin + self.config.timeout;
+        let (tx, rx) = channel();
+        let mut gathering = Gathering::new(self, tx, deadline, serving);
+        gathering.ask_peers();
+        for url in &self.config.other_client_urls {
+            gathering.ask_gateway(url);
+        }
+        let contents = self.inspect(verdict).map_err(NoLook::Failed)?;
+        gathering.know_volume(&contents);
+        gathering.listen(&rx).map_err(NoLook::Stopped)?;
+        Ok(gathering.into_look(contents, verdict, begin))
+    }
+
+    fn inspect(&self, verdict: Verdict) -> Result<Contents, Error> {
+        let mut contents = self.volume.inspect(Depth::Quick)?;
+        if contents.stalled || verdict.trial != Trial::None {
+            contents = self.volume.inspect(Depth::Deep)?;
+        }
+        if let Finding::Own {
+            identity,
+            torn: true,
+            ..
+        } = contents.finding
+            && verdict.unreadable
+        {
+            contents.finding = Finding::Damaged {
+                head: Some(identity),
+                what: "the end of the WAL does not read, and etcd could not repair it".into(),
+            };
+        }
+        Ok(contents)
+    }
+}
+
+struct Gathering<'a> {
+    observer: &'a Observer,
+    tx: Sender<News>,
+    deadline: Instant,
+    serving: bool,
+    data: DataDir,
+    promise: bool,
+    given_up: bool,
+    peers: Vec<Peer>,
+    unheard: Vec<usize>,
+    gateways: Vec<String>,
+    gateways_open: usize,
+    twins: Vec<String>,
+    twins_open: usize,
+    running: Vec<Running>,
+    quorate: Option<(String, Quorate)>,
+    refused: Option<String>,
+    failures: Vec<String>,
+    /// Since when the grace of this look runs.
+    listed_at: Option<Instant>,
+    quorate_at: Option<Instant>,
+    founding_at: Option<Instant>,
+}
+
+impl<'a> Gathering<'a> {
+    fn new(observer: &'a Observer, tx: Sender<News>, deadline: Instant, serving: bool) -> Self {
+        let peers: Vec<Peer> = (observer.config.other_members())
+            .map(|(name, _)| Peer {
+                name: name.to_string(),
+                initial: true,
+                heard: Heard::Silent("no answer in time".into()),
+            })
+            .collect();
+        Gathering {
+            observer,
+            tx,
+            deadline,
+            serving,
+            data: DataDir::Empty,
+            promise: false,
+            given_up: false,
+            unheard: vec![0; peers.len()],
+            peers,
+            gateways: Vec::new(),
+            gateways_open: 0,
+            twins: Vec::new(),
+            twins_open: 0,
+            running: Vec::new(),
+            quorate: None,
+            refused: None,
+            failures: Vec::new(),
+            listed_at: None,
+            quorate_at: None,
+            founding_at: None,
+        }
+    }
+
+    /// Runs a question in a thread of its own; a hanging one is left behind, it ends by its deadline.
+    fn ask(&self, question: impl FnOnce(&Observer, Instant) -> News + Send + 'static) {
+        let (tx, observer, deadline) = (self.tx.clone(), self.observer.clone(), self.deadline);
+        let builder = std::thread::Builder::new().stack_size(512 << 10);
+        let asked = builder.spawn(move || {
+            // Nobody listens any more: the look was decided without this answer.
+            let _ = tx.send(question(&observer, deadline));
+        });
+        if let Err(error) = asked {
+            log::warn!("cannot start a thread: {error}");
+        }
+    }
+
+    fn ask_peers(&mut self) {
+        let config = self.observer.config.clone();
+        for (index, (name, urls)) in config.other_members().enumerate() {
+            for url in urls {
+                let (name, url) = (name.to_string(), url.clone());
+                self.unheard[index] += 1;
+                self.ask(move |observer, deadline| {
+                    News::Peer(index, hear(observer, &name, &url, deadline))
+                });
+            }
+        }
+    }
+
+    fn ask_gateway(&mut self, url: &str) {
+        if self.gateways.iter().any(|known| known == url) {
+            return;
+        }
+        self.gateways.push(url.to_string());
+        self.gateways_open += 1;
+        let url = url.to_string();
+        self.ask(move |observer, deadline| {
+            let answer = observer.clients.quorate_members(&url, deadline);
+            News::Gateway(url, answer)
+        });
+    }
+
+    fn ask_twin(&mut self, url: &str) {
+        if self.twins.iter().any(|known| known == url) {
+            return;
+        }
+        self.twins.push(url.to_string());
+        self.twins_open += 1;
+        let url = url.to_string();
+        self.ask(move |observer, deadline| {
+            let status = observer.clients.status(&url, deadline);
+            News::Twin(status.ok().map(|status| Running::Member(status.member)))
+        });
+    }
+
+    /// The volume is known now: who could be running as this member?
+    fn know_volume(&mut self, contents: &Contents) {
+        self.data = data_dir(&contents.finding);
+        self.promise = contents.promise.as_ref() == Some(&promise_digest(&self.observer.config));
+        self.given_up = contents.given_up;
+        let config = self.observer.config.clone();
+        if !matches!(self.data, DataDir::Empty) {
+            for url in &config.advertise_client_urls {
+                self.ask_twin(url);
+            }
+        }
+        // While our own assembly answers there, nobody else can.
+        if !self.serving {
+            for url in config.policy.peer_urls.clone() {
+                self.twins_open += 1;
+                self.ask(move |observer, deadline| {
+                    let view = observer.peers.peer_members(&url, deadline).ok();
+                    News::Twin(view.map(|view| Running::ListsMembers(view.cluster, view.members)))
+                });
+            }
+        }
+        for index in 0..self.peers.len() {
+            self.consider_view(index);
+        }
+    }
+
+    fn listen(&mut self, rx: &Receiver<News>) -> Result<(), i32> {
+        loop {
+            match self.observer.stop.receive(rx, self.until()) {
+                Ok(news) => self.absorb(news),
+                Err(Ended::Stopped(signal)) => return Err(signal),
+                Err(Ended::Deadline | Ended::Closed) => return Ok(()),
+            }
+        }
+    }
+
+    fn absorb(&mut self, news: News) {
+        match news {
+            News::Peer(index, heard) => {
+                self.unheard[index] = self.unheard[index].saturating_sub(1);
+                if rank(&heard) >= rank(&self.peers[index].heard) {
+                    self.peers[index].heard = heard;
+                }
+                self.consider_view(index);
+            }
+            News::Gateway(url, Ok(quorate)) => {
+                self.gateways_open -= 1;
+                let better = match (&self.quorate, self.own_cluster()) {
+                    (None, _) => true,
+                    (Some((_, known)), Some(own)) => known.cluster != own && quorate.cluster == own,
+                    (Some(_), None) => false,
+                };
+                self.ask_twins_of(&quorate.members.clone());
+                if better {
+                    self.quorate_at.get_or_insert_with(Instant::now);
+                    self.quorate = Some((url, quorate));
+                }
+            }
+            News::Gateway(_, Err(failure)) => {
+                self.gateways_open -= 1;
+                if let Failure::Refused(_) | Failure::GatewayOff(_) = &failure {
+                    self.refused.get_or_insert(failure.to_string());
+                }
+                self.failures.push(failure.to_string());
+            }
+            News::Twin(running) => {
+                self.twins_open -= 1;
+                self.running.extend(running);
+            }
+        }
+    }
+
+    /// A peer that is etcd tells where the gateways are.
+    fn consider_view(&mut self, index: usize) {
+        let Heard::Etcd { cluster, members } = &self.peers[index].heard else {
+            return;
+        };
+        let (cluster, members) = (*cluster, members.clone());
+        let policy = &self.observer.config.policy;
+        if let Some(own) = self.identity() {
+            let listed = members.iter().find(|member| member.id == own.member);
+            let ours = listed.is_some_and(|entry| {
+                entry.name.is_empty()
+                    || entry.name == policy.name
+                    || entry.has_peer_url(&policy.peer_urls)
+            });
+            if cluster == own.cluster && ours {
+                self.listed_at.get_or_insert_with(Instant::now);
+            }
+        }
+        if cluster == policy.static_cluster && !members.iter().any(Member::started) {
+            self.founding_at.get_or_insert_with(Instant::now);
+        }
+        self.ask_twins_of(&members);
+        let own = self.own_id(&members);
+        for member in members.iter().filter(|member| Some(member.id) != own) {
+            for url in &member.client_urls {
+                for url in self.gateway_urls(url) {
+                    self.ask_gateway(&url);
+                }
+            }
+        }
+    }
+
+    /// Where a member's gateway may be: at its client URL, or moved as ours is.
+    fn gateway_urls(&self, client_url: &str) -> Vec<String> {
+        let moved = self
+            .observer
+            .config
+            .listen_client_http_urls
+            .iter()
+            .filter_map(|ours| {
+                let (scheme, ours) = ours.split_once("://")?;
+                let port = ours.rsplit_once(':')?.1;
+                let host = client_url.split_once("://")?.1.rsplit_once(':')?.0;
+                Some(format!("{scheme}://{host}:{port}"))
+            });
+        std::iter::once(client_url.to_string())
+            .chain(moved)
+            .collect()
+    }
+
+    fn ask_twins_of(&mut self, members: &[Member]) {
+        let Some(own) = self.own_id(members) else {
+            return;
+        };
+        let entry = members.iter().find(|member| member.id == own);
+        for url in entry
+            .map(|entry| entry.client_urls.clone())
+            .unwrap_or_default()
+        {
+            self.ask_twin(&url);
+        }
+    }
+
+    fn own_id(&self, members: &[Member]) -> Option<MemberId> {
+        match self.identity() {
+            Some(identity) => Some(identity.member),
+            None => decide::own_id(&self.observer.config.policy, members),
+        }
+    }
+
+    fn identity(&self) -> Option<decide::Identity> {
+        match &self.data {
+            DataDir::Own(identity) => Some(*identity),
+            DataDir::Damaged { head } => *head,
+            DataDir::Empty => None,
+        }
+    }
+
+    fn own_cluster(&self) -> Option<ClusterId> {
+        self.identity().map(|identity| identity.cluster)
+    }
+
+    /// When this look is over, as far as can be told now.
+    fn until(&self) -> Instant {
+        let now = Instant::now();
+        let peers_open = self.unheard.iter().any(|open| *open > 0);
+        if !peers_open && self.gateways_open == 0 && self.twins_open == 0 {
+            return now;
+        }
+        let after = |since: Option<Instant>, grace: Duration| {
+            since.map_or(self.deadline, |since| (since + grace).min(self.deadline))
+        };
+        let quorate = self.quorate.as_ref();
+        match &self.data {
+            DataDir::Own(own) if quorate.is_some_and(|(_, q)| q.cluster == own.cluster) => {
+                match self.twins_open {
+                    0 => now,
+                    _ => after(self.quorate_at, GRACE_TWIN),
+                }
+            }
+            DataDir::Own(_) if self.given_up => self.deadline,
+            DataDir::Own(_) => match self.gateways_open + self.twins_open {
+                0 if self.listed_at.is_some() => now,
+                _ => after(self.listed_at, GRACE_LEADER),
+            },
+            DataDir::Damaged { .. } | DataDir::Empty if quorate.is_some() => {
+                match (peers_open, self.twins_open) {
+                    (false, 0) => now,
+                    _ => after(self.quorate_at, GRACE_PEERS),
+                }
+            }
+            DataDir::Empty if self.promise => after(self.founding_at, GRACE_FOUNDING),
+            DataDir::Damaged { .. } | DataDir::Empty => self.deadline,
+        }
+    }
+
+    fn into_look(mut self, contents: Contents, verdict: Verdict, begin: Instant) -> Look {
+        let twin = self.is_twin();
+        let mut endpoints: Vec<String> = self.quorate.iter().map(|(url, _)| url.clone()).collect();
+        for url in std::mem::take(&mut self.gateways) {
+            if !endpoints.contains(&url) {
+                endpoints.push(url);
+            }
+        }
+        for peer in &self.peers {
+            match &peer.heard {
+                Heard::Silent(why) | Heard::Refused(why) | Heard::Nonsense(why) => {
+                    self.failures.push(format!("{}: {why}", peer.name));
+                }
+                Heard::Etcd { .. } | Heard::Entrypoint { .. } => {}
+            }
+        }
+        let config = &self.observer.config;
+        let seen = Observation {
+            data: self.data,
+            join_note: contents.join_note,
+            promise: self.promise,
+            given_up: contents.given_up,
+            left: contents.left,
+            set_aside: contents.set_aside,
+            leftovers: contents.leftovers,
+            in_use: false,
+            stalled: contents.stalled,
+            added_learner: contents.added_learner,
+            trial: verdict.trial,
+            peers: self.peers,
+            quorate: self.quorate.map(|(_, quorate)| quorate),
+            refused: self.refused,
+            twin,
+            waited: self.observer.started.elapsed() >= config.bootstrap_wait,
+        };
+        Look {
+            seen,
+            contents,
+            endpoints,
+            failures: self.failures,
+            took: begin.elapsed(),
+        }
+    }
+
+    /// Whether our own member answers somewhere.
+    fn is_twin(&self) -> bool {
+        let mut ids: Vec<MemberId> = self
+            .identity()
+            .map(|identity| identity.member)
+            .into_iter()
+            .collect();
+        let lists = (self.peers.iter())
+            .filter_map(|peer| match &peer.heard {
+                Heard::Etcd { members, .. } => Some(members),
+                Heard::Silent(_)
+                | Heard::Entrypoint { .. }
+                | Heard::Refused(_)
+                | Heard::Nonsense(_) => None,
+            })
+            .chain(self.quorate.iter().map(|(_, quorate)| &quorate.members));
+        for members in lists {
+            ids.extend(self.own_id(members));
+        }
+        self.running.iter().any(|running| match running {
+            Running::Member(id) => ids.contains(id),
+            // An etcd at our own peer URL, while none of ours runs here.
+            Running::ListsMembers(cluster, members) => match self.identity() {
+                Some(own) => own.cluster == *cluster && members.iter().any(|m| m.id == own.member),
+                None => self.own_id(members).is_some(),
+            },
+        })
+    }
+}
+
+/// The founding promise names the settings it was given for.
+pub fn promise_digest(config: &Config) -> String {
+    format!("{}-{}", config.cluster_digest, config.token_digest)
+}
+
+fn data_dir(finding: &Finding) -> DataDir {
+    match finding {
+        Finding::Empty => DataDir::Empty,
+        Finding::Own { identity, .. } => DataDir::Own(*identity),
+        Finding::Damaged { head, .. } => DataDir::Damaged { head: *head },
+    }
+}
+
+/// Asks one peer URL: etcd's own `/members`, else our assembly.
+fn hear(observer: &Observer, name: &str, url: &str, deadline: Instant) -> Heard {
+    let config = &observer.config;
+    match observer.peers.peer_members(url, deadline) {
+        Ok(view) => Heard::Etcd {
+            cluster: view.cluster,
+            members: view.members,
+        },
+        Err(Failure::NotEtcd {
+            status: Some(404), ..
+        }) => match observer.peers.get(&assembly_url(url), deadline) {
+            Ok((200, body)) => assembly::heard(config, name, &body),
+            Ok((status, _)) => Heard::Nonsense(format!("HTTP status {status}")),
+            Err(failure) => silent_or_refused(failure),
+        },
+        // auto TLS: before its etcd runs, a peer has no certificate and speaks plain text.
+        Err(_) if config.peer_tls.insecure && url.starts_with("https:") => {
+            match observer
+                .peers
+                .get(&assembly_url(&url.replacen("https:", "http:", 1)), deadline)
+            {
+                Ok((200, body)) => assembly::heard(config, name, &body),
+                Ok(_) | Err(_) => Heard::Silent("no answer over TLS".into()),
+            }
+        }
+        Err(failure) => silent_or_refused(failure),
+    }
+}
+
+fn assembly_url(peer_url: &str) -> String {
+    format!("{}{}", peer_url.trim_end_matches('/'), assembly::PATH)
+}
+
+fn silent_or_refused(failure: Failure) -> Heard {
+    let words = failure.to_string();
+    match failure {
+        Failure::Unreachable { .. } => Heard::Silent(words),
+        Failure::Refused(_) => Heard::Refused(words),
+        Failure::Rejected { .. } | Failure::GatewayOff(_) | Failure::NotEtcd { .. } => {
+            Heard::Nonsense(words)
+        }
+    }
+}
+
+/// Of several URLs of one member the most telling answer counts.
+fn rank(heard: &Heard) -> u8 {
+    match heard {
+        Heard::Etcd { .. } => 4,
+        Heard::Entrypoint { .. } => 3,
+        Heard::Refused(_) => 2,
+        Heard::Nonsense(_) => 1,
+        Heard::Silent(_) => 0,
+    }
+}

@@ -1,0 +1,249 @@
+//! Certificates from files to what rustls wants: for asking other members, and for answering them.
+//!
+//! Roots are the given CA file, else the machine's own bundle; none are compiled in. Keys are PKCS#8,
+//! PKCS#1 or SEC1 in PEM. *ring* knows RSA from 2048 bits, P-256, P-384 and Ed25519, not P-521.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+
+use crate::error::{Context, Error};
+
+/// The TLS files of one side, as etcd's `--cert-file` family names them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Who is trusted; the machine's own bundle if not given.
+    pub ca: Option<PathBuf>,
+    /// Our certificate, with its chain.
+    pub cert: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+    /// `ETCD_AUTO_TLS`, `ETCD_PEER_AUTO_TLS`: encrypted, but nobody is authenticated.
+    pub insecure: bool,
+}
+
+impl TlsFiles {
+    /// Whether any file is named.
+    pub fn is_given(&self) -> bool {
+        self.ca.is_some() || self.cert.is_some() || self.key.is_some()
+    }
+}
+
+/// Where systems keep their CA bundle, in the order in which Go looks, which etcd is written in.
+///
+/// Source: Go `crypto/x509/root_linux.go`.
+const BUNDLES: [&str; 6] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/cacert.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// How we speak to servers: their CA, and our client certificate if there is one.
+pub fn client_config(files: &TlsFiles) -> Result<Arc<ClientConfig>, Error> {
+    let provider = provider();
+    let algorithms = provider.signature_verification_algorithms;
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .context(|| "cannot set up TLS".into())?;
+    let builder = match files.insecure {
+        true => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anyone(algorithms))),
+        false => builder.with_root_certificates(roots(files.ca.as_deref())?),
+    };
+    let config = match own_certificate(files)? {
+        Some(Own { chain, key, path }) => builder
+            .with_client_auth_cert(chain, key)
+            .context(|| format!("cannot use the certificate {}", path.display()))?,
+        None => builder.with_no_client_auth(),
+    };
+    Ok(Arc::new(config))
+}
+
+/// How we answer others with the files that etcd will answer them with.
+///
+/// Like etcd, a given CA means that clients must show a certificate of it
+/// (etcd `client/pkg/transport/listener.go`, `ServerConfig`).
+pub fn server_config(
+    files: &TlsFiles,
+    require_client_cert: bool,
+) -> Result<Arc<ServerConfig>, Error> {
+    let provider = provider();
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .context(|| "cannot set up TLS".into())?;
+    let builder = match (require_client_cert || files.ca.is_some()) && !files.insecure {
+        true => {
+            let roots = Arc::new(roots(files.ca.as_deref())?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
+                .build()
+                .context(|| "cannot check client certificates: no CA is known".into())?;
+            builder.with_client_cert_verifier(verifier)
+        }
+        false => builder.with_no_client_auth(),
+    };
+    let Own { chain, key, path } = own_certificate(files)?
+        .ok_or_else(|| Error::new("cannot answer https: no certificate file is given"))?;
+    let config = builder
+        .with_single_cert(chain, key)
+        .context(|| format!("cannot use the certificate {}", path.display()))?;
+    Ok(Arc::new(config))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+struct Own<'a> {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    path: &'a Path,
+}
+
+fn own_certificate(files: &TlsFiles) -> Result<Option<Own<'_>>, Error> {
+    let (cert, key) = match (&files.cert, &files.key) {
+        (Some(cert), Some(key)) => (cert, key),
+        (None, None) => return Ok(None),
+        (Some(cert), None) => return Err(half("certificate", cert, "key")),
+        (None, Some(key)) => return Err(half("key", key, "certificate")),
+    };
+    let chain = certificates(cert)?;
+    let text = fs::read(key).context(|| format!("cannot read the key {}", key.display()))?;
+    let key = PrivateKeyDer::from_pem_slice(&text).map_err(|why| bad_pem("key", key, &why))?;
+    Ok(Some(Own {
+        chain,
+        key,
+        path: cert,
+    }))
+}
+
+fn half(given: &str, path: &Path, missing: &str) -> Error {
+    let path = path.display();
+    Error::new(format!("the {given} {path} is given without its {missing}"))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let what = || format!("cannot read the certificates {}", path.display());
+    let text = fs::read(path).context(what)?;
+    let found = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|why| bad_pem("certificates", path, &why))?;
+    match found.is_empty() {
+        true => Err(bad_pem("certificates", path, &pem::Error::NoItemsFound)),
+        false => Ok(found),
+    }
+}
+
+fn bad_pem(what: &str, path: &Path, why: &pem::Error) -> Error {
+    Error::new(format!("cannot read the {what} {}: {why}", path.display()))
+}
+
+fn roots(ca: Option<&Path>) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    match ca {
+        Some(path) => {
+            let (added, _) = roots.add_parsable_certificates(certificates(path)?);
+            if added == 0 {
+                let path = path.display();
+                return Err(Error::new(format!("no certificate in {path} can be a CA")));
+            }
+        }
+        // None at all is no mistake yet: the handshake then says that the issuer is unknown.
+        None => {
+            if let Some(bundle) = usual_bundle() {
+                roots.add_parsable_certificates(certificates(&bundle)?);
+            }
+        }
+    }
+    Ok(roots)
+}
+
+/// The machine's CA bundle: `SSL_CERT_FILE` as everywhere, else the first usual place that exists.
+fn usual_bundle() -> Option<PathBuf> {
+    let named = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty());
+    let usual = || BUNDLES.iter().map(PathBuf::from).find(|path| path.exists());
+    named.map(PathBuf::from).or_else(usual)
+}
+
+/// Accepts every certificate, as etcd's automatic TLS does, but not a wrong signature.
+#[derive(Debug)]
+struct Anyone(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, signed, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, signed, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
+/// What a failed handshake means in words, with the cure where there is one; `None` if it is not TLS.
+pub fn explain(error: &io::Error) -> Option<String> {
+    use rustls::{AlertDescription as Alert, CertificateError as Bad, Error as Tls};
+    let tls = error.get_ref()?.downcast_ref::<Tls>()?;
+    let cure = match tls {
+        Tls::InvalidCertificate(Bad::UnknownIssuer) => {
+            "the CA file does not hold the CA of its certificate"
+        }
+        Tls::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
+            "its certificate needs this host or address as subject alternative name"
+        }
+        Tls::InvalidCertificate(
+            Bad::Expired
+            | Bad::ExpiredContext { .. }
+            | Bad::NotValidYet
+            | Bad::NotValidYetContext { .. },
+        ) => "renew its certificate, or correct the clock",
+        Tls::AlertReceived(Alert::CertificateRequired) => {
+            "it wants a client certificate and none is given"
+        }
+        Tls::AlertReceived(
+            Alert::BadCertificate
+            | Alert::UnknownCA
+            | Alert::CertificateUnknown
+            | Alert::CertificateExpired
+            | Alert::UnsupportedCertificate
+            | Alert::AccessDenied,
+        ) => "it does not accept our client certificate, or wants one and none is given",
+        Tls::InvalidMessage(_) => "it does not speak TLS: is its URL http?",
+        _ => return Some(format!("TLS: {tls}")),
+    };
+    Some(format!("TLS: {tls}: {cure}"))
+}
