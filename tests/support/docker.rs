@@ -229,8 +229,11 @@ impl Drop for Cluster {
         for n in 1..=self.options.members {
             if std::thread::panicking() {
                 let logs = self.logs(n);
-                let lines: Vec<&str> = logs.lines().collect();
-                let tail = lines[lines.len().saturating_sub(25)..].join("\n");
+                let lines: Vec<String> = logs
+                    .lines()
+                    .map(|line| line.chars().take(200).collect())
+                    .collect();
+                let tail = lines[lines.len().saturating_sub(15)..].join("\n");
                 eprintln!("---- the end of what n{n} logged\n{tail}");
             }
             try_docker(&["rm", "--force", "--volumes", &self.host(n)]);
