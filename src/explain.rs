@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::datadir::Finding;
-use crate::decide::{Begin, Decision, Heard, Holds, JoinNote, Start, Step};
+use crate::decide::{Begin, Decision, Heard, Holds, JoinNote, Reason, Start, Step};
 use crate::membership::{Member, quorum};
 use crate::observe::Look;
 
@@ -230,69 +230,105 @@ fn step_words(config: &Config, step: &Step) -> String {
     }
 }
 
-/// Why, with the names that the row leaves out.
+/// Why: the row's condition, as it holds here, with the names that the row leaves out.
 pub fn why(look: &Look, decision: &Decision) -> String {
-    let mut text = decision.reason().row().when.to_string();
-    let named = |wanted: &dyn Fn(&Heard) -> bool| -> Vec<String> {
+    let mut text = condition(decision).to_string();
+    let names = names(look, decision.reason());
+    if !names.is_empty() {
+        text += &format!(" ({})", names.join("; "));
+    }
+    text
+}
+
+/// Rows that say several things say the one that holds.
+fn condition(decision: &Decision) -> &'static str {
+    match (decision.reason(), decision) {
+        (Reason::FirstStartPromise, Decision::Do(..)) => {
+            "every other member was heard empty or promised in one look"
+        }
+        (Reason::FirstStartPromise, _) => "not every other member has promised yet",
+        (Reason::NotListed, Decision::Do(Step::NoteJoin(_), _)) => {
+            "quorate, not listed: first a note, then the add"
+        }
+        (Reason::NotListed, _) => "quorate, not listed",
+        (Reason::DataDamaged, Decision::Do(Step::RemoveMember(_), _)) => {
+            "quorate without it, listed"
+        }
+        (Reason::DataDamaged, _) => "quorate without it, and not listed",
+        (Reason::Removed, _) => "quorate, id not listed",
+        (Reason::GivenUp, Decision::Wait(_)) => {
+            "this identity was given up, and no leader is proven"
+        }
+        (Reason::GivenUp, _) => "this identity was given up",
+        (Reason::FirstStart, Decision::Start(start, _)) if !start.trial => {
+            "the initial cluster has no other member"
+        }
+        (Reason::FirstStart, _) => "every other member has promised",
+        (reason, _) => reason.row().when,
+    }
+}
+
+fn names(look: &Look, reason: Reason) -> Vec<String> {
+    let peers = |wanted: fn(&Heard) -> bool| -> Vec<String> {
         (look.seen.peers.iter())
             .filter(|peer| wanted(&peer.heard))
             .map(|peer| format!("{} {}", peer.name, heard(&peer.heard)))
             .collect()
     };
-    use crate::decide::Reason;
-    let names = match decision.reason() {
-        Reason::NotAllHeard => {
-            named(&|h| matches!(h, Heard::Silent(_) | Heard::Nonsense(_) | Heard::Refused(_)))
-        }
-        Reason::FirstStartPromise => named(&|h| {
+    let unheard = |heard: &Heard| match heard {
+        Heard::Silent(_) | Heard::Nonsense(_) | Heard::Refused(_) => true,
+        Heard::Etcd { .. } | Heard::Entrypoint { .. } => false,
+    };
+    match reason {
+        Reason::NotAllHeard => peers(unheard),
+        Reason::FirstStartPromise => peers(|heard| {
             matches!(
-                h,
+                heard,
                 Heard::Entrypoint {
                     holds: Holds::Empty,
                     ..
                 }
             )
         }),
-        Reason::PeerHasData => named(&|h| {
+        Reason::PeerHasData => peers(|heard| {
             matches!(
-                h,
+                heard,
                 Heard::Entrypoint {
                     holds: Holds::Own(_) | Holds::Damaged,
                     ..
                 }
             )
         }),
-        Reason::PeersDisagree => named(&|h| {
+        Reason::PeersDisagree => peers(|heard| {
             matches!(
-                h,
+                heard,
                 Heard::Entrypoint {
                     differs: Some(_),
                     ..
                 }
             )
         }),
-        Reason::DataSetAside => named(&|h| {
+        Reason::DataSetAside => peers(|heard| {
             matches!(
-                h,
+                heard,
                 Heard::Entrypoint {
                     holds: Holds::SetAside,
                     ..
                 }
             )
         }),
-        Reason::TwoClusters | Reason::OtherCluster => named(&|h| matches!(h, Heard::Etcd { .. })),
+        Reason::TwoClusters | Reason::OtherCluster | Reason::VolumeOfAnotherMember => {
+            peers(|heard| matches!(heard, Heard::Etcd { .. }))
+        }
         Reason::NotAllowed => {
-            let mut names = named(&|h| matches!(h, Heard::Refused(_)));
+            let mut names = peers(|heard| matches!(heard, Heard::Refused(_)));
             names.extend(look.seen.refused.clone());
             names
         }
-        Reason::DataLostNoLeader | Reason::NotListedNoLeader | Reason::DataDamagedNoQuorum => {
-            look.failures.clone()
-        }
+        Reason::DataLostNoLeader
+        | Reason::NotListedNoLeader
+        | Reason::DataDamagedNoQuorum
+        | Reason::GivenUp => look.failures.clone(),
         _ => Vec::new(),
-    };
-    if !names.is_empty() {
-        text += &format!(" ({})", names.join("; "));
     }
-    text
 }

@@ -477,8 +477,9 @@ impl<'a> Gathering<'a> {
             added_learner: contents.added_learner,
             trial: verdict.trial,
             peers: self.peers,
+            // One gateway that refuses is no matter where another one answers.
+            refused: self.refused.filter(|_| self.quorate.is_none()),
             quorate: self.quorate.map(|(_, quorate)| quorate),
-            refused: self.refused,
             twin,
             waited: self.observer.started.elapsed() >= config.bootstrap_wait,
         };

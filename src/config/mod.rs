@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::decide::{Bootstrap, JoinAs, Policy};
+use crate::decide::Policy;
 use crate::gateway::Credentials;
 use crate::membership::MemberId;
 use crate::tls::TlsFiles;
@@ -289,16 +289,6 @@ impl Config {
             true => Ok(config),
             false => Err(check.mistakes),
         }
-    }
-
-    /// Whether `REJOIN_BOOTSTRAP` may found a cluster without hearing everybody.
-    pub fn is_bold(&self) -> bool {
-        matches!(self.policy.bootstrap, Bootstrap::Quorum | Bootstrap::Now)
-    }
-
-    /// Whether this member may change the membership at all.
-    pub fn may_join(&self) -> bool {
-        self.policy.join != JoinAs::Never
     }
 
     /// The other members of the initial cluster, by name, with their peer URLs.

@@ -98,11 +98,3 @@ fn fnv1a(bytes: &[u8]) -> u64 {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
-
-/// What is wrong with the database, if something is.
-pub fn check<B: Blob>(blob: B) -> io::Result<Option<String>> {
-    Ok(match meta(blob)? {
-        Some(_) => None,
-        None => Some("neither of its two meta pages is good".into()),
-    })
-}

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::notes::Note;
 use super::snap::{self, SnapId};
 use super::wal::{self, WalName};
-use super::{Contents, Depth, Finding, Volume, bolt, durable};
+use super::{Contents, Depth, Finding, Volume, bolt, durable, tree};
 use crate::decide::Identity;
 use crate::error::{Context, Error};
 
@@ -150,7 +150,7 @@ impl Volume {
                 Some(_) => None,
                 None => Some("neither of its two meta pages is good".to_string()),
             },
-            Depth::Deep => bolt::check(file).context(failed)?,
+            Depth::Deep => tree::check(file).context(failed)?,
         };
         Ok(found.map(|what| format!("the database member/snap/db: {what}")))
     }

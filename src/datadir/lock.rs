@@ -5,9 +5,8 @@ use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, fcntl_lock, flock};
 use rustix::io::Errno;
-use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 
 use super::inspect::wal_files;
 use super::{Volume, durable, snap};
@@ -109,16 +108,11 @@ fn held_wal(path: &Path) -> io::Result<Option<String>> {
     let Some(file) = snap::open(path)? else {
         return Ok(None);
     };
-    let whole = Flock {
-        start: 0,
-        length: 0,
-        pid: None,
-        typ: FlockType::WriteLock,
-        offset_type: FlockOffsetType::Set,
-    };
-    match fcntl_getlk(&file, &whole)? {
-        Some(_) => holder(&file).map(Some),
-        None => Ok(None),
+    // A record lock conflicts with an open file description lock, and needs no /proc to be seen.
+    match fcntl_lock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(None),
+        Err(Errno::AGAIN | Errno::ACCESS) => holder(&file).map(Some),
+        Err(e) => Err(e.into()),
     }
 }
 

@@ -13,6 +13,7 @@ mod lock;
 mod notes;
 mod proto;
 pub mod snap;
+pub mod tree;
 pub mod wal;
 
 pub use aside::SetAside;

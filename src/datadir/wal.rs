@@ -204,7 +204,7 @@ impl Reader<'_> {
             };
             match result {
                 Ok(record) => {
-                    if let Err(what) = self.take(name, count, record) {
+                    if let Err(what) = self.take(count, record) {
                         return Ok(Stop::Broken(format!("{what} at offset {offset}")));
                     }
                 }
@@ -307,7 +307,7 @@ impl Reader<'_> {
     }
 
     /// What a good record says.
-    fn take(&mut self, name: WalName, count: u64, record: Record) -> Result<(), String> {
+    fn take(&mut self, count: u64, record: Record) -> Result<(), String> {
         // Each file begins with a checksum and the metadata (`Create`, `cut`).
         match (count, record.kind) {
             (0, CRC) | (1, METADATA) | (2.., _) => {}
@@ -351,7 +351,6 @@ impl Reader<'_> {
             ENTRY | CRC => {}
             kind => return Err(format!("unknown record type {kind}")),
         }
-        let _ = name;
         Ok(())
     }
 }

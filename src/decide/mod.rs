@@ -142,17 +142,24 @@ fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> Decision {
         };
     };
     let Some(entry) = by_id(&quorate.members, own.member) else {
-        return match (seen.given_up, policy.join) {
-            (true, _) => Do(Step::Quarantine, Reason::GivenUp),
-            (false, JoinAs::Never) => Refuse(Reason::Removed),
-            (false, JoinAs::Auto | JoinAs::Voter | JoinAs::Learner) => {
+        return match (policy.join, seen.given_up) {
+            (JoinAs::Never, true | false) => Refuse(Reason::Removed),
+            (JoinAs::Auto | JoinAs::Voter | JoinAs::Learner, true) => {
+                Do(Step::Quarantine, Reason::GivenUp)
+            }
+            (JoinAs::Auto | JoinAs::Voter | JoinAs::Learner, false) => {
                 Do(Step::Quarantine, Reason::Removed)
             }
         };
     };
     if seen.given_up {
         // Never start it again: a remove that timed out may still be applied to it.
-        return Do(Step::RemoveMember(own.member), Reason::GivenUp);
+        return match policy.join {
+            JoinAs::Never => Refuse(Reason::JoiningForbidden),
+            JoinAs::Auto | JoinAs::Voter | JoinAs::Learner => {
+                Do(Step::RemoveMember(own.member), Reason::GivenUp)
+            }
+        };
     }
     match seen.trial {
         Trial::Behind if policy.join != JoinAs::Never => {
@@ -170,9 +177,11 @@ fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> Decision {
     if entry.learner {
         return with_data(seen, own, Some(entry), Reason::OwnLearner);
     }
-    // What was set aside is deleted only now that the cluster has this member's data again.
+    // What was set aside is deleted only now that the cluster has this member's data again: it
+    // has published as a voter, and nothing says that its last start made no progress.
+    let well = entry.started() && !seen.stalled && seen.trial == Trial::None;
     match policy.keep {
-        Some(keep) if entry.started() && seen.set_aside > keep => {
+        Some(keep) if well && seen.set_aside > keep => {
             Do(Step::DeleteSetAside { keep }, Reason::SetAsideNotNeeded)
         }
         Some(_) | None => with_data(seen, own, Some(entry), Reason::OwnData),
@@ -212,19 +221,21 @@ fn damaged(policy: &Policy, seen: &Observation, head: Option<Identity>) -> Decis
             return Refuse(Reason::OtherCluster);
         }
     }
+    if two_entries(policy, seen) {
+        return Refuse(Reason::TwoEntries);
+    }
+    if seen.is_refused() {
+        return Refuse(Reason::NotAllowed);
+    }
     let Some(quorate) = &seen.quorate else {
-        return match seen.is_refused() {
-            true => Refuse(Reason::NotAllowed),
-            false => Wait(Reason::DataDamagedNoQuorum),
-        };
+        return Wait(Reason::DataDamagedNoQuorum);
     };
     let listed = match head {
         // The WAL's own ID decides: another ID under our URL means that this one is gone already.
         Some(head) => by_id(&quorate.members, head.member),
         None => match own_entry(policy, &quorate.members) {
-            Entry::Two => return Refuse(Reason::TwoEntries),
             Entry::One(entry) => Some(entry),
-            Entry::None => None,
+            Entry::None | Entry::Two => None,
         },
     };
     match (listed, policy.join) {
@@ -243,11 +254,16 @@ fn empty(policy: &Policy, seen: &Observation) -> Decision {
     if two_clusters(seen) {
         return Refuse(Reason::TwoClusters);
     }
-    if let Some(quorate) = &seen.quorate {
-        return empty_quorate(policy, seen, &quorate.members);
+    if two_entries(policy, seen) {
+        return Refuse(Reason::TwoEntries);
     }
+    // Before a quorate answer too: a rejoin between members that refuse each other would end in a
+    // member that cannot reach its peers.
     if seen.is_refused() {
         return Refuse(Reason::NotAllowed);
+    }
+    if let Some(quorate) = &seen.quorate {
+        return empty_quorate(policy, seen, &quorate.members);
     }
     match seen.views().next() {
         Some(_) => empty_no_leader(policy, seen),
@@ -257,8 +273,7 @@ fn empty(policy: &Policy, seen: &Observation) -> Decision {
 
 fn empty_quorate(policy: &Policy, seen: &Observation, members: &[Member]) -> Decision {
     let entry = match own_entry(policy, members) {
-        Entry::Two => return Refuse(Reason::TwoEntries),
-        Entry::None => return not_listed(policy, seen, members),
+        Entry::None | Entry::Two => return not_listed(policy, seen, members),
         Entry::One(entry) => entry,
     };
     if seen.twin {
@@ -354,7 +369,16 @@ fn empty_no_leader(policy: &Policy, seen: &Observation) -> Decision {
     let ours = seen
         .views()
         .any(|(cluster, _)| cluster == policy.static_cluster);
-    if seen.promise && ours {
+    // The promise speaks for the static ID alone. Where we are listed under another ID, that one was
+    // removed; where we are listed as started, it ran without this volume, and a remove of it may
+    // have been sent already.
+    let outdated = seen
+        .views()
+        .any(|(_, members)| match own_entry(policy, members) {
+            Entry::One(entry) => entry.id != policy.static_id || entry.started(),
+            Entry::None | Entry::Two => false,
+        });
+    if seen.promise && ours && !outdated {
         return new(true, Reason::FirstStartContinued);
     }
     if policy.initial.len() == 2 {
@@ -391,26 +415,29 @@ fn assembly(policy: &Policy, seen: &Observation) -> Decision {
                     Holds::Empty => count.empty += 1,
                     Holds::Promised => count.promised += 1,
                     Holds::SetAside => count.set_aside += 1,
+                    Holds::Own(cluster) if *cluster != policy.static_cluster => count.foreign += 1,
                     Holds::Own(_) | Holds::Damaged => count.data += 1,
                 }
             }
-            Heard::Silent(_) | Heard::Refused(_) | Heard::Nonsense(_) => count.silent += 1,
             // Views are asked before: no peer runs etcd here.
-            Heard::Etcd { .. } => count.silent += 1,
+            Heard::Silent(_) | Heard::Refused(_) | Heard::Nonsense(_) | Heard::Etcd { .. } => {}
         }
     }
-    if count.data > 0 {
+    // Counted against the initial cluster: a member that was not even asked is silent too.
+    let heard = count.empty + count.promised + count.set_aside + count.foreign + count.data;
+    let silent = policy.initial.len().saturating_sub(1 + heard);
+    if count.data > 0 && seen.promise {
         // It has left the first start already: all had promised then.
-        return match seen.promise {
-            true => new(true, Reason::FirstStartContinued),
-            false => Wait(Reason::PeerHasData),
-        };
+        return new(true, Reason::FirstStartContinued);
+    }
+    if count.data + count.foreign > 0 {
+        return Wait(Reason::PeerHasData);
     }
     if count.disagree {
         return Refuse(Reason::PeersDisagree);
     }
     let alone = policy.initial.len() == 1;
-    let all_heard = count.silent == 0 && !(alone && policy.knows_others);
+    let all_heard = silent == 0 && !(alone && policy.knows_others);
     if all_heard && (count.set_aside > 0 || seen.set_aside > 0) {
         return Refuse(Reason::DataSetAside);
     }
@@ -438,7 +465,7 @@ fn assembly(policy: &Policy, seen: &Observation) -> Decision {
     ) {
         (_, true, true) if alone => new(false, Reason::FirstStart),
         (true, _, true) => new(true, Reason::FirstStart),
-        (true, _, false) if count.silent == 0 => Wait(Reason::FirstStartPromise),
+        (true, _, false) if silent == 0 => Wait(Reason::FirstStartPromise),
         (false, true, _) => Do(Step::Promise, Reason::FirstStartPromise),
         (true | false, _, _) => Wait(Reason::NotAllHeard),
     }
@@ -448,9 +475,11 @@ fn assembly(policy: &Policy, seen: &Observation) -> Decision {
 struct Assembly {
     empty: usize,
     promised: usize,
+    /// Data of the cluster that would be founded, or data that does not read.
     data: usize,
+    /// Data of another cluster.
+    foreign: usize,
     set_aside: usize,
-    silent: usize,
     disagree: bool,
 }
 
@@ -539,6 +568,16 @@ fn is_another_cluster(policy: &Policy, seen: &Observation, own: ClusterId) -> bo
     let strangers = seen.views().count();
     let all = policy.initial.len().max(1 + seen.peers.len());
     strangers > 0 && all - strangers < quorum(all)
+}
+
+/// Whether our peer URL and our name are two entries of the committed list, or of some view where
+/// no leader is proven.
+fn two_entries(policy: &Policy, seen: &Observation) -> bool {
+    let two = |members: &[Member]| matches!(own_entry(policy, members), Entry::Two);
+    match &seen.quorate {
+        Some(quorate) => two(&quorate.members),
+        None => seen.views().any(|(_, members)| two(members)),
+    }
 }
 
 /// Whether the answers name two clusters.

@@ -167,11 +167,12 @@ pub struct Observation {
     pub join_note: JoinNote,
     /// A founding promise for this very initial cluster and token.
     pub promise: bool,
-    /// The give-up note.
+    /// The give-up note, naming the very identity of this data dir. One that names another is stale.
     pub given_up: bool,
     /// This member left on purpose.
     pub left: bool,
-    /// How many data dirs lie set aside on this volume.
+    /// How many data dirs lie set aside on this volume. Leftovers without a WAL do not count: a refused
+    /// first start leaves some, and set-aside data forbids a first start.
     pub set_aside: usize,
     /// Files without a WAL lie where etcd would start.
     pub leftovers: bool,
@@ -179,7 +180,8 @@ pub struct Observation {
     pub in_use: bool,
     /// The last start on this data made no progress.
     pub stalled: bool,
-    /// We added this identity as a learner, and have not seen it promoted.
+    /// We added this identity as a learner, and have not seen it promoted. Written with the join note
+    /// that names the entry, so that a kill right after the add does not leave a learner for ever.
     pub added_learner: Option<MemberId>,
     /// What the last trial in this run died of.
     pub trial: Trial,

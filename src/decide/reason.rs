@@ -78,7 +78,7 @@ reasons! {
         "remove-member / quarantine", "nothing to do";
     DataDamagedNoQuorum, "data-damaged-no-quorum", "damaged", "no leader is proven: it may be the last copy",
         "wait", "bring the other members back; only if they are lost: repair or restore by hand";
-    JoiningForbidden, "joining-forbidden", "damaged, empty", "quorate, and a remove or add would be needed, but REJOIN_AS=never",
+    JoiningForbidden, "joining-forbidden", "any", "quorate, and a remove or add would be needed, but REJOIN_AS=never",
         "refuse", "REJOIN_AS=auto lets it rejoin";
     DataLost, "data-lost", "empty", "quorate, listed as started",
         "remove-member", "nothing to do";

@@ -1,0 +1,171 @@
+//! WAL, snapshot and database files, built as etcd writes them.
+
+use crate::datadir::snap::SnapId;
+use crate::decide::Identity;
+
+pub fn varint(mut value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value > 0x7f {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
+fn number(field: u64, value: u64) -> Vec<u8> {
+    [varint(field << 3), varint(value)].concat()
+}
+
+fn bytes(field: u64, value: &[u8]) -> Vec<u8> {
+    [
+        varint(field << 3 | 2),
+        varint(value.len() as u64),
+        value.to_vec(),
+    ]
+    .concat()
+}
+
+/// One WAL file after the other; the checksum goes on from file to file.
+#[derive(Clone, Default)]
+pub struct Wal {
+    crc: u32,
+    pub bytes: Vec<u8>,
+    /// Where each record begins.
+    pub starts: Vec<usize>,
+}
+
+impl Wal {
+    /// The head of a file: checksum and metadata.
+    pub fn file(&self, identity: Identity) -> Wal {
+        let mut wal = Wal {
+            crc: self.crc,
+            ..Wal::default()
+        };
+        let head = [number(1, 4), number(2, self.crc.into())].concat();
+        wal.frame(&head);
+        let (member, cluster) = (identity.member.0, identity.cluster.0);
+        wal.record(1, &[number(1, member), number(2, cluster)].concat());
+        wal
+    }
+
+    /// A file as `Create` leaves it, with a commit index of 3 behind it.
+    pub fn new(identity: Identity) -> Wal {
+        let mut wal = Wal::default().file(identity);
+        wal.record(5, &[number(1, 0), number(2, 0)].concat());
+        wal.entry(b"one entry");
+        wal.state(3);
+        wal
+    }
+
+    pub fn entry(&mut self, data: &[u8]) {
+        self.record(
+            2,
+            &[number(1, 0), number(2, 2), number(3, 3), bytes(4, data)].concat(),
+        );
+    }
+
+    pub fn state(&mut self, commit: u64) {
+        self.record(3, &[number(1, 2), number(2, 7), number(3, commit)].concat());
+    }
+
+    pub fn snapshot(&mut self, id: SnapId) {
+        self.record(5, &[number(1, id.index), number(2, id.term)].concat());
+    }
+
+    pub fn record(&mut self, kind: u64, data: &[u8]) {
+        self.crc = crc32c::crc32c_append(self.crc, data);
+        let record = [number(1, kind), number(2, self.crc.into()), bytes(3, data)].concat();
+        self.frame(&record);
+    }
+
+    fn frame(&mut self, record: &[u8]) {
+        self.starts.push(self.bytes.len());
+        let padding = (8 - record.len() % 8) % 8;
+        let mut length = record.len() as u64;
+        if padding > 0 {
+            length |= (0x80 | padding as u64) << 56;
+        }
+        self.bytes.extend(length.to_le_bytes());
+        self.bytes.extend(record);
+        self.bytes.extend(vec![0; padding]);
+    }
+
+    /// The file with this many zeros behind it, as etcd preallocates it.
+    pub fn preallocated(&self, zeros: usize) -> Vec<u8> {
+        [self.bytes.clone(), vec![0; zeros]].concat()
+    }
+}
+
+/// A `.snap` file.
+pub fn snap(id: SnapId) -> Vec<u8> {
+    let metadata = [
+        bytes(1, &number(1, 7)),
+        number(2, id.index),
+        number(3, id.term),
+    ]
+    .concat();
+    let data = [bytes(1, b"the v2 store"), bytes(2, &metadata)].concat();
+    [number(1, crc32c::crc32c(&data).into()), bytes(2, &data)].concat()
+}
+
+/// A database with one bucket of these keys in one leaf: pages 0 and 1 are meta, 2 the bucket's, 3 the root.
+pub fn db(keys: &[&[u8]]) -> Vec<u8> {
+    let elements: Vec<_> = keys
+        .iter()
+        .map(|key| (0, key.to_vec(), b"value".to_vec()))
+        .collect();
+    let root = [2u64.to_le_bytes(), 0u64.to_le_bytes()].concat();
+    let pages = [
+        meta(0, 4),
+        meta(1, 5),
+        page(2, 2, &elements),
+        page(3, 2, &[(1, b"bucket".to_vec(), root)]),
+    ];
+    pages.concat()
+}
+
+fn meta(page: u64, txid: u64) -> Vec<u8> {
+    let mut meta = Vec::new();
+    for number in [0xED0C_DAEDu32, 2, 4096, 0] {
+        meta.extend(number.to_le_bytes());
+    }
+    for number in [3, 0, u64::MAX, 4, txid] {
+        meta.extend(number.to_le_bytes());
+    }
+    let sum = meta.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    meta.extend(sum.to_le_bytes());
+    whole(
+        &[
+            page.to_le_bytes().to_vec(),
+            vec![4, 0, 0, 0, 0, 0, 0, 0],
+            meta,
+        ]
+        .concat(),
+    )
+}
+
+fn page(id: u64, flags: u16, elements: &[(u32, Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+    let mut page = id.to_le_bytes().to_vec();
+    page.extend(flags.to_le_bytes());
+    page.extend((elements.len() as u16).to_le_bytes());
+    page.extend(0u32.to_le_bytes());
+    let mut data = Vec::new();
+    for (i, (flags, key, value)) in elements.iter().enumerate() {
+        let pos = (elements.len() - i) * 16 + data.len();
+        for number in [*flags, pos as u32, key.len() as u32, value.len() as u32] {
+            page.extend(number.to_le_bytes());
+        }
+        data.extend([key.as_slice(), value.as_slice()].concat());
+    }
+    page.extend(data);
+    whole(&page)
+}
+
+fn whole(bytes: &[u8]) -> Vec<u8> {
+    let mut page = bytes.to_vec();
+    page.resize(4096, 0);
+    page
+}

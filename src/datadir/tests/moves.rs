@@ -1,0 +1,228 @@
+use super::build::Wal;
+use super::*;
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+/// 2026-11-21 09:11:05 UTC.
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_252_265)
+}
+
+const NAME: &str = "20261121T091105Z-b82403f238c8d7e8";
+
+fn with_data() -> [Place; 2] {
+    let places = Place::both();
+    for place in &places {
+        place.wal(FIRST, &Wal::new(OURS).bytes);
+        place.snap("db", &super::build::db(&[b"a"]));
+        place.volume.give_up(OURS.member).unwrap();
+    }
+    places
+}
+
+#[test]
+fn quarantine_moves_everything_and_leaves_nothing_to_start_from() {
+    for place in with_data() {
+        let before = place.files("none");
+        let path = place.volume.quarantine(now()).unwrap().unwrap();
+        assert_eq!(path, place.volume.data.join("quarantine").join(NAME));
+        let contents = place.look();
+        assert_eq!(contents.finding, Finding::Empty);
+        assert_eq!(contents.set_aside, 1);
+        assert!(!contents.given_up && !contents.leftovers);
+        assert!(!place.volume.member.exists());
+        assert_eq!(place.files("none").len(), before.len());
+        // Already moved is success.
+        assert_eq!(place.volume.quarantine(now()).unwrap(), None);
+    }
+}
+
+#[test]
+fn put_back_restores_exactly() {
+    for place in with_data() {
+        let before = place.files("none");
+        place.volume.quarantine(now()).unwrap();
+        // A join in between leaves notes, and a refused start a database.
+        place.volume.note_join(None).unwrap();
+        place.snap("db", &super::build::db(&[]));
+        place.volume.put_back(NAME, now()).unwrap();
+        assert_eq!(place.files("leftovers"), before);
+        let contents = place.look();
+        assert_eq!(contents.set_aside, 0);
+        assert_eq!(contents.join_note, JoinNote::None);
+        let error = place.volume.put_back(NAME, now()).unwrap_err().to_string();
+        assert!(error.contains("there is data"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_not_put_back() {
+    let place = Place::new();
+    for name in ["nothing", "../data", "", "."] {
+        place.volume.put_back(name, now()).unwrap_err();
+    }
+}
+
+#[test]
+fn a_quarantine_that_was_killed_halfway_is_finished() {
+    let [_, place] = with_data();
+    let before = place.files("none");
+    // What a kill after the first of the two renames leaves.
+    let aside = place.volume.data.join("quarantine").join(NAME);
+    let wal_aside = place.dir.path().join("wal.quarantine").join(NAME);
+    fs::create_dir_all(&aside).unwrap();
+    fs::create_dir_all(&wal_aside).unwrap();
+    fs::rename(&place.volume.wal, wal_aside.join("wal")).unwrap();
+    let contents = place.look();
+    assert_eq!(contents.finding, Finding::Empty);
+    assert!(contents.leftovers);
+    assert_eq!(contents.set_aside, 1);
+    place.volume.note_join(None).unwrap();
+    let finished = place.volume.set_aside_leftovers(now()).unwrap();
+    assert_eq!(finished, Some(aside));
+    let contents = place.look();
+    assert!(!contents.leftovers);
+    assert_eq!(contents.join_note, JoinNote::Unnamed);
+    place.volume.put_back(NAME, now()).unwrap();
+    assert_eq!(place.files("leftovers"), before);
+}
+
+#[test]
+fn a_put_back_that_was_killed_halfway_can_be_repeated() {
+    let [_, place] = with_data();
+    let before = place.files("none");
+    let aside = place.volume.quarantine(now()).unwrap().unwrap();
+    fs::rename(aside.join("member"), &place.volume.member).unwrap();
+    assert_eq!(place.look().finding, Finding::Empty);
+    place.volume.put_back(NAME, now()).unwrap();
+    assert_eq!(place.files("none"), before);
+}
+
+#[test]
+fn leftovers_are_set_aside_and_notes_stay() {
+    for place in Place::both() {
+        place.volume.note_promise("digest").unwrap();
+        place.snap("db", &super::build::db(&[]));
+        place.write(&place.volume.wal.with_file_name("wal.tmp").join(FIRST), b"");
+        assert!(place.look().leftovers);
+        let path = place.volume.set_aside_leftovers(now()).unwrap().unwrap();
+        assert!(path.ends_with("20261121T091105Z-leftovers"));
+        let contents = place.look();
+        assert!(!contents.leftovers);
+        assert_eq!(contents.promise.as_deref(), Some("digest"));
+        // A refused start's database is nothing that a person may want.
+        assert_eq!(contents.set_aside, 0);
+        assert_eq!(place.volume.quarantined().unwrap().len(), 1);
+        assert_eq!(place.volume.set_aside_leftovers(now()).unwrap(), None);
+    }
+}
+
+#[test]
+fn leftovers_with_something_in_them_count() {
+    let place = Place::new();
+    place.snap("0000000000000002-0000000000000003.snap", b"x");
+    place.volume.set_aside_leftovers(now()).unwrap();
+    assert_eq!(place.look().set_aside, 1);
+    place.snap("db", &[7; 100_000]);
+    place.volume.set_aside_leftovers(now()).unwrap();
+    assert_eq!(place.look().set_aside, 2);
+    let names: Vec<_> = place.volume.quarantined().unwrap();
+    assert_eq!(names[1].name, "20261121T091105Z-leftovers-2");
+}
+
+#[test]
+fn data_is_never_taken_for_leftovers() {
+    for place in with_data() {
+        assert_eq!(place.volume.set_aside_leftovers(now()).unwrap(), None);
+        assert!(!torn(&place.look()));
+    }
+}
+
+#[test]
+fn a_listed_entry_says_whose_it_was_and_when() {
+    for place in with_data() {
+        place.volume.quarantine(now()).unwrap();
+        let [entry] = &place.volume.quarantined().unwrap()[..] else {
+            panic!("not one");
+        };
+        assert_eq!(entry.name, NAME);
+        assert_eq!(entry.member, Some(OURS.member));
+        assert_eq!(entry.time, Some(now()));
+        assert!(entry.counts);
+        assert!(entry.bytes >= 4096);
+    }
+}
+
+#[test]
+fn names_do_not_clash() {
+    for place in with_data() {
+        place.volume.quarantine(now()).unwrap();
+        place.wal(FIRST, &Wal::new(OURS).bytes);
+        let second = place.volume.quarantine(now()).unwrap().unwrap();
+        assert!(second.ends_with(format!("{NAME}-2")));
+        place.wal(FIRST, b"");
+        let unknown = place.volume.quarantine(now()).unwrap().unwrap();
+        assert!(unknown.ends_with("20261121T091105Z-unknown"));
+        let entries = place.volume.quarantined().unwrap();
+        let members: Vec<_> = entries.iter().map(|entry| entry.member).collect();
+        assert_eq!(members, [Some(OURS.member), Some(OURS.member), None]);
+    }
+}
+
+#[test]
+fn only_the_oldest_are_deleted() {
+    for place in Place::both() {
+        let mut names = Vec::new();
+        for n in 0..4 {
+            place.wal(FIRST, &Wal::new(OURS).bytes);
+            let path = place
+                .volume
+                .quarantine(now() + Duration::from_secs(n))
+                .unwrap();
+            names.push(
+                path.unwrap()
+                    .file_name()
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .to_string(),
+            );
+        }
+        place.snap("db", &super::build::db(&[]));
+        place.volume.set_aside_leftovers(now()).unwrap();
+        let gone = place.volume.delete_set_aside(2).unwrap();
+        assert!(gone.contains(&names[0]) && gone.contains(&names[1]));
+        assert_eq!(gone.len(), 3);
+        let left = place.volume.quarantined().unwrap();
+        let left: Vec<_> = left.into_iter().map(|entry| entry.name).collect();
+        assert_eq!(left, names[2..]);
+        assert_eq!(place.look().set_aside, 2);
+        assert!(place.volume.delete_set_aside(2).unwrap().is_empty());
+        assert_eq!(place.volume.delete_set_aside(0).unwrap(), names[2..]);
+        assert!(place.files("none").is_empty());
+    }
+}
+
+#[test]
+fn a_second_lock_names_the_holder_and_creates_no_file() {
+    let place = Place::new();
+    let lock = place.volume.lock().unwrap();
+    let Err(LockError::Held { holder }) = place.volume.lock() else {
+        panic!("locked twice");
+    };
+    assert!(
+        holder.contains(&format!("process {} (", std::process::id())),
+        "{holder}"
+    );
+    assert!(place.files("none").is_empty());
+    drop(lock);
+    place.volume.lock().unwrap();
+}
+
+#[test]
+fn a_data_dir_that_cannot_be_made_is_not_held() {
+    let place = Place::new();
+    place.write(&place.dir.path().join("data"), b"");
+    let below = Volume::new(&place.dir.path().join("data/below"), None);
+    assert!(matches!(below.lock(), Err(LockError::Failed(_))));
+}

@@ -1,0 +1,131 @@
+//! Is each row of the decision table what we meant? `decisions.txt` is the table in words; here it is
+//! run, and searched for rows and pairs of variants that no case shows.
+
+#[path = "decisions/coverage.rs"]
+mod coverage;
+#[path = "decisions/text.rs"]
+mod text;
+
+use std::collections::BTreeSet;
+
+use etcd_rejoin::decide::{Begin, DataDir, Decision, Observation, Reason, Step, decide};
+
+use text::{Case, in_words};
+
+fn cases() -> Vec<Case> {
+    text::cases(include_str!("decisions.txt"))
+}
+
+#[test]
+fn every_case_is_decided_as_written() {
+    let mut wrong = String::new();
+    let mut variants = 0;
+    for case in cases() {
+        assert!(
+            !case.comment.is_empty(),
+            "line {}: what happened?",
+            case.line
+        );
+        for (policy, seen) in &case.variants {
+            variants += 1;
+            let decided = in_words(&decide(policy, seen));
+            if decided != case.expected {
+                wrong += &format!(
+                    "line {}: {}\n  meant   {}\n  decided {decided}\n  on      {seen:?}\n",
+                    case.line, case.comment, case.expected,
+                );
+            }
+        }
+    }
+    println!("{} cases, {variants} observations", cases().len());
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// The words in which `Row::decision` speaks of a decision.
+fn documented_as(decision: &Decision) -> &'static str {
+    match decision {
+        Decision::Start(start, _) => match start.begin {
+            Begin::WithData => "start with data",
+            Begin::New => "start new",
+            Begin::Existing { .. } => "start existing",
+        },
+        Decision::Do(step, _) => match step {
+            Step::NoteJoin(_) => "note-join",
+            Step::AddMember { .. } => "add-member",
+            Step::RemoveMember(_) => "remove-member",
+            Step::UpdatePeerUrls(_) => "update-peer-urls",
+            Step::Quarantine => "quarantine",
+            Step::SetAsideLeftovers => "set-aside-leftovers",
+            Step::GiveUp => "give-up",
+            Step::Promise => "promise",
+            Step::DeleteSetAside { .. } => "delete-set-aside",
+        },
+        Decision::Wait(_) => "wait",
+        Decision::Refuse(_) => "refuse",
+    }
+}
+
+fn documented_data(seen: &Observation) -> &'static str {
+    match seen.data {
+        DataDir::Own(_) => "own",
+        DataDir::Damaged { .. } => "damaged",
+        DataDir::Empty => "empty",
+    }
+}
+
+#[test]
+fn every_reason_decides_all_that_its_row_documents_and_nothing_else() {
+    let mut shown = BTreeSet::new();
+    for case in cases() {
+        for (policy, seen) in &case.variants {
+            let decision = decide(policy, seen);
+            let row = decision.reason().row();
+            let (kind, data) = (documented_as(&decision), documented_data(seen));
+            assert!(
+                row.decision
+                    .split(" / ")
+                    .any(|documented| documented == kind),
+                "line {}: {} is documented as {:?}, not as {kind}",
+                case.line,
+                row.name,
+                row.decision,
+            );
+            assert!(
+                row.data == "any" || row.data.split(", ").any(|documented| documented == data),
+                "line {}: {} is documented for {} data, not for {data}",
+                case.line,
+                row.name,
+                row.data,
+            );
+            shown.insert((row.name, kind));
+            shown.insert((row.name, data));
+        }
+    }
+    for row in Reason::ALL.iter().map(|reason| reason.row()) {
+        let data = match row.data {
+            "any" => "own, damaged, empty",
+            data => data,
+        };
+        for part in row.decision.split(" / ").chain(data.split(", ")) {
+            let found = shown
+                .iter()
+                .any(|(name, shown)| (*name, *shown) == (row.name, part));
+            assert!(found, "no case shows {} with {part}", row.name);
+        }
+    }
+}
+
+#[test]
+fn every_pair_of_variants_occurs() {
+    let seen: Vec<_> = cases()
+        .iter()
+        .flat_map(|case| case.variants.iter().map(|(p, o)| coverage::facts(p, o)))
+        .collect();
+    let missing = coverage::missing(&seen);
+    assert!(
+        missing.is_empty(),
+        "{} pairs occur in no case:\n{}",
+        missing.len(),
+        missing.join("\n")
+    );
+}

@@ -1,0 +1,302 @@
+//! Which variants of the inputs of `decide` occur together in a case.
+
+use std::collections::BTreeSet;
+
+use etcd_rejoin::decide::{
+    Bootstrap, DataDir, Heard, Holds, Identity, JoinAs, JoinNote, Observation, Policy, Trial,
+};
+use etcd_rejoin::membership::{Member, MemberId};
+
+/// What holds in one observation: `(what, which)`.
+pub type Facts = BTreeSet<(&'static str, &'static str)>;
+
+const YES_NO: &[&str] = &["yes", "no"];
+
+/// Every variant by name. The matches below are exhaustive, so a new variant shows up there first.
+const VARIANTS: &[(&str, &[&str])] = &[
+    ("data", &["empty", "own", "damaged", "damaged without head"]),
+    ("cluster", &["quorate", "no leader", "assembly", "silent"]),
+    (
+        "membership",
+        &["started", "unstarted", "learner", "not listed"],
+    ),
+    (
+        "heard",
+        &[
+            "silent",
+            "etcd",
+            "stranger",
+            "empty",
+            "promised",
+            "own",
+            "other",
+            "damaged",
+            "set-aside",
+            "differs",
+            "refused",
+            "nonsense",
+        ],
+    ),
+    ("bootstrap", &["all", "quorum", "now", "never"]),
+    ("join", &["auto", "voter", "learner", "never"]),
+    ("note", &["none", "unnamed", "this entry", "another"]),
+    ("trial", &["none", "behind", "other"]),
+    ("promise", YES_NO),
+    ("given up", YES_NO),
+    ("left", YES_NO),
+    ("in use", YES_NO),
+    ("twin", YES_NO),
+    ("refused", YES_NO),
+    ("stalled", YES_NO),
+    ("leftovers", YES_NO),
+    ("set aside", YES_NO),
+    ("waited", YES_NO),
+    ("existing", YES_NO),
+    ("keep", YES_NO),
+    ("added learner", YES_NO),
+    ("members", &["1", "2", "3", "5"]),
+];
+
+/// The pairs that must occur, and for which data dir (`any`: for some).
+const PAIRS: &[(&str, &str, &str)] = &[
+    ("any", "data", "cluster"),
+    ("any", "data", "membership"),
+    ("any", "data", "heard"),
+    ("any", "data", "join"),
+    ("any", "data", "left"),
+    ("any", "data", "in use"),
+    ("any", "data", "twin"),
+    ("any", "data", "refused"),
+    ("own", "trial", "cluster"),
+    ("own", "trial", "membership"),
+    ("own", "trial", "given up"),
+    ("own", "trial", "stalled"),
+    ("own", "trial", "join"),
+    ("own", "stalled", "cluster"),
+    ("own", "given up", "cluster"),
+    ("own", "given up", "membership"),
+    ("own", "given up", "join"),
+    ("own", "given up", "stalled"),
+    ("own", "join", "membership"),
+    ("own", "keep", "set aside"),
+    ("own", "keep", "membership"),
+    ("own", "added learner", "membership"),
+    ("damaged", "join", "membership"),
+    ("empty", "note", "promise"),
+    ("empty", "note", "cluster"),
+    ("empty", "note", "membership"),
+    ("empty", "note", "join"),
+    ("empty", "promise", "cluster"),
+    ("empty", "promise", "membership"),
+    ("empty", "promise", "heard"),
+    ("empty", "promise", "bootstrap"),
+    ("empty", "promise", "existing"),
+    ("empty", "promise", "waited"),
+    ("empty", "bootstrap", "heard"),
+    ("empty", "bootstrap", "cluster"),
+    ("empty", "bootstrap", "waited"),
+    ("empty", "bootstrap", "set aside"),
+    ("empty", "bootstrap", "existing"),
+    ("empty", "existing", "cluster"),
+    ("empty", "join", "membership"),
+    ("empty", "added learner", "membership"),
+    ("empty", "leftovers", "promise"),
+    ("empty", "leftovers", "cluster"),
+    ("empty", "leftovers", "note"),
+    ("empty", "set aside", "heard"),
+    ("empty", "set aside", "promise"),
+    ("empty", "twin", "cluster"),
+    ("empty", "members", "cluster"),
+];
+
+/// Pairs that cannot be, and why.
+const IMPOSSIBLE: &[(&str, &str, &str)] = &[
+    // A twin is known by its answer, as etcd.
+    ("twin", "yes", "assembly"),
+    ("twin", "yes", "silent"),
+    // A note about this entry needs a list.
+    ("note", "this entry", "assembly"),
+    ("note", "this entry", "silent"),
+    ("note", "this entry", "not listed"),
+    // Nobody to hear.
+    ("members", "1", "assembly"),
+];
+
+pub fn facts(policy: &Policy, seen: &Observation) -> Facts {
+    let yes_no = |yes| if yes { "yes" } else { "no" };
+    let mut facts = Facts::from([
+        ("data", data(seen)),
+        ("cluster", cluster(seen)),
+        ("bootstrap", bootstrap(policy)),
+        ("join", join(policy)),
+        ("note", note(policy, seen)),
+        ("trial", trial(seen)),
+        ("promise", yes_no(seen.promise)),
+        ("given up", yes_no(seen.given_up)),
+        ("left", yes_no(seen.left)),
+        ("in use", yes_no(seen.in_use)),
+        ("twin", yes_no(seen.twin)),
+        ("refused", yes_no(seen.is_refused())),
+        ("stalled", yes_no(seen.stalled)),
+        ("leftovers", yes_no(seen.leftovers)),
+        ("set aside", yes_no(seen.set_aside > 0)),
+        ("waited", yes_no(seen.waited)),
+        ("existing", yes_no(policy.existing)),
+        ("keep", yes_no(policy.keep.is_some())),
+        ("added learner", yes_no(seen.added_learner.is_some())),
+        (
+            "members",
+            match policy.initial.len() {
+                1 => "1",
+                2 => "2",
+                3 => "3",
+                5 => "5",
+                n => panic!("{n} members"),
+            },
+        ),
+    ]);
+    if let Some(quorate) = &seen.quorate {
+        facts.insert(("membership", membership(policy, seen, &quorate.members)));
+    }
+    for peer in &seen.peers {
+        let heard = match &peer.heard {
+            Heard::Silent(_) => "silent",
+            Heard::Etcd { cluster, .. } if *cluster == policy.static_cluster => "etcd",
+            Heard::Etcd { .. } => "stranger",
+            Heard::Refused(_) => "refused",
+            Heard::Nonsense(_) => "nonsense",
+            Heard::Entrypoint { holds, differs } => {
+                if differs.is_some() {
+                    facts.insert(("heard", "differs"));
+                }
+                match holds {
+                    Holds::Empty => "empty",
+                    Holds::Promised => "promised",
+                    Holds::Own(cluster) if *cluster == policy.static_cluster => "own",
+                    Holds::Own(_) => "other",
+                    Holds::Damaged => "damaged",
+                    Holds::SetAside => "set-aside",
+                }
+            }
+        };
+        facts.insert(("heard", heard));
+    }
+    facts
+}
+
+/// The pairs that occur nowhere, in words.
+pub fn missing(cases: &[Facts]) -> Vec<String> {
+    let mut missing = Vec::new();
+    for (data, one, two) in PAIRS {
+        for a in variants(one) {
+            for b in variants(two) {
+                let impossible = IMPOSSIBLE
+                    .iter()
+                    .any(|(what, x, y)| [one, two].contains(&what) && [a, b] == [x, y]);
+                let occurs = cases.iter().any(|facts| {
+                    (*data == "any" || facts.contains(&("data", *data)))
+                        && facts.contains(&(*one, *a))
+                        && facts.contains(&(*two, *b))
+                });
+                if !occurs && !impossible {
+                    missing.push(format!("{data} data dir: {one} {a:?} with {two} {b:?}"));
+                }
+            }
+        }
+    }
+    missing
+}
+
+fn variants(name: &str) -> &'static [&'static str] {
+    (VARIANTS.iter().find(|(variant, _)| *variant == name))
+        .unwrap_or_else(|| panic!("{name} has no variants"))
+        .1
+}
+
+fn data(seen: &Observation) -> &'static str {
+    match seen.data {
+        DataDir::Empty => "empty",
+        DataDir::Own(_) => "own",
+        DataDir::Damaged { head: Some(_) } => "damaged",
+        DataDir::Damaged { head: None } => "damaged without head",
+    }
+}
+
+fn cluster(seen: &Observation) -> &'static str {
+    let entrypoint = |heard: &Heard| matches!(heard, Heard::Entrypoint { .. });
+    if seen.quorate.is_some() {
+        "quorate"
+    } else if seen.views().next().is_some() {
+        "no leader"
+    } else if seen.peers.iter().any(|peer| entrypoint(&peer.heard)) {
+        "assembly"
+    } else {
+        "silent"
+    }
+}
+
+fn bootstrap(policy: &Policy) -> &'static str {
+    match policy.bootstrap {
+        Bootstrap::All => "all",
+        Bootstrap::Quorum => "quorum",
+        Bootstrap::Now => "now",
+        Bootstrap::Never => "never",
+    }
+}
+
+fn join(policy: &Policy) -> &'static str {
+    match policy.join {
+        JoinAs::Auto => "auto",
+        JoinAs::Voter => "voter",
+        JoinAs::Learner => "learner",
+        JoinAs::Never => "never",
+    }
+}
+
+fn trial(seen: &Observation) -> &'static str {
+    match seen.trial {
+        Trial::None => "none",
+        Trial::Behind => "behind",
+        Trial::Other => "other",
+    }
+}
+
+/// Our entry: by the ID of the data where there is one, else by URL.
+fn entry<'a>(policy: &Policy, seen: &Observation, members: &'a [Member]) -> Option<&'a Member> {
+    let id: Option<MemberId> = match seen.data {
+        DataDir::Own(Identity { member, .. }) => Some(member),
+        DataDir::Damaged { head } => head.map(|head| head.member),
+        DataDir::Empty => None,
+    };
+    members.iter().find(|member| match id {
+        Some(id) => member.id == id,
+        None => member.has_peer_url(&policy.peer_urls),
+    })
+}
+
+fn membership(policy: &Policy, seen: &Observation, members: &[Member]) -> &'static str {
+    match entry(policy, seen, members) {
+        None => "not listed",
+        Some(entry) if entry.learner => "learner",
+        Some(entry) if entry.started() => "started",
+        Some(_) => "unstarted",
+    }
+}
+
+fn note(policy: &Policy, seen: &Observation) -> &'static str {
+    let quorate = seen
+        .quorate
+        .iter()
+        .map(|quorate| quorate.members.as_slice());
+    let mut lists = quorate.chain(seen.views().map(|(_, members)| members));
+    match seen.join_note {
+        JoinNote::None => "none",
+        JoinNote::Unnamed => "unnamed",
+        JoinNote::Named(id) => {
+            match lists.any(|list| entry(policy, seen, list).is_some_and(|entry| entry.id == id)) {
+                true => "this entry",
+                false => "another",
+            }
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! Reads `tests/decisions.txt`: cases in words, each with one or several observations. The words are
+//! explained at the top of that file.
+
+use etcd_rejoin::decide::{
+    Begin, Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, JoinNote, Observation,
+    Peer, Policy, Quorate, Step, Trial,
+};
+use etcd_rejoin::membership::{ClusterId, InitialCluster, Member, MemberId};
+
+/// What follows a comment: what is seen, in every variant, and what is to be decided.
+pub struct Case {
+    /// Where it begins in the file.
+    pub line: usize,
+    pub comment: String,
+    pub variants: Vec<(Policy, Observation)>,
+    pub expected: String,
+}
+
+/// One choice for each `or`: lines that must all lead to the same decision.
+type Choices = Vec<Vec<String>>;
+
+pub fn cases(text: &str) -> Vec<Case> {
+    let lines: Vec<(usize, &str)> = (text.lines().enumerate())
+        .map(|(at, line)| (at + 1, line.trim()))
+        .collect();
+    (lines.split(|(_, line)| line.is_empty()))
+        .filter(|block| block.iter().any(|(_, line)| *line == "----"))
+        .map(case)
+        .collect()
+}
+
+fn case(block: &[(usize, &str)]) -> Case {
+    let line = block[0].0;
+    let mut comment = String::new();
+    let mut choices: Choices = Vec::new();
+    let mut expected = None;
+    let mut below = false;
+    for (at, text) in block {
+        if let Some(words) = text.strip_prefix('#') {
+            comment = format!("{comment} {}", words.trim()).trim().to_string();
+        } else if *text == "----" {
+            below = true;
+        } else if below {
+            assert!(expected.is_none(), "line {at}: a second decision");
+            expected = Some(text.to_string());
+        } else if let Some(or) = text.strip_prefix("or ") {
+            let last = choices.last_mut().expect("`or` follows a line");
+            let verb = last[0].split(' ').next().expect("a verb").to_string();
+            last.push(format!("{verb} {}", or.trim()));
+        } else {
+            choices.push(vec![text.to_string()]);
+        }
+    }
+    let variants = (combinations(&choices).iter())
+        .map(|lines| variant(line, lines))
+        .collect();
+    Case {
+        line,
+        comment,
+        variants,
+        expected: expected.unwrap_or_else(|| panic!("line {line}: no decision")),
+    }
+}
+
+fn combinations(choices: &Choices) -> Choices {
+    choices.iter().fold(vec![Vec::new()], |all, choice| {
+        (all.iter())
+            .flat_map(|lines| {
+                choice.iter().map(|line| {
+                    let mut lines = lines.clone();
+                    lines.push(line.clone());
+                    lines
+                })
+            })
+            .collect()
+    })
+}
+
+fn variant(at: usize, lines: &[String]) -> (Policy, Observation) {
+    let mut policy = policy("n1,n2,n3");
+    let mut seen = Observation::default();
+    // The policy comes first: who the peers are depends on it.
+    for line in lines {
+        if let Some(words) = line.strip_prefix("policy ") {
+            read_policy(at, &mut policy, words);
+        }
+    }
+    seen.peers = peers(&policy, |_| Heard::Silent("timed out".into()));
+    for line in lines {
+        let (verb, words) = line.split_once(' ').unwrap_or((line, ""));
+        match verb {
+            "policy" => {}
+            "data-dir" => read_data_dir(at, &mut seen, words),
+            "notes" => read_notes(at, &mut seen, words),
+            "cluster" => read_cluster(at, &policy, &mut seen, words),
+            "peer" => read_peer(at, &mut seen, words),
+            "also" => read_also(at, &mut seen, words),
+            _ => panic!("line {at}: {verb:?} is no verb of this file"),
+        }
+    }
+    (policy, seen)
+}
+
+/// We are always n3, of the cluster that the policy names.
+fn policy(initial: &str) -> Policy {
+    let urls: Vec<String> = (initial.split(','))
+        .map(|name| format!("{name}={}", url(name)))
+        .collect();
+    Policy {
+        name: "n3".into(),
+        peer_urls: vec![url("n3")],
+        initial: InitialCluster::parse(&urls.join(",")).unwrap(),
+        static_id: id("n3"),
+        static_cluster: ClusterId(1),
+        bootstrap: Bootstrap::All,
+        join: JoinAs::Auto,
+        existing: false,
+        knows_others: false,
+        keep: None,
+    }
+}
+
+fn read_policy(at: usize, policy: &mut Policy, words: &str) {
+    for word in words.split_whitespace() {
+        match word.split_once('=').unwrap_or((word, "")) {
+            ("initial", names) => policy.initial = self::policy(names).initial,
+            ("bootstrap", "all") => policy.bootstrap = Bootstrap::All,
+            ("bootstrap", "quorum") => policy.bootstrap = Bootstrap::Quorum,
+            ("bootstrap", "now") => policy.bootstrap = Bootstrap::Now,
+            ("bootstrap", "never") => policy.bootstrap = Bootstrap::Never,
+            ("join", "auto") => policy.join = JoinAs::Auto,
+            ("join", "voter") => policy.join = JoinAs::Voter,
+            ("join", "learner") => policy.join = JoinAs::Learner,
+            ("join", "never") => policy.join = JoinAs::Never,
+            ("state", "existing") => policy.existing = true,
+            ("knows-others", "") => policy.knows_others = true,
+            ("keep", number) => policy.keep = Some(number.parse().unwrap()),
+            _ => panic!("line {at}: {word:?} is no policy"),
+        }
+    }
+}
+
+fn read_data_dir(at: usize, seen: &mut Observation, words: &str) {
+    let mut words: Vec<&str> = words.split(' ').collect();
+    let cluster = match words.as_slice() {
+        [.., "of", cluster] => {
+            let cluster = self::cluster(at, cluster);
+            words.truncate(words.len() - 2);
+            cluster
+        }
+        _ => ClusterId(1),
+    };
+    let identity = |member| Identity {
+        member: id(member),
+        cluster,
+    };
+    seen.data = match words[..] {
+        ["empty"] => DataDir::Empty,
+        ["own", member] => DataDir::Own(identity(member)),
+        ["damaged"] => DataDir::Damaged { head: None },
+        ["damaged", member] => DataDir::Damaged {
+            head: Some(identity(member)),
+        },
+        _ => panic!("line {at}: {words:?} is no data dir"),
+    };
+}
+
+fn read_notes(at: usize, seen: &mut Observation, words: &str) {
+    for word in words.split(' ') {
+        match word.split_once('=').unwrap_or((word, "")) {
+            ("none", "") => {}
+            ("join", "") => seen.join_note = JoinNote::Unnamed,
+            ("join", entry) => seen.join_note = JoinNote::Named(id(entry)),
+            ("promise", "") => seen.promise = true,
+            ("given-up", "") => seen.given_up = true,
+            ("left", "") => seen.left = true,
+            ("added-learner", entry) => seen.added_learner = Some(id(entry)),
+            _ => panic!("line {at}: {word:?} is no note"),
+        }
+    }
+}
+
+fn read_cluster(at: usize, policy: &Policy, seen: &mut Observation, words: &str) {
+    let (kind, rest) = words.split_once(' ').unwrap_or((words, ""));
+    match kind {
+        "silent" => {}
+        "assembly" => {
+            for word in rest.split(' ') {
+                let (name, holds) = word.split_once('=').expect("NAME=WHAT IT HOLDS");
+                hear(at, seen, name, entrypoint(at, holds));
+            }
+        }
+        "no-leader" => {
+            let etcd = etcd(at, rest);
+            seen.peers = peers(policy, |_| etcd.clone());
+        }
+        "quorate" => {
+            let etcd = etcd(at, rest);
+            let Heard::Etcd { cluster, members } = etcd.clone() else {
+                unreachable!("etcd() is etcd");
+            };
+            seen.peers = peers(policy, |_| etcd.clone());
+            seen.quorate = Some(Quorate { cluster, members });
+        }
+        _ => panic!("line {at}: {kind:?} is no cluster"),
+    }
+}
+
+fn read_peer(at: usize, seen: &mut Observation, words: &str) {
+    let (name, rest) = words.split_once(' ').expect("a name and an answer");
+    let (kind, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    let heard = match kind {
+        "silent" => Heard::Silent("timed out".into()),
+        "refuses" => Heard::Refused("401".into()),
+        "nonsense" => Heard::Nonsense("<html>".into()),
+        "etcd" => etcd(at, rest),
+        holds => entrypoint(at, holds),
+    };
+    hear(at, seen, name, heard);
+}
+
+fn read_also(at: usize, seen: &mut Observation, words: &str) {
+    for word in words.split(' ') {
+        match word.split_once('=').unwrap_or((word, "")) {
+            ("nothing", "") => {}
+            ("in-use", "") => seen.in_use = true,
+            ("leftovers", "") => seen.leftovers = true,
+            ("stalled", "") => seen.stalled = true,
+            ("waited", "") => seen.waited = true,
+            ("twin", "") => seen.twin = true,
+            ("gateway-refuses", "") => seen.refused = Some("403".into()),
+            ("trial", "behind") => seen.trial = Trial::Behind,
+            ("trial", "other") => seen.trial = Trial::Other,
+            ("set-aside", number) => seen.set_aside = number.parse().unwrap(),
+            _ => panic!("line {at}: {word:?} is nothing else"),
+        }
+    }
+}
+
+fn peers(policy: &Policy, heard: impl Fn(&str) -> Heard) -> Vec<Peer> {
+    (policy.initial.iter())
+        .filter(|(name, _)| *name != policy.name)
+        .map(|(name, _)| Peer {
+            name: name.into(),
+            initial: true,
+            heard: heard(name),
+        })
+        .collect()
+}
+
+fn hear(at: usize, seen: &mut Observation, name: &str, heard: Heard) {
+    match seen.peers.iter_mut().find(|peer| peer.name == name) {
+        Some(peer) => peer.heard = heard,
+        None if name == "n3" => panic!("line {at}: n3 is ourselves"),
+        None => seen.peers.push(Peer {
+            name: name.into(),
+            initial: false,
+            heard,
+        }),
+    }
+}
+
+fn entrypoint(at: usize, words: &str) -> Heard {
+    let (holds, differs) = match words.strip_suffix(",differs") {
+        Some(holds) => (holds, Some("another token".to_string())),
+        None => (words, None),
+    };
+    let holds = match holds {
+        "empty" => Holds::Empty,
+        "promised" => Holds::Promised,
+        "own" => Holds::Own(ClusterId(1)),
+        "other" => Holds::Own(ClusterId(2)),
+        "damaged" => Holds::Damaged,
+        "set-aside" => Holds::SetAside,
+        _ => panic!("line {at}: {words:?} is nothing that an entrypoint says"),
+    };
+    Heard::Entrypoint { holds, differs }
+}
+
+/// `n1 n2 n3-added(unstarted) of c2`
+fn etcd(at: usize, words: &str) -> Heard {
+    let (list, cluster) = match words.rsplit_once(" of ") {
+        Some((list, cluster)) => (list, self::cluster(at, cluster)),
+        None => (words, ClusterId(1)),
+    };
+    let members = list.split(' ').map(|word| member(at, word)).collect();
+    Heard::Etcd { cluster, members }
+}
+
+fn cluster(at: usize, word: &str) -> ClusterId {
+    let number = word.strip_prefix('c').and_then(|text| text.parse().ok());
+    ClusterId(number.unwrap_or_else(|| panic!("line {at}: {word:?} is no cluster")))
+}
+
+fn member(at: usize, word: &str) -> Member {
+    let (label, words) = match word.split_once('(') {
+        Some((label, words)) => (label, words.strip_suffix(')').expect("a closing bracket")),
+        None => (word, ""),
+    };
+    let added = label.contains('-');
+    let name = label.split('-').next().expect("a name");
+    let mut member = Member {
+        id: id(label),
+        name: name.into(),
+        peer_urls: vec![url(name)],
+        client_urls: vec![format!("http://{name}:2379")],
+        learner: false,
+    };
+    for word in words.split(',').filter(|word| !word.is_empty()) {
+        match word.split_once('=').unwrap_or((word, "")) {
+            ("unstarted", "") => {
+                member.client_urls.clear();
+                if added {
+                    member.name.clear();
+                }
+            }
+            ("learner", "") => member.learner = true,
+            ("name", name) => member.name = name.into(),
+            ("at", name) => member.peer_urls = vec![url(name)],
+            _ => panic!("line {at}: {word:?} is nothing that a member is"),
+        }
+    }
+    member
+}
+
+fn url(name: &str) -> String {
+    format!("http://{name}:2380")
+}
+
+const ADDED: u64 = 0x10;
+const AGAIN: u64 = 0x20;
+
+/// `n3` is the static ID, `n3-added` and `n3-again` come from adds.
+fn id(label: &str) -> MemberId {
+    let (name, base) = match label.split_once('-') {
+        Some((name, "added")) => (name, ADDED),
+        Some((name, "again")) => (name, AGAIN),
+        Some(_) => panic!("{label:?} is no member"),
+        None => (label, 0),
+    };
+    let number = name.strip_prefix('n').and_then(|n| n.parse::<u64>().ok());
+    MemberId(base + number.unwrap_or_else(|| panic!("{label:?} is no member")))
+}
+
+fn label(id: MemberId) -> String {
+    match id.0 {
+        n @ ..ADDED => format!("n{n}"),
+        n @ ADDED..AGAIN => format!("n{}-added", n - ADDED),
+        n => format!("n{}-again", n - AGAIN),
+    }
+}
+
+/// A decision in the words of the file.
+pub fn in_words(decision: &Decision) -> String {
+    let reason = decision.reason();
+    let what = match decision {
+        Decision::Start(start, _) => {
+            let begin = match &start.begin {
+                Begin::WithData => "start with-data".into(),
+                Begin::New => "start new".into(),
+                Begin::Existing { id, .. } => format!("start existing {}", label(*id)),
+            };
+            let trial = if start.trial { " on-trial" } else { "" };
+            let promote = if start.promote { " promote" } else { "" };
+            format!("{begin}{trial}{promote}")
+        }
+        Decision::Do(step, _) => match step {
+            Step::NoteJoin(None) => "do note-join".into(),
+            Step::NoteJoin(Some(id)) => format!("do note-join {}", label(*id)),
+            Step::AddMember { learner: false } => "do add-member voter".into(),
+            Step::AddMember { learner: true } => "do add-member learner".into(),
+            Step::RemoveMember(id) => format!("do remove-member {}", label(*id)),
+            Step::UpdatePeerUrls(id) => format!("do update-peer-urls {}", label(*id)),
+            Step::Quarantine => "do quarantine".into(),
+            Step::SetAsideLeftovers => "do set-aside-leftovers".into(),
+            Step::GiveUp => "do give-up".into(),
+            Step::Promise => "do promise".into(),
+            Step::DeleteSetAside { keep } => format!("do delete-set-aside keep={keep}"),
+        },
+        Decision::Wait(_) => "wait".into(),
+        Decision::Refuse(_) => "refuse".into(),
+    };
+    format!("{what} ({reason})")
+}
