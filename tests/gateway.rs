@@ -11,6 +11,9 @@ mod live;
 #[path = "gateway/replay.rs"]
 mod replay;
 
+#[path = "gateway/serve.rs"]
+mod serve;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
