@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::assembly;
 use crate::config::Config;
 use crate::datadir::{Contents, Depth, Finding, Volume};
@@ -61,7 +63,7 @@ pub enum NoLook {
 }
 
 /// What the last trial in this run said about the data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// For `decide`.
     pub trial: Trial,

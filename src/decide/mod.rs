@@ -16,10 +16,12 @@ pub use observation::{
 };
 pub use reason::{Reason, Row, table};
 
+use serde::{Deserialize, Serialize};
+
 use crate::membership::{ClusterId, Member, MemberId, quorum};
 
 /// What etcd is told about the cluster when it starts.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Begin {
     /// Its WAL says everything.
     WithData,
@@ -35,7 +37,7 @@ pub enum Begin {
 }
 
 /// How etcd is started.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Start {
     /// What etcd is told.
     pub begin: Begin,

@@ -51,11 +51,7 @@ impl Resolver for Lookup {
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
         let host = bare_host(uri)?;
-        let port = match (uri.port_u16(), uri.scheme_str()) {
-            (Some(port), _) => port,
-            (None, Some("https")) => 443,
-            (None, _) => 80,
-        };
+        let port = port(uri)?;
         let mut found = self.empty();
         if let Ok(address) = host.parse::<IpAddr>() {
             found.push(SocketAddr::new(address, port));
@@ -87,6 +83,18 @@ fn bare_host(uri: &Uri) -> Result<&str, Error> {
     let host = host.ok_or_else(|| Error::BadUri("it has no host".into()))?;
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     Ok(bare.unwrap_or(host))
+}
+
+/// A port that is none, such as 99999, must not become the scheme's own.
+fn port(uri: &Uri) -> Result<u16, Error> {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let given = authority.rsplit(['@', ']']).next().unwrap_or_default();
+    match (uri.port_u16(), given.contains(':'), uri.scheme_str()) {
+        (Some(port), _, _) => Ok(port),
+        (None, true, _) => Err(Error::BadUri("its port is none".into())),
+        (None, false, Some("https")) => Ok(443),
+        (None, false, _) => Ok(80),
+    }
 }
 
 /// Wraps connections to https URLs in TLS.
@@ -140,6 +148,20 @@ struct TlsTransport {
     stream: StreamOwned<ClientConnection, TransportAdapter>,
 }
 
+impl TlsTransport {
+    /// A server that does not take our certificate says so and closes. Where the close was noticed
+    /// first, what it said is still there to be read.
+    fn last_words(&mut self) -> Option<io::Error> {
+        let StreamOwned { conn, sock } = &mut self.stream;
+        while conn.read_tls(sock).ok()? > 0 {
+            if let Err(error) = conn.process_new_packets() {
+                return Some(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+        }
+        None
+    }
+}
+
 impl fmt::Debug for TlsTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TlsTransport")
@@ -153,9 +175,9 @@ impl Transport for TlsTransport {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         self.stream.get_mut().set_timeout(timeout);
-        self.stream.write_all(&self.buffers.output()[..amount])?;
-        self.stream.flush()?;
-        Ok(())
+        let sent = self.stream.write_all(&self.buffers.output()[..amount]);
+        let sent = sent.and_then(|()| self.stream.flush());
+        Ok(sent.map_err(|error| self.last_words().unwrap_or(error))?)
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {

@@ -1,6 +1,6 @@
 //! Why a call brought no answer, typed by what it proves: nothing, a refusal, or etcd's own no.
 
-use std::fmt;
+use std::{fmt, io};
 
 use super::reply::Reply;
 
@@ -46,7 +46,14 @@ impl fmt::Display for Failure {
                 code,
                 message,
                 endpoint,
-            } => write!(f, "{endpoint}: {message} (code {code})"),
+            } => {
+                write!(f, "{endpoint}: {message} (code {code})")?;
+                // The gateway's own words, not etcd's.
+                match *code == code::UNAVAILABLE && !message.starts_with("etcdserver:") {
+                    true => write!(f, ": {OWN_MEMBER}"),
+                    false => Ok(()),
+                }
+            }
             Failure::Refused(what) | Failure::GatewayOff(what) => f.write_str(what),
             Failure::NotEtcd { status, what } => match status {
                 Some(status) => write!(f, "{what} (status {status})"),
@@ -67,6 +74,25 @@ mod code {
     pub const FAILED_PRECONDITION: u32 = 9;
     pub const UNAVAILABLE: u32 = 14;
     pub const UNAUTHENTICATED: u32 = 16;
+}
+
+/// The gateway dials its own member, with the server certificate as its client certificate.
+const OWN_MEMBER: &str = "its gateway does not reach its own member: over https, the server \
+                          certificate needs clientAuth among its extended key usages";
+
+/// How etcd's client port answers us where HTTP has a port of its own.
+const GRPC_ALONE: &str =
+    ": a port for gRPC alone does so, then name the URL of --listen-client-http-urls";
+
+/// What usually stands behind a connection that ends without an answer.
+fn with_hint(endpoint: &str, error: &io::Error) -> String {
+    let hint = match error.kind() {
+        io::ErrorKind::UnexpectedEof if endpoint.starts_with("http:") => ": is its URL https?",
+        io::ErrorKind::UnexpectedEof => ": is its URL http?",
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => GRPC_ALONE,
+        _ => "",
+    };
+    format!("{error}{hint}")
 }
 
 // The messages are those of etcd's `api/v3rpc/rpctypes/error.go`.
@@ -93,8 +119,12 @@ impl Failure {
     }
 
     /// A member with one of these peer URLs is listed already.
+    ///
+    /// Asked again within the same second, etcd says it of the ID, which is made of URLs and second.
     pub fn is_url_exists(&self) -> bool {
-        self.says(code::FAILED_PRECONDITION, "Peer URLs already exists")
+        ["Peer URLs already exists", "member ID already exist"]
+            .iter()
+            .any(|part| self.says(code::FAILED_PRECONDITION, part))
     }
 
     /// The learner has not caught up yet: ask again.
@@ -170,10 +200,7 @@ impl Failure {
         } else if self.says(code::UNAVAILABLE, "tls:")
             || self.says(code::UNAVAILABLE, "authentication handshake failed")
         {
-            // The gateway dials its own member with the server certificate as client certificate.
-            "its gateway does not reach its own member: the server certificate needs clientAuth \
-             among its extended key usages"
-                .into()
+            return Failure::Refused(self.to_string());
         } else {
             return self;
         };
@@ -222,13 +249,16 @@ impl Failure {
         match error {
             Error::Io(error) => match crate::tls::explain(&error) {
                 Some(why) => Failure::Refused(format!("{endpoint}: {why}")),
-                None => unreachable(error.to_string(), false),
+                None => unreachable(with_hint(endpoint, &error), false),
             },
             Error::Timeout(_) => unreachable("no answer in time".into(), true),
             Error::HostNotFound => unreachable("its name has no address".into(), false),
             Error::BadUri(why) => unreachable(format!("not a URL: {why}"), false),
             Error::Http(why) => unreachable(format!("not a URL: {why}"), false),
             Error::ConnectionFailed => unreachable("no connection".into(), false),
+            Error::Protocol(why) => {
+                Failure::not_etcd(endpoint, None, &format!("{why}{GRPC_ALONE}"))
+            }
             // Everything else is about bytes that arrived and make no sense.
             strange => Failure::not_etcd(endpoint, None, &strange.to_string()),
         }

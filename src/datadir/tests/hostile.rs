@@ -24,7 +24,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..3000)) {
-        read(&[bytes.clone()]);
+        read(std::slice::from_ref(&bytes));
         read(&[sample(), bytes.clone()]);
         snap::read(bytes.as_slice()).unwrap();
         bolt::meta(bytes.as_slice()).unwrap();

@@ -49,7 +49,7 @@ fn a_wal_goes_on_in_the_next_file() {
 
     // A file that does not go on where the first one ended is damage.
     place.wal(SECOND, &Wal::new(OURS).file(OURS).preallocated(5000));
-    assert_eq!(torn(&place.look()), false);
+    assert!(!torn(&place.look()));
     let mut other = Wal::default().file(OURS);
     other.state(8);
     place.wal(SECOND, &other.file(OURS).bytes);
@@ -319,7 +319,7 @@ fn surroundings_are_errors_and_never_evidence() {
     } else {
         let place = Place::new();
         place.wal(FIRST, &Wal::new(OURS).bytes);
-        let closed = std::fs::Permissions::from_mode(0);
+        let closed = std::fs::Permissions::from_mode(0o000);
         std::fs::set_permissions(place.volume.wal.join(FIRST), closed).unwrap();
         place.volume.inspect(Depth::Quick).unwrap_err();
     }

@@ -1,0 +1,17 @@
+//! Does real etcd agree? Every way in which a member can lose its data or its place, on etcd 3.4 and
+//! 3.5: in the end every acknowledged write is on every member, or a refusal or a wait says why not.
+//!
+//! The binaries come from `tests/setup/etcd.sh`. Each test has loopback addresses of its own.
+
+mod support;
+
+#[path = "etcd/damage.rs"]
+mod damage;
+#[path = "etcd/first_start.rs"]
+mod first_start;
+#[path = "etcd/harness.rs"]
+mod harness;
+#[path = "etcd/lost_disk.rs"]
+mod lost_disk;
+#[path = "etcd/refusals.rs"]
+mod refusals;

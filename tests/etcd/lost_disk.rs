@@ -1,0 +1,330 @@
+//! A lost disk: the member comes back by itself, whatever happens meanwhile.
+
+use std::time::Duration;
+
+use crate::support::{Cluster, PATIENCE, Version, files, scenarios, wait_for};
+
+const A_WHILE: Duration = Duration::from_millis(1500);
+
+scenarios! {
+    each:
+        a_lost_disk_is_filled_again,
+        killed_between_every_two_steps,
+        the_leader_loses_its_disk,
+        removed_by_an_operator_while_down,
+        old_data_of_a_removed_and_added_member,
+        two_of_five_lost_at_the_same_moment,
+        second_of_two_loses_its_disk;
+    V34:
+        ten_times_in_a_row,
+        killed_while_the_quorum_is_lost,
+        killed_in_the_midst_of_each_step,
+        joining_as_a_learner;
+    V3516:
+        ten_times_in_a_row_on_3_5,
+        two_of_three_down_and_one_of_them_empty;
+    V3530:
+        killed_while_the_quorum_is_lost_on_3_5,
+        killed_in_the_midst_of_each_step_on_3_5,
+        state_existing_for_ever,
+        external_wal_dir_lost_with_the_data,
+        external_wal_dir_lost_alone,
+        data_lost_beside_an_external_wal_dir,
+        joining_forbidden_refuses,
+        a_cluster_grows_by_itself,
+        bootstrap_now_never_founds_beside_data
+}
+
+fn a_lost_disk_is_filled_again(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let writer = cluster.writer(&[1, 2, 3]);
+    for _ in 0..2 {
+        let id = cluster.id(3);
+        cluster.member(3).lose_disk();
+        cluster.put_some();
+        cluster.start(&[3]);
+        cluster.wait_healthy();
+        assert_ne!(
+            cluster.id(3),
+            id,
+            "it came back under an ID that may have voted"
+        );
+    }
+    writer.stop();
+    cluster.verify();
+    // And from now on it is an ordinary member.
+    cluster.kill9(&[3]);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    assert!(cluster.member(3).is_etcd());
+    assert_eq!(cluster.member(3).steps(), Vec::<String>::new());
+}
+
+fn ten_times_in_a_row(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    for _ in 0..10 {
+        cluster.member(2).lose_disk();
+        cluster.put_some();
+        cluster.start(&[2]);
+        cluster.wait_healthy();
+    }
+    cluster.verify();
+    let names: Vec<String> = cluster.members_of(1).into_iter().map(|m| m.name).collect();
+    assert!(
+        ["n1", "n2", "n3"]
+            .iter()
+            .all(|n| names.contains(&n.to_string()))
+    );
+}
+
+fn ten_times_in_a_row_on_3_5(version: Version) {
+    ten_times_in_a_row(version);
+}
+
+/// For each N: ended after N steps with 75, then started again. Until N is more than it takes.
+fn killed_between_every_two_steps(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let writer = cluster.writer(&[1, 2]);
+    let mut steps = 0;
+    loop {
+        steps += 1;
+        assert!(steps < 12, "a rejoin has no such number of steps");
+        cluster.member(3).lose_disk();
+        cluster.member(3).start_steps(steps);
+        let (client, mut code) = (cluster.client(3), None);
+        let member = cluster.member(3);
+        wait_for("it ends or is healthy", PATIENCE, || {
+            code = member.process().code();
+            code.is_some() || client.linearizable_read().is_ok()
+        });
+        let Some(code) = code else { break };
+        assert_eq!(code, 75);
+        assert_eq!(cluster.member(3).steps().len(), steps);
+        cluster.start(&[3]);
+        cluster.wait_healthy_of(&[3]);
+    }
+    assert!(steps > 4, "remove, note, add and note are steps: {steps}");
+    writer.stop();
+    cluster.verify();
+}
+
+/// One step for each start, and no other.
+fn killed_in_the_midst_of_each_step(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let writer = cluster.writer(&[1, 2]);
+    for step in ["remove-member", "note-join", "add-member"] {
+        cluster.member(3).lose_disk();
+        cluster.start(&[3]);
+        cluster.member(3).wait_log(&format!("step={step}"));
+        cluster.kill9(&[3]);
+        cluster.start(&[3]);
+        cluster.wait_healthy_of(&[3]);
+    }
+    writer.stop();
+    cluster.verify();
+}
+
+fn killed_in_the_midst_of_each_step_on_3_5(version: Version) {
+    killed_in_the_midst_of_each_step(version);
+}
+
+/// After each step one of the two others dies too, and comes back later.
+fn killed_while_the_quorum_is_lost(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    for steps in 1..=4 {
+        cluster.member(3).lose_disk();
+        cluster.member(3).start_steps(steps);
+        assert_eq!(cluster.member(3).wait_exit(PATIENCE), 75);
+        cluster.kill9(&[2]);
+        cluster.start(&[3]);
+        std::thread::sleep(A_WHILE);
+        cluster.start(&[2]);
+        cluster.wait_healthy();
+        cluster.put_some();
+    }
+    cluster.verify();
+}
+
+fn killed_while_the_quorum_is_lost_on_3_5(version: Version) {
+    killed_while_the_quorum_is_lost(version);
+}
+
+fn the_leader_loses_its_disk(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let leader = cluster.leader();
+    cluster.member(leader).lose_disk();
+    cluster.start(&[leader]);
+    cluster.wait_healthy();
+    cluster.put_some();
+    cluster.verify();
+}
+
+fn removed_by_an_operator_while_down(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let id = format!("{:x}", cluster.id(3));
+    cluster.kill9(&[3]);
+    cluster.operator(&["member", "remove", &id]);
+    cluster.put_some();
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    assert!(cluster.member(3).log.has_reason("removed"));
+    // What it had is still there, set aside.
+    assert!(set_aside(&mut cluster, 3));
+    cluster.verify();
+}
+
+fn old_data_of_a_removed_and_added_member(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let (id, url) = (format!("{:x}", cluster.id(3)), cluster.member(3).peer_url());
+    cluster.kill9(&[3]);
+    cluster.operator(&["member", "remove", &id]);
+    cluster.operator(&["member", "add", "n3", &format!("--peer-urls={url}")]);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    assert!(set_aside(&mut cluster, 3));
+    cluster.put_some();
+    cluster.verify();
+}
+
+/// Whether a WAL lies set aside on the volume.
+fn set_aside(cluster: &mut Cluster, n: usize) -> bool {
+    let volume = cluster.member(n).volume.clone();
+    let tree = files::Tree::of(&volume);
+    tree.files()
+        .any(|file| !file.starts_with("member") && file.extension().is_some_and(|e| e == "wal"))
+}
+
+fn two_of_five_lost_at_the_same_moment(version: Version) {
+    let mut cluster = Cluster::running(version, 5);
+    cluster.member(4).lose_disk();
+    cluster.member(5).lose_disk();
+    cluster.put_some();
+    cluster.start(&[4, 5]);
+    cluster.wait_healthy();
+    cluster.verify();
+}
+
+/// The other one waits for it without a leader, and holds every acknowledged write.
+fn second_of_two_loses_its_disk(version: Version) {
+    let mut cluster = Cluster::running(version, 2);
+    cluster.member(2).lose_disk();
+    cluster.start(&[2]);
+    cluster.wait_healthy();
+    cluster.put_some();
+    cluster.verify();
+}
+
+fn joining_as_a_learner(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.member(3).set("REJOIN_AS", "learner");
+    cluster.member(3).lose_disk();
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    cluster.verify();
+}
+
+/// Nothing may happen until one of them returns.
+fn two_of_three_down_and_one_of_them_empty(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.kill9(&[2]);
+    cluster.member(3).lose_disk();
+    cluster.start(&[3]);
+    cluster
+        .member(3)
+        .assert_waits("data-lost-no-leader", A_WHILE);
+    cluster.start(&[2]);
+    cluster.wait_healthy();
+    cluster.put_some();
+    cluster.verify();
+}
+
+fn state_existing_for_ever(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.set("ETCD_INITIAL_CLUSTER_STATE", "existing");
+    cluster.kill9(&[1, 2, 3]);
+    cluster.start_all();
+    cluster.wait_healthy();
+    cluster.member(1).lose_disk();
+    cluster.start(&[1]);
+    cluster.wait_healthy();
+    cluster.put_some();
+    cluster.verify();
+}
+
+fn with_external_wal(version: Version) -> (Cluster, std::path::PathBuf) {
+    let mut cluster = Cluster::new(version, 3);
+    let wal = cluster.scratch().join("n3-wal");
+    std::fs::create_dir(&wal).unwrap();
+    cluster
+        .member(3)
+        .set("ETCD_WAL_DIR", &wal.display().to_string());
+    cluster.start_all();
+    cluster.wait_healthy();
+    cluster.put_some();
+    assert!(!files::wal_files(&wal).is_empty());
+    (cluster, wal)
+}
+
+fn external_wal_dir_lost_with_the_data(version: Version) {
+    let (mut cluster, wal) = with_external_wal(version);
+    cluster.member(3).lose_disk();
+    files::wipe(&wal);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    cluster.verify();
+    assert!(!files::wal_files(&wal).is_empty());
+}
+
+fn external_wal_dir_lost_alone(version: Version) {
+    let (mut cluster, wal) = with_external_wal(version);
+    cluster.kill9(&[3]);
+    files::wipe(&wal);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    cluster.put_some();
+    cluster.verify();
+}
+
+fn data_lost_beside_an_external_wal_dir(version: Version) {
+    let (mut cluster, _wal) = with_external_wal(version);
+    cluster.member(3).lose_disk();
+    cluster.start(&[3]);
+    cluster.wait_healthy_restarting(3);
+    cluster.put_some();
+    cluster.verify();
+}
+
+fn joining_forbidden_refuses(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let before = cluster.members_of(1);
+    cluster.member(3).set("REJOIN_AS", "never");
+    cluster.member(3).lose_disk();
+    cluster.start(&[3]);
+    cluster.member(3).assert_refuses("joining-forbidden");
+    assert_eq!(cluster.members_of(1), before);
+    cluster.member(3).unset("REJOIN_AS");
+    cluster.start(&[3]);
+    cluster.verify();
+}
+
+/// One member, then two, then three: each new one adds itself.
+fn a_cluster_grows_by_itself(version: Version) {
+    let mut cluster = Cluster::running(version, 1);
+    for _ in 0..2 {
+        let n = cluster.grow();
+        cluster.start(&[n]);
+        cluster.wait_healthy();
+        cluster.put_some();
+        cluster.verify();
+    }
+}
+
+fn bootstrap_now_never_founds_beside_data(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.set("REJOIN_BOOTSTRAP", "now");
+    cluster.member(3).lose_disk();
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    cluster.put_some();
+    cluster.verify();
+}
