@@ -11,7 +11,15 @@ mod damage;
 mod first_start;
 #[path = "etcd/harness.rs"]
 mod harness;
+#[path = "etcd/hostile_peers.rs"]
+mod hostile_peers;
 #[path = "etcd/lost_disk.rs"]
 mod lost_disk;
+#[path = "etcd/naive_cases.rs"]
+mod naive_cases;
 #[path = "etcd/refusals.rs"]
 mod refusals;
+#[path = "etcd/secured.rs"]
+mod secured;
+#[path = "etcd/surroundings.rs"]
+mod surroundings;

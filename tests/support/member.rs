@@ -20,6 +20,8 @@ pub struct Member {
     pub volume: PathBuf,
     /// Its settings; what is not set here is not set.
     pub env: BTreeMap<String, String>,
+    /// Settings that only the test reads.
+    pub hidden: Vec<String>,
     /// Arguments of every start.
     pub args: Vec<String>,
     /// What it printed.
@@ -42,6 +44,7 @@ impl Member {
             log: Log::new(scratch.join(format!("{name}.log"))),
             volume,
             env: BTreeMap::new(),
+            hidden: Vec::new(),
             args: Vec::new(),
             tls: None,
             user: None,
@@ -146,7 +149,7 @@ impl Member {
         assert!(!self.is_running(), "{} runs already", self.name);
         self.process = None;
         self.log.mark();
-        let env = self.env.iter().filter(|(key, _)| wanted(key));
+        let env = (self.env.iter()).filter(|(key, _)| wanted(key) && !self.hidden.contains(key));
         let setup = |command: &mut std::process::Command| {
             command.args(args).envs(env);
         };
@@ -168,6 +171,15 @@ impl Member {
     #[track_caller]
     pub fn is_etcd(&mut self) -> bool {
         self.process().comm() == "etcd"
+    }
+
+    /// How much memory its process has in use.
+    pub fn memory_kib(&mut self) -> u64 {
+        let path = format!("/proc/{}/status", self.process().pid());
+        let status = std::fs::read_to_string(path).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.unwrap_or(0)
     }
 
     /// `kill -9`, then waits for the end. Does nothing where nothing runs.

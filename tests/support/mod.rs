@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "no test file uses all of it")]
 
 pub mod addresses;
+pub mod certs;
 pub mod client;
 pub mod cluster;
 pub mod files;

@@ -1,0 +1,390 @@
+//! What stands around a member: disks, ports, settings, signals. None of it is a reason to touch data.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::support::{Cluster, PATIENCE, Tree, Version, scenarios};
+
+scenarios! {
+    each:
+        port_in_use_beside_data;
+    V34:
+        port_in_use_beside_a_lost_disk,
+        flags_instead_of_variables,
+        a_read_only_volume,
+        a_full_disk_beside_a_lost_disk,
+        stopped_while_waiting;
+    V3516:
+        peer_url_changed_while_down;
+    V3530:
+        peer_port_in_use,
+        an_unresolvable_peer_beside_data,
+        flags_instead_of_variables_on_3_5,
+        a_config_file,
+        a_full_disk_beside_data,
+        waited_as_long_as_allowed,
+        mistakes_in_the_settings,
+        peer_url_changed_while_down_on_3_5,
+        status_says_what_would_be_done,
+        etcd_that_does_not_exist
+}
+
+/// Starts member 3 where it cannot run; nothing on its volume may change, nor in the cluster.
+#[track_caller]
+fn fails_untouched(cluster: &mut Cluster) -> i32 {
+    let volume = cluster.member(3).volume.clone();
+    let (before, members) = (Tree::of(&volume), cluster.members_of(1));
+    cluster.start(&[3]);
+    let code = cluster.member(3).wait_exit(PATIENCE);
+    Tree::of(&volume).assert_is(&before);
+    assert_eq!(cluster.members_of(1), members);
+    code
+}
+
+fn port(cluster: &Cluster, n: u8, port: u16) -> TcpListener {
+    TcpListener::bind((cluster.addresses.host(n), port)).unwrap()
+}
+
+fn port_in_use_beside_data(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.kill9(&[3]);
+    let listener = port(&cluster, 3, 2379);
+    let volume = cluster.member(3).volume.clone();
+    let before = Tree::of(&volume);
+    for _ in 0..2 {
+        cluster.start(&[3]);
+        assert_eq!(cluster.member(3).wait_exit(PATIENCE), 1, "etcd's own code");
+        assert!(
+            cluster
+                .member(3)
+                .log
+                .text()
+                .contains("address already in use")
+        );
+        assert_eq!(cluster.member(3).steps(), Vec::<String>::new());
+    }
+    // etcd itself may note its start in files of its own; the program's records are as they were.
+    let now = Tree::of(&volume);
+    assert!(
+        before
+            .files()
+            .all(|file| now.files().any(|other| other == file))
+    );
+    drop(listener);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    assert_eq!(cluster.member(3).steps(), Vec::<String>::new());
+    cluster.verify();
+}
+
+fn port_in_use_beside_a_lost_disk(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.member(3).lose_disk();
+    let listener = port(&cluster, 3, 2379);
+    assert_eq!(fails_untouched(&mut cluster), 74);
+    assert!(cluster.member(3).log.text().contains("2379"));
+    drop(listener);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    cluster.verify();
+}
+
+fn peer_port_in_use(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.member(3).lose_disk();
+    let listener = port(&cluster, 3, 2380);
+    assert_eq!(fails_untouched(&mut cluster), 74);
+    drop(listener);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    cluster.verify();
+}
+
+fn an_unresolvable_peer_beside_data(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.kill9(&[1, 3]);
+    let initial = format!(
+        "{},n4=http://nowhere.invalid:2380",
+        cluster.initial(&[1, 2, 3])
+    );
+    cluster.member(3).set("ETCD_INITIAL_CLUSTER", &initial);
+    cluster.start(&[1, 3]);
+    cluster.wait_healthy();
+    assert!(cluster.member(3).is_etcd());
+    cluster.member(3).lose_disk();
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    cluster.put_some();
+    cluster.verify();
+}
+
+/// The variables of etcd among the settings: the test still reads them, the member does not get them.
+fn etcds_own(env: &BTreeMap<String, String>) -> Vec<String> {
+    let keys = env.keys().filter(|key| key.starts_with("ETCD_"));
+    keys.cloned().collect()
+}
+
+/// As kubeadm writes it: every setting is a flag, and none a variable.
+fn flags_instead_of_variables(version: Version) {
+    let mut cluster = Cluster::new(version, 3);
+    for n in cluster.all() {
+        let member = cluster.member(n);
+        member.args = vec!["etcd".into()];
+        member.hidden = etcds_own(&member.env);
+        for key in &member.hidden {
+            let flag = key["ETCD_".len()..].to_lowercase().replace('_', "-");
+            member.args.push(format!("--{flag}={}", member.env[key]));
+        }
+    }
+    cluster.start_all();
+    cluster.wait_healthy();
+    cluster.put_some();
+    cluster.member(3).lose_disk();
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    cluster.put_some();
+    cluster.verify();
+}
+
+fn flags_instead_of_variables_on_3_5(version: Version) {
+    flags_instead_of_variables(version);
+}
+
+/// etcd ignores every flag and variable beside a configuration file; so does the program.
+fn a_config_file(version: Version) {
+    let mut cluster = Cluster::new(version, 3);
+    for n in cluster.all() {
+        let path = cluster.scratch().join(format!("n{n}.yaml"));
+        let member = cluster.member(n);
+        member.hidden = etcds_own(&member.env);
+        let mut text = String::from("enable-grpc-gateway: true\n");
+        for key in &member.hidden {
+            let name = key["ETCD_".len()..].to_lowercase().replace('_', "-");
+            text += &format!("{name}: {}\n", member.env[key]);
+        }
+        std::fs::write(&path, text).unwrap();
+        match n {
+            1 => member.args = vec!["--config-file".into(), path.display().to_string()],
+            _ => drop(member.set("ETCD_CONFIG_FILE", &path.display().to_string())),
+        }
+    }
+    cluster.start_all();
+    cluster.wait_healthy();
+    cluster.put_some();
+    for n in [1, 3] {
+        cluster.member(n).lose_disk();
+        cluster.start(&[n]);
+        cluster.wait_healthy();
+    }
+    cluster.put_some();
+    cluster.verify();
+}
+
+/// A mount on a directory, gone with the value.
+struct Mount(std::path::PathBuf);
+
+impl Mount {
+    fn new(at: &std::path::Path, args: &[&str]) -> Self {
+        let done = Command::new("mount").args(args).arg(at).status().unwrap();
+        assert!(done.success(), "mount {args:?}: these tests need root");
+        Mount(at.to_path_buf())
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+fn a_read_only_volume(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.kill9(&[3]);
+    let volume = cluster.member(3).volume.clone();
+    let mount = Mount::new(&volume, &["--bind", &volume.display().to_string()]);
+    Command::new("mount")
+        .args(["-o", "remount,ro,bind"])
+        .arg(&volume)
+        .status()
+        .unwrap();
+    let code = fails_untouched(&mut cluster);
+    assert!([1, 74].contains(&code), "ended with {code}");
+    let said = cluster.member(3).log.text().to_lowercase();
+    assert!(
+        said.contains("read-only file system"),
+        "the cause is not named"
+    );
+    drop(mount);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    assert_eq!(cluster.member(3).steps(), Vec::<String>::new());
+    cluster.verify();
+}
+
+fn a_full_disk_beside_a_lost_disk(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.member(3).lose_disk();
+    let volume = cluster.member(3).volume.clone();
+    let mount = Mount::new(&volume, &["-t", "tmpfs", "-o", "size=1m", "tmpfs"]);
+    assert_eq!(fails_untouched(&mut cluster), 74);
+    cluster.member(3).kill9();
+    drop(mount);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    cluster.verify();
+}
+
+/// Without room a member stops or not, as etcd sees fit; with room it is itself again.
+fn a_full_disk_beside_data(version: Version) {
+    let mut cluster = Cluster::new(version, 3);
+    let volume = cluster.member(3).volume.clone();
+    let mount = Mount::new(&volume, &["-t", "tmpfs", "-o", "size=160m", "tmpfs"]);
+    cluster.start_all();
+    cluster.wait_healthy();
+    cluster.put_some();
+    let id = cluster.id(3);
+    cluster.kill9(&[3]);
+    let filler = volume.join("filler");
+    let _ = std::fs::write(&filler, vec![1; 160 << 20]);
+    for _ in 0..3 {
+        if !cluster.member(3).is_running() {
+            cluster.start(&[3]);
+        }
+        std::thread::sleep(Duration::from_millis(700));
+        assert_eq!(cluster.member(3).steps(), Vec::<String>::new());
+    }
+    cluster.kill9(&[3]);
+    std::fs::remove_file(&filler).unwrap();
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    cluster.put_some();
+    assert_eq!(cluster.id(3), id);
+    cluster.verify();
+    cluster.kill9(&[1, 2, 3]);
+    drop(mount);
+}
+
+fn stopped_while_waiting(version: Version) {
+    let mut cluster = Cluster::new(version, 3);
+    for _ in 0..2 {
+        cluster.start(&[1]);
+        cluster.member(1).wait_reason("not-all-heard");
+        let begin = Instant::now();
+        assert_eq!(cluster.member(1).sigterm(), 143);
+        assert!(
+            begin.elapsed() < Duration::from_secs(1),
+            "took {:?}",
+            begin.elapsed()
+        );
+    }
+    // Also in the midst of a look at a peer that says nothing.
+    let _silent = port(&cluster, 2, 2380);
+    cluster.start(&[1]);
+    cluster.member(1).wait_reason("not-all-heard");
+    let begin = Instant::now();
+    assert_eq!(cluster.member(1).sigterm(), 143);
+    assert!(
+        begin.elapsed() < Duration::from_secs(1),
+        "took {:?}",
+        begin.elapsed()
+    );
+}
+
+fn waited_as_long_as_allowed(version: Version) {
+    let mut cluster = Cluster::new(version, 3);
+    cluster.member(1).set("REJOIN_WAIT", "1s");
+    let begin = Instant::now();
+    cluster.start(&[1]);
+    assert_eq!(cluster.member(1).wait_exit(PATIENCE), 69);
+    let took = begin.elapsed();
+    assert!((900..4000).contains(&took.as_millis()), "waited {took:?}");
+    assert!(cluster.member(1).log.has_reason("not-all-heard"));
+}
+
+fn mistakes_in_the_settings(version: Version) {
+    let mut cluster = Cluster::new(version, 1);
+    let volume = cluster.member(1).volume.clone();
+    let member = cluster.member(1);
+    member.set("REJOIN_WAIT", "5");
+    member.set("REJOIN_BOOTSTRAP", "maybe");
+    member.set("ETCD_INITIAL_CLUSTER", "n1");
+    member.start();
+    assert_eq!(member.wait_exit(PATIENCE), 78);
+    for name in [
+        "REJOIN_WAIT=5",
+        "REJOIN_BOOTSTRAP=maybe",
+        "ETCD_INITIAL_CLUSTER=n1",
+    ] {
+        assert!(member.log.text().contains(name), "{name} is not named");
+    }
+    member.start_with(&["run".into(), "--no-such-flag".into()]);
+    assert_eq!(member.wait_exit(PATIENCE), 2);
+    assert_eq!(Tree::of(&volume).files().count(), 0);
+}
+
+fn etcd_that_does_not_exist(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.member(3).lose_disk();
+    let right = cluster.member(3).env["REJOIN_ETCD"].clone();
+    cluster.member(3).set("REJOIN_ETCD", "/nowhere/etcd");
+    assert_eq!(fails_untouched(&mut cluster), 127);
+    let volume = cluster.member(2).volume.display().to_string();
+    cluster.member(3).set("REJOIN_ETCD", &volume);
+    assert_eq!(fails_untouched(&mut cluster), 126);
+    cluster.member(3).set("REJOIN_ETCD", &right);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    cluster.verify();
+}
+
+fn peer_url_changed_while_down(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let id = cluster.id(3);
+    cluster.kill9(&[3]);
+    let host = cluster.addresses.host(33);
+    cluster.member(3).move_to(host, "http");
+    let initial = cluster.initial(&[1, 2, 3]);
+    cluster.member(3).set("ETCD_INITIAL_CLUSTER", &initial);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    assert!(cluster.member(3).log.has_reason("peer-urls-changed"));
+    assert_eq!(cluster.id(3), id);
+    let url = cluster.member(3).peer_url();
+    assert!(
+        cluster
+            .members_of(1)
+            .iter()
+            .any(|member| member.peer_urls == [url.clone()])
+    );
+    cluster.put_some();
+    cluster.verify();
+    // The others' settings still have the old one.
+    cluster.kill9(&[1]);
+    cluster.start(&[1]);
+    cluster.verify();
+}
+
+fn peer_url_changed_while_down_on_3_5(version: Version) {
+    peer_url_changed_while_down(version);
+}
+
+/// `status` changes nothing, and gives the reason that `run` would give.
+fn status_says_what_would_be_done(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.member(3).lose_disk();
+    let volume = cluster.member(3).volume.clone();
+    let member = cluster.member(3);
+    member.start_with(&["status".into(), "--json".into()]);
+    assert_eq!(member.wait_exit(PATIENCE), 0);
+    let text = member.log.text();
+    let json = &text[text.find('{').unwrap()..=text.rfind('}').unwrap()];
+    let status: serde_json::Value = serde_json::from_str(json).unwrap();
+    assert_eq!(status["reason"], "data-lost");
+    assert!(status["decision"].is_string());
+    assert_eq!(Tree::of(&volume).files().count(), 0);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    cluster.verify();
+}
