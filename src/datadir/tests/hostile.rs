@@ -1,6 +1,6 @@
 use super::build::{self, Wal};
 use super::*;
-use crate::datadir::{bolt, snap, tree, wal};
+use crate::datadir::{bolt, lookup, snap, tree, wal};
 use proptest::prelude::*;
 
 fn read(files: &[Vec<u8>]) -> wal::Reading {
@@ -36,12 +36,13 @@ proptest! {
         changes in prop::collection::vec((8192usize..16384, any::<u8>()), 1..40),
         cut in 8192usize..16384,
     ) {
-        let mut db = build::db(&[b"a", b"b", b"c"]);
+        let mut db = build::db_at(7);
         for (at, byte) in changes {
             // Most of a page is nothing: change what means something.
             db[at / 4096 * 4096 + at % 120] = byte;
         }
         tree::check(db.as_slice()).unwrap();
+        let _ = lookup::consistent_index(db.as_slice()).unwrap();
         tree::check(&db[..cut]).unwrap();
     }
 
