@@ -580,16 +580,6 @@ fn hear(observer: &Observer, name: &str, url: &str, deadline: Instant) -> Heard 
             Ok((status, _)) => Heard::Nonsense(format!("HTTP status {status}")),
             Err(failure) => silent_or_refused(failure),
         },
-        // auto TLS: before its etcd runs, a peer has no certificate and speaks plain text.
-        Err(_) if config.peer_tls.insecure && url.starts_with("https:") => {
-            match observer
-                .peers
-                .get(&assembly_url(&url.replacen("https:", "http:", 1)), deadline)
-            {
-                Ok((200, body)) => assembly::heard(config, name, &body),
-                Ok(_) | Err(_) => Heard::Silent("no answer over TLS".into()),
-            }
-        }
         Err(failure) => silent_or_refused(failure),
     }
 }
