@@ -179,7 +179,8 @@ impl Run<'_> {
         }
         // Answering the others comes before the promise, and shows that the port is free.
         self.serve(look)?;
-        if let Err(why) = preflight::surroundings(&self.config, step) {
+        let ports = self.server.is_none();
+        if let Err(why) = preflight::surroundings(&self.config, step, ports) {
             log::error!("{why}; nothing was changed");
             return Err(Exit::FAILED);
         }
@@ -204,8 +205,11 @@ impl Run<'_> {
             Ok(done) => {
                 log::info!("{done} step={}", explain::step_name(step));
                 self.pause = PAUSES.0;
-                self.failed_start = None;
-                self.verdict = Verdict::default();
+                // What a failed start left behind is no reason to try the same start again.
+                if *step != Step::SetAsideLeftovers {
+                    self.failed_start = None;
+                    self.verdict = Verdict::default();
+                }
                 self.steps_left = self.steps_left.map(|left| left - 1);
                 if self.steps_left == Some(0) {
                     log::info!("has taken all steps it may");
