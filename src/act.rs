@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::Config;
 use crate::datadir::Volume;
-use crate::decide::{Step, add_as};
+use crate::decide::{DataDir, Step, add_as};
 use crate::error::Error;
 use crate::gateway::{Client, Failure};
 use crate::membership::MemberId;
@@ -56,63 +56,74 @@ impl<'a> Actor<'a> {
 
     /// Performs the step; what came of it, in words.
     pub fn perform(&self, step: &Step, look: &Look) -> Result<String, Undone> {
-        let volume = self.volume;
         match step {
-            Step::NoteJoin(id) => self.note_join(*id, look).map_err(Undone::Failed),
-            Step::Promise => (volume.note_promise(&promise_digest(self.config)))
-                .map(|()| "promised to found only together with the others".into())
-                .map_err(Undone::Failed),
-            Step::GiveUp => self.give_up(look).map_err(Undone::Failed),
-            Step::Quarantine => said(volume.quarantine(SystemTime::now())),
-            Step::SetAsideLeftovers => said(volume.set_aside_leftovers(SystemTime::now())),
-            Step::DeleteSetAside { keep } => (volume.delete_set_aside(*keep))
-                .map(|names| format!("deleted {}", names.join(", ")))
-                .map_err(Undone::Failed),
+            Step::NoteJoin(id) => {
+                let (id, learner) = (*id, id.is_some_and(|id| is_learner(look, id)));
+                self.local(move |volume| note_join(volume, id, learner))
+            }
+            Step::Promise => {
+                let digest = promise_digest(self.config);
+                self.local(move |volume| {
+                    volume.note_promise(&digest)?;
+                    Ok("promised to found only together with the others".into())
+                })
+            }
+            Step::GiveUp => {
+                let own = look.seen.data.clone();
+                self.local(move |volume| give_up(volume, &own))
+            }
+            Step::Quarantine => self.local(|volume| said(volume.quarantine(SystemTime::now()))),
+            Step::SetAsideLeftovers => {
+                self.local(|volume| said(volume.set_aside_leftovers(SystemTime::now())))
+            }
+            Step::DeleteSetAside { keep } => {
+                let keep = *keep;
+                self.local(move |volume| {
+                    Ok(format!(
+                        "deleted {}",
+                        volume.delete_set_aside(keep)?.join(", ")
+                    ))
+                })
+            }
             Step::RemoveMember(id) => self.remove(*id, look),
             Step::AddMember { learner } => self.add(*learner, look),
             Step::UpdatePeerUrls(id) => self.update(*id, look),
         }
     }
 
-    fn note_join(&self, id: Option<MemberId>, look: &Look) -> Result<String, Error> {
-        if let Some(id) = id {
-            let members = look
-                .seen
-                .quorate
-                .iter()
-                .flat_map(|quorate| &quorate.members);
-            // The learner's note comes first: it is in nobody's way, and a join note alone starts etcd.
-            if members
-                .clone()
-                .any(|member| member.id == id && member.learner)
+    /// Works on the volume in a thread of its own: a slow disk must not delay a stop, and every step can
+    /// be killed at any instruction.
+    fn local(
+        &self,
+        work: impl FnOnce(&Volume) -> Result<String, Error> + Send + 'static,
+    ) -> Result<String, Undone> {
+        let (tx, rx) = channel();
+        let volume = self.volume.clone();
+        std::thread::spawn(move || {
+            // Nobody listens any more: we were asked to stop.
+            let _ = tx.send(work(&volume));
+        });
+        loop {
+            match self
+                .stop
+                .receive(&rx, Instant::now() + Duration::from_secs(3600))
             {
-                self.volume.note_learner(id)?;
+                Ok(done) => return done.map_err(Undone::Failed),
+                Err(Ended::Stopped(signal)) => return Err(Undone::Stopped(signal)),
+                Err(Ended::Closed) => {
+                    return Err(Undone::Failed(Error::new(
+                        "the step ended without an answer",
+                    )));
+                }
+                Err(Ended::Deadline) => {}
             }
         }
-        self.volume.note_join(id)?;
-        Ok(match id {
-            Some(id) => format!("noted that {id} is ours and never ran"),
-            None => "noted that nothing ran here since the cluster does not list us".into(),
-        })
-    }
-
-    fn give_up(&self, look: &Look) -> Result<String, Error> {
-        let crate::decide::DataDir::Own(own) = look.seen.data else {
-            return Err(Error::new("there is no identity to give up"));
-        };
-        self.volume.give_up(own.member)?;
-        Ok(format!("member {} is never started again", own.member))
     }
 
     fn remove(&self, id: MemberId, look: &Look) -> Result<String, Undone> {
         let url = endpoint(look)?;
-        let result =
-            self.change(move |clients, deadline| clients.member_remove(&url, id, deadline));
-        match result {
-            Ok(()) => Ok(format!("removed member {id}")),
-            Err(Undone::Cluster(words)) => Err(Undone::Cluster(words)),
-            Err(other) => Err(other),
-        }
+        self.change(move |clients, deadline| clients.member_remove(&url, id, deadline))?;
+        Ok(format!("removed member {id}"))
     }
 
     /// Lists again right before the add: another rejoin may have come first.
@@ -169,10 +180,38 @@ fn endpoint(look: &Look) -> Result<String, Undone> {
     look.endpoints.first().cloned().ok_or_else(none)
 }
 
-fn said(moved: Result<Option<std::path::PathBuf>, Error>) -> Result<String, Undone> {
-    match moved {
-        Ok(Some(path)) => Ok(format!("moved to {}", path.display())),
-        Ok(None) => Ok("nothing was left to move".into()),
-        Err(error) => Err(Undone::Failed(error)),
+fn is_learner(look: &Look, id: MemberId) -> bool {
+    let mut members = look
+        .seen
+        .quorate
+        .iter()
+        .flat_map(|quorate| &quorate.members);
+    members.any(|member| member.id == id && member.learner)
+}
+
+fn note_join(volume: &Volume, id: Option<MemberId>, learner: bool) -> Result<String, Error> {
+    // The learner's note comes first: it is in nobody's way, and a join note alone starts etcd.
+    if let (Some(id), true) = (id, learner) {
+        volume.note_learner(id)?;
     }
+    volume.note_join(id)?;
+    Ok(match id {
+        Some(id) => format!("noted that {id} is ours and never ran"),
+        None => "noted that nothing ran here since the cluster does not list us".into(),
+    })
+}
+
+fn give_up(volume: &Volume, data: &DataDir) -> Result<String, Error> {
+    let DataDir::Own(own) = data else {
+        return Err(Error::new("there is no identity to give up"));
+    };
+    volume.give_up(own.member)?;
+    Ok(format!("member {} is never started again", own.member))
+}
+
+fn said(moved: Result<Option<std::path::PathBuf>, Error>) -> Result<String, Error> {
+    Ok(match moved? {
+        Some(path) => format!("moved to {}", path.display()),
+        None => "nothing was left to move".into(),
+    })
 }

@@ -5,7 +5,8 @@ use std::process::exit;
 
 use clap::CommandFactory;
 use etcd_rejoin::cli::{self, Call, Cli, Command, QuarantineAction, RunArgs};
-use etcd_rejoin::commands::{Exit, leave, probe, quarantine, run, status};
+use etcd_rejoin::commands::supervise::{self, Phase};
+use etcd_rejoin::commands::{Exit, leave, probe, quarantine, run, status, watch};
 use etcd_rejoin::config::{Config, LogConfig, Overrides};
 use etcd_rejoin::handover;
 use etcd_rejoin::logging;
@@ -24,9 +25,16 @@ fn main() {
         }
     };
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let Exit(code) = match cli::parse(&words) {
-        Ok(Call::Ours(cli)) => command(*cli, &stop),
-        Ok(Call::Etcd(flags)) => become_etcd(flags, &RunArgs::default(), &stop),
+    let (phase, words) = match supervise::phase(&words) {
+        Ok(phase) => phase,
+        Err(error) => {
+            eprintln!("etcd-rejoin: {error}");
+            exit(Exit::USAGE.0);
+        }
+    };
+    let Exit(code) = match cli::parse(words) {
+        Ok(Call::Ours(cli)) => command(*cli, phase, &stop),
+        Ok(Call::Etcd(flags)) => become_etcd(flags, &RunArgs::default(), phase, &stop),
         Ok(Call::Other(program, args)) => other(program, args, &stop),
         Err(error) => {
             // Help and version are no mistakes; a closed stdout is nobody's loss.
@@ -37,9 +45,9 @@ fn main() {
     exit(code)
 }
 
-fn command(cli: Cli, stop: &Stop) -> Exit {
+fn command(cli: Cli, phase: Phase, stop: &Stop) -> Exit {
     match cli.command {
-        Command::Run(args) => become_etcd(args.etcd_flags.clone(), &args, stop),
+        Command::Run(args) => become_etcd(args.etcd_flags.clone(), &args, phase, stop),
         Command::Status { json, etcd_flags } => {
             with_config(&etcd_flags, |config| status::status(config, stop, json))
         }
@@ -68,7 +76,7 @@ fn command(cli: Cli, stop: &Stop) -> Exit {
     }
 }
 
-fn become_etcd(flags: Vec<OsString>, args: &RunArgs, stop: &Stop) -> Exit {
+fn become_etcd(flags: Vec<OsString>, args: &RunArgs, phase: Phase, stop: &Stop) -> Exit {
     logging::start(LogConfig::read(|name| std::env::var_os(name)));
     // `etcd --version` and `etcd --help` are etcd's own affair.
     let asks = |word: &OsString| {
@@ -82,7 +90,12 @@ fn become_etcd(flags: Vec<OsString>, args: &RunArgs, stop: &Stop) -> Exit {
         return other(program, flags, stop);
     }
     match Config::read(std::env::vars_os(), &flags, &args.overrides()) {
-        Ok(config) => run::run(config, stop, args.max_steps),
+        Ok(config) => match phase {
+            Phase::First => run::run(config, stop, args.max_steps, None),
+            Phase::Again(handed) => run::run(config, stop, args.max_steps, Some(handed)),
+            Phase::Supervise(handed) => supervise::supervise(&config, stop, handed),
+            Phase::Watch(handed) => watch::watch(config, stop, &handed),
+        },
         Err(mistakes) => {
             for mistake in mistakes {
                 log::error!("configuration: {mistake}");

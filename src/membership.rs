@@ -150,8 +150,11 @@ impl InitialCluster {
                 true => own_name.to_string(),
                 false => member.label(),
             };
-            // Two entries under one name would read as one member with two URLs.
-            if member.id != own && (name == own_name || cluster.contains_key(&name)) {
+            // Two entries under one name would read as one member with two URLs, and a name with a
+            // comma as two.
+            let taken =
+                name == own_name || cluster.contains_key(&name) || name.contains([',', '=']);
+            if member.id != own && taken {
                 name = member.id.to_string();
             }
             cluster.insert(name, member.peer_urls.clone());

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::assembly;
 use crate::config::Config;
 use crate::datadir::{Contents, Depth, Finding, Volume};
 use crate::decide::{self, DataDir, Heard, Observation, Peer, Quorate, Trial};
-use crate::error::Error;
+use crate::error::{Context, Error};
 use crate::gateway::{Client, Failure};
 use crate::membership::{ClusterId, Member, MemberId};
 use crate::signals::{Ended, Stop};
@@ -61,7 +63,7 @@ pub enum NoLook {
 }
 
 /// What the last trial in this run said about the data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// For `decide`.
     pub trial: Trial,
@@ -123,10 +125,38 @@ impl Observer {
         for url in &self.config.other_client_urls {
             gathering.ask_gateway(url);
         }
-        let contents = self.inspect(verdict).map_err(NoLook::Failed)?;
+        let contents = self.inspected(verdict)?;
         gathering.know_volume(&contents);
         gathering.listen(&rx).map_err(NoLook::Stopped)?;
         Ok(gathering.into_look(contents, verdict, begin))
+    }
+
+    /// Reads the data dir in a thread of its own: gigabytes on a slow disk must not delay a stop.
+    fn inspected(&self, verdict: Verdict) -> Result<Contents, NoLook> {
+        let (tx, rx) = channel();
+        let observer = self.clone();
+        let reading = std::thread::Builder::new().spawn(move || {
+            // Nobody listens any more: we were asked to stop.
+            let _ = tx.send(observer.inspect(verdict));
+        });
+        reading
+            .context(|| "cannot start a thread".into())
+            .map_err(NoLook::Failed)?;
+        loop {
+            // The disk has all the time it needs; nothing can be decided without it.
+            match self
+                .stop
+                .receive(&rx, Instant::now() + Duration::from_secs(3600))
+            {
+                Ok(contents) => return contents.map_err(NoLook::Failed),
+                Err(Ended::Stopped(signal)) => return Err(NoLook::Stopped(signal)),
+                Err(Ended::Closed) => {
+                    let why = Error::new("reading the data dir ended without an answer");
+                    return Err(NoLook::Failed(why));
+                }
+                Err(Ended::Deadline) => {}
+            }
+        }
     }
 
     fn inspect(&self, verdict: Verdict) -> Result<Contents, Error> {
@@ -550,16 +580,6 @@ fn hear(observer: &Observer, name: &str, url: &str, deadline: Instant) -> Heard 
             Ok((status, _)) => Heard::Nonsense(format!("HTTP status {status}")),
             Err(failure) => silent_or_refused(failure),
         },
-        // auto TLS: before its etcd runs, a peer has no certificate and speaks plain text.
-        Err(_) if config.peer_tls.insecure && url.starts_with("https:") => {
-            match observer
-                .peers
-                .get(&assembly_url(&url.replacen("https:", "http:", 1)), deadline)
-            {
-                Ok((200, body)) => assembly::heard(config, name, &body),
-                Ok(_) | Err(_) => Heard::Silent("no answer over TLS".into()),
-            }
-        }
         Err(failure) => silent_or_refused(failure),
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::SigSet;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::error::{Context, Error};
@@ -31,7 +32,14 @@ pub enum Ended {
 
 impl Stop {
     /// Installs the handlers of SIGTERM and SIGINT.
+    ///
+    /// Empties the signal mask first, for this thread and those that it starts: a SIGTERM or SIGCHLD
+    /// that whoever started us has blocked would never arrive. The mask is inherited over exec, and
+    /// Rust's `Command` leaves it as it is.
     pub fn install() -> Result<Self, Error> {
+        SigSet::empty()
+            .thread_set_mask()
+            .context(|| "cannot unblock signals".into())?;
         let stop = Stop::default();
         for signal in [SIGTERM, SIGINT] {
             signal_hook::flag::register_usize(signal, stop.0.clone(), signal as usize)

@@ -3,6 +3,8 @@
 //! Roots are the given CA file, else the machine's own bundle; none are compiled in. Keys are PKCS#8,
 //! PKCS#1 or SEC1 in PEM. *ring* knows RSA from 2048 bits, P-256, P-384 and Ed25519, not P-521.
 
+mod auto;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -74,7 +76,8 @@ pub fn client_config(files: &TlsFiles) -> Result<Arc<ClientConfig>, Error> {
 /// How we answer others with the files that etcd will answer them with.
 ///
 /// Like etcd, a given CA means that clients must show a certificate of it
-/// (etcd `client/pkg/transport/listener.go`, `ServerConfig`).
+/// (etcd `client/pkg/transport/listener.go`, `ServerConfig`). Automatic TLS without a file gets a
+/// certificate made in memory.
 pub fn server_config(
     files: &TlsFiles,
     require_client_cert: bool,
@@ -93,11 +96,22 @@ pub fn server_config(
         }
         false => builder.with_no_client_auth(),
     };
-    let Own { chain, key, path } = own_certificate(files)?
-        .ok_or_else(|| Error::new("cannot answer https: no certificate file is given"))?;
-    let config = builder
-        .with_single_cert(chain, key)
-        .context(|| format!("cannot use the certificate {}", path.display()))?;
+    let config = match own_certificate(files)? {
+        Some(Own { chain, key, path }) => builder
+            .with_single_cert(chain, key)
+            .context(|| format!("cannot use the certificate {}", path.display()))?,
+        None if files.insecure => {
+            let (certificate, key) = auto::certificate()?;
+            builder
+                .with_single_cert(vec![certificate], key)
+                .context(|| "cannot use a certificate for automatic TLS".into())?
+        }
+        None => {
+            return Err(Error::new(
+                "cannot answer https: no certificate file is given",
+            ));
+        }
+    };
     Ok(Arc::new(config))
 }
 

@@ -11,6 +11,9 @@ mod live;
 #[path = "gateway/replay.rs"]
 mod replay;
 
+#[path = "gateway/serve.rs"]
+mod serve;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -100,6 +103,33 @@ fn every_recorded_reply_is_understood() {
         .flat_map(|version| rows.iter().filter_map(move |row| row.check(version)))
         .collect();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Whoever changes a learner's peer URLs makes it a voter in the list, and a learner for ever in
+/// Raft: it can never be promoted after that, only removed.
+#[test]
+fn an_update_forgets_that_a_member_is_a_learner() {
+    for version in versions() {
+        let reply = Recorded::load(&version, "update-learner").reply.unwrap();
+        let reply = String::from_utf8(reply).unwrap();
+        assert!(reply.starts_with("HTTP/1.1 200 "), "{reply}");
+        assert!(!reply.contains("isLearner"), "{version}: {reply}");
+    }
+}
+
+#[test]
+fn a_password_is_never_printed() {
+    let printed = format!("{:?}", client(Some(root("hunter2"))));
+    assert!(
+        printed.contains("root") && !printed.contains("hunter2"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_client_is_shared_between_threads() {
+    fn shared<T: Clone + Send + Sync + 'static>(_: T) {}
+    shared(client(None));
 }
 
 struct Row {

@@ -81,8 +81,6 @@ fn listen(config: &Config, url: &str) -> Result<Vec<Listener>, Error> {
     let (scheme, address) = url.split_once("://").unwrap_or(("http", url));
     let tls = match scheme {
         "http" => None,
-        // auto TLS authenticates nobody, and etcd has not made its certificate yet: plain text.
-        "https" if config.peer_tls.insecure && config.peer_tls.cert.is_none() => None,
         "https" => Some(tls::server_config(
             &config.peer_tls,
             config.peer_client_auth,
@@ -100,20 +98,24 @@ fn listen(config: &Config, url: &str) -> Result<Vec<Listener>, Error> {
         .context(attempt)?
         .collect();
     let mut listeners = Vec::new();
+    let mut failed = None;
     for address in addresses {
-        // `localhost` may have an IPv6 address that this machine has not.
         match TcpListener::bind(address) {
             Ok(listener) => {
                 listener.set_nonblocking(true).context(attempt)?;
                 listeners.push((listener, tls.clone()));
             }
-            Err(error) if listeners.is_empty() || error.kind() == std::io::ErrorKind::AddrInUse => {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
                 return Err(Error::caused(attempt(), error));
             }
-            Err(_) => {}
+            Err(error) => failed = Some(error),
         }
     }
-    Ok(listeners)
+    // `localhost` may have an IPv6 address that this machine has not: one that works will do.
+    match failed {
+        Some(error) if listeners.is_empty() => Err(Error::caused(attempt(), error)),
+        Some(_) | None => Ok(listeners),
+    }
 }
 
 fn serve(listeners: Vec<Listener>, woken: &UnixStream, report: &Arc<Mutex<Vec<u8>>>) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Exit;
-use super::trial::own_client_urls;
+use super::watch::own_client_urls;
 use crate::config::Config;
 use crate::datadir::{Depth, Finding, Volume};
 use crate::error::Error;

@@ -6,7 +6,8 @@ pub mod probe;
 pub mod quarantine;
 pub mod run;
 pub mod status;
-mod trial;
+pub mod supervise;
+pub mod watch;
 
 /// What a command ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ impl Exit {
     pub const OK: Exit = Exit(0);
     /// Something is not as it should be, and the output says what.
     pub const NOT_OK: Exit = Exit(1);
+    /// The command line is wrong.
+    pub const USAGE: Exit = Exit(2);
     /// Refused: only a person can tell.
     pub const REFUSED: Exit = Exit(65);
     /// Waited as long as allowed.

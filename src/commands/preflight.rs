@@ -38,7 +38,9 @@ pub fn program(config: &Config) -> Result<PathBuf, (Exit, String)> {
 }
 
 /// Whether etcd could start after this step; the error says what stands in its way.
-pub fn surroundings(config: &Config, step: &Step) -> Result<(), String> {
+///
+/// `peer_ports` tries the peer ports too; not while we listen there ourselves.
+pub fn surroundings(config: &Config, step: &Step, peer_ports: bool) -> Result<(), String> {
     match step {
         Step::RemoveMember(_) | Step::AddMember { .. } | Step::Quarantine | Step::GiveUp => {}
         Step::NoteJoin(_)
@@ -47,7 +49,8 @@ pub fn surroundings(config: &Config, step: &Step) -> Result<(), String> {
         | Step::UpdatePeerUrls(_)
         | Step::DeleteSetAside { .. } => return Ok(()),
     }
-    for url in &config.listen_client_urls {
+    let peer_urls = config.listen_peer_urls.iter().filter(|_| peer_ports);
+    for url in config.listen_client_urls.iter().chain(peer_urls) {
         bindable(url)?;
     }
     let dirs = [Some(config.data_dir.as_path()), config.wal_dir.as_deref()];

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Exit;
-use super::trial::own_client_urls;
+use super::watch::own_client_urls;
 use crate::config::Config;
 use crate::gateway::Client;
 

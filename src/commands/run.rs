@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use super::Exit;
 use super::preflight;
-use super::trial;
+use super::supervise::{self, Handed};
 use crate::act::{Actor, Undone};
 use crate::assembly::{Report, Server};
 use crate::config::Config;
 use crate::datadir::{Finding, Lock, LockError, Volume};
-use crate::decide::{DataDir, Decision, Reason, Start, Step, Trial, decide};
+use crate::decide::{DataDir, Decision, Reason, Start, Step, decide};
 use crate::explain;
-use crate::handover::{self, LastWords, Outcome, Status, TrialError};
+use crate::handover;
 use crate::launch;
 use crate::observe::{Look, NoLook, Observer, Verdict};
 use crate::signals::Stop;
@@ -27,16 +27,20 @@ const MAX_BACKOFF: Duration = Duration::from_secs(1);
 const REMIND: Duration = Duration::from_secs(60);
 
 /// Runs the entrypoint. Returns only where etcd does not take our place.
-pub fn run(config: Config, stop: &Stop, max_steps: Option<u32>) -> Exit {
-    log::info!(
-        "etcd-rejoin {} name={} data-dir={} initial-cluster={}",
-        crate::VERSION,
-        config.policy.name,
-        config.data_dir.display(),
-        config.policy.initial
-    );
-    for warning in &config.warnings {
-        log::warn!("{warning}");
+///
+/// `again` is what a trial of etcd has left behind, if one ran.
+pub fn run(config: Config, stop: &Stop, max_steps: Option<u32>, again: Option<Handed>) -> Exit {
+    if again.is_none() {
+        log::info!(
+            "etcd-rejoin {} name={} data-dir={} initial-cluster={}",
+            crate::VERSION,
+            config.policy.name,
+            config.data_dir.display(),
+            config.policy.initial
+        );
+        for warning in &config.warnings {
+            log::warn!("{warning}");
+        }
     }
     let program = match preflight::program(&config) {
         Ok(program) => program,
@@ -60,10 +64,13 @@ pub fn run(config: Config, stop: &Stop, max_steps: Option<u32>) -> Exit {
         observer,
         stop,
         program,
-        steps_left: max_steps,
+        steps_left: again.as_ref().map_or(max_steps, |handed| handed.steps_left),
         server: None,
-        verdict: Verdict::default(),
-        failed_start: None,
+        verdict: again
+            .as_ref()
+            .map(|handed| handed.verdict)
+            .unwrap_or_default(),
+        failed_start: again.and_then(|handed| Some((handed.start, Exit(handed.failed?)))),
         pause: PAUSES.0,
         said: Said::default(),
     };
@@ -101,30 +108,6 @@ struct Said {
     refusal: String,
     at: Option<Instant>,
     waiting_since: Option<Instant>,
-}
-
-impl Verdict {
-    /// What etcd printed may tell its data from its surroundings; the files decide.
-    fn of(words: &LastWords) -> Verdict {
-        match words {
-            LastWords::Behind => Verdict {
-                trial: Trial::Behind,
-                unreadable: false,
-            },
-            LastWords::DataUnreadable(_) => Verdict {
-                trial: Trial::Other,
-                unreadable: true,
-            },
-            LastWords::None
-            | LastWords::Removed
-            | LastWords::AlreadyBootstrapped
-            | LastWords::Surroundings(_)
-            | LastWords::Unknown => Verdict {
-                trial: Trial::Other,
-                unreadable: false,
-            },
-        }
-    }
 }
 
 impl Run<'_> {
@@ -196,7 +179,8 @@ impl Run<'_> {
         }
         // Answering the others comes before the promise, and shows that the port is free.
         self.serve(look)?;
-        if let Err(why) = preflight::surroundings(&self.config, step) {
+        let ports = self.server.is_none();
+        if let Err(why) = preflight::surroundings(&self.config, step, ports) {
             log::error!("{why}; nothing was changed");
             return Err(Exit::FAILED);
         }
@@ -221,8 +205,11 @@ impl Run<'_> {
             Ok(done) => {
                 log::info!("{done} step={}", explain::step_name(step));
                 self.pause = PAUSES.0;
-                self.failed_start = None;
-                self.verdict = Verdict::default();
+                // What a failed start left behind is no reason to try the same start again.
+                if *step != Step::SetAsideLeftovers {
+                    self.failed_start = None;
+                    self.verdict = Verdict::default();
+                }
                 self.steps_left = self.steps_left.map(|left| left - 1);
                 if self.steps_left == Some(0) {
                     log::info!("has taken all steps it may");
@@ -291,47 +278,14 @@ impl Run<'_> {
             log::error!("{error}");
             return Err(Exit(error.exit_code()));
         }
-        let watch = trial::watch(&self.config, &self.observer, &self.volume, start);
-        match handover::trial(&etcd, self.stop, watch) {
-            Ok(outcome) => self.tried(start, &outcome),
-            Err(TrialError::Stopped(signal)) => Err(self.stopped(signal)),
-            Err(TrialError::Failed(error)) => {
-                log::error!("{error}");
-                Err(Exit::FAILED)
-            }
-        }
-    }
-
-    /// etcd has ended on trial: with it we end, unless there is something to look at again.
-    fn tried(&mut self, start: &Start, outcome: &Outcome) -> Result<(), Exit> {
-        let exit = match outcome.status {
-            // Unasked, exit code 0 is how etcd ends when it was removed.
-            Status::Exited(0) if outcome.stop.is_none() => Exit::NOT_OK,
-            status => Exit(status.exit_code()),
+        let handed = Handed {
+            start: start.clone(),
+            steps_left: self.steps_left,
+            verdict: self.verdict,
+            failed: None,
         };
-        if let Some(signal) = outcome.stop {
-            log::info!(
-                "etcd has ended with {} after signal {signal}",
-                outcome.status
-            );
-            return Err(exit);
-        }
-        log::warn!(
-            "etcd has ended with {} healthy={} last-words={:?}",
-            outcome.status,
-            outcome.healthy,
-            outcome.last_words
-        );
-        if outcome.healthy
-            && outcome.last_words != LastWords::Removed
-            && outcome.status != Status::Exited(0)
-        {
-            return Err(exit);
-        }
-        self.verdict = Verdict::of(&outcome.last_words);
-        self.failed_start = Some((start.clone(), exit));
-        self.said = Said::default();
-        Ok(())
+        // In a process image of its own: what looked at the cluster takes memory that a parent needs not.
+        Err(supervise::hand_on(supervise::SUPERVISE, &handed, self.stop))
     }
 
     /// Answers other entrypoints from now on, with what was seen last.

@@ -22,6 +22,16 @@ impl Blob for File {
     }
 }
 
+impl<B: Blob> Blob for &B {
+    fn size(&self) -> io::Result<u64> {
+        B::size(self)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        B::read_at(self, buffer, offset)
+    }
+}
+
 impl Blob for &[u8] {
     fn size(&self) -> io::Result<u64> {
         Ok(self.len() as u64)

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::notes::Note;
 use super::snap::{self, SnapId};
 use super::wal::{self, WalName};
-use super::{Contents, Depth, Finding, Volume, bolt, durable, tree};
+use super::{Contents, Depth, Finding, Volume, durable, lookup, tree};
 use crate::decide::Identity;
 use crate::error::{Context, Error};
 
@@ -132,27 +132,33 @@ impl Volume {
         let file = match file {
             Some(file) if file.metadata().context(failed)?.len() > 0 => file,
             Some(_) | None => {
-                // Without a snapshot etcd replays the log into a new database; with one it looks
-                // for the database that came with it (`snap/db.go`, `dbFilePath`).
-                let Some(start) = start else { return Ok(None) };
-                let came_with_it = self.snap.join(format!("{:016x}.snap.db", start.index));
-                return Ok(match durable::exists(&came_with_it)? {
-                    true => None,
-                    false => Some(
+                // Without a snapshot etcd replays the log into a new database.
+                return match start {
+                    Some(start) if !self.came_with(start)? => Ok(Some(
                         "there is a snapshot, but its database member/snap/db is missing or empty"
                             .into(),
-                    ),
-                });
+                    )),
+                    Some(_) | None => Ok(None),
+                };
             }
         };
-        let found = match depth {
-            Depth::Quick => match bolt::meta(file).context(failed)? {
-                Some(_) => None,
-                None => Some("neither of its two meta pages is good".to_string()),
-            },
-            Depth::Deep => tree::check(file).context(failed)?,
+        let found = match (lookup::consistent_index(&file).context(failed)?, start) {
+            (Err(what), _) => Some(what),
+            (Ok(index), Some(start)) if index < start.index && !self.came_with(start)? => {
+                Some(format!(
+                    "it ends at index {index}, before the snapshot of {}",
+                    start.index
+                ))
+            }
+            (Ok(_), _) if depth == Depth::Deep => tree::check(&file).context(failed)?,
+            (Ok(_), _) => None,
         };
         Ok(found.map(|what| format!("the database member/snap/db: {what}")))
+    }
+
+    /// Whether a snapshot's own database lies there, as received from the leader (`snap/db.go`).
+    fn came_with(&self, start: SnapId) -> Result<bool, Error> {
+        durable::exists(&self.snap.join(format!("{:016x}.snap.db", start.index)))
     }
 
     /// Whose data lies there, by the head of the WAL alone.

@@ -10,6 +10,7 @@ pub mod bolt;
 mod durable;
 mod inspect;
 mod lock;
+pub mod lookup;
 mod notes;
 mod proto;
 pub mod snap;

@@ -11,12 +11,12 @@ use super::blob::{Blob, Window};
 use super::bolt::{HEADER, Meta, newest, u32_at, u64_at};
 
 /// Behind a page's header, for each key: leaf `flags pos ksize vsize`, branch `pos ksize pgid`.
-const ELEMENT: u64 = 16;
+pub(super) const ELEMENT: u64 = 16;
 /// A bucket's value begins with its root page and a sequence number.
-const BUCKET: u64 = 16;
+pub(super) const BUCKET: u64 = 16;
 
-const BRANCH: u16 = 1;
-const LEAF: u16 = 2;
+pub(super) const BRANCH: u16 = 1;
+pub(super) const LEAF: u16 = 2;
 const FREELIST: u16 = 0x10;
 
 /// bbolt's `MaxKeySize`.
@@ -24,7 +24,7 @@ const MAX_KEY: u64 = 32_768;
 /// bbolt splits a node that outgrows its page unless it has but a few keys.
 const MAX_BRANCH: u64 = 1 << 20;
 /// A tree this deep has more pages than any disk.
-const MAX_DEPTH: usize = 32;
+pub(super) const MAX_DEPTH: usize = 32;
 /// Above this many pages (1 TiB) the walk is left out: what it remembers would not be small any more.
 const MAX_PAGES: u64 = 1 << 28;
 /// bbolt's `PgidNoFreelist`: etcd does not write its freelist.
@@ -36,15 +36,10 @@ pub fn check<B: Blob>(blob: B) -> io::Result<Option<String>> {
     let Some(meta) = newest(&mut window)? else {
         return Ok(Some("neither of its two meta pages is good".into()));
     };
-    let held = (window.size() / meta.page_size).min(meta.pages);
-    if held > MAX_PAGES {
+    let mut walk = Walk::new(window, meta);
+    if walk.seen.is_empty() {
         return Ok(None);
     }
-    let mut walk = Walk {
-        window,
-        meta,
-        seen: vec![0; (held / 64 + 1) as usize],
-    };
     match walk.all() {
         Ok(()) => Ok(None),
         Err(Trouble::Wrong(what)) => Ok(Some(what)),
@@ -52,7 +47,7 @@ pub fn check<B: Blob>(blob: B) -> io::Result<Option<String>> {
     }
 }
 
-enum Trouble {
+pub(super) enum Trouble {
     Wrong(String),
     Read(io::Error),
 }
@@ -63,7 +58,7 @@ impl From<io::Error> for Trouble {
     }
 }
 
-fn wrong<T>(page: u64, what: impl fmt::Display) -> Result<T, Trouble> {
+pub(super) fn wrong<T>(page: u64, what: impl fmt::Display) -> Result<T, Trouble> {
     Err(Trouble::Wrong(format!("page {page} {what}")))
 }
 
@@ -76,20 +71,31 @@ struct Todo {
     root: bool,
 }
 
-struct Header {
-    flags: u16,
-    count: u64,
+pub(super) struct Header {
+    pub flags: u16,
+    pub count: u64,
     overflow: u64,
 }
 
-struct Walk<B> {
-    window: Window<B>,
-    meta: Meta,
+pub(super) struct Walk<B> {
+    pub window: Window<B>,
+    pub meta: Meta,
     /// A bit for each page that the file holds.
     seen: Vec<u64>,
 }
 
 impl<B: Blob> Walk<B> {
+    /// A walk that has seen nothing.
+    pub(super) fn new(window: Window<B>, meta: Meta) -> Self {
+        let held = (window.size() / meta.page_size).min(meta.pages);
+        let words = match held > MAX_PAGES {
+            true => 0,
+            false => held / 64 + 1,
+        };
+        let seen = vec![0; words as usize];
+        Walk { window, meta, seen }
+    }
+
     fn all(&mut self) -> Result<(), Trouble> {
         self.mark(0, 2)?;
         if self.meta.freelist != NO_FREELIST {
@@ -141,7 +147,7 @@ impl<B: Blob> Walk<B> {
     }
 
     /// The header of a page that something points at.
-    fn header(&mut self, page: u64) -> Result<Header, Trouble> {
+    pub(super) fn header(&mut self, page: u64) -> Result<Header, Trouble> {
         if page < 2 || page >= self.meta.pages {
             return wrong(page, "is pointed at, and is none of the database's pages");
         }
@@ -195,7 +201,7 @@ impl<B: Blob> Walk<B> {
         Ok(())
     }
 
-    fn number(&mut self, page: u64, at: u64) -> Result<u64, Trouble> {
+    pub(super) fn number(&mut self, page: u64, at: u64) -> Result<u64, Trouble> {
         match <[u8; 8]>::try_from(self.window.get(at, 8)?) {
             Ok(bytes) => Ok(u64::from_le_bytes(bytes)),
             Err(_) => wrong(page, "is cut"),
@@ -308,14 +314,18 @@ impl<B: Blob> Walk<B> {
         Ok(None)
     }
 
-    fn element(&mut self, page: u64, at: u64) -> Result<[u8; ELEMENT as usize], Trouble> {
+    pub(super) fn element(
+        &mut self,
+        page: u64,
+        at: u64,
+    ) -> Result<[u8; ELEMENT as usize], Trouble> {
         match self.window.get(at, ELEMENT as usize)?.try_into() {
             Ok(element) => Ok(element),
             Err(_) => wrong(page, "is cut"),
         }
     }
 
-    fn key(&mut self, page: u64, at: u64, size: u64) -> Result<Vec<u8>, Trouble> {
+    pub(super) fn key(&mut self, page: u64, at: u64, size: u64) -> Result<Vec<u8>, Trouble> {
         if size > MAX_KEY {
             return wrong(page, "has a key of impossible size");
         }

@@ -16,10 +16,12 @@ pub use observation::{
 };
 pub use reason::{Reason, Row, table};
 
+use serde::{Deserialize, Serialize};
+
 use crate::membership::{ClusterId, Member, MemberId, quorum};
 
 /// What etcd is told about the cluster when it starts.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Begin {
     /// Its WAL says everything.
     WithData,
@@ -35,7 +37,7 @@ pub enum Begin {
 }
 
 /// How etcd is started.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Start {
     /// What etcd is told.
     pub begin: Begin,
@@ -167,15 +169,17 @@ fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> Decision {
         }
         Trial::Behind | Trial::Other | Trial::None => {}
     }
+    // Before its URLs: an update drops the learner's mark from the list, and with it the promotion
+    // (recorded from 3.4.23, 3.5.16 and 3.5.30). Once it is a voter they are updated.
+    if entry.learner {
+        return with_data(seen, own, Some(entry), Reason::OwnLearner);
+    }
     if policy.join != JoinAs::Never
         && entry.name == policy.name
         && !entry.has_exactly_peer_urls(&policy.peer_urls)
         && !others(&quorate.members, own.member).any(|m| m.has_peer_url(&policy.peer_urls))
     {
         return Do(Step::UpdatePeerUrls(own.member), Reason::PeerUrlsChanged);
-    }
-    if entry.learner {
-        return with_data(seen, own, Some(entry), Reason::OwnLearner);
     }
     // What was set aside is deleted only now that the cluster has this member's data again: it
     // has published as a voter, and nothing says that its last start made no progress.

@@ -1,5 +1,7 @@
 //! What was seen, as plain values: the input of `decide`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::membership::{ClusterId, InitialCluster, Member, MemberId};
 
 /// Who must be heard before a new cluster is founded.
@@ -88,7 +90,7 @@ pub enum JoinNote {
 }
 
 /// What a trial of etcd in this very run died of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Trial {
     /// None ran, or it was healthy once.
     None,

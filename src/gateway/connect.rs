@@ -14,6 +14,7 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use ureq::config::{AutoHeaderValue, Config};
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::time::{Duration, Instant};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, TcpConnector,
     Transport, TransportAdapter,
@@ -130,7 +131,7 @@ impl<In: Transport> Connector<In> for Tls {
             Box::new(transport) as Box<dyn Transport>,
             details.current_time.clone(),
         );
-        socket.set_timeout(details.timeout);
+        socket.set_timeout(rest_of(details));
         tls.complete_io(&mut socket)?;
         Ok(Some(Either::B(TlsTransport {
             buffers: LazyBuffers::new(
@@ -140,6 +141,18 @@ impl<In: Transport> Connector<In> for Tls {
             stream: StreamOwned::new(tls, socket),
         })))
     }
+}
+
+/// What connecting has left of the time; without this, a handshake could take all of it again.
+fn rest_of(details: &ConnectionDetails) -> NextTimeout {
+    let mut timeout = details.timeout;
+    let now = (details.current_time)();
+    if let (Duration::Exact(after), Instant::Exact(begun), Instant::Exact(now)) =
+        (timeout.after, details.now, now)
+    {
+        timeout.after = Duration::Exact(after.saturating_sub(now.duration_since(begun)));
+    }
+    timeout
 }
 
 /// One TLS connection.

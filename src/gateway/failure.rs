@@ -88,7 +88,11 @@ const GRPC_ALONE: &str =
 fn with_hint(endpoint: &str, error: &io::Error) -> String {
     let hint = match error.kind() {
         io::ErrorKind::UnexpectedEof if endpoint.starts_with("http:") => ": is its URL https?",
-        io::ErrorKind::UnexpectedEof => ": is its URL http?",
+        // A peer port looks for our address in our certificate once the handshake is over, and
+        // closes without a word (etcd `client/pkg/transport/listener_tls.go`, `check`).
+        io::ErrorKind::UnexpectedEof => {
+            ": is its URL http? or is our address not among the names of our certificate?"
+        }
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => GRPC_ALONE,
         _ => "",
     };

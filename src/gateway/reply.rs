@@ -23,11 +23,15 @@ pub struct Reply {
 }
 
 /// A member's own view of the cluster: applied there, possibly old.
+///
+/// After a restart without quorum it is what its log had committed on disk: client URLs of members
+/// that have long served may be missing, its own too, and there may be no members at all for an
+/// instant (measured with 3.4.23, 3.5.16 and 3.5.30).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerView {
     /// The cluster.
     pub cluster: ClusterId,
-    /// Its members. May be empty in the first instant of a restart.
+    /// Its members.
     pub members: Vec<Member>,
 }
 

@@ -97,7 +97,8 @@ impl std::error::Error for ExecError {}
 /// the flag and the exec is lost.
 pub fn exec(etcd: &Etcd) -> ExecError {
     stop_ignoring();
-    // `CommandExt::exec` empties the signal mask and gives SIGPIPE, which Rust ignores, its default.
+    // The mask is empty since `Stop::install`; `CommandExt::exec` gives SIGPIPE, which Rust ignores, its
+    // default.
     let error = etcd.command().exec();
     ExecError::of(etcd.program.clone(), error)
 }

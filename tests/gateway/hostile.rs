@@ -5,9 +5,9 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use etcd_rejoin::gateway::Failure;
+use etcd_rejoin::gateway::{Failure, parse_all};
 
-use crate::replay::{Server, http};
+use crate::replay::{Server, bodies, http, versions};
 use crate::{client, kind};
 
 const CLUSTER: &str = "X-Etcd-Cluster-Id: cafe";
@@ -141,6 +141,18 @@ fn a_drip_of_bytes_does_not_outlast_the_deadline() {
 }
 
 #[test]
+fn a_handshake_that_hangs_does_not_outlast_the_deadline() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", silent.local_addr().unwrap());
+    let begun = Instant::now();
+    let failure = client(None)
+        .status(&url, begun + Duration::from_millis(150))
+        .unwrap_err();
+    assert_eq!(kind(&failure), "unreachable timed-out");
+    assert!(begun.elapsed() < Duration::from_secs(1));
+}
+
+#[test]
 fn what_cannot_be_asked_is_no_evidence() {
     let gone = {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -201,4 +213,20 @@ fn an_older_prefix_is_found_and_remembered() {
     let list = "cluster/member/list";
     let expected = ["v3", "v3beta", "v3beta"].map(|prefix| format!("POST /{prefix}/{list}"));
     assert_eq!(seen, expected);
+}
+
+#[test]
+fn no_damage_to_a_reply_makes_a_parser_panic() {
+    for version in versions() {
+        for body in bodies(&version) {
+            for at in 0..body.len() {
+                parse_all(&body[..at]);
+                for byte in [0, b'"', b'{', b'-', 0xff] {
+                    let mut damaged = body.clone();
+                    damaged[at] = byte;
+                    parse_all(&damaged);
+                }
+            }
+        }
+    }
 }

@@ -346,6 +346,12 @@ fn both_ports_are_asked_over_mutual_tls() {
         refused(&anonymous, &member.url, "client certificate");
         refused(&foreign, &member.url, "client certificate");
         refused(&wrong_ca, &member.url, "the CA of its certificate");
+        // The peer port wants our address among the names of our certificate, if it has any.
+        let elsewhere = ca.server(&format!("elsewhere{suite}"), &["127.0.0.77"]);
+        let failure = ask(&files(&ca, Some(&elsewhere))).peer_members(&member.peer, soon());
+        let failure = failure.unwrap_err();
+        assert!(failure.to_string().contains("our certificate"), "{failure}");
+
         let plain = member.url.replace("https", "http");
         let failure = good.local_members(&plain, soon()).unwrap_err();
         assert!(

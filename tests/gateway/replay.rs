@@ -24,6 +24,26 @@ fn fixtures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gateway")
 }
 
+/// A reply of each kind that `version` gave, as a body.
+pub fn bodies(version: &str) -> Vec<Vec<u8>> {
+    [
+        "list",
+        "status",
+        "add-learner",
+        "add-unhealthy",
+        "authenticate",
+        "health",
+        "peer-members",
+    ]
+    .map(|name| {
+        let path = fixtures().join(version).join(format!("{name}.txt"));
+        let text = fs::read_to_string(path).unwrap();
+        let (_, reply) = text.split_once("\n----\n").unwrap();
+        reply.split_once("\n\n").unwrap().1.into()
+    })
+    .into()
+}
+
 /// One recorded call.
 #[derive(Clone, Debug)]
 pub struct Recorded {

@@ -8,35 +8,11 @@
 # The mirror is the machine's own. The system's package lists are not touched.
 set -euo pipefail
 
-cache=${ETCD_REJOIN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/etcd-rejoin}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/setup/lib.sh
+. "$here/lib.sh"
 dir=${1:-$cache/etcd}
 suites=${ETCD_SUITES:-bookworm trixie sid}
-
-say() { printf '%s\n' "$*" >&2; }
-
-# Runs a command up to four times: mirrors have bad seconds.
-retry() {
-    local try
-    for try in 1 2 3 4; do
-        "$@" && return 0
-        say "failed (try $try of 4): $*"
-        sleep $((try * 2))
-    done
-    return 1
-}
-
-# The address of the Debian mirror that this machine uses.
-mirror() {
-    local uri
-    uri=$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -v -- '-security' | head -n 1)
-    if [ -z "$uri" ]; then
-        uri=$(sed -nE 's/^(URIs:|deb( \[[^]]*\])?) +([^ ]+).*/\3/p' \
-            /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
-            grep -v -- '-security' | head -n 1 || true)
-    fi
-    [ -n "$uri" ] || { say "no Debian mirror in this machine's apt configuration"; return 1; }
-    printf '%s\n' "$uri"
-}
 
 fetch_suite() {
     local suite=$1 uri=$2 work

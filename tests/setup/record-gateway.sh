@@ -15,11 +15,14 @@ suites=("$@")
 
 tmp=$(mktemp -d)
 declare -A pid=()
+# What curl needs to be let in.
+tls=()
 
 stop_all() {
     local name
     for name in "${!pid[@]}"; do
-        kill -9 "${pid[$name]}" 2>/dev/null && wait "${pid[$name]}" 2>/dev/null || true
+        kill -9 "${pid[$name]}" 2>/dev/null || true
+        wait "${pid[$name]}" 2>/dev/null || true
     done
     pid=()
 }
@@ -44,8 +47,7 @@ stop() {
 
 # until COMMAND..: up to 30 s.
 wait_until() {
-    local try
-    for try in $(seq 300); do
+    for _ in $(seq 300); do
         "$@" >/dev/null 2>&1 && return 0
         sleep 0.1
     done
@@ -54,7 +56,7 @@ wait_until() {
     return 1
 }
 
-healthy() { curl -skf --max-time 2 ${tls:-} "$1/health" | grep -q true; }
+healthy() { curl -skf --max-time 2 "${tls[@]}" "$1/health" | grep -q true; }
 
 # ask URL PATH BODY [CURL ARGS..]: the body of a call that must succeed.
 ask() {
@@ -191,18 +193,18 @@ promoted() { # Records the first promote that works.
 status_says() { ask "$1" /v3/maintenance/status '{}' | grep -q "$2"; }
 
 token_of() {
-    ask "$1" /v3/auth/authenticate "{\"name\":\"$2\",\"password\":\"secret\"}" ${tls:-} |
+    ask "$1" /v3/auth/authenticate "{\"name\":\"$2\",\"password\":\"secret\"}" "${tls[@]}" |
         sed -n 's/.*"token":"\([^"]*\)".*/\1/p'
 }
 
 auth_on() {
     local user
     for user in root plain; do
-        ask "$1" /v3/auth/user/add "{\"name\":\"$user\",\"password\":\"secret\"}" ${tls:-} >/dev/null
+        ask "$1" /v3/auth/user/add "{\"name\":\"$user\",\"password\":\"secret\"}" "${tls[@]}" >/dev/null
     done
-    ask "$1" /v3/auth/role/add '{"name":"root"}' ${tls:-} >/dev/null
-    ask "$1" /v3/auth/user/grant '{"user":"root","role":"root"}' ${tls:-} >/dev/null
-    ask "$1" /v3/auth/enable '{}' ${tls:-} >/dev/null
+    ask "$1" /v3/auth/role/add '{"name":"root"}' "${tls[@]}" >/dev/null
+    ask "$1" /v3/auth/user/grant '{"user":"root","role":"root"}' "${tls[@]}" >/dev/null
+    ask "$1" /v3/auth/enable '{}' "${tls[@]}" >/dev/null
 }
 
 one_member_with_auth() {
@@ -257,7 +259,7 @@ certificate() {
 }
 
 one_member_with_tls() {
-    local a=127.41.$net.7 b=127.41.$net.8 dir=$tmp/certs tls
+    local a=127.41.$net.7 b=127.41.$net.8 dir=$tmp/certs tls=()
     rm -rf "$dir" && mkdir "$dir"
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test-ca \
         -keyout "$dir/ca.key" -out "$dir/ca.crt" 2>/dev/null
@@ -269,20 +271,20 @@ one_member_with_tls() {
 
     start tls "$a" https --initial-cluster-token tls --initial-cluster "tls=http://$a:2380" \
         --cert-file "$dir/server.crt" --key-file "$dir/server.key" "${trust[@]}"
-    tls="--cert $dir/nameless.crt --key $dir/nameless.key"
+    tls=(--cert "$dir/nameless.crt" --key "$dir/nameless.key")
     wait_until healthy "https://$a:2379"
     record http-to-https "http://$a:2379" POST /v3/cluster/member/list '{}'
     auth_on "https://$a:2379"
-    tls="--cert $dir/named.crt --key $dir/named.key"
-    record cn-list "https://$a:2379" POST /v3/cluster/member/list '{}' $tls
-    record cn-authenticate "https://$a:2379" POST /v3/auth/authenticate '{"name":"root","password":"secret"}' $tls
-    record cn-health "https://$a:2379" GET /health '' $tls
+    tls=(--cert "$dir/named.crt" --key "$dir/named.key")
+    record cn-list "https://$a:2379" POST /v3/cluster/member/list '{}' "${tls[@]}"
+    record cn-authenticate "https://$a:2379" POST /v3/auth/authenticate '{"name":"root","password":"secret"}' "${tls[@]}"
+    record cn-health "https://$a:2379" GET /health '' "${tls[@]}"
 
     start one-way "$b" https --initial-cluster-token b --initial-cluster "one-way=http://$b:2380" \
         --cert-file "$dir/one-way.crt" --key-file "$dir/one-way.key" "${trust[@]}"
     wait_until healthy "https://$b:2379"
-    record one-way-list "https://$b:2379" POST /v3/cluster/member/list '{}' $tls
-    record one-way-health "https://$b:2379" GET /health '' $tls
+    record one-way-list "https://$b:2379" POST /v3/cluster/member/list '{}' "${tls[@]}"
+    record one-way-health "https://$b:2379" GET /health '' "${tls[@]}"
     stop_all
 }
 

@@ -109,18 +109,28 @@ pub fn snap(id: SnapId) -> Vec<u8> {
     [number(1, crc32c::crc32c(&data).into()), bytes(2, &data)].concat()
 }
 
-/// A database with one bucket of these keys in one leaf: pages 0 and 1 are meta, 2 the bucket's, 3 the root.
+/// A database with a bucket of these keys.
 pub fn db(keys: &[&[u8]]) -> Vec<u8> {
-    let elements: Vec<_> = keys
-        .iter()
+    let elements: Vec<_> = (keys.iter())
         .map(|key| (0, key.to_vec(), b"value".to_vec()))
         .collect();
+    bucket(b"bucket", &elements)
+}
+
+/// A database that holds the log up to an index.
+pub fn db_at(index: u64) -> Vec<u8> {
+    let value = index.to_be_bytes().to_vec();
+    bucket(b"meta", &[(0, b"consistent_index".to_vec(), value)])
+}
+
+/// Pages 0 and 1 are meta, 2 is the bucket's, 3 the root.
+fn bucket(name: &[u8], elements: &[(u32, Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     let root = [2u64.to_le_bytes(), 0u64.to_le_bytes()].concat();
     let pages = [
         meta(0, 4),
         meta(1, 5),
-        page(2, 2, &elements),
-        page(3, 2, &[(1, b"bucket".to_vec(), root)]),
+        page(2, 2, elements),
+        page(3, 2, &[(1, name.to_vec(), root)]),
     ];
     pages.concat()
 }

@@ -49,7 +49,7 @@ fn a_wal_goes_on_in_the_next_file() {
 
     // A file that does not go on where the first one ended is damage.
     place.wal(SECOND, &Wal::new(OURS).file(OURS).preallocated(5000));
-    assert_eq!(torn(&place.look()), false);
+    assert!(!torn(&place.look()));
     let mut other = Wal::default().file(OURS);
     other.state(8);
     place.wal(SECOND, &other.file(OURS).bytes);
@@ -199,7 +199,7 @@ fn purged(place: &Place) {
     second.snapshot(NEW);
     second.state(20);
     place.wal(SECOND, &second.preallocated(1000));
-    place.snap("db", &build::db(&[b"a", b"b"]));
+    place.snap("db", &build::db_at(NEW.index));
 }
 
 #[test]
@@ -246,6 +246,20 @@ fn a_snapshot_needs_its_database() {
     assert!(damage(&place.look()).1.contains("missing or empty"));
     // Received from the leader, not yet renamed: etcd finishes that.
     place.snap("0000000000000009.snap.db", &build::db(&[b"a"]));
+    assert!(!torn(&place.look()));
+}
+
+#[test]
+fn a_database_that_ends_before_the_snapshot_is_damage() {
+    let place = Place::new();
+    purged(&place);
+    place.snap(&name(NEW), &build::snap(NEW));
+    for db in [build::db_at(NEW.index - 1), build::db(&[b"a"])] {
+        place.snap("db", &db);
+        let quick = place.volume.inspect(Depth::Quick).unwrap();
+        assert!(damage(&quick).1.contains("before the snapshot of 9"));
+    }
+    place.snap("0000000000000009.snap.db", &build::db_at(NEW.index));
     assert!(!torn(&place.look()));
 }
 
@@ -319,7 +333,7 @@ fn surroundings_are_errors_and_never_evidence() {
     } else {
         let place = Place::new();
         place.wal(FIRST, &Wal::new(OURS).bytes);
-        let closed = std::fs::Permissions::from_mode(0);
+        let closed = std::fs::Permissions::from_mode(0o000);
         std::fs::set_permissions(place.volume.wal.join(FIRST), closed).unwrap();
         place.volume.inspect(Depth::Quick).unwrap_err();
     }

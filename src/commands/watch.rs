@@ -1,50 +1,76 @@
-//! Looks on while etcd is on trial: is it healthy, and has a learner caught up?
+//! Watches an etcd on trial: is it healthy, and has a learner caught up? Ends when both are so.
 
+use std::io::{Read, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::Exit;
+use super::supervise::Handed;
 use crate::config::Config;
 use crate::datadir::Volume;
-use crate::decide::{Begin, Start};
+use crate::decide::Begin;
 use crate::gateway::{Client, Failure};
-use crate::handover::{Next, Watch};
 use crate::membership::Member;
 use crate::observe::Observer;
+use crate::signals::Stop;
+
+/// What is said on standard output once etcd is healthy.
+pub const HEALTHY: &str = "healthy";
 
 /// One question to our own etcd or to a voter.
 const QUESTION: Duration = Duration::from_secs(1);
+/// The pause between two questions grows from the first to the second.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// The watcher of this trial.
-pub fn watch(
-    config: &Config,
-    observer: &Observer,
-    volume: &Volume,
-    start: &Start,
-) -> impl FnMut(&mut Watch) -> Next + Send + 'static {
+/// Watches until there is nothing left to watch, or nobody left who would listen.
+pub fn watch(config: Config, stop: &Stop, handed: &Handed) -> Exit {
+    // Our parent holds the other end for as long as it lives.
+    std::thread::spawn(|| {
+        let mut rest = Vec::new();
+        let _ = std::io::stdin().read_to_end(&mut rest);
+        std::process::exit(Exit::OK.0);
+    });
+    let config = Arc::new(config);
+    let volume = Volume::new(&config.data_dir, config.wal_dir.as_deref());
+    let observer = match Observer::new(config.clone(), volume.clone(), stop.clone()) {
+        Ok(observer) => observer,
+        Err(error) => {
+            log::warn!("cannot watch whether etcd is healthy: {error}");
+            return Exit::CONFIG;
+        }
+    };
     let watcher = Watcher {
-        config: config.clone(),
+        config,
         clients: observer.clients().clone(),
         peers: observer.peers().clone(),
-        volume: volume.clone(),
-        with_data: start.begin == Begin::WithData,
+        volume,
+        with_data: handed.start.begin == Begin::WithData,
     };
-    let promote = start.promote;
-    move |watch| {
-        if !watch.was_healthy() {
-            if !watcher.is_healthy() {
-                return Next::Again;
-            }
-            watch.healthy();
+    let mut pause = PAUSES.0;
+    let mut healthy = false;
+    loop {
+        if !healthy && watcher.is_healthy() {
+            healthy = true;
+            pause = PAUSES.0;
             log::info!("etcd is healthy");
+            // Nobody listens any more: then etcd has ended, and so do we.
+            let said = writeln!(std::io::stdout(), "{HEALTHY}");
+            if said.is_err() {
+                return Exit::OK;
+            }
         }
-        match promote && !watcher.is_promoted() {
-            true => Next::Again,
-            false => Next::Done,
+        if healthy && (!handed.start.promote || watcher.is_promoted()) {
+            return Exit::OK;
         }
+        if let Some(signal) = stop.sleep_until(Instant::now() + pause) {
+            return Exit::signal(signal);
+        }
+        pause = (pause * 5 / 4).min(PAUSES.1);
     }
 }
 
 struct Watcher {
-    config: Config,
+    config: Arc<Config>,
     clients: Client,
     peers: Client,
     volume: Volume,

@@ -1,0 +1,59 @@
+//! Puts the commit into `--version`: `0.1.0 (1a2b3c4d5e6f)`, or `0.1.0` where it is not known.
+//!
+//! `ETCD_REJOIN_COMMIT` says it where there is no repository, as in an image build. No date goes in:
+//! the same source gives the same program.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=ETCD_REJOIN_COMMIT");
+    let version = var("CARGO_PKG_VERSION").unwrap_or_default();
+    let commit = var("ETCD_REJOIN_COMMIT").or_else(from_git);
+    let version = match commit {
+        Some(commit) => format!("{version} ({commit})"),
+        None => version,
+    };
+    println!("cargo::rustc-env=ETCD_REJOIN_VERSION={version}");
+}
+
+/// A variable that is set and not blank; one line, whatever it was.
+fn var(name: &str) -> Option<String> {
+    let value = std::env::var(name).ok()?;
+    let line = value.lines().next()?.trim();
+    (!line.is_empty()).then(|| line.to_string())
+}
+
+/// The commit of the repository that this package is the root of. Any failure means: not known.
+fn from_git() -> Option<String> {
+    let here = PathBuf::from(var("CARGO_MANIFEST_DIR")?);
+    let root = PathBuf::from(git(&here, &["rev-parse", "--show-toplevel"])?);
+    // A copy of the source inside somebody else's repository has another commit.
+    if root.canonicalize().ok()? != here.canonicalize().ok()? {
+        return None;
+    }
+    // A commit or a checkout moves one of these; a path that does not exist would rebuild each time.
+    let branch = git(&here, &["symbolic-ref", "-q", "HEAD"]);
+    for name in ["HEAD", "packed-refs"].into_iter().chain(branch.as_deref()) {
+        let path = git(&here, &["rev-parse", "--git-path", name])?;
+        let path = here.join(path);
+        if path.exists() {
+            println!("cargo::rerun-if-changed={}", path.display());
+        }
+    }
+    git(&here, &["rev-parse", "--short=12", "HEAD"])
+}
+
+/// What git says, or nothing.
+fn git(here: &Path, args: &[&str]) -> Option<String> {
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(here)
+        .args(args)
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let text = text.trim();
+    (output.status.success() && !text.is_empty()).then(|| text.to_string())
+}

@@ -1,0 +1,461 @@
+//! Every example does what it says. What needs docker, root or a service manager's tools is run by
+//! `tests/run.sh examples`.
+
+#[path = "support/docker.rs"]
+mod docker;
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use docker::{image, images, try_docker, wait_for};
+use saphyr::{LoadableYamlNode, Yaml};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_etcd-rejoin");
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("examples")
+        .join(name)
+}
+
+fn text(name: &str) -> String {
+    fs::read_to_string(example(name)).unwrap()
+}
+
+/// The folder with etcd and etcdctl of a Debian suite.
+fn etcd(suite: &str) -> PathBuf {
+    let cache = std::env::var_os("ETCD_REJOIN_CACHE").map(PathBuf::from);
+    let cache = cache.unwrap_or_else(|| {
+        PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/etcd-rejoin")
+    });
+    let dir = cache.join("etcd").join(suite);
+    assert!(
+        dir.join("etcd").exists(),
+        "no etcd in {dir:?}: run tests/setup/etcd.sh"
+    );
+    dir
+}
+
+/// PATH with that folder in front.
+fn path_with(dir: &Path) -> String {
+    format!("{}:{}", dir.display(), std::env::var("PATH").unwrap())
+}
+
+/// What a command printed, if it ended well.
+fn output(command: &mut Command) -> String {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().expect("it runs");
+    let (out, err) = (
+        String::from_utf8_lossy(&stdout),
+        String::from_utf8_lossy(&stderr),
+    );
+    assert!(status.success(), "{command:?}: {status}\n{out}\n{err}");
+    out.into_owned()
+}
+
+// ---- quickstart ---------------------------------------------------------------------------------
+
+#[test]
+fn the_quickstart_brings_a_member_back_and_leaves_nothing_behind() {
+    let temp = tempfile::tempdir().unwrap();
+    let shown = output(
+        Command::new(example("quickstart.sh"))
+            .env("PATH", path_with(&etcd("sid")))
+            .env("ETCD_REJOIN", PROGRAM)
+            .env("TMPDIR", temp.path()),
+    );
+    assert!(shown.contains("n3 is a voter again"), "{shown}");
+    assert!(shown.contains("reason=data-lost"), "{shown}");
+    assert!(
+        !shown.contains('\x1b'),
+        "colour without a terminal: {shown}"
+    );
+    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
+    let left = Command::new("pgrep")
+        .args(["-f", &temp.path().display().to_string()])
+        .output();
+    assert_eq!(String::from_utf8_lossy(&left.unwrap().stdout), "");
+}
+
+// ---- Docker -------------------------------------------------------------------------------------
+
+#[test]
+#[ignore = "needs docker"]
+fn the_docker_run_script_brings_a_member_back_and_leaves_nothing_behind() {
+    let name = format!("er{}-script", std::process::id());
+    let shown = output(
+        Command::new(example("docker-run.sh"))
+            .env("IMAGE", image("sid"))
+            .env("NAME", &name),
+    );
+    assert!(
+        shown.contains("n3 holds: key/1 key/2 key/3 key/4 key/5"),
+        "{shown}"
+    );
+    for list in [["ps", "--all"], ["volume", "ls"], ["network", "ls"]] {
+        let left = docker::docker(&[
+            list[0],
+            list[1],
+            "--quiet",
+            "--filter",
+            &format!("name={name}"),
+        ]);
+        assert_eq!(left, "", "{list:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs docker"]
+fn an_image_of_ones_own_takes_the_program_and_keeps_its_etcd() {
+    let (ours, base) = images("bookworm");
+    let lines = text("Dockerfile");
+    let from = lines
+        .lines()
+        .find_map(|line| line.strip_prefix("FROM "))
+        .unwrap();
+    let lines = lines
+        .replace(from, &base)
+        .replace("--from=etcd-rejoin ", &format!("--from={ours} "));
+    let context = tempfile::tempdir().unwrap();
+    fs::write(context.path().join("Dockerfile"), lines).unwrap();
+    let tag = format!("etcd-rejoin-test/own:{}", std::process::id());
+    output(
+        Command::new("docker")
+            .args(["build", "-q", "-t", &tag])
+            .arg(context.path()),
+    );
+    let says = |words: &[&str]| {
+        let args = [&["run", "--rm", &tag], words].concat();
+        String::from_utf8(try_docker(&args).stdout).unwrap()
+    };
+    let (version, etcd) = (says(&["--version"]), says(&["etcd", "--version"]));
+    docker::docker(&["image", "rm", &tag]);
+    assert!(version.starts_with("etcd-rejoin "), "{version}");
+    assert!(etcd.starts_with("etcd Version: 3.4."), "{etcd}");
+}
+
+/// A compose project that goes down with its volumes.
+struct Project(String, String);
+
+impl Project {
+    fn compose(&self, args: &[&str]) -> Command {
+        let has_plugin = try_docker(&["compose", "version"]).status.success();
+        let mut command = match has_plugin {
+            true => Command::new("docker"),
+            false => Command::new("docker-compose"),
+        };
+        if has_plugin {
+            command.arg("compose");
+        }
+        command
+            .args(["-p", &self.0, "-f"])
+            .arg(example("compose.yaml"))
+            .args(args);
+        command.env("IMAGE", &self.1);
+        command
+    }
+
+    fn etcdctl(&self, n: &str, args: &[&str]) -> Result<String, String> {
+        let output = self
+            .compose(&[&["exec", "-T", n, "etcdctl"], args].concat())
+            .output()
+            .unwrap();
+        match output.status.success() {
+            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        let _ = self.compose(&["down", "--volumes"]).output();
+    }
+}
+
+#[test]
+#[ignore = "needs docker"]
+fn the_compose_file_brings_a_member_back_unchanged() {
+    let project = Project(format!("er{}-compose", std::process::id()), image("sid"));
+    output(&mut project.compose(&["up", "--detach"]));
+    wait_for("n1 healthy", || {
+        project.etcdctl("n1", &["endpoint", "health", "--cluster"])
+    });
+    project.etcdctl("n1", &["put", "key", "value"]).unwrap();
+    // Word for word what the head of the file says.
+    output(&mut project.compose(&["rm", "--stop", "--force", "n3"]));
+    docker::docker(&["volume", "rm", &format!("{}_n3", project.0)]);
+    output(&mut project.compose(&["up", "--detach"]));
+    let read = ["get", "key", "--print-value-only", "--consistency=s"];
+    wait_for("n3 has the key", || match project.etcdctl("n3", &read)? {
+        value if value.trim() == "value" => Ok(()),
+        value => Err(value),
+    });
+    let list = project.etcdctl("n1", &["member", "list"]).unwrap();
+    assert_eq!(
+        list.lines()
+            .filter(|line| line.trim_end().ends_with("false"))
+            .count(),
+        3,
+        "{list}"
+    );
+}
+
+// ---- a static pod -------------------------------------------------------------------------------
+
+#[test]
+fn the_static_pod_s_flags_are_understood() {
+    let text = text("static-pod.yaml");
+    let pod = &Yaml::load_from_str(&text).unwrap()[0];
+    assert_eq!(pod["kind"].as_str(), Some("Pod"));
+    let container = &pod["spec"]["containers"][0];
+    let words: Vec<&str> = container["command"]
+        .as_sequence()
+        .unwrap()
+        .iter()
+        .map(|word| word.as_str().unwrap())
+        .collect();
+    assert_eq!(words[0], "etcd-rejoin");
+    for probe in ["startupProbe", "livenessProbe"] {
+        let http = &container[probe]["httpGet"];
+        let metrics = format!(
+            "--listen-metrics-urls=http://127.0.0.1:{}",
+            http["port"].as_integer().unwrap()
+        );
+        assert!(
+            words.contains(&metrics.as_str()),
+            "{probe} asks where etcd does not listen"
+        );
+    }
+    // What is mounted is what the flags name.
+    let mounts: Vec<&str> = (container["volumeMounts"].as_sequence().unwrap().iter())
+        .map(|mount| mount["mountPath"].as_str().unwrap())
+        .collect();
+    let files = words
+        .iter()
+        .filter_map(|word| word.split_once("=/").map(|(_, path)| path));
+    for file in files {
+        assert!(
+            mounts
+                .iter()
+                .any(|mount| format!("/{file}").starts_with(mount)),
+            "/{file}"
+        );
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let pki = Pki::new(temp.path(), &["127.0.0.1"]);
+    let flags = words[1..].iter().map(|word| {
+        let word = word.replace(
+            "/var/lib/etcd",
+            &temp.path().join("data").display().to_string(),
+        );
+        let word = word.replace("/etc/kubernetes/pki/etcd", &pki.0.display().to_string());
+        // Nobody shall be asked beyond this machine.
+        word.replace("10.0.0.", "127.99.0.")
+    });
+    let shown = output(
+        Command::new(PROGRAM)
+            .env_clear()
+            .args(["status", "--json", "--"])
+            .args(flags),
+    );
+    let status: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(status["name"], "cp1");
+    assert_eq!(status["data_dir"]["state"], "empty");
+    assert_eq!(status["peers"].as_array().unwrap().len(), 2);
+    assert_eq!(status["reason"], "not-all-heard", "{shown}");
+}
+
+// ---- systemd ------------------------------------------------------------------------------------
+
+#[test]
+#[ignore = "needs systemd-analyze"]
+fn systemd_understands_the_unit() {
+    let temp = tempfile::tempdir().unwrap();
+    let unit = temp.path().join("etcd-rejoin.service");
+    fs::write(
+        &unit,
+        text("etcd-rejoin.service").replace("=/usr/local/bin/etcd-rejoin", &format!("={PROGRAM}")),
+    )
+    .unwrap();
+    let output = Command::new("systemd-analyze")
+        .arg("verify")
+        .arg(&unit)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
+/// A certificate authority, and a certificate for members and clients at these addresses.
+struct Pki(PathBuf);
+
+impl Pki {
+    fn new(parent: &Path, addresses: &[&str]) -> Pki {
+        let dir = parent.join("pki");
+        fs::create_dir(&dir).unwrap();
+        let names: Vec<String> = addresses
+            .iter()
+            .map(|address| format!("IP:{address}"))
+            .collect();
+        let extensions = format!(
+            "subjectAltName={}\nextendedKeyUsage=serverAuth,clientAuth\n",
+            names.join(",")
+        );
+        fs::write(dir.join("extensions"), extensions).unwrap();
+        let key = [
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+        ];
+        let openssl = |args: &[&str]| output(Command::new("openssl").current_dir(&dir).args(args));
+        openssl(
+            &[
+                &[
+                    "req", "-x509", "-subj", "/CN=ca", "-days", "2", "-keyout", "ca.key", "-out",
+                    "ca.crt",
+                ],
+                &key[..],
+            ]
+            .concat(),
+        );
+        for name in ["peer", "server"] {
+            let (private, public) = (format!("{name}.key"), format!("{name}.crt"));
+            openssl(
+                &[
+                    &[
+                        "req", "-subj", "/O=etcd", "-keyout", &private, "-out", "request",
+                    ],
+                    &key[..],
+                ]
+                .concat(),
+            );
+            openssl(&[
+                "x509",
+                "-req",
+                "-in",
+                "request",
+                "-days",
+                "2",
+                "-CA",
+                "ca.crt",
+                "-CAkey",
+                "ca.key",
+                "-CAcreateserial",
+                "-extfile",
+                "extensions",
+                "-out",
+                &public,
+            ]);
+        }
+        Pki(dir)
+    }
+}
+
+/// Stops what it holds.
+struct Members(Vec<Child>);
+
+impl Drop for Members {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[test]
+fn the_unit_s_settings_make_a_tls_cluster_that_says_when_it_is_ready() {
+    let suite = etcd("sid");
+    let temp = tempfile::tempdir().unwrap();
+    let address = |n: usize| format!("127.98.{}.{n}", std::process::id() % 250 + 1);
+    let addresses: Vec<String> = (1..=3).map(address).collect();
+    let all: Vec<&str> = addresses
+        .iter()
+        .map(String::as_str)
+        .chain(["127.0.0.1"])
+        .collect();
+    let pki = Pki::new(temp.path(), &all);
+    let unit = text("etcd-rejoin.service");
+    let settings: Vec<(&str, &str)> = (unit.lines())
+        .filter_map(|line| line.strip_prefix("Environment=")?.split_once('='))
+        .collect();
+    let mut members = Members(Vec::new());
+    let mut ready = Vec::new();
+    for n in 1..=3 {
+        let data = temp.path().join(format!("n{n}"));
+        let notify = temp.path().join(format!("notify{n}"));
+        ready.push(UnixDatagram::bind(&notify).unwrap());
+        let mut command = Command::new(PROGRAM);
+        command
+            .env_clear()
+            .env("PATH", &suite)
+            .env("NOTIFY_SOCKET", &notify);
+        for (name, value) in &settings {
+            // On each machine another name and other own URLs; all else is the same.
+            let own = !name.starts_with("ETCD_INITIAL_CLUSTER");
+            let value = match own {
+                true => value
+                    .replace("n1.example.com", &address(n))
+                    .replace("0.0.0.0", &address(n)),
+                false => (1..=3).fold(value.to_string(), |value, m| {
+                    value.replace(&format!("n{m}.example.com"), &address(m))
+                }),
+            };
+            let value = match *name {
+                "ETCD_NAME" => format!("n{n}"),
+                _ => value,
+            };
+            let value = value.replace("/etc/etcd/pki", &pki.0.display().to_string());
+            command.env(
+                name,
+                value.replace("/var/lib/etcd/data", &data.display().to_string()),
+            );
+        }
+        let log = fs::File::create(temp.path().join(format!("n{n}.log"))).unwrap();
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        members.0.push(command.spawn().unwrap());
+    }
+    for (n, socket) in ready.iter().enumerate() {
+        socket
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        let mut message = [0; 64];
+        let length = socket.recv(&mut message).unwrap_or_else(|error| {
+            let log = fs::read_to_string(temp.path().join(format!("n{}.log", n + 1))).unwrap();
+            panic!("n{} was not ready: {error}\n{log}", n + 1)
+        });
+        let said = String::from_utf8_lossy(&message[..length]);
+        assert!(said.contains("READY=1"), "{said}");
+    }
+    let file = |name: &str| pki.0.join(name).display().to_string();
+    let health = output(
+        Command::new(suite.join("etcdctl"))
+            .args([
+                "--cacert",
+                &file("ca.crt"),
+                "--cert",
+                &file("server.crt"),
+                "--key",
+                &file("server.key"),
+            ])
+            .args([
+                "--endpoints",
+                &format!("https://{}:2379", address(2)),
+                "endpoint",
+                "health",
+            ]),
+    );
+    drop(health);
+}

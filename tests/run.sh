@@ -1,0 +1,220 @@
+#!/usr/bin/env bash
+# Runs every check and every test, on a clean checkout of a machine that has Rust and Docker.
+#
+# Usage: tests/run.sh [NAME...]     all parts, or the named ones
+#        tests/run.sh --list        their names, and what each asks
+#
+# Missing tools are installed as Debian packages (as root; else it says which), or built once into
+# $ETCD_REJOIN_CACHE (default ~/.cache/etcd-rejoin). Goes on after a failure. The last line is
+# `N passed, N failed`; the exit code is 1 if anything failed.
+#
+#   ETCD_REJOIN_FUZZ_SECONDS   how long each fuzz target runs (default 60)
+#   ETCD_REJOIN_PART_SECONDS   how long one command may take (default 1800)
+set -uo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root" || exit 1
+# shellcheck source=tests/setup/lib.sh
+. tests/setup/lib.sh
+
+declare -A asks=(
+    [format]="is the code formatted as rustfmt does it?"
+    [shell]="has shellcheck nothing to say about any script?"
+    [lint]="has clippy nothing to say?"
+    [doc]="does the documentation build without a warning?"
+    [deny]="are licenses, sources and dependencies the ones that deny.toml says?"
+    [build]="does a release build, and is it one static file?"
+    [test]="everything that cargo test runs, real etcd included"
+    [container]="PID 1, stop, restart, lost volume, in Docker"
+    [examples]="does every example do what it says?"
+    [fuzz]="does any input make a parser panic?"
+)
+parts=(format shell lint doc deny build test)
+# A file of tests that cargo test leaves out, because the machine may lack what they need, is a part
+# of its own: no test is left to nobody.
+for file in tests/*.rs; do
+    name=$(basename "$file" .rs)
+    grep -qs '#\[ignore' "$file" && parts+=("$name")
+    : "${asks[$name]:="the tests of $file that need more than cargo test has"}"
+done
+parts+=(fuzz)
+
+usage() { sed -nE '2,/^set /{s/^# ?//p}' "${BASH_SOURCE[0]}"; }
+
+limit=${ETCD_REJOIN_PART_SECONDS:-1800}
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+passed=0 failed=0
+summary=() failures=()
+
+# Runs a command with its output shown and kept in $log, and an end to it.
+run() {
+    printf '\n$ %s\n' "$*"
+    # A function of this script needs a shell around it.
+    if declare -F "$1" >/dev/null; then set -- bash -c '"$@"' bash "$@"; fi
+    timeout --kill-after=20 "$limit" "$@" </dev/null 2>&1 | tee "$log"
+    local code=${PIPESTATUS[0]}
+    [ "$code" != 124 ] || say "no end after $limit seconds"
+    return "$code"
+}
+
+pass() { passed=$((passed + $1)); }
+fail() { failed=$((failed + 1)); failures+=("$part: $1"); say "FAILED: $part: $1"; }
+
+# One check: it counts as one.
+check() {
+    local what=$1
+    shift
+    if run "$@"; then pass 1; else fail "$what"; fi
+}
+
+# Test programs of Rust: each test counts as one.
+tests() {
+    local what=$1 code count name
+    shift
+    run "$@"
+    code=$?
+    count=$(sed -nE 's/^test result: .* ([0-9]+) passed; .*/\1/p' "$log" | paste -sd+)
+    pass $((${count:-0}))
+    count=$failed
+    while read -r name; do
+        fail "$name"
+    done < <(sed -nE 's/^test (.*) \.\.\. FAILED.*/\1/p' "$log")
+    # Not built, killed, or gone without a word.
+    if [ "$code" != 0 ] && [ "$count" = "$failed" ]; then fail "$what"; fi
+}
+
+# What a part needs; without it the part counts as one failure.
+need() {
+    local what
+    for what in "$@"; do
+        case $what in
+            rustfmt) cargo fmt --version >/dev/null 2>&1 || retry rustup component add rustfmt ;;
+            clippy) cargo clippy --version >/dev/null 2>&1 || retry rustup component add clippy ;;
+            cc) package cc gcc && package /usr/include/stdlib.h libc6-dev ;;
+            shellcheck) package shellcheck ;;
+            openssl) package openssl ;;
+            python3) package python3 ;;
+            systemd-analyze) package systemd-analyze systemd ;;
+            docker-compose) package docker-compose ;;
+            ip) package ip iproute2 ;;
+            cargo-deny) need cc && crate cargo-deny 0.20.2 --no-default-features ;;
+            cargo-fuzz) need cc cxx && crate cargo-fuzz 0.13.2 ;;
+            cxx) package c++ g++ ;;
+            etcd) tests/setup/etcd.sh >/dev/null ;;
+            images) tests/setup/images.sh >/dev/null ;;
+            *) say "no rule for $what"; false ;;
+        esac || { fail "cannot get $what"; return 1; }
+    done
+}
+
+part_format() { need rustfmt && check "not formatted" cargo fmt --check; }
+
+part_shell() {
+    local scripts
+    mapfile -t scripts < <(find . \( -name target -o -name .git \) -prune -o -type f -print |
+        sort | while read -r file; do
+            case $file in *.sh) ;; *) head -c 64 "$file" | head -n 1 | tr -d '\0' |
+                grep -qE '^#!.*\b(ba|da)?sh\b' || continue ;; esac
+            printf '%s\n' "$file"
+        done)
+    need shellcheck && check "shellcheck" shellcheck -x "${scripts[@]}"
+}
+
+part_lint() { need cc clippy && check "clippy" cargo clippy --locked --all-targets -- -D warnings; }
+
+part_doc() { need cc && RUSTDOCFLAGS="-D warnings" check "cargo doc" cargo doc --locked --no-deps; }
+
+part_deny() {
+    need cargo-deny || return
+    check "cargo fetch" retry cargo fetch --locked --quiet
+    check "cargo deny" cargo deny --offline --locked check licenses bans sources
+    check "a dependency without a reason in deny.toml" reasons
+}
+
+# Names each direct dependency that has no line in the head of deny.toml.
+reasons() {
+    local name missing=0
+    while read -r name; do
+        grep -qE "^#   $name +[^ ]" deny.toml || { say "no reason for $name"; missing=1; }
+    done < <(awk '/^\[/ { on = /dependencies\]$/ } on && /^[a-z]/ { print $1 }' Cargo.toml)
+    return "$missing"
+}
+
+part_build() {
+    need cc || return
+    check "cargo build" cargo build --locked --release
+    check "the program is not static" static
+}
+
+# The program has no interpreter: it runs in an image without a C library.
+static() {
+    local program
+    program=$(ls target/*/release/etcd-rejoin) || return 1
+    if ldd "$program" 2>/dev/null | grep -q '=>'; then ldd "$program"; return 1; fi
+    "$program" --version
+}
+
+part_test() {
+    need cc openssl etcd && tests "cargo test" cargo test --locked --no-fail-fast
+}
+
+part_container() {
+    need cc images && tests container cargo test --locked --test container -- --ignored
+}
+
+part_examples() {
+    need cc images python3 docker-compose systemd-analyze openssl &&
+        tests examples cargo test --locked --test examples -- --ignored --test-threads=1
+}
+
+# A file of tests that nobody wrote a part for.
+part_other() {
+    need cc etcd ip && tests "$part" cargo test --locked --test "$part" -- --ignored
+}
+
+part_fuzz() {
+    need cargo-fuzz || return
+    local fuzz=(cargo fuzz) targets target seconds=${ETCD_REJOIN_FUZZ_SECONDS:-60}
+    if rustup run nightly rustc --version >/dev/null 2>&1; then
+        fuzz=(cargo +nightly fuzz)
+    else
+        export RUSTC_BOOTSTRAP=1
+    fi
+    if ! targets=$("${fuzz[@]}" list) || [ -z "$targets" ]; then fail "no fuzz targets"; return; fi
+    check "fuzz build" "${fuzz[@]}" build
+    for target in $targets; do
+        check "fuzz $target" "${fuzz[@]}" run "$target" -- "-max_total_time=$seconds" -print_final_stats=1
+    done
+    unset RUSTC_BOOTSTRAP
+}
+
+for arg in "$@"; do
+    case $arg in
+        -h | --help) usage; exit 0 ;;
+        --list) for part in "${parts[@]}"; do printf '%-10s %s\n' "$part" "${asks[$part]}"; done; exit 0 ;;
+        *) [[ " ${parts[*]} " == *" $arg "* ]] || { say "no part $arg; there are: ${parts[*]}"; exit 2; } ;;
+    esac
+done
+[ $# -eq 0 ] || parts=("$@")
+
+part=setup
+if ! has cargo; then
+    fail "cargo is missing: install Rust with rustup, see https://rustup.rs"
+    parts=()
+fi
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto} RUST_BACKTRACE=1
+export -f reasons static retry say
+for part in "${parts[@]}"; do
+    printf '\n== %s: %s\n' "$part" "${asks[$part]}"
+    before=$SECONDS passed_before=$passed failed_before=$failed
+    if declare -F "part_$part" >/dev/null; then "part_$part"; else part_other; fi
+    summary+=("$(printf '%-12s %5d passed %5d failed %6d s' "$part" $((passed - passed_before)) \
+        $((failed - failed_before)) $((SECONDS - before)))")
+done
+
+printf '\n== summary\n'
+[ ${#summary[@]} = 0 ] || printf '%s\n' "${summary[@]}"
+[ ${#failures[@]} = 0 ] || printf 'FAILED: %s\n' "${failures[@]}"
+printf '%d passed, %d failed\n' "$passed" "$failed"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
