@@ -10,10 +10,12 @@ scenarios! {
         a_lost_disk_with_users;
     V34:
         a_certificate_of_a_stranger,
-        without_a_user;
+        without_a_user,
+        own_data_starts_without_a_user;
     V3530:
         a_certificate_of_a_stranger_beside_data,
-        without_a_user_on_3_5
+        without_a_user_on_3_5,
+        own_data_starts_without_a_user_on_3_5
 }
 
 /// Client certificates are wanted on both ports.
@@ -173,4 +175,28 @@ fn without_a_user(version: Version) {
 
 fn without_a_user_on_3_5(version: Version) {
     without_a_user(version);
+}
+
+/// Also where its peer URL has changed, and it may not publish that.
+fn own_data_starts_without_a_user(version: Version) {
+    let mut cluster = with_users(version);
+    let id = cluster.id(3);
+    cluster.kill9(&[3]);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    assert!(cluster.member(3).is_etcd());
+    cluster.kill9(&[3]);
+    let host = cluster.addresses.host(33);
+    cluster.member(3).move_to(host, "http");
+    let initial = cluster.initial(&[1, 2, 3]);
+    cluster.member(3).set("ETCD_INITIAL_CLUSTER", &initial);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    assert_eq!(cluster.id(3), id);
+    cluster.put_some();
+    cluster.verify();
+}
+
+fn own_data_starts_without_a_user_on_3_5(version: Version) {
+    own_data_starts_without_a_user(version);
 }
