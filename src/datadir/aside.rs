@@ -9,9 +9,10 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::inspect::wal_files;
+use super::stamp::{stamp, unstamp};
 use super::{Volume, bolt, durable, snap};
 use crate::error::{Context, Error};
 use crate::membership::MemberId;
@@ -243,17 +244,31 @@ impl Volume {
 
     /// The WAL first: without it nothing is mistaken for data, and `finish` knows where the rest goes.
     fn move_all(&self, name: &str) -> Result<PathBuf, Error> {
-        let aside = self.aside(name);
+        let (aside, wal_aside) = (self.aside(name), self.wal_aside(name));
+        let moved = self.move_to(&aside, wal_aside.as_deref());
+        if moved.is_err()
+            && !wal_aside
+                .as_ref()
+                .is_some_and(|dir| dir.join("wal").exists())
+        {
+            // What cannot be moved is tried again and again: leave no trail of empty folders.
+            for dir in [Some(&aside), wal_aside.as_ref()].into_iter().flatten() {
+                let _ = fs::remove_dir(dir);
+            }
+        }
+        moved.map(|()| aside)
+    }
+
+    fn move_to(&self, aside: &Path, wal_aside: Option<&Path>) -> Result<(), Error> {
         durable::create_dir(&self.asides())?;
-        durable::create_dir(&aside)?;
-        if let Some(wal_aside) = self.wal_aside(name)
+        durable::create_dir(aside)?;
+        if let Some(wal_aside) = wal_aside
             && durable::exists(&self.wal)?
         {
-            durable::create_dir(&wal_aside)?;
+            durable::create_dir(wal_aside)?;
             rename(&self.wal, &wal_aside.join("wal"))?;
         }
-        self.move_member(&aside)?;
-        Ok(aside)
+        self.move_member(aside)
     }
 
     fn move_member(&self, aside: &Path) -> Result<(), Error> {
@@ -377,19 +392,15 @@ fn is_empty(dir: &Path) -> Result<bool, Error> {
 /// Moves within one filesystem, and makes both directories durable.
 fn rename(from: &Path, to: &Path) -> Result<(), Error> {
     let failed = || format!("cannot move {} to {}", from.display(), to.display());
-    match fs::rename(from, to) {
-        Ok(()) => {}
-        Err(e)
-            if matches!(
-                e.kind(),
-                io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices
-            ) =>
-        {
-            let cure =
-                "it is a mount point of its own: mount one level higher and use a folder in it";
-            return Err(Error::caused(failed(), Error::caused(cure, e)));
-        }
-        Err(e) => return Err(Error::caused(failed(), e)),
+    if let Err(e) = fs::rename(from, to) {
+        let cure = match e.kind() {
+            io::ErrorKind::ResourceBusy => {
+                "it is a mount point of its own: mount one level higher and use a folder in it"
+            }
+            io::ErrorKind::CrossesDevices => "they lie on different filesystems",
+            _ => return Err(Error::caused(failed(), e)),
+        };
+        return Err(Error::caused(failed(), Error::caused(cure, e)));
     }
     for dir in [to.parent(), from.parent()].into_iter().flatten() {
         match dir.as_os_str().is_empty() {
@@ -404,44 +415,4 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_os_string();
     name.push(suffix);
     PathBuf::from(name)
-}
-
-const DAY: u64 = 86_400;
-
-/// `20261121T091105Z`.
-fn stamp(time: SystemTime) -> String {
-    let seconds = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    let (year, month, day) = date(seconds / DAY);
-    let (hour, minute, second) = (seconds % DAY / 3600, seconds % 3600 / 60, seconds % 60);
-    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
-}
-
-fn unstamp(text: &str) -> Option<SystemTime> {
-    let number = |range: std::ops::Range<usize>| -> Option<u64> { text.get(range)?.parse().ok() };
-    if text.len() != 16 || text.get(8..9) != Some("T") || !text.ends_with('Z') {
-        return None;
-    }
-    let (year, month, day) = (number(0..4)?, number(4..6)?, number(6..8)?);
-    let (hour, minute, second) = (number(9..11)?, number(11..13)?, number(13..15)?);
-    // The date's day is searched for: no second calendar to keep right.
-    let days = (year.checked_sub(1970)? * 365..)
-        .take(800)
-        .find(|day_| date(*day_) == (year, month, day))?;
-    let seconds = days * DAY + hour * 3600 + minute * 60 + second;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
-}
-
-/// Year, month and day of a day since 1970, in the Gregorian calendar.
-fn date(days: u64) -> (u64, u64, u64) {
-    // Years are counted from March: the leap day is the last day of such a year.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year + u64::from(month <= 2), month, day)
 }

@@ -14,6 +14,7 @@ pub mod lookup;
 mod notes;
 mod proto;
 pub mod snap;
+mod stamp;
 pub mod tree;
 pub mod wal;
 

@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::durable;
+use super::inspect::wal_files;
 use super::wal::WalEnd;
 use super::{Volume, snap};
 use crate::decide::JoinNote;
@@ -155,7 +156,15 @@ impl Volume {
     }
 
     /// The WAL directory, as etcd will make it: within `member/`, or by itself.
+    ///
+    /// A note beside a WAL would outlive its truth.
     fn create_wal_dir(&self) -> Result<(), Error> {
+        if wal_files(&self.wal)?.any() {
+            let wal = self.wal.display();
+            return Err(Error::new(format!(
+                "cannot write a note to {wal}: there is a WAL"
+            )));
+        }
         self.create_member_dir()?;
         durable::create_dir(&self.wal)
     }
