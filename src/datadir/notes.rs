@@ -136,6 +136,9 @@ impl Volume {
     ///
     /// Not synced: without the note a start is taken for one that made progress.
     pub fn note_start(&self, end: &WalEnd) -> Result<(), Error> {
+        if !durable::exists(&self.member)? {
+            self.create_member_dir()?;
+        }
         durable::write_unsynced(&self.member.join(START), &format!("{end}\n"))
     }
 
