@@ -1,62 +1,23 @@
-//! Setting data aside by rename, listing it, putting it back. Deletes only in `delete_set_aside`.
+//! Setting data aside by rename, and putting it back. Deletes only in `delete_set_aside`.
 //!
 //! `member/` goes to `quarantine/<name>/member` in the data dir. A WAL dir that lies by itself goes to
 //! `<wal-dir>.quarantine/<name>/wal`: beside it, where etcd needs to write too (`<wal-dir>.tmp`), and
 //! never into it, as etcd removes all of it when it creates a WAL.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::inspect::wal_files;
-use super::{Volume, bolt, durable, snap};
+use super::stamp::stamp;
+use super::{Volume, durable};
 use crate::error::{Context, Error};
-use crate::membership::MemberId;
 
 /// What a name ends with while it is being deleted: no longer listed, and never put back.
-const DELETING: &str = ".deleting";
+pub(super) const DELETING: &str = ".deleting";
 /// What a name ends with where there was no WAL.
 const LEFTOVERS: &str = "leftovers";
-/// A database that uses more holds something. A refused start leaves one of some pages.
-const FRESH_DB: u64 = 64 * 1024;
-
-/// Data that lies set aside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SetAside {
-    /// What it is put back by.
-    pub name: String,
-    /// Where it lies: the data dir's part, else the WAL's.
-    pub path: PathBuf,
-    /// Where the WAL lies, if it lies by itself.
-    pub wal: Option<PathBuf>,
-    /// Whose it was, if that was known.
-    pub member: Option<MemberId>,
-    /// When it was set aside.
-    pub time: Option<SystemTime>,
-    /// How much of the disk it takes.
-    pub bytes: u64,
-    /// It holds what a person may want back: a WAL, a snapshot, or a database with something in it.
-    pub counts: bool,
-}
-
-impl std::fmt::Display for SetAside {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} bytes={} path={}",
-            self.name,
-            self.bytes,
-            self.path.display()
-        )?;
-        match &self.wal {
-            Some(wal) => write!(f, " wal={}", wal.display()),
-            None => Ok(()),
-        }
-    }
-}
 
 impl Volume {
     /// Moves `member/`, and a WAL dir that lies by itself, to `quarantine/<time>-<member id>/`.
@@ -105,20 +66,6 @@ impl Volume {
             rename(&self.snap, &aside.join("member/snap"))?;
         }
         Ok(Some(aside))
-    }
-
-    /// What lies set aside, oldest first.
-    pub fn quarantined(&self) -> Result<Vec<SetAside>, Error> {
-        let mut names: BTreeSet<String> = BTreeSet::new();
-        let dirs = [Some(self.asides()), self.wal_asides()];
-        for dir in dirs.into_iter().flatten() {
-            names.extend(dirs_in(&dir)?);
-        }
-        let mut found = Vec::new();
-        for name in names.into_iter().filter(|name| !name.ends_with(DELETING)) {
-            found.extend(self.set_aside(name)?);
-        }
-        Ok(found)
     }
 
     /// Puts set-aside data back where it was. Refuses while a WAL lies there.
@@ -218,19 +165,19 @@ impl Volume {
         with_suffix(&self.wal, ".tmp")
     }
 
-    fn asides(&self) -> PathBuf {
+    pub(super) fn asides(&self) -> PathBuf {
         self.data.join("quarantine")
     }
 
-    fn aside(&self, name: &str) -> PathBuf {
+    pub(super) fn aside(&self, name: &str) -> PathBuf {
         self.asides().join(name)
     }
 
-    fn wal_asides(&self) -> Option<PathBuf> {
+    pub(super) fn wal_asides(&self) -> Option<PathBuf> {
         self.external.then(|| with_suffix(&self.wal, ".quarantine"))
     }
 
-    fn wal_aside(&self, name: &str) -> Option<PathBuf> {
+    pub(super) fn wal_aside(&self, name: &str) -> Option<PathBuf> {
         Some(self.wal_asides()?.join(name))
     }
 
@@ -259,17 +206,31 @@ impl Volume {
 
     /// The WAL first: without it nothing is mistaken for data, and `finish` knows where the rest goes.
     fn move_all(&self, name: &str) -> Result<PathBuf, Error> {
-        let aside = self.aside(name);
+        let (aside, wal_aside) = (self.aside(name), self.wal_aside(name));
+        let moved = self.move_to(&aside, wal_aside.as_deref());
+        if moved.is_err()
+            && !wal_aside
+                .as_ref()
+                .is_some_and(|dir| dir.join("wal").exists())
+        {
+            // What cannot be moved is tried again and again: leave no trail of empty folders.
+            for dir in [Some(&aside), wal_aside.as_ref()].into_iter().flatten() {
+                let _ = fs::remove_dir(dir);
+            }
+        }
+        moved.map(|()| aside)
+    }
+
+    fn move_to(&self, aside: &Path, wal_aside: Option<&Path>) -> Result<(), Error> {
         durable::create_dir(&self.asides())?;
-        durable::create_dir(&aside)?;
-        if let Some(wal_aside) = self.wal_aside(name)
+        durable::create_dir(aside)?;
+        if let Some(wal_aside) = wal_aside
             && durable::exists(&self.wal)?
         {
-            durable::create_dir(&wal_aside)?;
+            durable::create_dir(wal_aside)?;
             rename(&self.wal, &wal_aside.join("wal"))?;
         }
-        self.move_member(&aside)?;
-        Ok(aside)
+        self.move_member(aside)
     }
 
     fn move_member(&self, aside: &Path) -> Result<(), Error> {
@@ -294,95 +255,17 @@ impl Volume {
         }
         Ok(None)
     }
-
-    fn set_aside(&self, name: String) -> Result<Option<SetAside>, Error> {
-        let path = self.aside(&name);
-        let member = path.join("member");
-        let wal_aside = self.wal_aside(&name);
-        let wal = match wal_aside.as_ref().map(|dir| dir.join("wal")) {
-            Some(wal) if durable::exists(&wal)? => Some(wal),
-            Some(_) | None => None,
-        };
-        let snap = member.join("snap");
-        let mut has_wal = wal_files(&member.join("wal"))?.any();
-        if let Some(wal) = &wal {
-            has_wal |= wal_files(wal)?.any();
-        }
-        let names = durable::names(&snap)?;
-        let counts = has_wal
-            || names.iter().any(|name| name.ends_with(".snap"))
-            || (names.iter().any(|name| name == "db") && db_used(&snap.join("db"))? > FRESH_DB);
-        let here = durable::exists(&path)?;
-        let mut bytes = 0;
-        for part in [Some(&path), wal_aside.as_ref()].into_iter().flatten() {
-            bytes += disk_usage(part)?;
-        }
-        if is_empty(&path)?
-            && wal_aside
-                .as_ref()
-                .is_none_or(|dir| is_empty(dir).unwrap_or(false))
-        {
-            return Ok(None);
-        }
-        let (time, whose) = name.split_once('-').unwrap_or((&name, ""));
-        Ok(Some(SetAside {
-            time: unstamp(time),
-            member: whose.split('-').next().and_then(|id| id.parse().ok()),
-            path: match here {
-                true => path,
-                false => wal_aside.unwrap_or(path),
-            },
-            name,
-            wal,
-            bytes,
-            counts,
-        }))
-    }
-}
-
-/// How much of a database is in use; all of it if it does not say.
-fn db_used(path: &Path) -> Result<u64, Error> {
-    let failed = || format!("cannot read {}", path.display());
-    let Some(file) = snap::open(path).context(failed)? else {
-        return Ok(0);
-    };
-    let size = file.metadata().context(failed)?.len();
-    let meta = bolt::meta(file).context(failed)?;
-    Ok(meta.map_or(size, |meta| meta.used().min(size)))
-}
-
-fn disk_usage(top: &Path) -> Result<u64, Error> {
-    let mut bytes = 0;
-    let mut paths = vec![top.to_path_buf()];
-    while let Some(path) = paths.pop() {
-        match fs::symlink_metadata(&path) {
-            Ok(meta) => {
-                bytes += meta.blocks() * 512;
-                if meta.is_dir() {
-                    paths.extend(durable::names(&path)?.iter().map(|name| path.join(name)));
-                }
-            }
-            Err(e) if durable::missing(&e) => {}
-            Err(e) => {
-                return Err(Error::caused(
-                    format!("cannot look at {}", path.display()),
-                    e,
-                ));
-            }
-        }
-    }
-    Ok(bytes)
 }
 
 /// The folders in a directory, sorted; none if there is no directory.
-fn dirs_in(dir: &Path) -> Result<Vec<String>, Error> {
+pub(super) fn dirs_in(dir: &Path) -> Result<Vec<String>, Error> {
     let mut names = durable::names(dir)?;
     names.retain(|name| fs::symlink_metadata(dir.join(name)).is_ok_and(|meta| meta.is_dir()));
     names.sort();
     Ok(names)
 }
 
-fn is_empty(dir: &Path) -> Result<bool, Error> {
+pub(super) fn is_empty(dir: &Path) -> Result<bool, Error> {
     match fs::read_dir(dir) {
         Ok(mut entries) => Ok(entries.next().is_none()),
         Err(e) if durable::missing(&e) => Ok(true),
@@ -393,19 +276,15 @@ fn is_empty(dir: &Path) -> Result<bool, Error> {
 /// Moves within one filesystem, and makes both directories durable.
 fn rename(from: &Path, to: &Path) -> Result<(), Error> {
     let failed = || format!("cannot move {} to {}", from.display(), to.display());
-    match fs::rename(from, to) {
-        Ok(()) => {}
-        Err(e)
-            if matches!(
-                e.kind(),
-                io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices
-            ) =>
-        {
-            let cure =
-                "it is a mount point of its own: mount one level higher and use a folder in it";
-            return Err(Error::caused(failed(), Error::caused(cure, e)));
-        }
-        Err(e) => return Err(Error::caused(failed(), e)),
+    if let Err(e) = fs::rename(from, to) {
+        let cure = match e.kind() {
+            io::ErrorKind::ResourceBusy => {
+                "it is a mount point of its own: mount one level higher and use a folder in it"
+            }
+            io::ErrorKind::CrossesDevices => "they lie on different filesystems",
+            _ => return Err(Error::caused(failed(), e)),
+        };
+        return Err(Error::caused(failed(), Error::caused(cure, e)));
     }
     for dir in [to.parent(), from.parent()].into_iter().flatten() {
         match dir.as_os_str().is_empty() {
@@ -420,44 +299,4 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_os_string();
     name.push(suffix);
     PathBuf::from(name)
-}
-
-const DAY: u64 = 86_400;
-
-/// `20261121T091105Z`.
-fn stamp(time: SystemTime) -> String {
-    let seconds = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    let (year, month, day) = date(seconds / DAY);
-    let (hour, minute, second) = (seconds % DAY / 3600, seconds % 3600 / 60, seconds % 60);
-    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
-}
-
-fn unstamp(text: &str) -> Option<SystemTime> {
-    let number = |range: std::ops::Range<usize>| -> Option<u64> { text.get(range)?.parse().ok() };
-    if text.len() != 16 || text.get(8..9) != Some("T") || !text.ends_with('Z') {
-        return None;
-    }
-    let (year, month, day) = (number(0..4)?, number(4..6)?, number(6..8)?);
-    let (hour, minute, second) = (number(9..11)?, number(11..13)?, number(13..15)?);
-    // The date's day is searched for: no second calendar to keep right.
-    let days = (year.checked_sub(1970)? * 365..)
-        .take(800)
-        .find(|day_| date(*day_) == (year, month, day))?;
-    let seconds = days * DAY + hour * 3600 + minute * 60 + second;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
-}
-
-/// Year, month and day of a day since 1970, in the Gregorian calendar.
-fn date(days: u64) -> (u64, u64, u64) {
-    // Years are counted from March: the leap day is the last day of such a year.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year + u64::from(month <= 2), month, day)
 }

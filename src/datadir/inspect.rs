@@ -7,7 +7,7 @@ use super::notes::Note;
 use super::snap::{self, SnapId};
 use super::wal::{self, WalName};
 use super::{Contents, Depth, Finding, Volume, durable, lookup, tree};
-use crate::decide::Identity;
+use crate::decide::{Identity, JoinNote};
 use crate::error::{Context, Error};
 
 /// The `.wal` files of a directory.
@@ -66,8 +66,9 @@ impl Volume {
             Finding::Empty | Finding::Damaged { .. } => false,
         };
         Ok(Contents {
-            join_note: notes.join,
-            promise: notes.promise,
+            // Beside a WAL both would be untrue: etcd ran here.
+            join_note: if empty { notes.join } else { JoinNote::None },
+            promise: notes.promise.filter(|_| empty),
             given_up: given_up && !empty,
             left: notes.left,
             set_aside: self

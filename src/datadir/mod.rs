@@ -13,15 +13,17 @@ mod lock;
 pub mod lookup;
 mod notes;
 mod proto;
+mod set_aside;
 pub mod snap;
+mod stamp;
 pub mod tree;
 pub mod wal;
 
-pub use aside::SetAside;
 pub use lock::{Lock, LockError};
+pub use set_aside::SetAside;
 pub use wal::WalEnd;
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use crate::decide::{DataDir, Identity, JoinNote};
 use crate::membership::MemberId;
@@ -133,16 +135,13 @@ impl Volume {
     }
 }
 
-/// A path without `.` and doubled or trailing slashes, as etcd cleans the WAL dir's before it adds
-/// `.tmp` (`wal.Create`).
+/// An absolute path without doubled or trailing slashes: etcd cleans the WAL dir's, too, before it
+/// adds `.tmp` (`wal.Create`), and two spellings of one directory must compare equal.
 fn clean(path: &Path) -> PathBuf {
-    let clean: PathBuf = (path.components())
-        .filter(|part| !matches!(part, Component::CurDir))
-        .collect();
-    match clean.as_os_str().is_empty() {
-        true => PathBuf::from("."),
-        false => clean,
-    }
+    std::path::absolute(path)
+        .unwrap_or_else(|_| path.to_path_buf())
+        .components()
+        .collect()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::durable;
+use super::inspect::wal_files;
 use super::wal::WalEnd;
 use super::{Volume, snap};
 use crate::decide::JoinNote;
@@ -135,6 +136,9 @@ impl Volume {
     ///
     /// Not synced: without the note a start is taken for one that made progress.
     pub fn note_start(&self, end: &WalEnd) -> Result<(), Error> {
+        if !durable::exists(&self.member)? {
+            self.create_member_dir()?;
+        }
         durable::write_unsynced(&self.member.join(START), &format!("{end}\n"))
     }
 
@@ -155,7 +159,15 @@ impl Volume {
     }
 
     /// The WAL directory, as etcd will make it: within `member/`, or by itself.
+    ///
+    /// A note beside a WAL would outlive its truth.
     fn create_wal_dir(&self) -> Result<(), Error> {
+        if wal_files(&self.wal)?.any() {
+            let wal = self.wal.display();
+            return Err(Error::new(format!(
+                "cannot write a note to {wal}: there is a WAL"
+            )));
+        }
         self.create_member_dir()?;
         durable::create_dir(&self.wal)
     }

@@ -101,6 +101,8 @@ impl Etcd {
                 &peer,
             ])
             .args(["--initial-cluster", &format!("n1={peer}{others}")])
+            // A member by itself elects itself ten times as fast.
+            .args(["--heartbeat-interval", "10", "--election-timeout", "100"])
             .args(more)
             .stdin(Stdio::null())
             .stderr(out.try_clone().unwrap())

@@ -38,6 +38,19 @@ fn quarantine_moves_everything_and_leaves_nothing_to_start_from() {
 }
 
 #[test]
+fn a_move_that_fails_leaves_no_trail() {
+    let [place, _] = with_data();
+    // Nothing can be moved into itself.
+    let inside = place.volume.member.join("inside");
+    fs::create_dir(&inside).unwrap();
+    std::os::unix::fs::symlink(&inside, place.volume.data.join("quarantine")).unwrap();
+    let error = place.volume.quarantine(now()).unwrap_err().to_string();
+    assert!(error.starts_with("cannot move "), "{error}");
+    assert_eq!(fs::read_dir(&inside).unwrap().count(), 0);
+    assert!(!torn(&place.look()));
+}
+
+#[test]
 fn put_back_restores_exactly() {
     for place in with_data() {
         let before = place.files("none");

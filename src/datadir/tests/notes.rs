@@ -1,5 +1,6 @@
 use super::build::Wal;
 use super::*;
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
@@ -23,7 +24,7 @@ fn directories_that_a_note_needs_are_private() {
     for place in Place::both() {
         place.volume.note_join(None).unwrap();
         for dir in [&place.volume.data, &place.volume.member, &place.volume.wal] {
-            let mode = std::fs::metadata(dir).unwrap().permissions().mode();
+            let mode = fs::metadata(dir).unwrap().permissions().mode();
             assert_eq!(mode & 0o7777, 0o700, "{}", dir.display());
         }
     }
@@ -50,15 +51,17 @@ fn a_note_that_does_not_read_is_taken_the_safe_way() {
         place.write(&volume.member.join("rejoin-give-up"), junk);
         place.write(&volume.member.join("rejoin-learner"), junk);
         place.write(&volume.member.join("rejoin-start"), junk);
-        place.wal(FIRST, &wal.bytes);
         let contents = place.look();
         assert_eq!(contents.join_note, JoinNote::None);
-        assert!(contents.given_up);
-        assert_eq!(contents.added_learner, None);
-        assert!(!contents.stalled);
         if junk != b"12x\n" {
             assert_eq!(contents.promise, None);
         }
+        place.wal(FIRST, &wal.bytes);
+        let contents = place.look();
+        fs::remove_file(place.volume.wal.join(FIRST)).unwrap();
+        assert!(contents.given_up);
+        assert_eq!(contents.added_learner, None);
+        assert!(!contents.stalled);
     }
     // Half an ID is another ID.
     for half in [
@@ -70,6 +73,20 @@ fn a_note_that_does_not_read_is_taken_the_safe_way() {
     ] {
         place.write(&volume.wal.join("rejoin-join"), half.as_bytes());
         assert_eq!(place.look().join_note, JoinNote::None, "{half}");
+    }
+}
+
+#[test]
+fn a_note_beside_a_wal_is_neither_written_nor_believed() {
+    for place in Place::both() {
+        place.volume.note_promise("digest").unwrap();
+        place.volume.note_join(None).unwrap();
+        place.wal(FIRST, &Wal::new(OURS).bytes);
+        assert_eq!(place.look().join_note, JoinNote::None);
+        assert_eq!(place.look().promise, None);
+        place.volume.note_promise("digest").unwrap_err();
+        let error = place.volume.note_join(None).unwrap_err().to_string();
+        assert!(error.contains("there is a WAL"), "{error}");
     }
 }
 

@@ -350,3 +350,17 @@ fn a_preallocated_file_is_read_no_further_than_its_records() {
     file.set_len(1 << 40).unwrap();
     assert!(!torn(&place.look()));
 }
+
+#[test]
+fn a_wal_dir_within_member_is_no_other_one() {
+    for (data, wal, external) in [
+        ("data", "data/member/wal", false),
+        (".", "member/wal/", false),
+        ("./data/", "data//member/./elsewhere", false),
+        ("data", "data/wal", true),
+        ("/data", "/wal/", true),
+    ] {
+        let volume = Volume::new(Path::new(data), Some(Path::new(wal)));
+        assert_eq!(volume.external, external, "{data} {wal}");
+    }
+}

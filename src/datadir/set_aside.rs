@@ -1,0 +1,146 @@
+//! What lies set aside: whose, since when, how much, and whether a person may want it back.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::aside::{DELETING, dirs_in, is_empty};
+use super::inspect::wal_files;
+use super::stamp::unstamp;
+use super::{Volume, bolt, durable, snap};
+use crate::error::{Context, Error};
+use crate::membership::MemberId;
+
+/// A database that uses more holds something. A refused start leaves one of some pages.
+const FRESH_DB: u64 = 64 * 1024;
+
+/// Data that lies set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// What it is put back by.
+    pub name: String,
+    /// Where it lies: the data dir's part, else the WAL's.
+    pub path: PathBuf,
+    /// Where the WAL lies, if it lies by itself.
+    pub wal: Option<PathBuf>,
+    /// Whose it was, if that was known.
+    pub member: Option<MemberId>,
+    /// When it was set aside.
+    pub time: Option<SystemTime>,
+    /// How much of the disk it takes.
+    pub bytes: u64,
+    /// It holds what a person may want back: a WAL, a snapshot, or a database with something in it.
+    pub counts: bool,
+}
+
+impl std::fmt::Display for SetAside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} bytes={} path={}",
+            self.name,
+            self.bytes,
+            self.path.display()
+        )?;
+        match &self.wal {
+            Some(wal) => write!(f, " wal={}", wal.display()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Volume {
+    /// What lies set aside, oldest first.
+    pub fn quarantined(&self) -> Result<Vec<SetAside>, Error> {
+        let mut names: BTreeSet<String> = BTreeSet::new();
+        let dirs = [Some(self.asides()), self.wal_asides()];
+        for dir in dirs.into_iter().flatten() {
+            names.extend(dirs_in(&dir)?);
+        }
+        let mut found = Vec::new();
+        for name in names.into_iter().filter(|name| !name.ends_with(DELETING)) {
+            found.extend(self.set_aside(name)?);
+        }
+        Ok(found)
+    }
+
+    fn set_aside(&self, name: String) -> Result<Option<SetAside>, Error> {
+        let path = self.aside(&name);
+        let member = path.join("member");
+        let wal_aside = self.wal_aside(&name);
+        let wal = match wal_aside.as_ref().map(|dir| dir.join("wal")) {
+            Some(wal) if durable::exists(&wal)? => Some(wal),
+            Some(_) | None => None,
+        };
+        let snap = member.join("snap");
+        let mut has_wal = wal_files(&member.join("wal"))?.any();
+        if let Some(wal) = &wal {
+            has_wal |= wal_files(wal)?.any();
+        }
+        let names = durable::names(&snap)?;
+        let counts = has_wal
+            || names.iter().any(|name| name.ends_with(".snap"))
+            || (names.iter().any(|name| name == "db") && db_used(&snap.join("db"))? > FRESH_DB);
+        let here = durable::exists(&path)?;
+        let mut bytes = 0;
+        for part in [Some(&path), wal_aside.as_ref()].into_iter().flatten() {
+            bytes += disk_usage(part)?;
+        }
+        if is_empty(&path)?
+            && wal_aside
+                .as_ref()
+                .is_none_or(|dir| is_empty(dir).unwrap_or(false))
+        {
+            return Ok(None);
+        }
+        let (time, whose) = name.split_once('-').unwrap_or((&name, ""));
+        Ok(Some(SetAside {
+            time: unstamp(time),
+            member: whose.split('-').next().and_then(|id| id.parse().ok()),
+            path: match here {
+                true => path,
+                false => wal_aside.unwrap_or(path),
+            },
+            name,
+            wal,
+            bytes,
+            counts,
+        }))
+    }
+}
+
+/// How much of a database is in use; all of it if it does not say.
+fn db_used(path: &Path) -> Result<u64, Error> {
+    let failed = || format!("cannot read {}", path.display());
+    let Some(file) = snap::open(path).context(failed)? else {
+        return Ok(0);
+    };
+    let size = file.metadata().context(failed)?.len();
+    let meta = bolt::meta(file).context(failed)?;
+    Ok(meta.map_or(size, |meta| meta.used().min(size)))
+}
+
+fn disk_usage(top: &Path) -> Result<u64, Error> {
+    let mut bytes = 0;
+    let mut paths = vec![top.to_path_buf()];
+    while let Some(path) = paths.pop() {
+        match fs::symlink_metadata(&path) {
+            Ok(meta) => {
+                bytes += meta.blocks() * 512;
+                if meta.is_dir() {
+                    paths.extend(durable::names(&path)?.iter().map(|name| path.join(name)));
+                }
+            }
+            Err(e) if durable::missing(&e) => {}
+            Err(e) => {
+                return Err(Error::caused(
+                    format!("cannot look at {}", path.display()),
+                    e,
+                ));
+            }
+        }
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,78 @@
+//! A time as a name says it: UTC, to the second, sorted by name as by time.
+
+use std::time::{Duration, SystemTime};
+
+const DAY: u64 = 86_400;
+
+/// `20261121T091105Z`.
+pub fn stamp(time: SystemTime) -> String {
+    let seconds = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let (year, month, day) = date(seconds / DAY);
+    let (hour, minute, second) = (seconds % DAY / 3600, seconds % 3600 / 60, seconds % 60);
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+}
+
+/// The time that a stamp says; `None` if it is none.
+pub fn unstamp(text: &str) -> Option<SystemTime> {
+    let number = |range: std::ops::Range<usize>| -> Option<u64> { text.get(range)?.parse().ok() };
+    if text.len() != 16 || text.get(8..9) != Some("T") || !text.ends_with('Z') {
+        return None;
+    }
+    let (year, month, day) = (number(0..4)?, number(4..6)?, number(6..8)?);
+    let (hour, minute, second) = (number(9..11)?, number(11..13)?, number(13..15)?);
+    // The date's day is searched for: no second calendar to keep right.
+    let days = (year.checked_sub(1970)? * 365..)
+        .take(2800)
+        .find(|days| date(*days) == (year, month, day))?;
+    let seconds = days * DAY + hour * 3600 + minute * 60 + second;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+/// Year, month and day of a day since 1970, in the Gregorian calendar.
+fn date(days: u64) -> (u64, u64, u64) {
+    // Years are counted from March: the leap day is the last day of such a year.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (era * 400 + year + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_says_its_time_back() {
+        for (seconds, text) in [
+            (0, "19700101T000000Z"),
+            (951_782_399, "20000228T235959Z"),
+            (951_782_400, "20000229T000000Z"),
+            (1_795_252_265, "20261121T091105Z"),
+            (4_107_542_399, "21000228T235959Z"),
+            (4_107_542_400, "21000301T000000Z"),
+        ] {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            assert_eq!(stamp(time), text);
+            assert_eq!(unstamp(text), Some(time));
+        }
+    }
+
+    #[test]
+    fn what_is_no_stamp_is_none() {
+        for text in [
+            "",
+            "20261121T091105",
+            "20261321T091105Z",
+            "99999999T999999Z",
+            "2026112\u{e9}T091105Z",
+        ] {
+            assert_eq!(unstamp(text), None, "{text}");
+        }
+    }
+}
