@@ -10,7 +10,7 @@ use stateright::{Model, Property};
 use crate::entrypoint::{Decide, How, Look, Notes, policy};
 use crate::properties;
 use crate::world::{
-    Act, Budget, Disk, Entry, FOUNDED, GROWN, Id, Join, Log, Process, Slot, WRITES, World,
+    Act, Budget, Disk, Entry, FOUNDED, GROWN, Id, Join, Log, Process, Slot, WRITES, World, broken,
 };
 
 /// Where a run begins.
@@ -80,6 +80,17 @@ impl Action {
             | Action::Heal(..)
             | Action::Resume(_) => false,
         }
+    }
+
+    /// Only these can leave fewer voters than a quorum needs; a kill or a cut passes.
+    fn loses_a_voter(self) -> bool {
+        matches!(
+            self,
+            Action::LoseDisk(_)
+                | Action::DamageDisk(_)
+                | Action::LoseTail(_)
+                | Action::OperatorRemoves(..)
+        )
     }
 }
 
@@ -235,6 +246,9 @@ impl<const N: usize> Model for Cluster<N> {
                     unreachable!("only an entrypoint decides");
                 };
                 world.slots[at].process = Process::Decided { act, behind };
+                if act == Act::Quarantine {
+                    world.check_last_copy(at);
+                }
                 let start = matches!(act, Act::StartNew { .. } | Act::StartExisting { .. });
                 if start && self.notes == Notes::ConsumedBeforeExec {
                     world.slots[at].join = Join::None;
@@ -282,8 +296,14 @@ impl<const N: usize> Model for Cluster<N> {
                 world.left.wipe -= 1;
                 world.slots[at].stop();
                 world.lose(at);
+                let (join, promise) = (world.slots[at].join, world.slots[at].promise);
                 world.slots[at].clear_disk();
+                if self.notes == Notes::OutliveWal {
+                    world.slots[at].join = join;
+                    world.slots[at].promise = promise;
+                }
                 world.slots[at].set_aside = false;
+                world.slots[at].aside = 0;
                 world.take_pending(1 << at);
                 world.renumber_terms();
             }
@@ -325,7 +345,12 @@ impl<const N: usize> Model for Cluster<N> {
                 world.commit(leader, by, World::<N>::entry(id, Entry::Add));
             }
         }
-        world.majority_lost |= world.lost_too_many();
+        if action.loses_a_voter() {
+            world.majority_lost |= world.lost_too_many();
+        }
+        if world.has_two_leaders() {
+            world.broken |= broken::TWO_CLUSTERS;
+        }
         (world != *last).then_some(world)
     }
 

@@ -16,7 +16,7 @@ use crate::world::{
 pub enum Notes {
     /// etcd removes them when it creates its WAL; a kill does not.
     AsDesigned,
-    /// They outlive the WAL.
+    /// They lie elsewhere, and outlive the WAL and its disk.
     OutliveWal,
     /// The founding promise is kept in memory.
     PromiseInMemory,
@@ -179,7 +179,7 @@ impl<const N: usize> World<N> {
                 if self.is_already_bootstrapped(at) {
                     return;
                 }
-                let slot = self.create_wal(at, notes);
+                let slot = self.create_wal(at, 0, notes);
                 slot.log = FOUNDED;
                 slot.applied = FOUNDED;
                 slot.term = 1;
@@ -197,8 +197,7 @@ impl<const N: usize> World<N> {
                 How::ListOf(peer),
             ) => {
                 let list = self.slots[usize::from(peer)].applied;
-                let slot = self.create_wal(at, notes);
-                slot.nth = nth;
+                let slot = self.create_wal(at, nth, notes);
                 slot.applied = list;
                 slot.fresh = true;
                 slot.process = Process::Etcd { trial, promote };
@@ -222,10 +221,12 @@ impl<const N: usize> World<N> {
             (Act::Promise, _) => slot.promise = true,
             (Act::GiveUp, _) => slot.given_up = true,
             (Act::Quarantine, _) => {
-                self.check_last_copy(at);
+                let writes = slot.writes();
+                self.lose(at);
                 let slot = &mut self.slots[at];
                 slot.clear_disk();
                 slot.set_aside = true;
+                slot.aside = writes as u8;
             }
             (Act::Add { .. } | Act::Remove(_), how) => {
                 if let Some((leader, id, entry)) = self.change(at, act) {
@@ -252,7 +253,7 @@ impl<const N: usize> World<N> {
         }
     }
 
-    fn create_wal(&mut self, at: usize, notes: Notes) -> &mut Slot {
+    fn create_wal(&mut self, at: usize, nth: u8, notes: Notes) -> &mut Slot {
         let slot = &mut self.slots[at];
         let (join, promise, added_learner) = (slot.join, slot.promise, slot.added_learner);
         slot.clear_disk();
@@ -262,7 +263,9 @@ impl<const N: usize> World<N> {
             slot.join = join;
             slot.promise = promise;
         }
-        slot
+        slot.nth = nth;
+        self.check_amnesia(at);
+        &mut self.slots[at]
     }
 
     /// Healthy voters minus quorum.

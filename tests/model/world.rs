@@ -102,6 +102,8 @@ pub struct Slot {
     pub promise: bool,
     pub given_up: bool,
     pub set_aside: bool,
+    /// The writes that lie in what was set aside. A ghost.
+    pub aside: u8,
     pub added_learner: bool,
     /// The last start made no progress.
     pub stalled: bool,
@@ -124,6 +126,7 @@ impl Slot {
         promise: false,
         given_up: false,
         set_aside: false,
+        aside: 0,
         added_learner: false,
         stalled: false,
         process: Process::Down,
@@ -168,6 +171,11 @@ impl Slot {
         self.lost &= !(1 << self.nth);
     }
 
+    /// The acknowledged writes that a person could still find on this volume.
+    pub fn writes(&self) -> Log {
+        self.log & ALL_WRITES | Log::from(self.aside)
+    }
+
     /// The volume as new, or as set aside. The process is not touched.
     pub fn clear_disk(&mut self) {
         *self = Slot {
@@ -175,6 +183,7 @@ impl Slot {
             paused: self.paused,
             lost: self.lost,
             set_aside: self.set_aside,
+            aside: self.aside,
             ..Slot::EMPTY
         };
     }
@@ -209,6 +218,8 @@ pub mod broken {
     pub const MARGIN: u8 = 1 << 3;
     /// Our remove was applied to a running member.
     pub const REMOVED_ALIVE: u8 = 1 << 4;
+    /// A start without data under an ID that has voted or acknowledged something.
+    pub const AMNESIA: u8 = 1 << 5;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
