@@ -287,7 +287,10 @@ impl<const N: usize> World<N> {
                     }
                     _ => !Self::ids().any(|id| Self::listed(list, id) && Self::learner(list, id)),
                 };
-                all_connected && enough && !Self::listed(list, id)
+                // "Peer URLs already exists"
+                let listed =
+                    Self::ids().any(|other| other.slot == id.slot && Self::listed(list, other));
+                all_connected && enough && !listed
             }
             Entry::Promote | Entry::Publish => true,
         }
@@ -295,8 +298,8 @@ impl<const N: usize> World<N> {
 
     /// A disk is gone or lies: what its ID acknowledged counts as lost.
     pub fn lose(&mut self, slot: usize) {
-        // Term 0: it has neither voted nor acknowledged anything.
-        if self.slots[slot].disk != Disk::Empty && self.slots[slot].term > 0 {
+        // Up to the term of a first start it has neither voted nor acknowledged anything.
+        if self.slots[slot].disk != Disk::Empty && self.slots[slot].term > 1 {
             self.slots[slot].lost |= 1 << self.slots[slot].nth;
         }
     }
@@ -309,10 +312,13 @@ impl<const N: usize> World<N> {
         let is_left = |id: &Id| {
             let slot = &self.slots[usize::from(id.slot)];
             match slot.disk {
-                // One that was added counts once it has something: until then a member that has not
-                // applied the add cannot form a quorum with it.
+                // One that was added counts once it knows itself as a voter from its own log: until
+                // then a member that has not applied the add cannot form a quorum with it.
                 Disk::Data => {
-                    slot.nth == id.nth && !slot.forgot() && (id.nth == 0 || slot.term > 0)
+                    slot.nth == id.nth
+                        && !slot.forgot()
+                        && (id.nth == 0 || slot.term > 0)
+                        && Self::voters(slot.applied) & one(*id) != 0
                 }
                 Disk::Empty => slot.promise && id.nth == 0,
                 Disk::Damaged => false,
