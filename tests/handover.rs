@@ -357,10 +357,12 @@ fn a_healthy_trial_is_small_and_sleeps() {
     let before = switches();
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(switches(), before);
-    let size = status_field(run.pid(), "VmRSS").unwrap();
-    println!("resident: {size}");
+    // What it takes for itself. Pages of the program's file come on top, shared by all that run it;
+    // how many is the release build's affair: `cargo bench --bench figures` prints them.
+    let size = status_field(run.pid(), "RssAnon").unwrap();
+    println!("anonymous: {size}");
     let kib: u64 = size.trim_end_matches(" kB").parse().unwrap();
-    assert!(kib <= 3 * 1024, "{size}");
+    assert!(kib <= 1024, "{size}");
     run.signal(15);
     assert_eq!(run.code(), 143);
 }

@@ -19,22 +19,6 @@ pub(super) const DELETING: &str = ".deleting";
 /// What a name ends with where there was no WAL.
 const LEFTOVERS: &str = "leftovers";
 
-impl std::fmt::Display for SetAside {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} bytes={} path={}",
-            self.name,
-            self.bytes,
-            self.path.display()
-        )?;
-        match &self.wal {
-            Some(wal) => write!(f, " wal={}", wal.display()),
-            None => Ok(()),
-        }
-    }
-}
-
 impl Volume {
     /// Moves `member/`, and a WAL dir that lies by itself, to `quarantine/<time>-<member id>/`.
     ///

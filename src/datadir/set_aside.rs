@@ -35,6 +35,22 @@ pub struct SetAside {
     pub counts: bool,
 }
 
+impl std::fmt::Display for SetAside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} bytes={} path={}",
+            self.name,
+            self.bytes,
+            self.path.display()
+        )?;
+        match &self.wal {
+            Some(wal) => write!(f, " wal={}", wal.display()),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Volume {
     /// What lies set aside, oldest first.
     pub fn quarantined(&self) -> Result<Vec<SetAside>, Error> {
