@@ -111,10 +111,8 @@ impl<const N: usize> Cluster<N> {
     }
 
     pub fn decision(&self, world: &World<N>, at: usize, behind: bool, torn: u8) -> Option<Act> {
-        let look = Look {
-            head_reads: !self.heads_are_damaged,
-            ..world.look(at, behind, torn)
-        };
+        let mut look = world.look(at, behind, torn);
+        look.head_reads = !self.heads_are_damaged;
         let mut decided = self.decided.lock().expect("no other thread panicked");
         *(decided.entry(look)).or_insert_with(|| look.decide(&self.policies[at], self.decide))
     }
