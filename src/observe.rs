@@ -512,6 +512,7 @@ impl<'a> Gathering<'a> {
             quorate: self.quorate.map(|(_, quorate)| quorate),
             twin,
             waited: self.observer.started.elapsed() >= config.bootstrap_wait,
+            no_chores: false,
         };
         Look {
             seen,
