@@ -155,7 +155,7 @@ fn re_added_members_wiped_while_the_first_is_down(version: Version) {
         cluster.wait_healthy();
     }
     cluster.put_some();
-    cluster.kill9(&[1]);
+    the_first_has_all_and_stops(&mut cluster);
     for n in [2, 3] {
         cluster.member(n).lose_disk();
     }
