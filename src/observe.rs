@@ -36,6 +36,7 @@ pub struct Observer {
     clients: Client,
     stop: Stop,
     started: Instant,
+    patient: bool,
 }
 
 /// One look: what was seen, and what a step or a log line needs beyond it.
@@ -99,10 +100,19 @@ impl Observer {
             peers: Client::new(&config.peer_client_tls, None)?,
             clients: Client::new(&config.client_tls, config.credentials.clone())?,
             started: Instant::now(),
+            patient: false,
             config,
             volume,
             stop,
         })
+    }
+
+    /// Hears everybody out who answers in time: for a person, who wants to see all of it.
+    pub fn patient(self) -> Self {
+        Observer {
+            patient: true,
+            ..self
+        }
     }
 
     /// The client for peer URLs.
@@ -449,6 +459,9 @@ impl<'a> Gathering<'a> {
         let peers_open = self.unheard.iter().any(|open| *open > 0);
         if !peers_open && self.gateways_open == 0 && self.twins_open == 0 {
             return now;
+        }
+        if self.observer.patient {
+            return self.deadline;
         }
         let after = |since: Option<Instant>, grace: Duration| {
             since.map_or(self.deadline, |since| (since + grace).min(self.deadline))

@@ -23,6 +23,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 /// The pause after a step that the cluster refused grows to this. etcd refuses an add while a member
 /// has been connected for less than five seconds: a longer pause only adds to that.
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
+/// A refusal that concerns the others is shown to them for so long; they look twice in it.
+const SHOWN: Duration = Duration::from_secs(1);
 /// While we wait, the log says so again after this.
 const REMIND: Duration = Duration::from_secs(60);
 
@@ -152,8 +154,13 @@ impl Run<'_> {
                 self.serve(&look)?;
                 self.wait(self.wait_line(&look, &decision))
             }
-            Decision::Refuse(_) => {
+            Decision::Refuse(reason) => {
                 log::error!("{}", self.wait_line(&look, &decision));
+                // The others are to see it too, and not only that nobody answers here.
+                if let Reason::PeersDisagree | Reason::DataSetAside = reason {
+                    self.serve(&look)?;
+                    self.stop.sleep_until(Instant::now() + SHOWN);
+                }
                 Err(Exit::REFUSED)
             }
         }
