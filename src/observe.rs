@@ -36,6 +36,7 @@ pub struct Observer {
     clients: Client,
     stop: Stop,
     started: Instant,
+    patient: bool,
 }
 
 /// One look: what was seen, and what a step or a log line needs beyond it.
@@ -99,10 +100,19 @@ impl Observer {
             peers: Client::new(&config.peer_client_tls, None)?,
             clients: Client::new(&config.client_tls, config.credentials.clone())?,
             started: Instant::now(),
+            patient: false,
             config,
             volume,
             stop,
         })
+    }
+
+    /// Hears everybody out who answers in time: for a person, who wants to see all of it.
+    pub fn patient(self) -> Self {
+        Observer {
+            patient: true,
+            ..self
+        }
     }
 
     /// The client for peer URLs.
@@ -271,7 +281,7 @@ impl<'a> Gathering<'a> {
         self.gateways_open += 1;
         let url = url.to_string();
         self.ask(move |observer, deadline| {
-            let answer = observer.clients.quorate_members(&url, deadline);
+            let answer = prove(&observer.clients, &url, deadline);
             News::Gateway(url, answer)
         });
     }
@@ -450,6 +460,9 @@ impl<'a> Gathering<'a> {
         if !peers_open && self.gateways_open == 0 && self.twins_open == 0 {
             return now;
         }
+        if self.observer.patient {
+            return self.deadline;
+        }
         let after = |since: Option<Instant>, grace: Duration| {
             since.map_or(self.deadline, |since| (since + grace).min(self.deadline))
         };
@@ -582,6 +595,22 @@ fn hear(observer: &Observer, name: &str, url: &str, deadline: Instant) -> Heard 
             Err(failure) => silent_or_refused(failure),
         },
         Err(failure) => silent_or_refused(failure),
+    }
+}
+
+/// Asks a member for the proof of a leader, unless it says itself that it has none: a linearizable
+/// read that fails for want of a leader can crash etcd 3.4 before 3.4.30 (a nil logger in
+/// `sendReadIndex`, seen with 3.4.23), and a look must not cost a member.
+fn prove(clients: &Client, url: &str, deadline: Instant) -> Result<Quorate, Failure> {
+    match clients.status(url, deadline) {
+        Ok(status) if status.leader.is_none() => Err(Failure::Rejected {
+            code: 14,
+            message: "etcdserver: no leader".into(),
+            endpoint: url.to_string(),
+        }),
+        Err(failure @ Failure::Unreachable { .. }) => Err(failure),
+        // A status may be refused where a read is not, and the other way round: the read decides.
+        Ok(_) | Err(_) => clients.quorate_members(url, deadline),
     }
 }
 

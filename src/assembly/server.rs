@@ -1,10 +1,10 @@
 //! Serves the assembly resource on etcd's peer address, while no etcd runs there.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use crate::tls;
 const REQUEST_TIME: Duration = Duration::from_secs(2);
 /// A request larger than this is none of ours.
 const MAX_REQUEST: usize = 4096;
-/// More askers at once are turned away: there are never that many members.
+/// There are never that many members: with more askers at once, the one that takes longest is cut off.
 const MAX_CONNECTIONS: usize = 32;
 
 /// The running server. Dropping it closes the port.
@@ -119,7 +119,7 @@ fn listen(config: &Config, url: &str) -> Result<Vec<Listener>, Error> {
 }
 
 fn serve(listeners: Vec<Listener>, woken: &UnixStream, report: &Arc<Mutex<Vec<u8>>>) {
-    let busy = Arc::new(AtomicUsize::new(0));
+    let askers = Askers::default();
     loop {
         let mut fds: Vec<PollFd> = vec![PollFd::new(woken, PollFlags::IN)];
         fds.extend(
@@ -136,21 +136,57 @@ fn serve(listeners: Vec<Listener>, woken: &UnixStream, report: &Arc<Mutex<Vec<u8
         }
         for (listener, tls) in &listeners {
             while let Ok((stream, _)) = listener.accept() {
-                if busy.fetch_add(1, Ordering::Relaxed) >= MAX_CONNECTIONS {
-                    busy.fetch_sub(1, Ordering::Relaxed);
+                let Some(asker) = askers.admit(&stream) else {
                     continue;
-                }
-                let (report, tls, busy) = (report.clone(), tls.clone(), busy.clone());
+                };
+                let (report, tls) = (report.clone(), tls.clone());
                 let answer = move || {
                     // A peer that goes away in mid-request is its own affair.
                     let _ = answer(stream, tls, &report);
-                    busy.fetch_sub(1, Ordering::Relaxed);
+                    drop(asker);
                 };
                 let builder = std::thread::Builder::new().stack_size(256 << 10);
                 // No thread to be had: the peer asks again.
                 let _ = builder.spawn(answer);
             }
         }
+    }
+}
+
+/// Who is being answered, longest first. Turning newcomers away instead would let a few slow ones keep
+/// everybody else out.
+#[derive(Clone, Default)]
+struct Askers(Arc<Mutex<VecDeque<Arc<TcpStream>>>>);
+
+/// One of them, until it is dropped.
+struct Asker(Askers, Arc<TcpStream>);
+
+impl Askers {
+    fn admit(&self, stream: &TcpStream) -> Option<Asker> {
+        let stream = Arc::new(stream.try_clone().ok()?);
+        let mut all = self.all();
+        if all.len() >= MAX_CONNECTIONS
+            && let Some(longest) = all.pop_front()
+        {
+            // Its thread ends with an error.
+            let _ = longest.shutdown(Shutdown::Both);
+        }
+        all.push_back(stream.clone());
+        drop(all);
+        Some(Asker(self.clone(), stream))
+    }
+
+    fn all(&self) -> MutexGuard<'_, VecDeque<Arc<TcpStream>>> {
+        self.0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        let Asker(askers, stream) = self;
+        askers.all().retain(|other| !Arc::ptr_eq(other, stream));
     }
 }
 

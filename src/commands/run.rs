@@ -25,6 +25,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
 /// Own data starts without a step that it can do without, when the cluster has not taken it so often.
 const MAX_CHORE_TRIES: u32 = 3;
+/// A refusal that concerns the others is shown to them for so long; they look twice in it.
+const SHOWN: Duration = Duration::from_secs(1);
 /// While we wait, the log says so again after this.
 const REMIND: Duration = Duration::from_secs(60);
 
@@ -158,29 +160,23 @@ impl Run<'_> {
                 self.serve(&look)?;
                 self.wait(self.wait_line(&look, &decision))
             }
-            Decision::Refuse(_) => {
+            Decision::Refuse(reason) => {
                 log::error!("{}", self.wait_line(&look, &decision));
-                Err(self.last_report(&look).unwrap_or(Exit::REFUSED))
+                Err(self.last_report(*reason, &look).unwrap_or(Exit::REFUSED))
             }
         }
     }
 
-    /// Others that wait for us shall hear what we hold, not only that we are gone.
+    /// A refusal that concerns the others too: they shall hear what we hold, not only that we are gone.
     /// The exit code, if a signal ends us meanwhile.
-    fn last_report(&mut self, look: &Look) -> Option<Exit> {
-        let report = Report::of(&self.config, &look.seen);
-        if matches!(look.seen.data, DataDir::Own(_)) {
+    fn last_report(&mut self, reason: Reason, look: &Look) -> Option<Exit> {
+        let (Reason::PeersDisagree | Reason::DataSetAside) = reason else {
             return None;
+        };
+        if let Err(exit) = self.serve(look) {
+            return Some(exit);
         }
-        if self.server.is_none() {
-            // A port that is not free has been reported by others, or is a twin's.
-            self.server = Server::start(&self.config, &report).ok();
-        }
-        let server = self.server.as_ref()?;
-        server.update(&report);
-        let signal = self
-            .stop
-            .sleep_until(Instant::now() + self.config.timeout)?;
+        let signal = self.stop.sleep_until(Instant::now() + SHOWN)?;
         Some(self.stopped(signal))
     }
 

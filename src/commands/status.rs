@@ -24,7 +24,7 @@ pub fn status(config: Config, stop: &Stop, as_json: bool) -> Exit {
     }
     let volume = Volume::new(&config.data_dir, config.wal_dir.as_deref());
     let observer = match Observer::new(config.clone(), volume.clone(), stop.clone()) {
-        Ok(observer) => observer,
+        Ok(observer) => observer.patient(),
         Err(error) => {
             eprintln!("etcd-rejoin: {error}");
             return Exit::CONFIG;

@@ -14,6 +14,9 @@ use super::parse::read_text;
 /// A configuration file larger than this is no configuration file.
 const MAX_SIZE: u64 = 1 << 20;
 
+/// etcd's own goes two deep.
+const MAX_DEPTH: usize = 16;
+
 /// Reads the file as a map. The error reads well after the path.
 pub fn read(path: &Path) -> Result<Map<String, Value>, String> {
     let text = read_text(path, MAX_SIZE, "etcd configuration")?;
@@ -22,11 +25,18 @@ pub fn read(path: &Path) -> Result<Map<String, Value>, String> {
 
 /// Reads YAML (or JSON, which is YAML) as a map.
 pub fn parse(text: &str) -> Result<Map<String, Value>, String> {
-    // Aliases are not needed in etcd's configuration, and a few of them can stand for gigabytes.
+    // Aliases are not needed in etcd's configuration, and a few of them can stand for gigabytes; and
+    // what is nested without end takes the loader a stack without end.
+    let mut depth = 0;
     for event in Parser::new_from_iter(text.chars()) {
         match event.map_err(|e| e.to_string())? {
             (Event::Alias(_), _) => return Err("it uses aliases: write the values out".into()),
+            (Event::SequenceStart(..) | Event::MappingStart(..), _) => depth += 1,
+            (Event::SequenceEnd | Event::MappingEnd, _) => depth -= 1,
             _ => continue,
+        }
+        if depth > MAX_DEPTH {
+            return Err("it is nested too deep".into());
         }
     }
     let documents = Yaml::load_from_str(text).map_err(|e| e.to_string())?;
@@ -42,7 +52,7 @@ pub fn parse(text: &str) -> Result<Map<String, Value>, String> {
 }
 
 fn to_json(yaml: &Yaml, depth: usize) -> Result<Value, String> {
-    if depth > 16 {
+    if depth > MAX_DEPTH {
         return Err("it is nested too deep".into());
     }
     match yaml {

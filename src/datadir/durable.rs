@@ -69,7 +69,8 @@ pub fn create_dir(dir: &Path) -> Result<(), Error> {
                 )),
             }
         }
-        Err(e) if missing(&e) && parent != dir && parent != Path::new(".") => {
+        // Where the parent is there (a link to nothing, /proc), making it again changes nothing.
+        Err(e) if missing(&e) && parent != dir && fs::symlink_metadata(parent).is_err() => {
             create_dir(parent)?;
             create_dir(dir)
         }

@@ -1,6 +1,11 @@
 //! What the tests on real etcd are built from: versions, addresses, processes, clusters, damage.
 
-#![allow(dead_code, reason = "no test file uses all of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "no test file uses all of it"
+)]
 
 pub mod addresses;
 pub mod certs;

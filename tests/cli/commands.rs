@@ -1,0 +1,202 @@
+//! Help, version, completions, the manual page, and what is passed on.
+
+use std::process::{Command, Stdio};
+
+use crate::support::Version;
+use crate::{call, executable};
+
+const COMMANDS: [&[&str]; 9] = [
+    &["run"],
+    &["status"],
+    &["probe"],
+    &["quarantine"],
+    &["quarantine", "list"],
+    &["quarantine", "put-back"],
+    &["leave"],
+    &["completions"],
+    &["man"],
+];
+
+#[test]
+fn help_lists_commands_variables_and_exit_codes() {
+    let said = call(&["--help"]).run();
+    said.ends_with(0)
+        .has(&["etcd-rejoin [ETCD_FLAGS]...", "quarantine", "128+n"]);
+    for variable in etcd_rejoin::config::variables::VARIABLES {
+        said.has(&[variable.name]);
+    }
+    assert_eq!(call(&["help"]).run().out, said.out);
+    assert!(call(&["-h"]).run().out.lines().count() < 30);
+}
+
+#[test]
+fn every_command_has_its_help() {
+    for words in COMMANDS {
+        let mut args = words.to_vec();
+        args.push("--help");
+        let said = call(&args).run();
+        said.ends_with(0).has(&["Usage: etcd-rejoin", words[0]]);
+        assert!(said.err.is_empty());
+    }
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    for flag in ["--version", "-V"] {
+        let said = call(&[flag]).run();
+        assert!(
+            said.out
+                .starts_with(concat!("etcd-rejoin ", env!("CARGO_PKG_VERSION")))
+        );
+        said.ends_with(0);
+    }
+}
+
+#[test]
+fn usage_errors_end_with_2() {
+    let wrong: [&[&str]; 9] = [
+        &["run", "--nonsense"],
+        &["run", "--bootstrap=maybe"],
+        &["run", "--max-steps=many"],
+        &["status", "--jsno"],
+        &["probe", "now"],
+        &["quarantine"],
+        &["quarantine", "put-back"],
+        &["leave", "--now"],
+        &["completions", "nosuch"],
+    ];
+    for words in wrong {
+        let said = call(words).run();
+        said.ends_with(2);
+        assert!(
+            said.out.is_empty() && !said.err.is_empty(),
+            "{words:?}: {said:#?}"
+        );
+    }
+}
+
+#[test]
+fn completions_are_scripts_of_their_shells() {
+    for shell in ["bash", "zsh", "fish"] {
+        let said = call(&["completions", shell]).run();
+        said.ends_with(0).has(&["etcd-rejoin", "put-back"]);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &said.out).unwrap();
+        // A shell that the machine has not cannot check its script; bash is everywhere.
+        let checked = Command::new(shell).arg("-n").arg(file.path()).status();
+        match checked {
+            Ok(status) => assert!(status.success(), "{shell} does not read its completions"),
+            Err(_) => assert_ne!(shell, "bash", "bash is missing"),
+        }
+    }
+}
+
+#[test]
+fn the_manual_page_has_every_command_and_variable() {
+    let said = call(&["man"]).run();
+    said.ends_with(0).has(&[
+        ".TH etcd-rejoin",
+        ".SH \"ETCD-REJOIN QUARANTINE PUT-BACK\"",
+        "REJOIN_BOOTSTRAP_WAIT",
+        "took_ms",
+    ]);
+    let groff = Command::new("groff")
+        .args(["-man", "-Tutf8", "-ww"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    // Without groff its text above is all that can be checked.
+    let Ok(mut groff) = groff else { return };
+    std::io::Write::write_all(&mut groff.stdin.take().unwrap(), said.out.as_bytes()).unwrap();
+    let output = groff.wait_with_output().unwrap();
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(complaints.is_empty(), "{complaints}");
+    assert!(output.stdout.len() > 5000);
+}
+
+#[test]
+fn a_closed_output_is_no_failure_and_a_full_one_is() {
+    for args in [
+        &["man"][..],
+        &["completions", "bash"],
+        &["status"],
+        &["--help"],
+    ] {
+        let ours = env!("CARGO_BIN_EXE_etcd-rejoin");
+        let mut command = Command::new(ours);
+        command.args(args).env_clear().stderr(Stdio::null());
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let code = command.stdout(writer).status().unwrap().code();
+        assert_eq!(code, Some(0), "{args:?} into a closed pipe");
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let code = command.stdout(full).status().unwrap().code();
+        assert!(
+            [Some(74), Some(0)].contains(&code),
+            "{args:?} into a full disk: {code:?}"
+        );
+    }
+}
+
+#[test]
+fn etcds_own_questions_reach_etcd() {
+    let etcd = Version::V3516.etcd();
+    let dir = etcd.parent().unwrap();
+    for args in [
+        &["etcd", "--version"][..],
+        &["etcd", "--help"],
+        &["etcd", "-h"],
+    ] {
+        let said = call(args).env("PATH", dir).run();
+        said.ends_with(0).has(&["etcd"]);
+        assert!(!said.all().contains("rejoin"), "{said:#?}");
+    }
+    let said = call(&["etcdctl", "version"]).env("PATH", dir).run();
+    said.ends_with(0).has(&["etcdctl version: 3.5.16"]);
+}
+
+#[test]
+fn another_word_is_run_as_it_is() {
+    let said = call(&["sh", "-c", "echo $REJOIN_X; exit 9"])
+        .env("REJOIN_X", "kept")
+        .run();
+    assert_eq!(said.out, "kept\n");
+    said.ends_with(9);
+    let said = call(&["no-such-word"]).run();
+    said.ends_with(127).has(&["no-such-word", "--help"]);
+    assert!(
+        !call(&["etcd", "--version"])
+            .run()
+            .ends_with(127)
+            .err
+            .contains("command of")
+    );
+    let said = call(&["/etc/passwd"]).run();
+    said.ends_with(126).has(&["/etc/passwd"]);
+}
+
+#[test]
+fn etcd_is_looked_for_before_anything_is_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("text"), "no program").unwrap();
+    let text = dir.path().join("text").display().to_string();
+    let folder = dir.path().display().to_string();
+    for (etcd, code) in [
+        ("/nowhere/etcd", 127),
+        ("etcd", 127),
+        (&text, 126),
+        (&folder, 126),
+    ] {
+        let mut call = call(&[]).env("REJOIN_ETCD", etcd);
+        call.run().ends_with(code).has(&["cannot run etcd", etcd]);
+        assert!(!call.data_dir().exists(), "{etcd}: the data dir was made");
+    }
+}
+
+#[test]
+fn a_relative_program_is_found_from_the_working_directory() {
+    let mut call = call(&[]).env("REJOIN_ETCD", "./mine");
+    executable(call.dir(), "mine", "#!/bin/sh\nexit 5\n");
+    call.run().ends_with(5);
+}

@@ -1,0 +1,253 @@
+//! Mistakes in the settings: all at once, each by the name that the user wrote, and no secret in any.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::call;
+
+const SECRET: &str = "geheim-4711";
+
+#[test]
+fn all_mistakes_are_named_at_once() {
+    let wrong = [
+        ("REJOIN_WAIT", "5"),
+        ("REJOIN_TIMEOUT", "0s"),
+        ("REJOIN_BOOTSTRAP", "maybe"),
+        ("REJOIN_BOOTSTRAP_WAIT", "soon"),
+        ("REJOIN_AS", "boss"),
+        ("REJOIN_DATA", "rm"),
+        ("REJOIN_DATA_KEEP", "-1"),
+        ("REJOIN_LOG", "loud"),
+        ("REJOIN_LOG_FORMAT", "xml"),
+        ("REJOIN_USER", "root"),
+        ("REJOIN_CACERT", "/nowhere/ca"),
+        ("REJOIN_CERT", "/etc/passwd"),
+        ("ETCD_PEER_KEY_FILE", "/etc/passwd"),
+        ("ETCD_PEER_AUTO_TLS", "perhaps"),
+        ("ETCD_INITIAL_CLUSTER", "n1"),
+        ("ETCD_INITIAL_CLUSTER_STATE", "old"),
+        ("ETCD_INITIAL_ADVERTISE_PEER_URLS", "n1:2380"),
+        ("ETCD_LISTEN_PEER_URLS", "http://n1:2380"),
+        ("ETCD_LISTEN_CLIENT_URLS", "http://0.0.0.0"),
+        ("ETCD_ADVERTISE_CLIENT_URLS", "ftp://a:1"),
+        ("ETCD_OTHER_PEERS_CLIENT_URLS", "http://a:1/x"),
+        ("ETCD_DISCOVERY", "http://d"),
+        ("ETCD_DISCOVERY_SRV", "d"),
+        ("ETCD_FORCE_NEW_CLUSTER", "true"),
+    ];
+    for command in [
+        &[][..],
+        &["status"],
+        &["leave"],
+        &["probe"],
+        &["quarantine", "list"],
+    ] {
+        let mut call = call(command);
+        for (name, value) in wrong {
+            call = call.env(name, value);
+        }
+        let said = call.run();
+        said.ends_with(78);
+        for (name, value) in wrong {
+            said.has(&[&format!("{name}={value} ")]);
+        }
+        assert!(said.err.lines().count() >= wrong.len());
+        assert!(
+            said.err
+                .lines()
+                .all(|line| line.contains("configuration: "))
+        );
+        assert!(!call.data_dir().exists());
+    }
+}
+
+#[test]
+fn an_unknown_variable_is_a_mistake_with_the_nearest_name() {
+    for (name, meant) in [
+        ("REJOIN_TIMEUOT", "did you mean REJOIN_TIMEOUT?"),
+        ("REJOIN_CA_CERT", "did you mean REJOIN_CACERT?"),
+        ("REJOIN_NONSENSE", "--help"),
+        ("REJOIN_FOO", "--help"),
+    ] {
+        call(&[])
+            .env(name, "x")
+            .run()
+            .ends_with(78)
+            .has(&[name, meant]);
+    }
+    // etcd ignores what it does not know; but this one was meant for us.
+    let said = call(&["status"])
+        .env("ETCD_OTHER_PEER_CLIENT_URLS", "http://a:1")
+        .run();
+    said.ends_with(0)
+        .has(&["did you mean ETCD_OTHER_PEERS_CLIENT_URLS?"]);
+}
+
+#[test]
+fn a_flag_that_contradicts_its_variable_is_named_with_it() {
+    for words in [
+        &["--name=n2"][..],
+        &["-name", "n2"],
+        &["etcd", "--name", "n2"],
+    ] {
+        let said = call(words).env("ETCD_NAME", "n1").run();
+        said.ends_with(78)
+            .has(&["ETCD_NAME=n1 and --name=n2 contradict"]);
+    }
+    let said = call(&["status", "--", "--name=n2"])
+        .env("ETCD_NAME", "n1")
+        .run();
+    said.ends_with(78)
+        .has(&["ETCD_NAME=n1 and --name=n2 contradict"]);
+}
+
+#[test]
+fn a_mistake_has_the_name_that_the_user_wrote() {
+    let said = call(&["run", "--wait=5", "--", "--initial-cluster=x"]).run();
+    said.ends_with(78)
+        .has(&["--wait=5 is not", "--initial-cluster=x is wrong"]);
+    let said = call(&[])
+        .file("ETCD_CONFIG_FILE", "initial-cluster: x\n")
+        .run();
+    said.ends_with(78)
+        .has(&["/file: initial-cluster=x is wrong"]);
+}
+
+#[test]
+fn etcd_gets_a_flag_or_its_variable_and_never_both() {
+    let said = call(&["--name=n1"]).env("ETCD_NAME", "n1").stand_in().run();
+    said.ends_with(7).has(&["args: --name=n1\n"]);
+    assert!(!said.out.contains("ETCD_NAME"));
+}
+
+#[test]
+fn words_that_are_no_flags_are_refused() {
+    for words in [
+        &["etcd", "now"][..],
+        &["--name"],
+        &["--name=n1", "now"],
+        &["---name"],
+    ] {
+        call(words).stand_in().run().ends_with(78);
+    }
+}
+
+#[test]
+fn an_empty_variable_is_an_unset_one() {
+    let mut call = call(&[]).stand_in().env("ETCD_NAME", "");
+    for variable in etcd_rejoin::config::variables::VARIABLES {
+        if variable.name != "REJOIN_ETCD" {
+            call = call.env(variable.name, "");
+        }
+    }
+    let said = call.run();
+    said.ends_with(7);
+    assert!(!said.out.contains("ETCD_NAME") && !said.out.contains("REJOIN"));
+}
+
+#[test]
+fn bytes_that_are_no_text_are_refused_in_ours_and_passed_on_in_others() {
+    let bytes = OsStr::from_bytes(b"a\xff\xfeb");
+    for name in ["ETCD_NAME", "REJOIN_AS", "REJOIN_PASSWORD"] {
+        let said = call(&[]).env(name, bytes).run();
+        said.ends_with(78).has(&[&format!("{name} is not UTF-8")]);
+    }
+    let script = "test \"$UNRELATED\" = \"$(printf 'a\\377\\376b')\"";
+    let path = "#!/bin/sh\nexport LC_ALL=C\n".to_string() + script + " && exit 3\n";
+    let mut call = call(&[])
+        .env("UNRELATED", bytes)
+        .env("REJOIN_ETCD", "./etcd");
+    crate::executable(call.dir(), "etcd", &path);
+    call.run().ends_with(3);
+    let said = crate::call(&[]).arg(bytes).run();
+    said.ends_with(127);
+    let said = crate::call(&["etcd"]).arg(bytes).run();
+    said.ends_with(78).has(&["not UTF-8"]);
+}
+
+/// The kernel allows 128 KiB for one variable.
+#[test]
+fn huge_values_are_shown_by_their_beginning() {
+    let huge = "x".repeat(120_000);
+    let names = [
+        "REJOIN_WAIT",
+        "REJOIN_BOOTSTRAP",
+        "ETCD_INITIAL_CLUSTER",
+        "ETCD_PEER_CERT_FILE",
+    ];
+    let mut all = call(&["--name=n1"]).env("ETCD_NAME", &huge);
+    for name in names {
+        all = all.env(name, &huge);
+    }
+    let said = all.env(format!("REJOIN_{huge}"), "x").run();
+    said.ends_with(78).has(&names).has(&["120000 bytes"]);
+    assert!(said.err.len() < 4000, "{} bytes", said.err.len());
+}
+
+#[test]
+fn no_secret_is_ever_printed() {
+    let files = [
+        SECRET.to_string(),
+        format!("{SECRET}\n\n"),
+        format!("{SECRET}\nx"),
+    ];
+    for file in files {
+        for args in [
+            &["status"][..],
+            &["status", "--json"],
+            &["leave"],
+            &["probe"],
+            &[],
+        ] {
+            let base = || {
+                call(args)
+                    .env("REJOIN_LOG", "debug")
+                    .env("REJOIN_WAIT", "0s")
+                    .env("REJOIN_USER", "root")
+                    .env("ETCD_OTHER_PEERS_CLIENT_URLS", "http://127.0.0.1:1")
+                    .stand_in()
+            };
+            let mut calls = [
+                base().env("REJOIN_PASSWORD", SECRET),
+                base()
+                    .env("REJOIN_PASSWORD", SECRET)
+                    .env("REJOIN_WAIT", "5"),
+                base().env("REJOIN_PASSWORD", SECRET).unset("REJOIN_USER"),
+                base().file("REJOIN_PASSWORD_FILE", &file),
+                base()
+                    .file("REJOIN_PASSWORD_FILE", &file)
+                    .env("REJOIN_PASSWORD", SECRET),
+                base().env("REJOIN_PASSWORDS", SECRET),
+                base().env(
+                    "ETCD_OTHER_PEERS_CLIENT_URLS",
+                    format!("http://root:{SECRET}@b:2"),
+                ),
+            ];
+            for call in &mut calls {
+                let said = call.run();
+                assert!(!said.all().contains("geheim"), "{args:?}: {said:#?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn half_of_the_credentials_is_a_mistake() {
+    for (name, cure) in [
+        ("REJOIN_USER", "set REJOIN_PASSWORD_FILE"),
+        ("REJOIN_PASSWORD", "set REJOIN_USER"),
+    ] {
+        call(&[])
+            .env(name, "x")
+            .run()
+            .ends_with(78)
+            .has(&[name, cure]);
+    }
+    let empty = call(&[])
+        .env("REJOIN_USER", "u")
+        .file("REJOIN_PASSWORD_FILE", "\n")
+        .run();
+    empty
+        .ends_with(78)
+        .has(&["REJOIN_PASSWORD_FILE=", "is empty"]);
+}

@@ -1,0 +1,296 @@
+//! The main job without a cluster: what etcd gets, what is logged, how it waits, and how it is stopped.
+
+use std::fs::File;
+use std::io::Read;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{PATIENCE, Version, addresses::Addresses, wait_for};
+use crate::{call, executable, of_two};
+
+/// Nothing is configured but what a test needs to be alone: addresses and a data dir.
+#[test]
+fn without_configuration_it_is_an_etcd_of_one_member() {
+    let addresses = Addresses::take();
+    let host = addresses.host(1);
+    let dir = crate::support::files::scratch();
+    let (peer, client) = (format!("http://{host}:2380"), format!("http://{host}:2379"));
+    let mut running = Running::start(&dir, |command| {
+        command
+            .env("REJOIN_ETCD", Version::V3530.etcd())
+            .env("ETCD_LISTEN_PEER_URLS", &peer)
+            .env("ETCD_INITIAL_ADVERTISE_PEER_URLS", &peer)
+            .env("ETCD_LISTEN_CLIENT_URLS", &client)
+            .env("ETCD_ADVERTISE_CLIENT_URLS", &client);
+    });
+    let probe = || {
+        let mut call = call(&["probe"]).env("ETCD_LISTEN_CLIENT_URLS", &client);
+        call.run().code
+    };
+    assert_eq!(probe(), 1);
+    wait_for("etcd is healthy", PATIENCE, || probe() == 0);
+    assert!(running.log().contains("reason=first-start"));
+    assert_eq!(running.comm(), "etcd", "etcd has taken our place");
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait(PATIENCE), 143);
+}
+
+#[test]
+fn the_log_is_sentences_with_values_or_json_with_etcds_keys() {
+    let addresses = Addresses::take();
+    let waits = || {
+        of_two(call(&[]), &addresses)
+            .env("REJOIN_WAIT", "100ms")
+            .stand_in()
+    };
+    let said = waits().run();
+    said.ends_with(69).has(&[
+        " INFO  etcd-rejoin 0.1.0",
+        " INFO  saw data-dir=empty cluster=unreachable peers=\"n2 silent\"",
+        " INFO  waits: some member",
+        " ERROR gives up: waits: some member",
+        "; to go on: start the missing members",
+        "reason=not-all-heard waited=",
+    ]);
+    assert_eq!(said.err.lines().count(), 4, "{said:#?}");
+
+    let said = waits().env("REJOIN_LOG", "warn").run();
+    assert_eq!(said.err.lines().count(), 1, "{said:#?}");
+    let said = waits().env("REJOIN_LOG", "error").run();
+    assert_eq!(said.err.lines().count(), 1, "{said:#?}");
+
+    let said = waits()
+        .env("REJOIN_LOG", "debug")
+        .env("REJOIN_LOG_FORMAT", "json")
+        .run();
+    assert!(said.err.lines().count() >= 4);
+    for line in said.err.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        let line = line.as_object().unwrap();
+        for key in ["level", "ts", "caller", "msg"] {
+            assert!(line[key].is_string(), "{line:?}");
+        }
+        assert!(["info", "warn", "error", "debug"].contains(&line["level"].as_str().unwrap()));
+    }
+    // Also where the rest is wrong.
+    let said = call(&[])
+        .env("REJOIN_LOG_FORMAT", "json")
+        .env("REJOIN_AS", "boss\n")
+        .run();
+    said.ends_with(78);
+    assert!(
+        serde_json::from_str::<Value>(said.err.trim()).is_ok(),
+        "{said:#?}"
+    );
+}
+
+#[test]
+fn a_wait_ends_when_it_is_over() {
+    let addresses = Addresses::take();
+    for (allowed, most) in [("0s", 1500), ("400ms", 2500)] {
+        let begin = Instant::now();
+        let said = of_two(call(&["run", "--wait", allowed]), &addresses)
+            .stand_in()
+            .run();
+        said.ends_with(69).has(&["REJOIN_WAIT="]);
+        assert!(begin.elapsed() < Duration::from_millis(most));
+    }
+}
+
+#[test]
+fn no_setting_of_ours_reaches_etcd() {
+    let said = call(&["--logger=zap"])
+        .stand_in()
+        .env("REJOIN_USER", "root")
+        .env("REJOIN_PASSWORD", "geheim")
+        .env("REJOIN_WAIT", "5s")
+        .env("ETCD_LOG_LEVEL", "warn")
+        .env("OTHER", "kept")
+        .run();
+    said.ends_with(7).has(&[
+        "args: --logger=zap",
+        "OTHER=kept",
+        "ETCD_LOG_LEVEL=warn",
+        "STATE=new",
+    ]);
+    assert!(
+        !said.out.contains("REJOIN") && !said.all().contains("geheim"),
+        "{said:#?}"
+    );
+}
+
+#[test]
+fn a_signal_ends_it_within_200_ms_wherever_it_is() {
+    let addresses = Addresses::take();
+    let hanging = TcpListener::bind((addresses.host(2), 2380)).unwrap();
+    let dir = crate::support::files::scratch();
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        // A peer that accepts and never answers: a look takes as long as REJOIN_TIMEOUT allows.
+        for after in [20, 60, 150, 400, 800] {
+            let mut running = Running::start(&dir, |command| {
+                of_two_command(command, &addresses).env("REJOIN_TIMEOUT", "60s");
+            });
+            running.wait_for("etcd-rejoin 0.1.0");
+            running.stops_within_200_ms(signal, code, after);
+        }
+    }
+    drop(hanging);
+    for after in [0, 50, 300, 700] {
+        let mut running = Running::start(&dir, |command| {
+            of_two_command(command, &addresses);
+        });
+        running.wait_for("not-all-heard");
+        running.stops_within_200_ms(Signal::TERM, 143, after);
+    }
+}
+
+#[test]
+fn a_command_that_asks_ends_at_a_signal_too() {
+    let addresses = Addresses::take();
+    let _hanging = [2379, 2380].map(|port| TcpListener::bind((addresses.host(2), port)).unwrap());
+    let _own = TcpListener::bind((addresses.host(1), 2379)).unwrap();
+    let dir = crate::support::files::scratch();
+    for args in [&["status"][..], &["probe"]] {
+        let mut running = Running::start(&dir, |command| {
+            of_two_command(command, &addresses)
+                .args(args)
+                .env("REJOIN_TIMEOUT", "60s");
+        });
+        running.stops_within_200_ms(Signal::INT, 130, 300);
+    }
+}
+
+#[test]
+fn a_port_in_use_and_a_read_only_disk_change_nothing() {
+    let addresses = Addresses::take();
+    let held = TcpListener::bind((addresses.host(1), 2380)).unwrap();
+    let said = of_two(call(&[]), &addresses).stand_in().run();
+    said.ends_with(74)
+        .has(&["in use", "2380", "nothing was changed"]);
+    drop(held);
+    for dir in ["/proc/data", "/sys/data", "/dev/null/data", "/etc/passwd"] {
+        let said = of_two(call(&[]), &addresses)
+            .stand_in()
+            .env("ETCD_DATA_DIR", dir)
+            .run();
+        said.ends_with(74).has(&[dir]);
+        assert!(!said.out.contains("args:"), "etcd was started");
+    }
+}
+
+fn of_two_command<'a>(command: &'a mut Command, addresses: &Addresses) -> &'a mut Command {
+    let (one, two) = (addresses.host(1), addresses.host(2));
+    command
+        .env("REJOIN_ETCD", "/bin/true")
+        .env("ETCD_NAME", "n1")
+        .env(
+            "ETCD_INITIAL_CLUSTER",
+            format!("n1=http://{one}:2380,n2=http://{two}:2380"),
+        )
+        .env("ETCD_LISTEN_PEER_URLS", format!("http://{one}:2380"))
+        .env("ETCD_LISTEN_CLIENT_URLS", format!("http://{one}:2379"))
+        .env("ETCD_OTHER_PEERS_CLIENT_URLS", format!("http://{two}:2379"))
+}
+
+/// Our program, running, with its log; killed when a test fails.
+struct Running {
+    child: Child,
+    log: std::path::PathBuf,
+}
+
+impl Running {
+    fn start(dir: &TempDir, setup: impl FnOnce(&mut Command)) -> Running {
+        let log = dir.path().join("log");
+        let file = File::create(&log).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_etcd-rejoin"));
+        command
+            .env_clear()
+            .env("ETCD_DATA_DIR", dir.path().join("data"))
+            .env("PATH", "/usr/bin:/bin")
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file);
+        setup(&mut command);
+        let child = command.spawn().unwrap();
+        Running { child, log }
+    }
+
+    fn log(&self) -> String {
+        let mut text = String::new();
+        File::open(&self.log)
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
+        text
+    }
+
+    fn comm(&self) -> String {
+        let path = format!("/proc/{}/comm", self.child.id());
+        std::fs::read_to_string(path).unwrap().trim().to_string()
+    }
+
+    #[track_caller]
+    fn wait_for(&self, part: &str) {
+        wait_for(part, PATIENCE, || self.log().contains(part));
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id() as i32).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    #[track_caller]
+    fn wait(&mut self, timeout: Duration) -> i32 {
+        use std::os::unix::process::ExitStatusExt;
+        let mut status = None;
+        wait_for("it ends", timeout, || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        let status = status.unwrap();
+        status.code().unwrap_or(128 + status.signal().unwrap_or(0))
+    }
+
+    /// The best of some tries: the machine may be busy with other tests.
+    #[track_caller]
+    fn stops_within_200_ms(&mut self, signal: Signal, code: i32, after: u64) {
+        std::thread::sleep(Duration::from_millis(after));
+        let begin = Instant::now();
+        self.signal(signal);
+        let ended = self.wait(PATIENCE);
+        let took = begin.elapsed();
+        assert_eq!(ended, code, "{}", self.log());
+        assert!(
+            took < Duration::from_millis(200) + slack(),
+            "{took:?}: {}",
+            self.log()
+        );
+    }
+}
+
+/// How much longer everything takes on a machine that is busy with other tests right now.
+fn slack() -> Duration {
+    let begin = Instant::now();
+    let _ = Command::new("/bin/true").status();
+    begin.elapsed() * 5
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn steps_end_where_max_steps_says() {
+    let mut call = call(&["run", "--max-steps=0"]).env("REJOIN_ETCD", "./etcd");
+    executable(call.dir(), "etcd", "#!/bin/sh\nexit 4\n");
+    // Nothing to do but start: no step is taken.
+    call.run().ends_with(4);
+}

@@ -1,0 +1,276 @@
+//! `status`, `quarantine` and `leave` in every state of a data dir that needs no cluster.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{Cluster, Tree, Version, addresses::Addresses, files};
+use crate::{Said, call, of_two};
+
+/// A one-member cluster that has written something.
+fn alone() -> Cluster {
+    let mut cluster = Cluster::running(Version::V3530, 1);
+    cluster.put_some();
+    cluster
+}
+
+/// Our program in the environment of its member.
+fn beside(cluster: &mut Cluster, args: &[&str]) -> Said {
+    let member = cluster.member(1);
+    let mut call = call(args);
+    for (name, value) in &member.env {
+        call = call.env(name, value);
+    }
+    call.run()
+}
+
+#[track_caller]
+fn json(said: &Said) -> Value {
+    said.ends_with(0);
+    serde_json::from_str(&said.out).unwrap_or_else(|e| panic!("{e}: {said:#?}"))
+}
+
+fn keys(value: &Value) -> BTreeSet<String> {
+    value.as_object().unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn the_keys_of_json_are_the_documented_ones() {
+    let said = call(&["status", "--json"]).run();
+    let status = json(&said);
+    let expected = [
+        "name",
+        "data_dir",
+        "etcd",
+        "peers",
+        "cluster",
+        "failures",
+        "decision",
+        "step",
+        "action",
+        "reason",
+        "why",
+        "to_change",
+        "took_ms",
+    ];
+    assert_eq!(keys(&status), expected.map(String::from).into());
+    let help = call(&["status", "--help"]).run();
+    for part in ["data_dir", "etcd", "cluster"] {
+        for key in keys(&status[part]) {
+            help.has(&[&key]);
+        }
+    }
+    help.has(&expected);
+}
+
+#[test]
+fn an_empty_data_dir_would_be_founded_or_waited_for() {
+    let mut alone = call(&["status", "--json"]).stand_in();
+    let status = json(&alone.run());
+    assert_eq!(status["data_dir"]["state"], "empty");
+    assert_eq!(
+        (&status["decision"], &status["reason"]),
+        (&"start".into(), &"first-start".into())
+    );
+    assert_eq!(status["cluster"]["state"], "alone");
+    assert!(!alone.data_dir().exists(), "status has made the data dir");
+
+    let addresses = Addresses::take();
+    let status = json(&of_two(call(&["status", "--json"]), &addresses).run());
+    assert_eq!(
+        (&status["decision"], &status["reason"]),
+        (&"wait".into(), &"not-all-heard".into())
+    );
+    assert_eq!(status["peers"][0]["heard"], "silent");
+    assert_eq!(status["etcd"]["program"], Value::Null);
+    let text = of_two(call(&["status"]), &addresses).run();
+    text.ends_with(0).has(&[
+        "peer       n2 silent",
+        "to change  start the missing",
+        "no etcd in PATH",
+    ]);
+}
+
+#[test]
+fn a_running_member_has_nothing_to_do() {
+    let mut cluster = alone();
+    let status = json(&beside(&mut cluster, &["status", "--json"]));
+    assert_eq!(
+        (&status["decision"], &status["reason"]),
+        (&"none".into(), &"data-dir-in-use".into())
+    );
+    assert_eq!(status["etcd"]["running"], true);
+    assert_eq!(status["etcd"]["healthy"], true);
+    assert!(
+        status["data_dir"]["held_by"]
+            .as_str()
+            .unwrap()
+            .contains("(etcd)")
+    );
+    let text = beside(&mut cluster, &["status"]);
+    text.has(&["decision   nothing to do: etcd runs here and is healthy"]);
+    beside(&mut cluster, &["probe"])
+        .ends_with(0)
+        .has(&["healthy\n"]);
+    beside(&mut cluster, &["quarantine", "put-back", "x"])
+        .ends_with(65)
+        .has(&["(etcd)"]);
+    let leave = beside(&mut cluster, &["leave"]);
+    leave
+        .ends_with(74)
+        .has(&["the others would have no quorum"]);
+    // The kernel answers, etcd does not.
+    cluster.member(1).pause();
+    beside(&mut cluster, &["probe"])
+        .ends_with(1)
+        .has(&["not healthy: http://127."]);
+    let status = json(&beside(&mut cluster, &["status", "--json"]));
+    assert_eq!(
+        (&status["decision"], &status["etcd"]["healthy"]),
+        (&"none".into(), &false.into())
+    );
+    cluster.member(1).resume();
+}
+
+#[test]
+fn a_cluster_of_three_survives_one_more_failure() {
+    let mut cluster = Cluster::running(Version::V3516, 3);
+    let status = json(&beside(&mut cluster, &["status", "--json"]));
+    assert_eq!(status["cluster"]["margin"], 1);
+    assert_eq!(status["cluster"]["members"].as_array().unwrap().len(), 3);
+    beside(&mut cluster, &["status"]).has(&["survives 1 more failure", "peer       n2 runs etcd"]);
+}
+
+#[test]
+fn own_and_damaged_data_are_told_apart() {
+    let mut cluster = alone();
+    cluster.member(1).sigterm();
+    let volume = cluster.member(1).volume.clone();
+    let before = Tree::of(&volume);
+    let status = json(&beside(&mut cluster, &["status", "--json"]));
+    assert_eq!(
+        (&status["data_dir"]["state"], &status["reason"]),
+        (&"own".into(), &"nobody-answers".into())
+    );
+    assert_eq!(status["data_dir"]["held_by"], Value::Null);
+    let id = status["data_dir"]["member_id"].as_str().unwrap();
+    beside(&mut cluster, &["status"]).has(&[
+        id,
+        "starts etcd with its data",
+        "to change  nothing to do\n",
+    ]);
+    beside(&mut cluster, &["probe"])
+        .ends_with(1)
+        .has(&["refused"]);
+    beside(&mut cluster, &["leave"])
+        .ends_with(74)
+        .has(&["cannot leave the cluster"]);
+    Tree::of(&volume).assert_is(&before);
+
+    let wal = files::wal_files(&volume.join("member/wal"));
+    files::damage(&wal[0], files::Damage::FlippedHead);
+    let status = json(&beside(&mut cluster, &["status", "--json"]));
+    assert_eq!(status["data_dir"]["state"], "damaged");
+    assert!(status["data_dir"]["damage"].is_string());
+    assert_eq!(
+        (&status["decision"], &status["reason"]),
+        (&"wait".into(), &"data-damaged-no-quorum".into())
+    );
+}
+
+#[test]
+fn set_aside_data_is_listed_and_put_back() {
+    let mut cluster = alone();
+    cluster.member(1).sigterm();
+    let volume = cluster.member(1).volume.clone();
+    let aside = volume.join("quarantine/20261121T101112Z-1");
+    std::fs::create_dir_all(&aside).unwrap();
+    std::fs::rename(volume.join("member"), aside.join("member")).unwrap();
+    let listed = beside(&mut cluster, &["quarantine", "list"]);
+    listed
+        .ends_with(0)
+        .has(&["20261121T101112Z-1 bytes=", "path="]);
+    let status = json(&beside(&mut cluster, &["status", "--json"]));
+    assert_eq!(status["data_dir"]["set_aside"], 1);
+    assert_eq!(
+        (&status["decision"], &status["reason"]),
+        (&"refuse".into(), &"data-set-aside".into())
+    );
+    for wrong in ["nope", "..", "../member", "/etc"] {
+        let said = beside(&mut cluster, &["quarantine", "put-back", wrong]);
+        said.ends_with(74).has(&[wrong]);
+    }
+    let dir = volume.display().to_string();
+    let by_flag = call(&["quarantine", "list", "--", "--data-dir", &dir])
+        .unset("ETCD_DATA_DIR")
+        .run();
+    by_flag.ends_with(0).has(&["20261121T101112Z-1"]);
+    let put = beside(
+        &mut cluster,
+        &["quarantine", "put-back", "20261121T101112Z-1"],
+    );
+    put.ends_with(0).has(&["put back 20261121T101112Z-1"]);
+    beside(&mut cluster, &["quarantine", "list"]).has(&["nothing is set aside"]);
+    cluster.start(&[1]);
+    cluster.wait_healthy();
+    cluster.verify();
+}
+
+#[test]
+fn who_left_without_data_is_told_so() {
+    let said = call(&["leave"]).run();
+    said.ends_with(74)
+        .has(&["has no data that says which member this is"]);
+}
+
+/// Another user, who may not read the data dir.
+#[test]
+fn a_data_dir_that_may_not_be_read_is_no_evidence() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let shown = data.display().to_string();
+    set_mode(dir.path(), 0o755);
+    set_mode(&data, 0o700);
+    let commands: [&[&str]; 5] = [
+        &["status"],
+        &["quarantine", "list"],
+        &["leave"],
+        &["leave", "--undo"],
+        &["run"],
+    ];
+    for args in commands {
+        let output = Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+            .arg("env")
+            .args(["-i", "PATH=/usr/bin:/bin", "REJOIN_ETCD=/bin/true"])
+            .arg(format!("ETCD_DATA_DIR={shown}"))
+            .arg(public_copy(dir.path()))
+            .args(args)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(74), "{args:?}: {said}");
+        assert!(
+            said.contains(&shown) && said.contains("ermission denied"),
+            "{args:?}: {said}"
+        );
+    }
+}
+
+/// The program where everybody may run it.
+fn public_copy(dir: &Path) -> std::path::PathBuf {
+    let copy = dir.join("etcd-rejoin");
+    if !copy.exists() {
+        std::fs::copy(env!("CARGO_BIN_EXE_etcd-rejoin"), &copy).unwrap();
+        set_mode(&copy, 0o755);
+    }
+    copy
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
