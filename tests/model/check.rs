@@ -1,0 +1,90 @@
+//! The questions that the tests ask of a model.
+
+use stateright::{Checker, HasDiscoveries, Model};
+
+use crate::cluster::Cluster;
+use crate::search::{Graph, explore};
+use crate::world::broken;
+
+/// No *always* breaks, each *sometimes* occurs, and from every state the cluster can become healthy
+/// without a further fault. Asked of stateright, and of the graph.
+pub fn holds<const N: usize>(name: &str, model: impl Fn() -> Cluster<N>) {
+    let checker = model().checker().spawn_bfs().join();
+    checker.assert_properties();
+    let graph = explore(&model(), usize::MAX, 0);
+    assert_eq!(graph.states.len(), checker.unique_state_count());
+    never_stuck(name, &model(), graph);
+}
+
+/// The same for bounds that are too large for stateright's queue: by the graph alone.
+pub fn holds_at_large<const N: usize>(name: &str, model: Cluster<N>) {
+    let graph = explore(&model, usize::MAX, 0);
+    for (bit, at) in &graph.broken {
+        panic!("{name} breaks {bit}:\n{}", graph.trace(&model, *at));
+    }
+    let back = (0..N).filter(|slot| graph.states.iter().any(|world| world.is_back(*slot)));
+    assert!(
+        model.budget.wipe == 0 || back.count() == N,
+        "{name}: not all came back"
+    );
+    never_stuck(name, &model, graph);
+}
+
+/// Breaks nothing but this; and is not stuck where it is not broken.
+pub fn breaks_only<const N: usize>(name: &str, broken: u8, model: Cluster<N>) {
+    let graph = explore(&model, usize::MAX, 0);
+    assert!(
+        graph.broken.contains_key(&broken),
+        "{name}: {broken} is not reached"
+    );
+    for (bit, at) in graph.broken.iter().filter(|(bit, _)| **bit != broken) {
+        panic!("{name} breaks {bit}:\n{}", graph.trace(&model, *at));
+    }
+    println!(
+        "{name}: as documented:\n{}",
+        graph.trace(&model, graph.broken[&broken])
+    );
+    never_stuck(name, &model, graph);
+}
+
+fn never_stuck<const N: usize>(name: &str, model: &Cluster<N>, mut graph: Graph<N>) {
+    let ended = graph.states.iter().filter(|world| world.out_of_ids).count();
+    assert_eq!(ended, 0, "{name}: the model needs more IDs");
+    let stuck = graph.stuck();
+    if let Some(first) = stuck.first() {
+        let trace = graph.trace(model, *first);
+        panic!("{name}: {} states are stuck, first:\n{trace}", stuck.len());
+    }
+    println!("{name}: {} states, holds", graph.states.len());
+}
+
+/// A mutant breaks this *always*. stateright finds the shortest way.
+pub fn is_caught<const N: usize>(name: &str, property: &'static str, model: Cluster<N>) {
+    let checker = model
+        .checker()
+        .finish_when(HasDiscoveries::AnyOf([property].into()))
+        .spawn_bfs()
+        .join();
+    let states = checker.unique_state_count();
+    let Some(path) = checker.discovery(property) else {
+        panic!("{name}: {property:?} holds in all {states} states");
+    };
+    println!("{name}: caught after {states} states, not: {property}");
+    for action in path.into_actions() {
+        println!("  {action:?}");
+    }
+}
+
+/// A mutant leaves states from which the cluster never becomes healthy, though no *always* breaks.
+pub fn is_stranded<const N: usize>(name: &str, model: Cluster<N>) {
+    let mut graph = explore(&model, usize::MAX, broken::LOSS);
+    let (states, stuck) = (graph.states.len(), graph.stuck());
+    let Some(first) = stuck.first() else {
+        panic!("{name}: none of {states} states is stuck");
+    };
+    println!(
+        "{name}: {} of {states} states are stuck, first after:",
+        stuck.len()
+    );
+    println!("{}", graph.trace(&model, *first));
+}

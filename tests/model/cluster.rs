@@ -1,0 +1,473 @@
+//! The model: a cluster in a world of faults, each member with the real `decide`.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use etcd_rejoin::decide::{Bootstrap, JoinAs, Policy, decide};
+use etcd_rejoin::membership::{ClusterId, InitialCluster, MemberId};
+use stateright::{Model, Property};
+
+use crate::entrypoint::{Decide, How, Look, Notes, policy};
+use crate::properties;
+use crate::world::{
+    Act, Budget, Disk, Entry, FOUNDED, GROWN, Id, Join, Log, Process, Slot, WRITES, World, broken,
+};
+
+/// Where a run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// Empty volumes, nothing runs.
+    Nothing,
+    /// All members run, published.
+    Running,
+    /// The same, with IDs from adds: the initial cluster does not name them.
+    Grown,
+}
+
+/// What can happen next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The container is started.
+    Start(usize),
+    /// The entrypoint looks and decides.
+    Decide(usize, Act),
+    /// It does what it decided.
+    Act(usize, Act, How),
+    Elect(usize, u8),
+    CatchUp(usize, usize),
+    Publish(usize, u8),
+    Promote(usize, u8),
+    /// etcd exits as "permanently removed".
+    ExitRemoved(usize),
+    /// A change that timed out is applied after all.
+    CommitPending(usize, u8),
+    Write(usize, u8),
+    Heal(usize, usize),
+    Resume(usize),
+    Kill(usize),
+    LoseDisk(usize),
+    DamageDisk(usize),
+    LoseTail(usize),
+    Cut(usize, usize),
+    Pause(usize),
+    OperatorRemoves(Id, u8),
+    OperatorAdds(usize, u8),
+}
+
+impl Action {
+    /// Faults happen as often as the budget says. All else goes on without end.
+    pub fn is_fault(self) -> bool {
+        match self {
+            Action::Kill(_)
+            | Action::LoseDisk(_)
+            | Action::DamageDisk(_)
+            | Action::LoseTail(_)
+            | Action::Cut(..)
+            | Action::Pause(_)
+            | Action::Write(..)
+            | Action::OperatorRemoves(..)
+            | Action::OperatorAdds(..)
+            | Action::Act(_, _, How::TimedOut) => true,
+            Action::Start(_)
+            | Action::Decide(..)
+            | Action::Act(..)
+            | Action::Elect(..)
+            | Action::CatchUp(..)
+            | Action::Publish(..)
+            | Action::Promote(..)
+            | Action::ExitRemoved(_)
+            | Action::CommitPending(..)
+            | Action::Heal(..)
+            | Action::Resume(_) => false,
+        }
+    }
+
+    /// Only these can leave fewer voters than a quorum needs; a kill or a cut passes.
+    fn loses_a_voter(self) -> bool {
+        matches!(
+            self,
+            Action::LoseDisk(_)
+                | Action::DamageDisk(_)
+                | Action::LoseTail(_)
+                | Action::OperatorRemoves(..)
+        )
+    }
+}
+
+/// A cluster of N members.
+pub struct Cluster<const N: usize> {
+    pub begin: Begin,
+    pub budget: Budget,
+    /// Go on where a majority of the disks was lost: what then?
+    pub beyond_majority: bool,
+    pub notes: Notes,
+    pub decide: Decide,
+    policies: [Policy; N],
+    decided: Mutex<HashMap<Look<N>, Option<Act>>>,
+}
+
+impl<const N: usize> Cluster<N> {
+    pub fn new(begin: Begin, budget: Budget) -> Self {
+        let base = Policy {
+            name: String::new(),
+            peer_urls: Vec::new(),
+            initial: InitialCluster::default(),
+            static_id: MemberId(0),
+            static_cluster: ClusterId(0),
+            bootstrap: Bootstrap::All,
+            join: JoinAs::Auto,
+            existing: false,
+            knows_others: false,
+            keep: None,
+        };
+        Cluster {
+            begin,
+            budget,
+            beyond_majority: false,
+            notes: Notes::AsDesigned,
+            decide,
+            policies: std::array::from_fn(|at| policy::<N>(at, &base)),
+            decided: Mutex::default(),
+        }
+    }
+
+    pub fn join_as(mut self, join: JoinAs) -> Self {
+        self.policies
+            .iter_mut()
+            .for_each(|policy| policy.join = join);
+        self
+    }
+
+    pub fn bootstrap(mut self, bootstrap: Bootstrap) -> Self {
+        (self.policies.iter_mut()).for_each(|policy| policy.bootstrap = bootstrap);
+        self
+    }
+
+    pub fn with(mut self, decide: Decide) -> Self {
+        self.decide = decide;
+        self
+    }
+
+    pub fn with_notes(mut self, notes: Notes) -> Self {
+        self.notes = notes;
+        self
+    }
+
+    pub fn beyond_majority(mut self) -> Self {
+        self.beyond_majority = true;
+        self
+    }
+
+    fn decision(&self, world: &World<N>, at: usize, behind: bool) -> Option<Act> {
+        let look = world.look(at, behind);
+        let mut decided = self.decided.lock().expect("no other thread panicked");
+        *(decided.entry(look)).or_insert_with(|| look.decide(&self.policies[at], self.decide))
+    }
+
+    fn nothing(&self) -> World<N> {
+        World {
+            slots: [Slot::EMPTY; N],
+            cuts: 0,
+            known: 0,
+            pending: 0,
+            pending_at: 0,
+            left: self.budget,
+            acked: 0,
+            committed: 0,
+            before_write: (0, 0),
+            majority_lost: false,
+            broken: 0,
+            out_of_ids: false,
+        }
+    }
+
+    fn running(&self, root: Log, nth: u8) -> World<N> {
+        let mut world = self.nothing();
+        let ids = || World::<N>::ids().filter(|id| id.nth == nth);
+        let log = ids().fold(root, |log, id| {
+            let added = match nth {
+                0 => 0,
+                _ => World::<N>::entry(id, Entry::Add),
+            };
+            log | added | World::<N>::entry(id, Entry::Publish)
+        });
+        for slot in &mut world.slots {
+            *slot = Slot {
+                disk: Disk::Data,
+                nth,
+                log,
+                applied: log,
+                term: 2,
+                process: Process::Etcd {
+                    trial: false,
+                    promote: false,
+                },
+                ..Slot::EMPTY
+            };
+        }
+        world.slots[0].leading = true;
+        world.known = (1 << N) - 1;
+        world.committed = log;
+        world
+    }
+}
+
+impl<const N: usize> Model for Cluster<N> {
+    type State = World<N>;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World<N>> {
+        vec![match self.begin {
+            Begin::Nothing => self.nothing(),
+            Begin::Running => self.running(FOUNDED, 0),
+            Begin::Grown => self.running(GROWN, 1),
+        }]
+    }
+
+    fn actions(&self, world: &World<N>, actions: &mut Vec<Action>) {
+        for at in 0..N {
+            self.entrypoint_actions(world, at, actions);
+            etcd_actions(world, at, actions);
+        }
+        fault_actions(world, actions);
+    }
+
+    fn next_state(&self, last: &World<N>, action: Action) -> Option<World<N>> {
+        let mut world = *last;
+        match action {
+            Action::Start(at) => {
+                world.slots[at].process = Process::Looking { behind: false };
+                if self.notes == Notes::PromiseInMemory {
+                    world.slots[at].promise = false;
+                }
+            }
+            Action::Decide(at, act) => {
+                let Process::Looking { behind } = world.slots[at].process else {
+                    unreachable!("only an entrypoint decides");
+                };
+                world.slots[at].process = Process::Decided { act, behind };
+                if act == Act::Quarantine {
+                    world.check_last_copy(at);
+                }
+                let start = matches!(act, Act::StartNew { .. } | Act::StartExisting { .. });
+                if start && self.notes == Notes::ConsumedBeforeExec {
+                    world.slots[at].join = Join::None;
+                    world.slots[at].promise = false;
+                }
+            }
+            Action::Act(at, act, how) => world.act(at, act, how, self.notes),
+            Action::Elect(at, voters) => world.elect(at, voters),
+            Action::CatchUp(at, leader) => world.catch_up(at, leader),
+            Action::Publish(at, by) => {
+                let leader = world.leader()?;
+                world.commit(leader, by, World::<N>::entry(world.id(at), Entry::Publish));
+            }
+            Action::Promote(at, by) => {
+                let leader = world.leader()?;
+                world.commit(leader, by, World::<N>::entry(world.id(at), Entry::Promote));
+            }
+            Action::ExitRemoved(at) => {
+                let trial = matches!(world.slots[at].process, Process::Etcd { trial: true, .. });
+                world.slots[at].stop();
+                if trial {
+                    world.slots[at].process = Process::Looking { behind: false };
+                }
+            }
+            Action::CommitPending(leader, by) => world.commit(leader, by, 0),
+            Action::Write(leader, by) => {
+                world.left.write -= 1;
+                let write = match world.acked & WRITES[0] {
+                    0 => WRITES[0],
+                    _ => WRITES[1],
+                };
+                if world.left.tail > 0 && write == WRITES[0] {
+                    world.before_write = (world.slots[leader].log, world.slots[leader].term);
+                }
+                world.commit(leader, by, write);
+                world.acked |= write;
+            }
+            Action::Heal(a, b) => world.cuts &= !World::<N>::pair(a, b),
+            Action::Resume(at) => world.slots[at].paused = false,
+            Action::Kill(at) => {
+                world.left.kill -= 1;
+                world.slots[at].stop();
+            }
+            Action::LoseDisk(at) => {
+                world.left.wipe -= 1;
+                world.slots[at].stop();
+                world.lose(at);
+                let (join, promise) = (world.slots[at].join, world.slots[at].promise);
+                world.slots[at].clear_disk();
+                if self.notes == Notes::OutliveWal {
+                    world.slots[at].join = join;
+                    world.slots[at].promise = promise;
+                }
+                world.slots[at].set_aside = false;
+                world.slots[at].aside = 0;
+                world.take_pending(1 << at);
+                world.renumber_terms();
+            }
+            Action::DamageDisk(at) => {
+                world.left.damage -= 1;
+                world.slots[at].stop();
+                world.lose(at);
+                world.slots[at].disk = Disk::Damaged;
+                world.take_pending(1 << at);
+            }
+            Action::LoseTail(at) => {
+                world.left.tail -= 1;
+                world.slots[at].stop();
+                world.lose(at);
+                let (log, term) = world.before_write;
+                world.slots[at].log = log;
+                world.slots[at].applied &= log;
+                world.slots[at].term = term;
+                world.renumber_terms();
+            }
+            Action::Cut(a, b) => {
+                world.left.cut -= 1;
+                world.cuts |= World::<N>::pair(a, b);
+            }
+            Action::Pause(at) => {
+                world.left.pause -= 1;
+                world.slots[at].paused = true;
+            }
+            Action::OperatorRemoves(id, by) => {
+                world.left.operator_remove -= 1;
+                let (leader, broken) = (world.leader()?, world.broken);
+                world.commit(leader, by, World::<N>::entry(id, Entry::Remove));
+                // The operator may.
+                world.broken = broken;
+            }
+            Action::OperatorAdds(at, by) => {
+                world.left.operator_add -= 1;
+                let (leader, id) = (world.leader()?, world.next_id(at)?);
+                world.commit(leader, by, World::<N>::entry(id, Entry::Add));
+            }
+        }
+        if action.loses_a_voter() {
+            world.majority_lost |= world.lost_too_many();
+        }
+        if world.has_two_leaders() {
+            world.broken |= broken::TWO_CLUSTERS;
+        }
+        (world != *last).then_some(world)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        properties::all(self.budget.wipe > 0)
+    }
+
+    fn within_boundary(&self, world: &World<N>) -> bool {
+        self.beyond_majority || !world.majority_lost || world.broken != 0
+    }
+}
+
+impl<const N: usize> Cluster<N> {
+    fn entrypoint_actions(&self, world: &World<N>, at: usize, actions: &mut Vec<Action>) {
+        if world.slots[at].paused {
+            return;
+        }
+        match world.slots[at].process {
+            Process::Down => actions.push(Action::Start(at)),
+            Process::Looking { behind } => {
+                if let Some(act) = self.decision(world, at, behind) {
+                    actions.push(Action::Decide(at, act));
+                }
+            }
+            Process::Decided { act, .. } => {
+                let outcomes = world.outcomes(at, act).into_iter();
+                actions.extend(outcomes.map(|how| Action::Act(at, act, how)));
+            }
+            Process::Etcd { .. } => {}
+        }
+    }
+}
+
+fn etcd_actions<const N: usize>(world: &World<N>, at: usize, actions: &mut Vec<Action>) {
+    if !world.slots[at].is_etcd() {
+        return;
+    }
+    if world.is_told_removed(at) {
+        actions.push(Action::ExitRemoved(at));
+    }
+    let elections = world.elections(at).into_iter();
+    actions.extend(elections.map(|voters| Action::Elect(at, voters)));
+    if let Some(leader) = world.behind(at) {
+        actions.push(Action::CatchUp(at, leader));
+    }
+    let Some(leader) = world.leader() else {
+        return;
+    };
+    if world.is_caught_up(at, leader) {
+        let (id, list) = (world.id(at), world.slots[leader].applied);
+        if !World::<N>::has(list, id, Entry::Publish) {
+            let commits = world.commits(leader).into_iter();
+            actions.extend(commits.map(|by| Action::Publish(at, by)));
+        }
+        let promote = matches!(world.slots[at].process, Process::Etcd { promote: true, .. });
+        if promote && World::<N>::learner(list, id) {
+            let commits = world.commits(leader).into_iter();
+            actions.extend(commits.map(|by| Action::Promote(at, by)));
+        }
+    }
+    if leader == at {
+        let by = world.commits(at);
+        if world.pending != 0 && world.pending_at as usize == at {
+            actions.extend(by.iter().map(|by| Action::CommitPending(at, *by)));
+        }
+        if world.left.write > 0 {
+            actions.extend(by.iter().map(|by| Action::Write(at, *by)));
+        }
+        if world.left.operator_remove > 0 {
+            for id in World::<N>::ids() {
+                if world.allows_change(at, id, Entry::Remove) && usize::from(id.slot) != at {
+                    actions.extend(by.iter().map(|by| Action::OperatorRemoves(id, *by)));
+                }
+            }
+        }
+        if world.left.operator_add > 0 {
+            for slot in 0..N {
+                let listed = World::<N>::ids().any(|id| {
+                    usize::from(id.slot) == slot && World::<N>::listed(world.slots[at].applied, id)
+                });
+                let id = world.next_id(slot);
+                if !listed && id.is_some_and(|id| world.allows_change(at, id, Entry::Add)) {
+                    actions.extend(by.iter().map(|by| Action::OperatorAdds(slot, *by)));
+                }
+            }
+        }
+    }
+}
+
+fn fault_actions<const N: usize>(world: &World<N>, actions: &mut Vec<Action>) {
+    let left = world.left;
+    for at in 0..N {
+        let slot = &world.slots[at];
+        if slot.paused {
+            actions.push(Action::Resume(at));
+        }
+        if left.kill > 0 && slot.process != Process::Down {
+            actions.push(Action::Kill(at));
+        }
+        if left.wipe > 0 && (slot.disk != Disk::Empty || slot.join != Join::None || slot.promise) {
+            actions.push(Action::LoseDisk(at));
+        }
+        if left.damage > 0 && slot.disk == Disk::Data {
+            actions.push(Action::DamageDisk(at));
+        }
+        if left.tail > 0 && slot.disk == Disk::Data && slot.log & WRITES[0] != 0 {
+            actions.push(Action::LoseTail(at));
+        }
+        if left.pause > 0 && !slot.paused && slot.process != Process::Down {
+            actions.push(Action::Pause(at));
+        }
+        for peer in at + 1..N {
+            if world.is_cut(at, peer) {
+                actions.push(Action::Heal(at, peer));
+            } else if left.cut > 0 {
+                actions.push(Action::Cut(at, peer));
+            }
+        }
+    }
+}

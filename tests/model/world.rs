@@ -1,0 +1,355 @@
+//! The modelled world as a small hashable value: disks, notes, processes, cuts, and what the checker
+//! remembers about them.
+
+/// One incarnation of a member: `nth` 0 is the static ID of its slot, the others come from adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Id {
+    pub slot: u8,
+    pub nth: u8,
+}
+
+/// A log as the set of its entries. Raft's log matching makes that enough: of two logs whose last
+/// entries have the same term one is a prefix of the other, so the larger set is the longer log.
+pub type Log = u64;
+
+/// The entries of a first start: every static member.
+pub const FOUNDED: Log = 1;
+/// The cluster was founded by one member and grew: its IDs are not those of the initial cluster.
+pub const GROWN: Log = 1 << 1;
+/// The client writes of a run, in order.
+pub const WRITES: [Log; 2] = [1 << 2, 1 << 3];
+pub const ALL_WRITES: Log = WRITES[0] | WRITES[1];
+
+/// What an entry does to a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    Add,
+    AddLearner,
+    Promote,
+    Publish,
+    Remove,
+}
+
+/// A set of IDs: bit `slot * 4 + nth`.
+pub type Ids = u32;
+
+pub fn one(id: Id) -> Ids {
+    1 << (u32::from(id.slot) * 4 + u32::from(id.nth))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Disk {
+    Empty,
+    Data,
+    Damaged,
+}
+
+/// The join note: none, without ID, or naming the nth ID of its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Join {
+    None,
+    Unnamed,
+    Named(u8),
+}
+
+/// What an entrypoint has decided and not yet done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Act {
+    StartWithData { trial: bool, promote: bool },
+    StartNew { trial: bool },
+    StartExisting { nth: u8, trial: bool, promote: bool },
+    NoteJoin(Option<u8>),
+    Add { learner: bool },
+    Remove(Id),
+    Quarantine,
+    GiveUp,
+    Promise,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Process {
+    Down,
+    /// An entrypoint; `behind`: its last trial died of missing entries.
+    Looking {
+        behind: bool,
+    },
+    Decided {
+        act: Act,
+        behind: bool,
+    },
+    Etcd {
+        /// A child on trial: the entrypoint outlives it.
+        trial: bool,
+        /// The entrypoint promotes it from learner to voter.
+        promote: bool,
+    },
+}
+
+/// One machine: volume and process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Slot {
+    pub disk: Disk,
+    pub nth: u8,
+    pub log: Log,
+    /// What the member list of this etcd is made from.
+    pub applied: Log,
+    /// The term of the last entry. An election replicates its own entry at once, so this is the
+    /// current term too. 0 is an empty log, 1 that of a first start.
+    pub term: u8,
+    /// Started as `existing`: it shows the list of a peer and has applied nothing itself.
+    pub fresh: bool,
+    pub join: Join,
+    pub promise: bool,
+    pub given_up: bool,
+    pub set_aside: bool,
+    /// The writes that lie in what was set aside. A ghost.
+    pub aside: u8,
+    pub added_learner: bool,
+    /// The last start made no progress.
+    pub stalled: bool,
+    pub process: Process,
+    pub paused: bool,
+    pub leading: bool,
+    /// IDs of this slot that have voted or acknowledged something and lost their disk. A ghost.
+    pub lost: u8,
+}
+
+impl Slot {
+    pub const EMPTY: Slot = Slot {
+        disk: Disk::Empty,
+        nth: 0,
+        log: 0,
+        applied: 0,
+        term: 0,
+        fresh: false,
+        join: Join::None,
+        promise: false,
+        given_up: false,
+        set_aside: false,
+        aside: 0,
+        added_learner: false,
+        stalled: false,
+        process: Process::Down,
+        paused: false,
+        leading: false,
+        lost: 0,
+    };
+
+    pub fn is_etcd(&self) -> bool {
+        matches!(self.process, Process::Etcd { .. }) && !self.paused
+    }
+
+    pub fn is_entrypoint(&self) -> bool {
+        match self.process {
+            Process::Looking { .. } | Process::Decided { .. } => !self.paused,
+            Process::Down | Process::Etcd { .. } => false,
+        }
+    }
+
+    pub fn stop(&mut self) {
+        self.process = Process::Down;
+        self.leading = false;
+        self.paused = false;
+    }
+
+    /// Its ID has voted or acknowledged something that this disk has forgotten.
+    pub fn forgot(&self) -> bool {
+        self.lost & (1 << self.nth) != 0
+    }
+
+    /// Takes over a leader's log; `committed`, what the leader knew as committed
+    /// before, is applied at once.
+    pub fn append(&mut self, log: Log, term: u8, committed: Log) {
+        self.log = log;
+        self.term = term;
+        // What a fresh one shows is the list of a peer, and may be ahead of what it has.
+        self.applied = match std::mem::take(&mut self.fresh) {
+            true => committed,
+            false => self.applied | committed,
+        };
+        // It has all that it ever acknowledged again.
+        self.lost &= !(1 << self.nth);
+    }
+
+    /// The acknowledged writes that a person could still find on this volume.
+    pub fn writes(&self) -> Log {
+        self.log & ALL_WRITES | Log::from(self.aside)
+    }
+
+    /// The volume as new, or as set aside. The process is not touched.
+    pub fn clear_disk(&mut self) {
+        *self = Slot {
+            process: self.process,
+            paused: self.paused,
+            lost: self.lost,
+            set_aside: self.set_aside,
+            aside: self.aside,
+            ..Slot::EMPTY
+        };
+    }
+}
+
+/// How often each fault may still happen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Budget {
+    pub kill: u8,
+    pub wipe: u8,
+    pub damage: u8,
+    /// A WAL cut at a record boundary, in front of the first write.
+    pub tail: u8,
+    pub cut: u8,
+    pub pause: u8,
+    /// A change of the membership that times out and may be applied later.
+    pub pend: u8,
+    pub operator_remove: u8,
+    pub operator_add: u8,
+    pub write: u8,
+}
+
+/// What an *always* forbids. Kept in the state, since a step breaks it, not a state.
+pub mod broken {
+    /// A leader that lacks an acknowledged write.
+    pub const LOSS: u8 = 1;
+    /// Two leaders with a quorum, or a second founding.
+    pub const TWO_CLUSTERS: u8 = 1 << 1;
+    /// The last copy of an acknowledged write was set aside.
+    pub const LAST_COPY: u8 = 1 << 2;
+    /// Our change of the membership lowered the margin.
+    pub const MARGIN: u8 = 1 << 3;
+    /// Our remove was applied to a running member.
+    pub const REMOVED_ALIVE: u8 = 1 << 4;
+    /// A start without data under an ID that has voted or acknowledged something.
+    pub const AMNESIA: u8 = 1 << 5;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct World<const N: usize> {
+    pub slots: [Slot; N],
+    /// Bit `a * N + b`, for a < b.
+    pub cuts: u32,
+    /// Whose match index the newest leader knows, by slot.
+    pub known: u8,
+    /// An entry that only the leader at `pending_at` has: its client was told that it timed out.
+    pub pending: Log,
+    pub pending_at: u8,
+    pub left: Budget,
+    /// Ghosts: acknowledged writes, committed entries, the log and term before the first write.
+    pub acked: Log,
+    pub committed: Log,
+    pub before_write: (Log, u8),
+    /// More disks were lost than a quorum allows.
+    pub majority_lost: bool,
+    pub broken: u8,
+    /// The IDs of the model did not suffice: not a state of the world.
+    pub out_of_ids: bool,
+}
+
+impl<const N: usize> World<N> {
+    /// IDs for each slot, and how many bits of a log they take.
+    pub const IDS: u8 = if N <= 3 { 4 } else { 3 };
+    const WIDTH: u32 = 2 + 5 * (Self::IDS as u32 - 1);
+
+    pub fn entry(id: Id, entry: Entry) -> Log {
+        let base = 4 + u32::from(id.slot) * Self::WIDTH;
+        if id.nth == 0 {
+            return match entry {
+                Entry::Publish => 1 << base,
+                Entry::Remove => 1 << (base + 1),
+                Entry::Add | Entry::AddLearner | Entry::Promote => {
+                    unreachable!("a static member is never added")
+                }
+            };
+        }
+        let base = base + 2 + 5 * (u32::from(id.nth) - 1);
+        match entry {
+            Entry::Add => 1 << base,
+            Entry::AddLearner => 0b11 << base,
+            Entry::Promote => 1 << (base + 2),
+            Entry::Publish => 1 << (base + 3),
+            Entry::Remove => 1 << (base + 4),
+        }
+    }
+
+    pub fn has(log: Log, id: Id, entry: Entry) -> bool {
+        let bits = Self::entry(id, entry);
+        log & bits == bits
+    }
+
+    pub fn ids() -> impl Iterator<Item = Id> {
+        (0..N as u8).flat_map(|slot| (0..Self::IDS).map(move |nth| Id { slot, nth }))
+    }
+
+    pub fn listed(log: Log, id: Id) -> bool {
+        let added = match id.nth {
+            0 => log & FOUNDED != 0,
+            _ => Self::has(log, id, Entry::Add),
+        };
+        added && !Self::has(log, id, Entry::Remove)
+    }
+
+    pub fn learner(log: Log, id: Id) -> bool {
+        id.nth > 0 && Self::has(log, id, Entry::AddLearner) && !Self::has(log, id, Entry::Promote)
+    }
+
+    pub fn voters(log: Log) -> Ids {
+        (Self::ids().filter(|id| Self::listed(log, *id) && !Self::learner(log, *id)))
+            .fold(0, |all, id| all | one(id))
+    }
+
+    pub fn id(&self, slot: usize) -> Id {
+        Id {
+            slot: slot as u8,
+            nth: self.slots[slot].nth,
+        }
+    }
+
+    pub fn is_cut(&self, a: usize, b: usize) -> bool {
+        self.cuts & Self::pair(a, b) != 0
+    }
+
+    pub fn pair(a: usize, b: usize) -> u32 {
+        1 << (a.min(b) * N + a.max(b))
+    }
+
+    /// The next ID that `etcd` would make for this slot, if the model has one left.
+    pub fn next_id(&self, slot: usize) -> Option<Id> {
+        let used = (self.slots.iter()).fold(self.pending | self.committed, |all, slot| {
+            all | slot.log | slot.applied
+        });
+        (1..Self::IDS)
+            .map(|nth| Id {
+                slot: slot as u8,
+                nth,
+            })
+            .find(|id| used & Self::entry(*id, Entry::AddLearner) == 0)
+    }
+
+    /// Terms matter by their order alone: number them densely.
+    pub fn renumber_terms(&mut self) {
+        let mut terms = [0_u8; 8];
+        let mut count = 0;
+        let all = (self.slots.iter().map(|slot| slot.term)).chain([self.before_write.1]);
+        for term in all.filter(|term| *term > 1) {
+            if !terms[..count].contains(&term) {
+                terms[count] = term;
+                count += 1;
+            }
+        }
+        terms[..count].sort_unstable();
+        let rank = |term: u8| match terms[..count].binary_search(&term) {
+            Ok(at) => at as u8 + 2,
+            Err(_) => term,
+        };
+        for slot in &mut self.slots {
+            slot.term = rank(slot.term);
+        }
+        self.before_write.1 = rank(self.before_write.1);
+    }
+}
+
+/// The subsets of `slots` that hold `with` and have exactly `size` members.
+pub fn subsets(slots: u8, with: u8, size: usize) -> impl Iterator<Item = u8> {
+    (0..=slots).filter(move |set| {
+        set & !slots == 0 && set & with == with && set.count_ones() as usize == size
+    })
+}
