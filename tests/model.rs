@@ -17,7 +17,12 @@ mod mutants;
 mod properties;
 #[path = "model/rules.rs"]
 mod rules;
+#[path = "model/runs.rs"]
+mod runs;
 #[path = "model/search.rs"]
 mod search;
+#[path = "decisions/text.rs"]
+#[allow(dead_code)]
+mod words;
 #[path = "model/world.rs"]
 mod world;

@@ -1,5 +1,7 @@
 //! The questions that the tests ask of a model.
 
+use std::time::Instant;
+
 use stateright::{Checker, HasDiscoveries, Model};
 
 use crate::cluster::Cluster;
@@ -18,16 +20,18 @@ pub fn holds<const N: usize>(name: &str, model: impl Fn() -> Cluster<N>) {
 
 /// The same for bounds that are too large for stateright's queue: by the graph alone.
 pub fn holds_at_large<const N: usize>(name: &str, model: Cluster<N>) {
+    let began = Instant::now();
     let graph = explore(&model, usize::MAX, 0);
     for (bit, at) in &graph.broken {
         panic!("{name} breaks {bit}:\n{}", graph.trace(&model, *at));
     }
     let back = (0..N).filter(|slot| graph.states.iter().any(|world| world.is_back(*slot)));
     assert!(
-        model.budget.wipe == 0 || back.count() == N,
+        N <= 2 || model.budget.wipe == 0 || back.count() == N,
         "{name}: not all came back"
     );
     never_stuck(name, &model, graph);
+    println!("{name}: {:.0?}", began.elapsed());
 }
 
 /// Breaks nothing but this; and is not stuck where it is not broken.

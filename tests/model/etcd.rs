@@ -298,8 +298,8 @@ impl<const N: usize> World<N> {
 
     /// A disk is gone or lies: what its ID acknowledged counts as lost.
     pub fn lose(&mut self, slot: usize) {
-        // Term 0: it has neither voted nor acknowledged anything.
-        if self.slots[slot].disk != Disk::Empty && self.slots[slot].term > 0 {
+        // Up to the term of a first start it has neither voted nor acknowledged anything.
+        if self.slots[slot].disk != Disk::Empty && self.slots[slot].term > 1 {
             self.slots[slot].lost |= 1 << self.slots[slot].nth;
         }
     }

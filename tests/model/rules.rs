@@ -5,6 +5,7 @@ use crate::cluster::{Begin, Cluster};
 use crate::entrypoint::{Decide, Notes};
 use crate::mutants;
 use crate::properties::{LAST_COPY, NO_AMNESIA, NO_LOSS, ONE_CLUSTER, REMOVED_ALIVE};
+use crate::words;
 use crate::world::Budget;
 
 const WRITE: Budget = Budget {
@@ -262,4 +263,46 @@ fn an_empty_member_removes_nothing_without_a_leader() {
         REMOVED_ALIVE,
         cluster(Begin::Running, budget, mutant),
     );
+}
+
+// The rules below are about names, URLs and settings, which this world does not have: for each of
+// them a case of `decisions.txt` decides otherwise when it is broken.
+
+fn turns_a_case_red(name: &str, mutant: Decide) {
+    let cases = words::cases(include_str!("../decisions.txt"));
+    let red: Vec<usize> = (cases.iter())
+        .filter(|case| {
+            (case.variants.iter())
+                .any(|(policy, seen)| words::in_words(&mutant(policy, seen)) != case.expected)
+        })
+        .map(|case| case.line)
+        .collect();
+    println!("{name}: lines {red:?} of decisions.txt");
+    assert!(!red.is_empty(), "{name}: no case of decisions.txt shows it");
+}
+
+#[test]
+fn what_the_model_does_not_know_is_shown_by_a_case() {
+    for (name, mutant) in [
+        ("twin", mutants::twin_is_ignored as Decide),
+        ("two entries", mutants::names_are_ignored),
+        ("two clusters", mutants::strangers_are_ours),
+        ("other cluster", mutants::own_data_is_of_any_cluster),
+        ("volume of another member", mutants::any_volume_is_ours),
+        ("refusals", mutants::refusals_are_silence),
+        ("peers disagree", mutants::settings_are_not_compared),
+        ("left", mutants::leaving_is_forgotten),
+        ("in use", mutants::lock_is_ignored),
+        ("leftovers", mutants::leftovers_stay),
+        ("not asked", mutants::whoever_was_not_asked_is_promised),
+        ("outdated promise", mutants::outdated_promise_starts),
+        ("nonsense", mutants::nonsense_is_promised),
+        ("set aside", mutants::set_aside_is_deleted_at_once),
+        ("forbidden", mutants::founding_is_always_allowed),
+        ("never join", mutants::joining_is_always_allowed),
+        ("trial other", mutants::every_death_is_behind),
+        ("peer URLs", mutants::peer_urls_are_not_updated),
+    ] {
+        turns_a_case_red(name, mutant);
+    }
 }
