@@ -102,6 +102,8 @@ pub struct Cluster<const N: usize> {
     pub beyond_majority: bool,
     pub notes: Notes,
     pub decide: Decide,
+    /// What has happened already.
+    schedule: Vec<Action>,
     policies: [Policy; N],
     decided: Mutex<HashMap<Look<N>, Option<Act>>>,
 }
@@ -126,6 +128,7 @@ impl<const N: usize> Cluster<N> {
             beyond_majority: false,
             notes: Notes::AsDesigned,
             decide,
+            schedule: Vec::new(),
             policies: std::array::from_fn(|at| policy::<N>(at, &base)),
             decided: Mutex::default(),
         }
@@ -138,11 +141,6 @@ impl<const N: usize> Cluster<N> {
         self
     }
 
-    pub fn bootstrap(mut self, bootstrap: Bootstrap) -> Self {
-        (self.policies.iter_mut()).for_each(|policy| policy.bootstrap = bootstrap);
-        self
-    }
-
     pub fn with(mut self, decide: Decide) -> Self {
         self.decide = decide;
         self
@@ -150,6 +148,12 @@ impl<const N: usize> Cluster<N> {
 
     pub fn with_notes(mut self, notes: Notes) -> Self {
         self.notes = notes;
+        self
+    }
+
+    /// Begins where this schedule ends.
+    pub fn after(mut self, schedule: &[Action]) -> Self {
+        self.schedule = schedule.to_vec();
         self
     }
 
@@ -217,11 +221,23 @@ impl<const N: usize> Model for Cluster<N> {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World<N>> {
-        vec![match self.begin {
+        let mut world = match self.begin {
             Begin::Nothing => self.nothing(),
             Begin::Running => self.running(FOUNDED, 0),
             Begin::Grown => self.running(GROWN, 1),
-        }]
+        };
+        for action in &self.schedule {
+            let mut actions = Vec::new();
+            self.actions(&world, &mut actions);
+            assert!(
+                actions.contains(action),
+                "not now: {action:?}, but {actions:?}"
+            );
+            world = self
+                .next_state(&world, *action)
+                .expect("it changes something");
+        }
+        vec![world]
     }
 
     fn actions(&self, world: &World<N>, actions: &mut Vec<Action>) {

@@ -3,12 +3,12 @@
 
 use etcd_rejoin::decide::JoinAs;
 
-use crate::check::{breaks_only, holds, holds_at_large, is_caught, is_stranded};
-use crate::cluster::{Begin, Cluster};
-use crate::entrypoint::{Decide, Notes};
+use crate::check::{breaks_only, holds_by_graph, is_caught, is_stranded};
+use crate::cluster::{Action, Begin, Cluster};
+use crate::entrypoint::{Decide, How, Notes};
 use crate::mutants;
 use crate::properties::{MARGIN, NO_LOSS, REMOVED_ALIVE};
-use crate::world::{Budget, broken};
+use crate::world::{Act, Budget, broken};
 
 const WRITE: Budget = Budget {
     kill: 0,
@@ -31,12 +31,25 @@ fn running(budget: Budget) -> Cluster<3> {
     Cluster::new(Begin::Running, budget)
 }
 
+/// Three entrypoints of a first start have looked, and promised.
+pub fn all_promised() -> Vec<Action> {
+    let promise = |at| {
+        let decide = Action::Decide(at, Act::Promise);
+        [decide, Action::Act(at, Act::Promise, How::Alone)]
+    };
+    let starts = [0, 1, 2].map(Action::Start);
+    starts
+        .into_iter()
+        .chain([0, 1, 2].into_iter().flat_map(promise))
+        .collect()
+}
+
 #[test]
 fn c1_a_view_of_a_fresh_member_is_no_evidence_that_we_never_voted() {
     let budget = Budget { wipe: 1, ..WRITE };
     let mutant = nothing(budget).with(mutants::unstarted_in_a_view_never_voted);
     is_caught("C1", NO_LOSS, mutant);
-    holds("C1", || nothing(budget));
+    holds_by_graph("C1", nothing(budget));
 }
 
 #[test]
@@ -48,7 +61,7 @@ fn c2_an_entry_that_was_added_may_have_voted_before_it_published() {
     };
     let mutant = running(budget).with(mutants::unstarted_never_voted);
     is_caught("C2", NO_LOSS, mutant);
-    holds("C2", || running(budget));
+    holds_by_graph("C2", running(budget));
 }
 
 #[test]
@@ -76,9 +89,13 @@ fn c3_two_voters_in_a_view_do_not_wait_for_us() {
 fn c4_what_was_heard_is_kept_on_disk() {
     let budget = Budget { kill: 1, ..WRITE };
     is_stranded("C4", nothing(budget).with(mutants::no_promise));
-    holds("C4", || nothing(budget));
+    holds_by_graph("C4", nothing(budget));
     let budget = Budget { kill: 2, ..WRITE };
-    is_stranded("C4", nothing(budget).with_notes(Notes::PromiseInMemory));
+    let in_memory = nothing(budget)
+        .with_notes(Notes::PromiseInMemory)
+        .after(&all_promised());
+    is_stranded("C4", in_memory);
+    holds_by_graph("C4", nothing(budget).after(&all_promised()));
 }
 
 #[test]
@@ -88,7 +105,7 @@ fn c5_late_starters_of_a_first_start_bring_their_bootstrap_entries() {
         "C5",
         nothing(budget).with(mutants::late_starter_is_existing),
     );
-    holds("C5", || nothing(budget));
+    holds_by_graph("C5", nothing(budget));
 }
 
 #[test]
@@ -112,9 +129,10 @@ fn c7_two_lost_members_of_five_do_not_wait_for_each_other() {
         wipe: 2,
         ..Budget::default()
     };
-    let five = || Cluster::<5>::new(Begin::Running, budget);
+    let both = [Action::LoseDisk(3), Action::LoseDisk(4)];
+    let five = || Cluster::<5>::new(Begin::Running, budget).after(&both);
     is_stranded("C7", five().with(mutants::illness_of_others_holds_back));
-    holds_at_large("C7", five());
+    holds_by_graph("C7", five());
 }
 
 #[test]
@@ -132,7 +150,7 @@ fn c8_two_rejoins_at_once_cost_no_margin() {
         ..WRITE
     };
     breaks_only("C8", broken::MARGIN, running(budget));
-    holds("C8", || running(budget).join_as(JoinAs::Learner));
+    holds_by_graph("C8", running(budget).join_as(JoinAs::Learner));
 }
 
 #[test]
@@ -151,5 +169,5 @@ fn c10_data_that_was_set_aside_forbids_a_new_cluster() {
     let beyond = || running(budget).beyond_majority();
     is_caught("C10", NO_LOSS, beyond().with(mutants::set_aside_is_empty));
     is_caught("C10", NO_LOSS, beyond().with(mutants::damaged_is_empty));
-    holds("C10", beyond);
+    holds_by_graph("C10", beyond());
 }

@@ -1,12 +1,13 @@
 //! Each rule of the table, broken on purpose, is caught. Together with `counterexamples`.
 
 use crate::check::{is_caught, is_stranded};
-use crate::cluster::{Begin, Cluster};
-use crate::entrypoint::{Decide, Notes};
+use crate::cluster::{Action, Begin, Cluster};
+use crate::counterexamples::all_promised;
+use crate::entrypoint::{Decide, How, Notes};
 use crate::mutants;
 use crate::properties::{LAST_COPY, NO_AMNESIA, NO_LOSS, ONE_CLUSTER, REMOVED_ALIVE};
 use crate::words;
-use crate::world::Budget;
+use crate::world::{Act, Budget};
 
 const WRITE: Budget = Budget {
     kill: 0,
@@ -88,11 +89,19 @@ fn bootstrap_quorum_and_now_can_lose_writes_with_one_lost_disk() {
         ..WRITE
     };
     for mutant in [mutants::quorum_founds as Decide, mutants::now_founds] {
-        is_caught(
-            "bootstrap",
-            NO_LOSS,
-            cluster(Begin::Nothing, budget, mutant),
-        );
+        let new = Act::StartNew { trial: true };
+        let both = [Act::Promise, new].into_iter().flat_map(|act| {
+            [0, 1].map(|at| [Action::Decide(at, act), Action::Act(at, act, How::Alone)])
+        });
+        let founded: Vec<Action> = ([[Action::Start(0), Action::Start(1)]].into_iter())
+            .chain(both)
+            .flatten()
+            .collect();
+        // n3 never ran, so it has no promise, and counts as lost.
+        let world = cluster(Begin::Nothing, budget, mutant)
+            .after(&founded)
+            .beyond_majority();
+        is_caught("bootstrap", NO_LOSS, world);
     }
 }
 
@@ -186,7 +195,9 @@ fn the_entrypoint_does_not_consume_its_notes_before_etcd_runs() {
         kill: 3,
         ..Budget::default()
     };
-    let world = Cluster::<3>::new(Begin::Nothing, budget).with_notes(Notes::ConsumedBeforeExec);
+    let world = Cluster::<3>::new(Begin::Nothing, budget)
+        .with_notes(Notes::ConsumedBeforeExec)
+        .after(&all_promised());
     is_stranded("notes consumed before exec", world);
 }
 
