@@ -3,25 +3,14 @@
 
 use etcd_rejoin::decide::JoinAs;
 
+use crate::actions::Action;
 use crate::check::{breaks_only, holds_by_graph, is_caught, is_stranded};
-use crate::cluster::{Action, Begin, Cluster};
-use crate::entrypoint::{Decide, How, Notes};
+use crate::cluster::{Begin, Cluster};
+use crate::entrypoint::{How, Notes};
+use crate::look::Decide;
 use crate::mutants;
 use crate::properties::{MARGIN, NO_LOSS, REMOVED_ALIVE};
-use crate::world::{Act, Budget, broken};
-
-const WRITE: Budget = Budget {
-    kill: 0,
-    wipe: 0,
-    damage: 0,
-    tail: 0,
-    cut: 0,
-    pause: 0,
-    pend: 0,
-    operator_remove: 0,
-    operator_add: 0,
-    write: 1,
-};
+use crate::world::{Act, Budget, ONE_WRITE, broken};
 
 fn nothing(budget: Budget) -> Cluster<3> {
     Cluster::new(Begin::Nothing, budget)
@@ -46,7 +35,10 @@ pub fn all_promised() -> Vec<Action> {
 
 #[test]
 fn c1_a_view_of_a_fresh_member_is_no_evidence_that_we_never_voted() {
-    let budget = Budget { wipe: 1, ..WRITE };
+    let budget = Budget {
+        wipe: 1,
+        ..ONE_WRITE
+    };
     let mutant = nothing(budget).with(mutants::unstarted_in_a_view_never_voted);
     is_caught("C1", NO_LOSS, mutant);
     holds_by_graph("C1", nothing(budget));
@@ -57,7 +49,7 @@ fn c2_an_entry_that_was_added_may_have_voted_before_it_published() {
     let budget = Budget {
         wipe: 2,
         kill: 1,
-        ..WRITE
+        ..ONE_WRITE
     };
     let mutant = running(budget).with(mutants::unstarted_never_voted);
     is_caught("C2", NO_LOSS, mutant);
@@ -66,7 +58,10 @@ fn c2_an_entry_that_was_added_may_have_voted_before_it_published() {
 
 #[test]
 fn c2_without_a_join_note_remove_and_add_go_on_for_ever() {
-    let budget = Budget { wipe: 1, ..WRITE };
+    let budget = Budget {
+        wipe: 1,
+        ..ONE_WRITE
+    };
     is_stranded("C2", running(budget).with(mutants::no_join_note));
 }
 
@@ -75,7 +70,7 @@ fn c3_two_voters_in_a_view_do_not_wait_for_us() {
     let budget = Budget {
         wipe: 2,
         operator_remove: 1,
-        ..WRITE
+        ..ONE_WRITE
     };
     is_caught(
         "C3",
@@ -87,10 +82,16 @@ fn c3_two_voters_in_a_view_do_not_wait_for_us() {
 
 #[test]
 fn c4_what_was_heard_is_kept_on_disk() {
-    let budget = Budget { kill: 1, ..WRITE };
+    let budget = Budget {
+        kill: 1,
+        ..ONE_WRITE
+    };
     is_stranded("C4", nothing(budget).with(mutants::no_promise));
     holds_by_graph("C4", nothing(budget));
-    let budget = Budget { kill: 2, ..WRITE };
+    let budget = Budget {
+        kill: 2,
+        ..ONE_WRITE
+    };
     let in_memory = nothing(budget)
         .with_notes(Notes::PromiseInMemory)
         .after(&all_promised());
@@ -100,7 +101,10 @@ fn c4_what_was_heard_is_kept_on_disk() {
 
 #[test]
 fn c5_late_starters_of_a_first_start_bring_their_bootstrap_entries() {
-    let budget = Budget { wipe: 1, ..WRITE };
+    let budget = Budget {
+        wipe: 1,
+        ..ONE_WRITE
+    };
     is_stranded(
         "C5",
         nothing(budget).with(mutants::late_starter_is_existing),
@@ -114,7 +118,7 @@ fn c6_a_remove_that_timed_out_never_meets_a_running_member() {
         tail: 1,
         pend: 1,
         kill: 1,
-        ..WRITE
+        ..ONE_WRITE
     };
     for mutant in [mutants::no_give_up_note as Decide, mutants::given_up_starts] {
         is_caught("C6", REMOVED_ALIVE, running(budget).with(mutant));
@@ -147,7 +151,7 @@ fn c8_two_rejoins_at_once_cost_no_margin() {
     let budget = Budget {
         wipe: 1,
         operator_remove: 1,
-        ..WRITE
+        ..ONE_WRITE
     };
     breaks_only("C8", broken::MARGIN, running(budget));
     holds_by_graph("C8", running(budget).join_as(JoinAs::Learner));
@@ -155,7 +159,10 @@ fn c8_two_rejoins_at_once_cost_no_margin() {
 
 #[test]
 fn c9_a_disk_that_forgets_without_failing_its_checks_is_a_lost_disk() {
-    let budget = Budget { tail: 1, ..WRITE };
+    let budget = Budget {
+        tail: 1,
+        ..ONE_WRITE
+    };
     breaks_only("C9", broken::LOSS, running(budget));
 }
 
@@ -164,7 +171,7 @@ fn c10_data_that_was_set_aside_forbids_a_new_cluster() {
     let budget = Budget {
         damage: 1,
         wipe: 2,
-        ..WRITE
+        ..ONE_WRITE
     };
     let beyond = || running(budget).beyond_majority();
     is_caught("C10", NO_LOSS, beyond().with(mutants::set_aside_is_empty));

@@ -1,26 +1,16 @@
 //! Each rule of the table, broken on purpose, is caught. Together with `counterexamples`.
 
+use crate::actions::Action;
 use crate::check::{is_caught, is_stranded};
-use crate::cluster::{Action, Begin, Cluster};
+use crate::cluster::{Begin, Cluster};
 use crate::counterexamples::all_promised;
-use crate::entrypoint::{Decide, How, Notes};
+use crate::entrypoint::{How, Notes};
+use crate::look::Decide;
 use crate::mutants;
 use crate::properties::{LAST_COPY, NO_AMNESIA, NO_LOSS, ONE_CLUSTER, REMOVED_ALIVE};
+use crate::unmodelled;
 use crate::words;
-use crate::world::{Act, Budget};
-
-const WRITE: Budget = Budget {
-    kill: 0,
-    wipe: 0,
-    damage: 0,
-    tail: 0,
-    cut: 0,
-    pause: 0,
-    pend: 0,
-    operator_remove: 0,
-    operator_add: 0,
-    write: 1,
-};
+use crate::world::{Act, Budget, ONE_WRITE};
 
 fn cluster(begin: Begin, budget: Budget, mutant: Decide) -> Cluster<3> {
     Cluster::new(begin, budget).with(mutant)
@@ -31,7 +21,7 @@ fn silence_founds_nothing() {
     let budget = Budget {
         wipe: 1,
         kill: 2,
-        ..WRITE
+        ..ONE_WRITE
     };
     for mutant in [
         mutants::silence_is_a_first_start as Decide,
@@ -46,7 +36,7 @@ fn two_wiped_members_do_not_form_the_cluster_again_under_their_old_ids() {
     let budget = Budget {
         wipe: 2,
         kill: 1,
-        ..WRITE
+        ..ONE_WRITE
     };
     let naive = cluster(Begin::Running, budget, mutants::new_first).beyond_majority();
     is_caught("R1", NO_LOSS, naive);
@@ -57,7 +47,7 @@ fn a_wiped_member_does_not_lead_without_the_write_it_acknowledged() {
     let budget = Budget {
         wipe: 1,
         kill: 2,
-        ..WRITE
+        ..ONE_WRITE
     };
     is_caught(
         "R2",
@@ -68,7 +58,10 @@ fn a_wiped_member_does_not_lead_without_the_write_it_acknowledged() {
 
 #[test]
 fn beside_a_grown_cluster_no_second_one_is_founded() {
-    let budget = Budget { wipe: 2, ..WRITE };
+    let budget = Budget {
+        wipe: 2,
+        ..ONE_WRITE
+    };
     let naive = cluster(Begin::Grown, budget, mutants::new_first).beyond_majority();
     is_caught("R5b", NO_LOSS, naive);
     let budget = Budget {
@@ -86,7 +79,7 @@ fn bootstrap_quorum_and_now_can_lose_writes_with_one_lost_disk() {
     let budget = Budget {
         wipe: 1,
         kill: 1,
-        ..WRITE
+        ..ONE_WRITE
     };
     for mutant in [mutants::quorum_founds as Decide, mutants::now_founds] {
         let new = Act::StartNew { trial: true };
@@ -110,7 +103,7 @@ fn a_peer_with_data_is_no_empty_one() {
     let budget = Budget {
         wipe: 2,
         kill: 1,
-        ..WRITE
+        ..ONE_WRITE
     };
     let mutated = cluster(Begin::Running, budget, mutants::data_is_empty).beyond_majority();
     is_caught("data", NO_LOSS, mutated);
@@ -119,13 +112,19 @@ fn a_peer_with_data_is_no_empty_one() {
 #[test]
 fn a_promise_is_continued_beside_those_that_have_left_for_etcd() {
     let mutant = mutants::promise_is_not_continued;
-    let budget = Budget { kill: 1, ..WRITE };
+    let budget = Budget {
+        kill: 1,
+        ..ONE_WRITE
+    };
     is_stranded("promise", cluster(Begin::Nothing, budget, mutant));
 }
 
 #[test]
 fn whoever_starts_has_the_promise_of_all() {
-    let budget = Budget { kill: 1, ..WRITE };
+    let budget = Budget {
+        kill: 1,
+        ..ONE_WRITE
+    };
     let mutant = mutants::one_promise_is_enough;
     is_stranded("one promise", cluster(Begin::Nothing, budget, mutant));
 }
@@ -135,7 +134,7 @@ fn a_started_member_without_its_data_does_not_start_again() {
     let budget = Budget {
         wipe: 1,
         kill: 1,
-        ..WRITE
+        ..ONE_WRITE
     };
     for mutant in [
         mutants::started_starts_again as Decide,
@@ -150,7 +149,7 @@ fn a_note_without_id_starts_nothing_without_a_leader() {
     let budget = Budget {
         wipe: 2,
         kill: 1,
-        ..WRITE
+        ..ONE_WRITE
     };
     let mutant = mutants::unnamed_note_starts;
     is_caught(
@@ -162,7 +161,10 @@ fn a_note_without_id_starts_nothing_without_a_leader() {
 
 #[test]
 fn an_entry_without_a_note_is_removed() {
-    let budget = Budget { wipe: 2, ..WRITE };
+    let budget = Budget {
+        wipe: 2,
+        ..ONE_WRITE
+    };
     is_stranded(
         "no note",
         cluster(Begin::Running, budget, mutants::unnoted_waits),
@@ -171,7 +173,10 @@ fn an_entry_without_a_note_is_removed() {
 
 #[test]
 fn the_remove_comes_before_the_add() {
-    let budget = Budget { wipe: 1, ..WRITE };
+    let budget = Budget {
+        wipe: 1,
+        ..ONE_WRITE
+    };
     is_stranded(
         "add first",
         cluster(Begin::Running, budget, mutants::add_before_remove),
@@ -183,7 +188,7 @@ fn the_notes_vanish_with_the_first_wal() {
     let budget = Budget {
         wipe: 2,
         kill: 1,
-        ..WRITE
+        ..ONE_WRITE
     };
     let world = Cluster::<3>::new(Begin::Running, budget).with_notes(Notes::OutliveWal);
     is_caught("notes outlive the WAL", NO_LOSS, world);
@@ -213,7 +218,10 @@ fn a_learner_is_promoted() {
 
 #[test]
 fn own_data_starts_without_a_leader() {
-    let budget = Budget { kill: 2, ..WRITE };
+    let budget = Budget {
+        kill: 2,
+        ..ONE_WRITE
+    };
     is_stranded(
         "own data",
         cluster(Begin::Running, budget, mutants::own_data_waits),
@@ -225,7 +233,7 @@ fn a_view_does_not_remove_anybody() {
     let budget = Budget {
         wipe: 2,
         kill: 1,
-        ..WRITE
+        ..ONE_WRITE
     };
     let mutant = mutants::unlisted_in_a_view_is_removed;
     is_caught(
@@ -240,7 +248,7 @@ fn damaged_data_is_removed_before_it_is_set_aside() {
     let budget = Budget {
         damage: 1,
         wipe: 1,
-        ..WRITE
+        ..ONE_WRITE
     };
     let mutant = mutants::quarantine_before_remove;
     is_caught(
@@ -252,7 +260,10 @@ fn damaged_data_is_removed_before_it_is_set_aside() {
 
 #[test]
 fn a_member_that_is_behind_gives_up() {
-    let budget = Budget { tail: 1, ..WRITE };
+    let budget = Budget {
+        tail: 1,
+        ..ONE_WRITE
+    };
     is_stranded(
         "behind",
         cluster(Begin::Running, budget, mutants::behind_is_ignored),
@@ -266,7 +277,7 @@ fn an_empty_member_removes_nothing_without_a_leader() {
         wipe: 1,
         kill: 1,
         pend: 1,
-        ..WRITE
+        ..ONE_WRITE
     };
     let mutant = mutants::empty_removes_without_leader;
     is_caught(
@@ -295,24 +306,24 @@ fn turns_a_case_red(name: &str, mutant: Decide) {
 #[test]
 fn what_the_model_does_not_know_is_shown_by_a_case() {
     for (name, mutant) in [
-        ("twin", mutants::twin_is_ignored as Decide),
-        ("two entries", mutants::names_are_ignored),
-        ("two clusters", mutants::strangers_are_ours),
-        ("other cluster", mutants::own_data_is_of_any_cluster),
-        ("volume of another member", mutants::any_volume_is_ours),
-        ("refusals", mutants::refusals_are_silence),
-        ("peers disagree", mutants::settings_are_not_compared),
-        ("left", mutants::leaving_is_forgotten),
-        ("in use", mutants::lock_is_ignored),
-        ("leftovers", mutants::leftovers_stay),
-        ("not asked", mutants::whoever_was_not_asked_is_promised),
-        ("outdated promise", mutants::outdated_promise_starts),
-        ("nonsense", mutants::nonsense_is_promised),
-        ("set aside", mutants::set_aside_is_deleted_at_once),
-        ("forbidden", mutants::founding_is_always_allowed),
-        ("never join", mutants::joining_is_always_allowed),
-        ("trial other", mutants::every_death_is_behind),
-        ("peer URLs", mutants::peer_urls_are_not_updated),
+        ("twin", unmodelled::twin_is_ignored as Decide),
+        ("two entries", unmodelled::names_are_ignored),
+        ("two clusters", unmodelled::strangers_are_ours),
+        ("other cluster", unmodelled::own_data_is_of_any_cluster),
+        ("volume of another member", unmodelled::any_volume_is_ours),
+        ("refusals", unmodelled::refusals_are_silence),
+        ("peers disagree", unmodelled::settings_are_not_compared),
+        ("left", unmodelled::leaving_is_forgotten),
+        ("in use", unmodelled::lock_is_ignored),
+        ("leftovers", unmodelled::leftovers_stay),
+        ("not asked", unmodelled::whoever_was_not_asked_is_promised),
+        ("outdated promise", unmodelled::outdated_promise_starts),
+        ("nonsense", unmodelled::nonsense_is_promised),
+        ("set aside", unmodelled::set_aside_is_deleted_at_once),
+        ("forbidden", unmodelled::founding_is_always_allowed),
+        ("never join", unmodelled::joining_is_always_allowed),
+        ("trial other", unmodelled::every_death_is_behind),
+        ("peer URLs", unmodelled::peer_urls_are_not_updated),
     ] {
         turns_a_case_red(name, mutant);
     }

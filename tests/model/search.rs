@@ -7,7 +7,8 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use stateright::Model;
 
-use crate::cluster::{Action, Cluster};
+use crate::actions::Action;
+use crate::cluster::Cluster;
 use crate::world::World;
 
 /// Everything that was reached, and what leads where without a fault.

@@ -108,6 +108,8 @@ pub struct Slot {
     /// The last start made no progress.
     pub stalled: bool,
     pub process: Process,
+    /// What this entrypoint has heard of others earlier in its look, 3 bits for each.
+    pub heard: u16,
     pub paused: bool,
     pub leading: bool,
     /// IDs of this slot that have voted or acknowledged something and lost their disk. A ghost.
@@ -130,6 +132,7 @@ impl Slot {
         added_learner: false,
         stalled: false,
         process: Process::Down,
+        heard: 0,
         paused: false,
         leading: false,
         lost: 0,
@@ -148,6 +151,7 @@ impl Slot {
 
     pub fn stop(&mut self) {
         self.process = Process::Down;
+        self.heard = 0;
         self.leading = false;
         self.paused = false;
     }
@@ -205,6 +209,20 @@ pub struct Budget {
     pub operator_add: u8,
     pub write: u8,
 }
+
+/// No fault, and one write to lose.
+pub const ONE_WRITE: Budget = Budget {
+    kill: 0,
+    wipe: 0,
+    damage: 0,
+    tail: 0,
+    cut: 0,
+    pause: 0,
+    pend: 0,
+    operator_remove: 0,
+    operator_add: 0,
+    write: 1,
+};
 
 /// What an *always* forbids. Kept in the state, since a step breaks it, not a state.
 pub mod broken {
