@@ -1,5 +1,18 @@
 //! Does any order of kills, lost disks, cuts and operator actions break an *always*, or make a
 //! *sometimes* unreachable? And is each rule of the table needed: broken on purpose, is it caught?
+//!
+//! The world (`world`): for each member a disk (empty, data, damaged; ID, log, term), its notes, and a
+//! process (down, an entrypoint that looks or has decided, etcd, paused); cuts between pairs; how many
+//! faults are left; and ghosts, such as which writes were acknowledged. Looking and deciding is one
+//! step, acting another (`look`, `entrypoint`): anything may happen between. etcd (`etcd`) elects and
+//! commits by every minimal quorum, lags, applies what it learns as committed, rejects the removed,
+//! and panics where a leader knows more of it than it has. `search` asks, beside stateright, from
+//! which states the cluster can still become healthy when the faults are over.
+//!
+//! Not in this world: twins and swapped volumes, names, URLs and settings (`unmodelled` shows those
+//! rules by the cases of `decisions.txt`), TLS, stores, snapshots of the log, two leaders of one term,
+//! and time. A majority counts as lost where fewer voters than a quorum have all that they
+//! acknowledged; such states are left out, but for the runs that go beyond.
 
 #[path = "model/actions.rs"]
 mod actions;

@@ -73,6 +73,8 @@ impl Action {
                 | Action::DamageDisk(_)
                 | Action::LoseTail(_)
                 | Action::OperatorRemoves(..)
+                // A second member added to one by hand takes its quorum away until it runs.
+                | Action::OperatorAdds(..)
         )
     }
 }

@@ -35,6 +35,8 @@ pub struct Cluster<const N: usize> {
     pub notes: Notes,
     /// One look is no moment: the peers are asked one after the other.
     pub torn: bool,
+    /// Damage leaves nothing to tell whose the data is.
+    pub heads_are_damaged: bool,
     pub decide: Decide,
     /// What has happened already.
     schedule: Vec<Action>,
@@ -62,6 +64,7 @@ impl<const N: usize> Cluster<N> {
             beyond_majority: false,
             notes: Notes::AsDesigned,
             torn: false,
+            heads_are_damaged: false,
             decide,
             schedule: Vec::new(),
             policies: std::array::from_fn(|at| policy::<N>(at, &base)),
@@ -86,6 +89,11 @@ impl<const N: usize> Cluster<N> {
         self
     }
 
+    pub fn with_damaged_heads(mut self) -> Self {
+        self.heads_are_damaged = true;
+        self
+    }
+
     pub fn torn(mut self) -> Self {
         self.torn = true;
         self
@@ -103,7 +111,8 @@ impl<const N: usize> Cluster<N> {
     }
 
     pub fn decision(&self, world: &World<N>, at: usize, behind: bool, torn: u8) -> Option<Act> {
-        let look = world.look(at, behind, torn);
+        let mut look = world.look(at, behind, torn);
+        look.head_reads = !self.heads_are_damaged;
         let mut decided = self.decided.lock().expect("no other thread panicked");
         *(decided.entry(look)).or_insert_with(|| look.decide(&self.policies[at], self.decide))
     }

@@ -31,6 +31,8 @@ enum Holding {
 pub struct Look<const N: usize> {
     at: u8,
     disk: Disk,
+    /// Damage leaves the head of the WAL readable.
+    pub head_reads: bool,
     nth: u8,
     grown: bool,
     join: Join,
@@ -72,6 +74,7 @@ impl<const N: usize> World<N> {
         Look {
             at: at as u8,
             disk: slot.disk,
+            head_reads: true,
             nth: slot.nth,
             grown: slot.disk != Disk::Empty && slot.applied & GROWN != 0,
             join: slot.join,
@@ -164,7 +167,7 @@ impl<const N: usize> Look<N> {
                 Disk::Empty => DataDir::Empty,
                 Disk::Data => DataDir::Own(identity),
                 Disk::Damaged => DataDir::Damaged {
-                    head: Some(identity),
+                    head: self.head_reads.then_some(identity),
                 },
             },
             join_note: match self.join {

@@ -94,6 +94,22 @@ fn three_running_members() {
 }
 
 #[test]
+fn three_running_members_whose_damaged_data_names_nobody() {
+    let budget = Budget {
+        kill: 1,
+        damage: 1,
+        wipe: 1,
+        pend: 1,
+        ..ONE_WRITE
+    };
+    let model = Cluster::<3>::new(Begin::Running, budget).with_damaged_heads();
+    holds_by_graph(
+        "3 running, damaged heads: kill, wipe, damage, timeout",
+        model,
+    );
+}
+
+#[test]
 fn three_members_that_always_join_as_learners() {
     let budget = Budget {
         wipe: 1,
@@ -224,8 +240,8 @@ large! {
     large_3_running_kill2_wipe2_pause:
         running(Budget { kill: 2, wipe: 2, pause: 1, ..ONE_WRITE }),
         "1,539,479 states, 15 s, 0.4 GB";
-    large_3_running_kill_wipe2_damage_pend_cut_write2:
-        running(Budget { kill: 1, wipe: 2, damage: 1, pend: 1, cut: 1, write: 2, ..ONE_WRITE }),
+    large_3_running_kill_wipe2_pend_cut_write2:
+        running(Budget { kill: 1, wipe: 2, pend: 1, cut: 1, write: 2, ..ONE_WRITE }),
         "? states";
     large_3_running_learners_kill_wipe_damage_pend_operator_removes:
         running(Budget { kill: 1, wipe: 1, damage: 1, pend: 1, operator_remove: 1, ..ONE_WRITE })
@@ -250,8 +266,8 @@ large! {
     large_3_nothing_kill3_wipe:
         nothing(Budget { kill: 3, wipe: 1, ..ONE_WRITE }),
         "? states";
-    large_3_nothing_kill_wipe_damage_pend_write2:
-        nothing(Budget { kill: 1, wipe: 1, damage: 1, pend: 1, write: 2, ..ONE_WRITE }),
+    large_3_nothing_wipe_damage_pend:
+        nothing(Budget { wipe: 1, damage: 1, pend: 1, ..ONE_WRITE }),
         "? states";
     large_3_nothing_torn_looks_kill_wipe:
         nothing(Budget { kill: 1, wipe: 1, ..ONE_WRITE }).torn(),

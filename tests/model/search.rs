@@ -114,9 +114,9 @@ impl<const N: usize> Graph<N> {
         let mut text = String::new();
         for pair in path.windows(2) {
             let (from, to) = (pair[0] as usize, pair[1] as usize);
-            let action = (model.next_steps(&self.states[from]).into_iter())
+            let (action, _): (Action, _) = (model.next_steps(&self.states[from]).into_iter())
                 .find(|(_, state)| *state == self.states[to])
-                .map(|(action, _): (Action, _)| action);
+                .expect("a parent leads to its child");
             text += &format!("  {action:?}\n");
         }
         text
