@@ -37,6 +37,22 @@ pub fn holds_by_graph<const N: usize>(name: &str, model: Cluster<N>) {
     println!("{name}: {:.0?}", began.elapsed());
 }
 
+/// Breaks nothing in the first so many states. That nothing is stuck cannot be told from a part.
+pub fn breaks_nothing_within<const N: usize>(name: &str, states: usize, model: Cluster<N>) {
+    let began = Instant::now();
+    let graph = explore(&model, states, 0);
+    breaks_nothing_but(name, 0, &model, &graph);
+    assert!(
+        !graph.complete,
+        "{name}: {} states are all",
+        graph.states.len()
+    );
+    println!(
+        "{name}: {states} states, breaks nothing, {:.0?}",
+        began.elapsed()
+    );
+}
+
 /// Breaks nothing but this; and is not stuck where it is not broken.
 pub fn breaks_only<const N: usize>(name: &str, broken: u8, model: Cluster<N>) {
     let graph = explore(&model, usize::MAX, 0);

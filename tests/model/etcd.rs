@@ -3,7 +3,7 @@
 
 use etcd_rejoin::membership::quorum;
 
-use crate::world::{Disk, Entry, Id, Ids, Log, Process, World, broken, one, subsets};
+use crate::world::{Disk, Entry, FOUNDED, Id, Ids, Log, Process, World, broken, one, subsets};
 
 impl<const N: usize> World<N> {
     /// Whether raft messages pass: both run, know the same cluster, and neither has removed the other.
@@ -307,7 +307,12 @@ impl<const N: usize> World<N> {
     /// Whether fewer voters are left than a quorum needs: a voter is left where its disk has all that
     /// it ever acknowledged, or promised to join a first start.
     pub fn lost_too_many(&self) -> bool {
-        let voters = Self::voters(self.committed);
+        // A first start counts as soon as one member has left for it.
+        let begun = self
+            .slots
+            .iter()
+            .fold(0, |all, slot| all | slot.log & FOUNDED);
+        let voters = Self::voters(self.committed | begun);
         let count = voters.count_ones() as usize;
         let is_left = |id: &Id| {
             let slot = &self.slots[usize::from(id.slot)];

@@ -3,7 +3,7 @@
 
 use etcd_rejoin::decide::JoinAs;
 
-use crate::check::{holds, holds_by_graph};
+use crate::check::{breaks_nothing_within, holds, holds_by_graph};
 use crate::cluster::{Begin, Cluster};
 use crate::world::{Budget, ONE_WRITE};
 
@@ -243,8 +243,8 @@ large! {
     large_3_running_kill_wipe2_pend_cut_write2:
         running(Budget { kill: 1, wipe: 2, pend: 1, cut: 1, write: 2, ..ONE_WRITE }),
         "? states";
-    large_3_running_learners_kill_wipe_damage_pend_operator_removes:
-        running(Budget { kill: 1, wipe: 1, damage: 1, pend: 1, operator_remove: 1, ..ONE_WRITE })
+    large_3_running_learners_kill_damage_pend_operator_removes:
+        running(Budget { kill: 1, damage: 1, pend: 1, operator_remove: 1, ..ONE_WRITE })
             .join_as(JoinAs::Learner),
         "? states";
     large_3_running_learners_kill_wipe_operator_removes_and_adds:
@@ -282,7 +282,17 @@ large! {
     large_5_running_wipe2:
         Cluster::<5>::new(Begin::Running, Budget { wipe: 2, ..ONE_WRITE }),
         "5,937,542 states, 104 s, 1.9 GB";
-    large_5_running_kill_wipe2:
-        Cluster::<5>::new(Begin::Running, Budget { kill: 1, wipe: 2, ..Budget::default() }),
-        "? states";
+}
+
+/// 10,000,000 states, ? s, ? GB
+#[test]
+#[ignore = "large bounds, minutes"]
+fn large_5_running_kill_wipe2_in_part() {
+    let budget = Budget {
+        kill: 1,
+        wipe: 2,
+        ..Budget::default()
+    };
+    let model = Cluster::<5>::new(Begin::Running, budget);
+    breaks_nothing_within("large_5_running_kill_wipe2_in_part", 10_000_000, model);
 }
