@@ -269,6 +269,9 @@ impl<const N: usize> Model for Cluster<N> {
                     world.slots[at].join = join;
                     world.slots[at].promise = promise;
                 }
+                if self.notes == Notes::AnyPromise {
+                    world.slots[at].promise = true;
+                }
                 world.slots[at].set_aside = false;
                 world.slots[at].aside = 0;
                 world.take_pending(1 << at);
