@@ -231,8 +231,7 @@ fn nothing(budget: Budget) -> Cluster<3> {
     Cluster::new(Begin::Nothing, budget)
 }
 
-// Each with its number of states, as of the last run of all. Times and memory are of one core of a
-// busy machine.
+// Each with what it took when it was last run, at low priority on a busy machine with two cores.
 large! {
     large_3_running_kill2_wipe2_cut:
         running(Budget { kill: 2, wipe: 2, cut: 1, ..ONE_WRITE }),
