@@ -23,6 +23,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 /// The pause after a step that the cluster refused grows to this. etcd refuses an add while a member
 /// has been connected for less than five seconds: a longer pause only adds to that.
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
+/// Own data starts without a step that it can do without, when the cluster has not taken it so often.
+const MAX_CHORE_TRIES: u32 = 3;
 /// While we wait, the log says so again after this.
 const REMIND: Duration = Duration::from_secs(60);
 
@@ -71,6 +73,7 @@ pub fn run(config: Config, stop: &Stop, max_steps: Option<u32>, again: Option<Ha
             .map(|handed| handed.verdict)
             .unwrap_or_default(),
         failed_start: again.and_then(|handed| Some((handed.start, Exit(handed.failed?)))),
+        refusals: 0,
         pause: PAUSES.0,
         said: Said::default(),
     };
@@ -97,6 +100,8 @@ struct Run<'a> {
     verdict: Verdict,
     /// The start that just failed on trial, and how: the same again would be a loop.
     failed_start: Option<(Start, Exit)>,
+    /// How often in a row a step was not taken.
+    refusals: u32,
     pause: Duration,
     said: Said,
 }
@@ -105,6 +110,7 @@ struct Run<'a> {
 #[derive(Default)]
 struct Said {
     line: String,
+    scene: String,
     refusal: String,
     at: Option<Instant>,
     waiting_since: Option<Instant>,
@@ -134,7 +140,7 @@ impl Run<'_> {
 
     /// One look, one decision, at most one step. The error ends the program.
     fn round(&mut self) -> Result<(), Exit> {
-        let look = match self.observer.look(self.verdict, self.server.is_some()) {
+        let mut look = match self.observer.look(self.verdict, self.server.is_some()) {
             Ok(look) => look,
             Err(NoLook::Stopped(signal)) => return Err(self.stopped(signal)),
             Err(NoLook::Failed(error)) => {
@@ -142,21 +148,48 @@ impl Run<'_> {
                 return Err(Exit::FAILED);
             }
         };
+        look.seen.no_chores = self.refusals >= MAX_CHORE_TRIES;
         let decision = decide(&self.config.policy, &look.seen);
+        self.saw(&look);
         match &decision {
             Decision::Start(start, _) => self.start(start, &look, &decision),
             Decision::Do(step, _) => self.step(step, &look, &decision),
             Decision::Wait(_) => {
                 self.serve(&look)?;
-                let cure = decision.reason().row().cure;
-                self.wait(format!("{}; to go on: {cure}", self.line(&look, &decision)))
+                self.wait(self.wait_line(&look, &decision))
             }
             Decision::Refuse(_) => {
-                let cure = decision.reason().row().cure;
-                log::error!("{}; to go on: {cure}", self.line(&look, &decision));
-                log::error!("saw {}", explain::seen(&look));
-                Err(Exit::REFUSED)
+                log::error!("{}", self.wait_line(&look, &decision));
+                Err(self.last_report(&look).unwrap_or(Exit::REFUSED))
             }
+        }
+    }
+
+    /// Others that wait for us shall hear what we hold, not only that we are gone.
+    /// The exit code, if a signal ends us meanwhile.
+    fn last_report(&mut self, look: &Look) -> Option<Exit> {
+        let report = Report::of(&self.config, &look.seen);
+        if matches!(look.seen.data, DataDir::Own(_)) {
+            return None;
+        }
+        if self.server.is_none() {
+            // A port that is not free has been reported by others, or is a twin's.
+            self.server = Server::start(&self.config, &report).ok();
+        }
+        let server = self.server.as_ref()?;
+        server.update(&report);
+        let signal = self
+            .stop
+            .sleep_until(Instant::now() + self.config.timeout)?;
+        Some(self.stopped(signal))
+    }
+
+    /// Says what was seen, when it has changed.
+    fn saw(&mut self, look: &Look) {
+        let scene = explain::scene(look);
+        if self.said.scene != scene {
+            log::info!("saw {}", explain::seen(look));
+            self.said.scene = scene;
         }
     }
 
@@ -169,10 +202,21 @@ impl Run<'_> {
         )
     }
 
+    fn wait_line(&self, look: &Look, decision: &Decision) -> String {
+        let row = decision.reason().row();
+        format!(
+            "{}: {}; to go on: {} reason={}",
+            explain::decision(&self.config, decision),
+            explain::why(look, decision),
+            row.cure,
+            row.name
+        )
+    }
+
     fn step(&mut self, step: &Step, look: &Look, decision: &Decision) -> Result<(), Exit> {
         if self.steps_left == Some(0) {
             log::info!(
-                "has taken all steps it may; next would be step={}",
+                "has taken as many steps as --max-steps allows; the next would be step={}",
                 explain::step_name(step)
             );
             return Err(Exit::STEPS_TAKEN);
@@ -184,17 +228,13 @@ impl Run<'_> {
             log::error!("{why}; nothing was changed");
             return Err(Exit::FAILED);
         }
-        self.said.waiting_since = None;
         let line = format!(
             "{} step={}",
             self.line(look, decision),
             explain::step_name(step)
         );
         // The same step again, because the cluster was not ready for it, is no news.
-        if self.said.line != line {
-            log::info!("saw {}", explain::seen(look));
-        }
-        self.say(log::Level::Info, line);
+        self.say(line);
         let actor = Actor::new(
             &self.config,
             &self.volume,
@@ -203,8 +243,14 @@ impl Run<'_> {
         );
         match actor.perform(step, look) {
             Ok(done) => {
-                log::info!("{done} step={}", explain::step_name(step));
+                let level = match explain::tells_more(step) {
+                    true => log::Level::Info,
+                    false => log::Level::Debug,
+                };
+                log::log!(level, "{done} step={}", explain::step_name(step));
                 self.pause = PAUSES.0;
+                self.refusals = 0;
+                self.said.waiting_since = None;
                 // What a failed start left behind is no reason to try the same start again.
                 if *step != Step::SetAsideLeftovers {
                     self.failed_start = None;
@@ -212,29 +258,65 @@ impl Run<'_> {
                 }
                 self.steps_left = self.steps_left.map(|left| left - 1);
                 if self.steps_left == Some(0) {
-                    log::info!("has taken all steps it may");
+                    log::info!("has taken as many steps as --max-steps allows");
                     return Err(Exit::STEPS_TAKEN);
                 }
                 Ok(())
             }
             Err(Undone::Changed) => Ok(()),
             Err(Undone::Stopped(signal)) => Err(self.stopped(signal)),
+            Err(Undone::Failed(error)) if is_chore(step) => {
+                log::warn!("{error}; starts without step={}", explain::step_name(step));
+                self.refusals = MAX_CHORE_TRIES;
+                Ok(())
+            }
             Err(Undone::Failed(error)) => {
                 log::error!("{error} step={}", explain::step_name(step));
                 Err(Exit::FAILED)
             }
-            Err(Undone::Cluster(words)) => {
-                let line = format!(
-                    "the cluster did not take the step, looks and tries again: {words} step={}",
+            Err(Undone::Refused(words)) if is_chore(step) => {
+                log::warn!("{words}; starts without step={}", explain::step_name(step));
+                self.refusals = MAX_CHORE_TRIES;
+                Ok(())
+            }
+            Err(Undone::Refused(words)) => {
+                let row = Reason::NotAllowed.row();
+                log::error!(
+                    "refuses to go on: {words}; to go on: {} reason={} step={}",
+                    row.cure,
+                    row.name,
                     explain::step_name(step)
                 );
-                if self.said.refusal != line {
-                    log::warn!("{line}");
-                    self.said.refusal = line;
-                }
-                self.pause(MAX_BACKOFF)
+                Err(Exit::REFUSED)
             }
+            Err(Undone::Cluster(words)) => self.not_taken(step, &words),
         }
+    }
+
+    /// The cluster was not ready for the step. It was no change, or one whose outcome is unknown: the
+    /// next look tells.
+    fn not_taken(&mut self, step: &Step, words: &str) -> Result<(), Exit> {
+        self.refusals += 1;
+        // Which endpoint said so is no news.
+        let said = words.split_once(": ").map_or(words, |(_, said)| said);
+        if self.said.refusal != said {
+            log::warn!(
+                "the cluster did not take the step; looks again, then tries again: {words} step={}",
+                explain::step_name(step)
+            );
+            self.said.refusal = said.to_string();
+        }
+        let since = *self.said.waiting_since.get_or_insert_with(Instant::now);
+        if let Some(allowed) = self.config.wait
+            && since.elapsed() >= allowed
+        {
+            log::error!(
+                "{words}; REJOIN_WAIT is over step={}",
+                explain::step_name(step)
+            );
+            return Err(Exit::WAITED);
+        }
+        self.pause(MAX_BACKOFF)
     }
 
     fn start(&mut self, start: &Start, look: &Look, decision: &Decision) -> Result<(), Exit> {
@@ -242,14 +324,10 @@ impl Run<'_> {
             && failed == start
         {
             log::error!(
-                "etcd failed, and nothing that was seen since would make it better: ends as it did"
+                "etcd has failed, and the same start would fail again: ends with its exit code; what it printed says why"
             );
             return Err(*exit);
         }
-        self.say(
-            log::Level::Info,
-            format!("saw {} took={:?}", explain::seen(look), look.took),
-        );
         let line = self.line(look, decision);
         // The port must be free for etcd.
         self.server = None;
@@ -266,7 +344,11 @@ impl Run<'_> {
             // Not needed for this start; etcd itself will say what is wrong with the disk.
             log::debug!("{error}");
         }
-        log::info!("{line} etcd={}", self.program.display());
+        let mut more = format!("took={}ms", look.took.as_millis());
+        if look.seen.set_aside > 0 {
+            more += &format!(" set-aside={}", look.seen.set_aside);
+        }
+        log::info!("{line} {more} etcd={}", self.program.display());
         if !start.trial {
             log::logger().flush();
             match self.stop.end_at_once() {
@@ -313,10 +395,8 @@ impl Run<'_> {
         if let Some(allowed) = self.config.wait
             && waited >= allowed
         {
-            log::error!(
-                "{line}; waited={:.0?}, longer than REJOIN_WAIT allows",
-                waited
-            );
+            let (waited, allowed) = (waited.as_millis(), allowed.as_millis());
+            log::error!("gives up: {line} waited={waited}ms REJOIN_WAIT={allowed}ms");
             return Err(Exit::WAITED);
         }
         let again = self.said.at.is_none_or(|at| at.elapsed() >= REMIND);
@@ -324,7 +404,7 @@ impl Run<'_> {
             log::info!("still {line} waiting-since={}s", waited.as_secs());
             self.said.at = Some(Instant::now());
         }
-        self.say(log::Level::Info, line);
+        self.say(line);
         self.pause(PAUSES.1)
     }
 
@@ -340,9 +420,9 @@ impl Run<'_> {
         }
     }
 
-    fn say(&mut self, level: log::Level, line: String) {
+    fn say(&mut self, line: String) {
         if line != self.said.line {
-            log::log!(level, "{line}");
+            log::info!("{line}");
             self.said.line = line;
             self.said.at = Some(Instant::now());
         }
@@ -351,5 +431,19 @@ impl Run<'_> {
     fn stopped(&self, signal: i32) -> Exit {
         log::info!("stopped by signal {signal} before etcd ran");
         Exit::signal(signal)
+    }
+}
+
+/// Steps that own data can do without.
+fn is_chore(step: &Step) -> bool {
+    match step {
+        Step::UpdatePeerUrls(_) | Step::DeleteSetAside { .. } => true,
+        Step::NoteJoin(_)
+        | Step::AddMember { .. }
+        | Step::RemoveMember(_)
+        | Step::Quarantine
+        | Step::SetAsideLeftovers
+        | Step::GiveUp
+        | Step::Promise => false,
     }
 }
