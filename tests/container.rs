@@ -63,11 +63,26 @@ fn any_user_can_run_it_on_a_read_only_root_without_capabilities() {
     lost_volumes_come_back(ETCD_3_5, &run);
 }
 
-/// `docker stop` of a member: how long it took, and with which code it ended.
-fn stop(cluster: &Cluster, n: usize) -> (Duration, String) {
-    let begun = Instant::now();
-    docker(&["stop", "--time=10", &cluster.host(n)]);
-    (begun.elapsed(), cluster.inspect(n, "State.ExitCode"))
+/// Stops a running member, with one of these exit codes and without being killed, and starts it again.
+///
+/// Within two seconds, in one of three tries: the machine may be busy, or etcd itself slow (a client
+/// that has just gone can hold it up for 5 s). A signal that gets lost is slow, and a kill, every time.
+fn stops_in_time(cluster: &Cluster, n: usize, codes: &[&str], running: impl Fn()) {
+    let mut took = Vec::new();
+    while !took.iter().any(|took| *took < Duration::from_secs(2)) {
+        assert!(took.len() < 3, "not within two seconds: {took:?}");
+        let begun = Instant::now();
+        docker(&["stop", "--time=10", &cluster.host(n)]);
+        took.push(begun.elapsed());
+        let code = cluster.inspect(n, "State.ExitCode");
+        assert!(
+            codes.contains(&code.as_str()),
+            "{code}\n{}",
+            cluster.logs(n)
+        );
+        docker(&["start", &cluster.host(n)]);
+        running();
+    }
 }
 
 #[test]
@@ -76,50 +91,41 @@ fn docker_stop_ends_etcd_within_two_seconds_and_keeps_its_place() {
     let cluster = Cluster::three(ETCD_3_5, &[]);
     cluster.write(1, "key", 5);
     let id = cluster.wait_voter(1, 2);
-    // First as a child of the first start, then as PID 1.
-    for codes in [["0", "143"].as_slice(), &["0"]] {
-        let (took, code) = stop(&cluster, 2);
-        assert!(
-            codes.contains(&code.as_str()),
-            "{code}\n{}",
-            cluster.logs(2)
-        );
-        assert!(took < Duration::from_secs(2), "{took:?}");
+    let back = || {
         let logs = cluster.logs(2);
         assert!(logs.contains("closed etcd server"), "{logs}");
         // A stop is not a leave: the entry stays, and the data is started as it is.
-        assert!(cluster.entry(1, 2).unwrap().starts_with(&id));
-        docker(&["start", &cluster.host(2)]);
         cluster.wait_healthy(2);
         assert_eq!(cluster.wait_voter(1, 2), id);
         assert_eq!(cluster.keys(2), 5);
-    }
+    };
+    // First as a child of the first start, then as PID 1.
+    stops_in_time(&cluster, 2, &["0", "143"], back);
+    stops_in_time(&cluster, 2, &["0"], back);
 }
 
 #[test]
 #[ignore = "needs docker"]
 fn docker_stop_ends_a_wait_within_two_seconds() {
-    let cluster = Cluster::new(
-        ETCD_3_5,
-        Options {
-            members: 3,
-            ..Options::default()
-        },
-    );
+    let members = Options {
+        members: 3,
+        ..Options::default()
+    };
+    let cluster = Cluster::new(ETCD_3_5, members);
     cluster.run(1);
-    wait_for("it waits", || match cluster.logs(1) {
-        logs if logs.contains("not-all-heard") => Ok(()),
-        logs => Err(logs),
-    });
-    assert_ne!(
-        try_docker(&["exec", &cluster.host(1), "etcd-rejoin", "probe"])
-            .status
-            .code(),
-        Some(0)
-    );
-    let (took, code) = stop(&cluster, 1);
-    assert_eq!(code, "143", "{}", cluster.logs(1));
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    let waits = || {
+        wait_for("it waits", || {
+            let since = cluster.inspect(1, "State.StartedAt");
+            match docker::logs(&["--since", &since, &cluster.host(1)]) {
+                logs if logs.contains("not-all-heard") => Ok(()),
+                logs => Err(logs),
+            }
+        })
+    };
+    waits();
+    let probe = try_docker(&["exec", &cluster.host(1), "etcd-rejoin", "probe"]);
+    assert_ne!(probe.status.code(), Some(0));
+    stops_in_time(&cluster, 1, &["143"], waits);
 }
 
 /// Kills PID 1 of a member from outside, as the kernel would.

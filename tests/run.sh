@@ -94,7 +94,6 @@ need() {
             cc) package cc gcc && package /usr/include/stdlib.h libc6-dev ;;
             shellcheck) package shellcheck ;;
             openssl) package openssl ;;
-            python3) package python3 ;;
             systemd-analyze) package systemd-analyze systemd ;;
             docker-compose) package docker-compose ;;
             ip) package ip iproute2 ;;
@@ -166,7 +165,7 @@ part_container() {
 }
 
 part_examples() {
-    need cc images python3 docker-compose systemd-analyze openssl &&
+    need cc images docker-compose systemd-analyze openssl &&
         tests examples cargo test --locked --test examples -- --ignored --test-threads=1
 }
 
