@@ -13,8 +13,11 @@ use crate::config::variables::{EXIT_CODES, VARIABLES};
 /// member, old data set aside), then becomes etcd. Without a command, or with etcd's flags right after
 /// the program name, it does what `run` does. Any other word is run as a program.
 #[derive(Debug, Parser)]
-#[command(name = "etcd-rejoin", version = crate::VERSION, disable_help_subcommand = false)]
-#[command(after_long_help = after_help())]
+#[command(name = "etcd-rejoin", version = crate::VERSION)]
+#[command(
+    override_usage = "etcd-rejoin [ETCD_FLAGS]...\n       etcd-rejoin <COMMAND> [OPTIONS]\n       etcd-rejoin <PROGRAM> [ARGUMENTS]..."
+)]
+#[command(after_help = "--help lists the variables and exit codes.", after_long_help = after_help())]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -27,27 +30,23 @@ pub enum Command {
     /// The main job: bring this member back if need be, then become etcd
     Run(RunArgs),
     /// Explain what is seen and what would be done now, without changing anything
+    ///
+    /// Ends with 0 whatever it sees, with 74 where it cannot look, and with 78 where the configuration is
+    /// wrong.
+    #[command(after_long_help = STATUS_KEYS)]
     Status {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// etcd's flags, if it is configured by flags
-        #[arg(
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "ETCD_FLAGS"
-        )]
-        etcd_flags: Vec<OsString>,
+        /// Where etcd is configured by flags.
+        #[command(flatten)]
+        etcd: EtcdFlags,
     },
     /// Ask the etcd beside us for its health: exit code 0 if it is healthy, else 1
     Probe {
-        /// etcd's flags, if it is configured by flags
-        #[arg(
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "ETCD_FLAGS"
-        )]
-        etcd_flags: Vec<OsString>,
+        /// Where etcd is configured by flags.
+        #[command(flatten)]
+        etcd: EtcdFlags,
     },
     /// List data that was set aside, or put it back
     Quarantine {
@@ -56,10 +55,16 @@ pub enum Command {
         action: QuarantineAction,
     },
     /// Leave the cluster for good: a stop is not a leave, this is
+    ///
+    /// Removes this member from the cluster, and notes in its data dir that it left: it refuses to start
+    /// there (exit code 65) until `leave --undo`. Refuses where the others would have no quorum.
     Leave {
         /// Take it back: join again at the next start
         #[arg(long)]
         undo: bool,
+        /// Where etcd is configured by flags.
+        #[command(flatten)]
+        etcd: EtcdFlags,
     },
     /// Print a shell's completions
     Completions {
@@ -70,6 +75,35 @@ pub enum Command {
     Man,
 }
 
+/// What follows `--`.
+#[derive(Debug, Default, clap::Args)]
+pub struct EtcdFlags {
+    /// etcd's flags, after `--`, where etcd is configured by flags
+    #[arg(last = true, allow_hyphen_values = true, value_name = "ETCD_FLAGS")]
+    pub etcd_flags: Vec<OsString>,
+}
+
+/// The keys of `status --json`. They stay; new ones may be added.
+const STATUS_KEYS: &str = "\
+Keys of --json, which stay as they are; new ones may come:
+  name         ETCD_NAME
+  data_dir     path; state: own, damaged or empty; damage: what is wrong, in words; member_id and
+               cluster_id of the data, in hex; notes; set_aside: how many data dirs lie set aside;
+               held_by: the process that holds it
+  etcd         program: its path, or null where it is not found; running: whether it holds the data
+               dir; healthy: true, false, or null where it does not run
+  peers        of each other member: name; heard, in a few words; words, in full
+  cluster      state: quorate, no-leader, unreachable or alone; id; members; margin: how many more
+               failures it survives
+  failures     what was asked in vain, and why
+  decision     start, do, wait or refuse; none: etcd runs here, there is nothing to decide
+  step         what is done: the name of a step, or null
+  action       the decision in words
+  reason       the row of the decision table
+  why          its condition, as it holds here
+  to_change    what would change that
+  took_ms      how long the look took";
+
 /// Flags of `run`: each says the same as the variable that its help names.
 #[derive(Debug, Default, clap::Args)]
 pub struct RunArgs {
@@ -77,19 +111,19 @@ pub struct RunArgs {
     ///
     /// `quorum` and `now` can lose acknowledged writes with one lost disk: only while nothing of value
     /// is stored.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "WHO")]
     bootstrap: Option<BootstrapArg>,
     /// How to join a running cluster [env: REJOIN_AS]
-    #[arg(long = "as", value_enum)]
+    #[arg(long = "as", value_enum, value_name = "HOW")]
     join_as: Option<JoinArg>,
     /// How long to wait for others, such as 90s; `forever` is the default [env: REJOIN_WAIT]
-    #[arg(long)]
+    #[arg(long, value_name = "DURATION")]
     wait: Option<String>,
     /// How long one look at the cluster may take, such as 2s [env: REJOIN_TIMEOUT]
-    #[arg(long)]
+    #[arg(long, value_name = "DURATION")]
     timeout: Option<String>,
     /// The etcd program [env: REJOIN_ETCD]
-    #[arg(long)]
+    #[arg(long, value_name = "PROGRAM")]
     etcd: Option<String>,
     /// Take so many steps at most, then end with exit code 75
     #[arg(long, value_name = "N")]
@@ -112,15 +146,15 @@ impl RunArgs {
             .join_as
             .and_then(|value| name(value.to_possible_value()));
         let all = [
-            ("REJOIN_BOOTSTRAP", bootstrap),
-            ("REJOIN_AS", join_as),
-            ("REJOIN_WAIT", self.wait.clone()),
-            ("REJOIN_TIMEOUT", self.timeout.clone()),
-            ("REJOIN_ETCD", self.etcd.clone()),
+            ("--bootstrap", "REJOIN_BOOTSTRAP", bootstrap),
+            ("--as", "REJOIN_AS", join_as),
+            ("--wait", "REJOIN_WAIT", self.wait.clone()),
+            ("--timeout", "REJOIN_TIMEOUT", self.timeout.clone()),
+            ("--etcd", "REJOIN_ETCD", self.etcd.clone()),
         ];
         let given = all
             .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)));
+            .filter_map(|(flag, name, value)| Some((flag, name, value?)));
         Overrides(given.collect())
     }
 }
@@ -145,11 +179,18 @@ enum JoinArg {
 #[derive(Debug, Subcommand)]
 pub enum QuarantineAction {
     /// List what lies set aside in this data dir
-    List,
+    List {
+        /// Where etcd is configured by flags.
+        #[command(flatten)]
+        etcd: EtcdFlags,
+    },
     /// Move one back in its place, while no etcd runs here
     PutBack {
         /// Its name, as `list` prints it
         name: String,
+        /// Where etcd is configured by flags.
+        #[command(flatten)]
+        etcd: EtcdFlags,
     },
 }
 
@@ -187,6 +228,48 @@ fn is_command(word: &str) -> bool {
     Cli::command()
         .get_subcommands()
         .any(|command| command.get_name() == word)
+}
+
+/// The manual page: the program, its commands, variables and exit codes.
+pub fn manual() -> std::io::Result<Vec<u8>> {
+    use clap::CommandFactory;
+    let mut page = Vec::new();
+    let mut program = Cli::command();
+    program.build();
+    let man = clap_mangen::Man::new(program.clone());
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    command_sections(&program, &mut page)?;
+    man.render_extra_section(&mut page)?;
+    man.render_version_section(&mut page)?;
+    Ok(page)
+}
+
+/// One section for each command; those of its own page become sub-sections of it.
+fn command_sections(program: &clap::Command, page: &mut Vec<u8>) -> std::io::Result<()> {
+    for command in program.get_subcommands().filter(|c| c.get_name() != "help") {
+        if command.has_subcommands() {
+            command_sections(command, page)?;
+            continue;
+        }
+        let name = command.get_bin_name().unwrap_or_default().to_uppercase();
+        let man = clap_mangen::Man::new(command.clone());
+        let mut sections = Vec::new();
+        man.render_description_section(&mut sections)?;
+        man.render_options_section(&mut sections)?;
+        man.render_extra_section(&mut sections)?;
+        let text = String::from_utf8_lossy(&sections);
+        let text = text.replace(".SH DESCRIPTION\n", &format!(".SH \"{name}\"\n"));
+        page.extend(
+            text.replace(".SH OPTIONS", ".SS OPTIONS")
+                .replace(".SH EXTRA\n", ".PP\n")
+                .into_bytes(),
+        );
+    }
+    Ok(())
 }
 
 fn after_help() -> String {

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::datadir::Finding;
 use crate::decide::{Begin, Decision, Heard, Holds, JoinNote, Reason, Start, Step};
-use crate::membership::{Member, quorum};
+use crate::membership::{Member, MemberId, quorum};
 use crate::observe::Look;
 
 /// What was seen, in one line of `key=value`.
@@ -13,7 +13,7 @@ pub fn seen(look: &Look) -> String {
         line += &format!(
             " members={:?} margin={}",
             members(&quorate.members),
-            margin(look)
+            margin(look, None)
         );
     }
     if !look.seen.peers.is_empty() {
@@ -26,6 +26,14 @@ pub fn seen(look: &Look) -> String {
         line += &format!(" {note}");
     }
     line
+}
+
+/// What a person cares about in it: a line is worth it when this changes. Members and notes change by
+/// our own steps, which have lines of their own.
+pub fn scene(look: &Look) -> String {
+    let peers = (look.seen.peers.iter()).map(|peer| heard_short(&peer.heard));
+    let peers: Vec<&str> = peers.collect();
+    format!("{} {} {}", data_dir(look), cluster(look), peers.join(","))
 }
 
 /// The data dir in a few words.
@@ -50,7 +58,21 @@ pub fn cluster(look: &Look) -> &'static str {
     match (&look.seen.quorate, look.seen.views().next()) {
         (Some(_), _) => "quorate",
         (None, Some(_)) => "no-leader",
+        (None, None) if is_alone(look) => "alone",
         (None, None) => "unreachable",
+    }
+}
+
+/// There was nobody to ask.
+fn is_alone(look: &Look) -> bool {
+    look.seen.peers.is_empty() && look.endpoints.is_empty()
+}
+
+/// What would change the decision, or how to go on.
+pub fn cure(look: &Look, decision: &Decision) -> &'static str {
+    match decision.reason() {
+        Reason::NobodyAnswers if is_alone(look) => "nothing to do",
+        reason => reason.row().cure,
     }
 }
 
@@ -75,18 +97,16 @@ fn member(member: &Member) -> String {
     format!("{name} {}{state}", member.id)
 }
 
-/// Further failures that the cluster survives, as far as the peers answered.
-pub fn margin(look: &Look) -> i64 {
+/// Further failures that the cluster survives, as far as the peers answered. `own` runs here, and well.
+pub fn margin(look: &Look, own: Option<MemberId>) -> i64 {
     let Some(quorate) = &look.seen.quorate else {
         return 0;
     };
-    let voters: Vec<&Member> = quorate
-        .members
-        .iter()
-        .filter(|member| !member.learner)
-        .collect();
-    let healthy = voters.iter().filter(|member| answers(look, member)).count();
-    healthy as i64 - quorum(voters.len()) as i64
+    let voters = (quorate.members.iter()).filter(|member| !member.learner);
+    let healthy = (voters.clone())
+        .filter(|member| own == Some(member.id) || answers(look, member))
+        .count();
+    healthy as i64 - quorum(voters.count()) as i64
 }
 
 /// Whether this member answered in this look.
@@ -102,7 +122,7 @@ pub fn answers(look: &Look, member: &Member) -> bool {
 pub fn heard_short(heard: &Heard) -> &'static str {
     match heard {
         Heard::Silent(_) => "silent",
-        Heard::Etcd { .. } => "is etcd",
+        Heard::Etcd { .. } => "runs etcd",
         Heard::Entrypoint {
             differs: Some(_), ..
         } => "was given other settings",
@@ -129,7 +149,7 @@ pub fn heard(heard: &Heard) -> String {
         }
         Heard::Etcd { cluster, members } => {
             format!(
-                "is etcd of cluster {cluster}, lists {}",
+                "runs etcd of cluster {cluster}, lists {}",
                 self::members(members)
             )
         }
@@ -186,10 +206,25 @@ fn start_words(start: &Start) -> String {
     let begin = match &start.begin {
         Begin::WithData => "with its data".into(),
         Begin::New => "as a new cluster".into(),
-        Begin::Existing { id, .. } => format!("as new member {id} of the existing cluster"),
+        Begin::Existing { id, .. } => format!("as new member {id}, which the others fill"),
     };
     let how = if start.trial { ", on trial" } else { "" };
     format!("starts etcd {begin}{how}")
+}
+
+/// Whether what came of this step is more than what was said before it.
+pub fn tells_more(step: &Step) -> bool {
+    match step {
+        Step::AddMember { .. }
+        | Step::Quarantine
+        | Step::SetAsideLeftovers
+        | Step::DeleteSetAside { .. } => true,
+        Step::NoteJoin(_)
+        | Step::RemoveMember(_)
+        | Step::UpdatePeerUrls(_)
+        | Step::GiveUp
+        | Step::Promise => false,
+    }
 }
 
 /// The step's name, as log and `--max-steps` have it.
@@ -209,8 +244,8 @@ pub fn step_name(step: &Step) -> &'static str {
 
 fn step_words(config: &Config, step: &Step) -> String {
     match step {
-        Step::NoteJoin(None) => "notes that nothing has run here since".into(),
-        Step::NoteJoin(Some(id)) => format!("notes that the unstarted member {id} is ours"),
+        Step::NoteJoin(None) => "notes on its volume that it is not a member".into(),
+        Step::NoteJoin(Some(id)) => format!("notes on its volume that it is the new member {id}"),
         Step::AddMember { learner: true } => "adds itself to the cluster as learner".into(),
         Step::AddMember { learner: false } => "adds itself to the cluster as voter".into(),
         Step::RemoveMember(id) => format!("removes its own old member {id} from the cluster"),
@@ -220,19 +255,22 @@ fn step_words(config: &Config, step: &Step) -> String {
                 config.policy.peer_urls.join(",")
             )
         }
-        Step::Quarantine => "sets its data aside".into(),
-        Step::SetAsideLeftovers => "sets leftovers aside".into(),
-        Step::GiveUp => "gives this identity up".into(),
+        Step::Quarantine => "sets its data aside, where it is kept".into(),
+        Step::SetAsideLeftovers => "sets files aside that no etcd needs".into(),
+        Step::GiveUp => "gives this member up: it is never started again".into(),
         Step::Promise => "promises to found a cluster with the others".into(),
         Step::DeleteSetAside { keep } => {
-            format!("deletes what was set aside, but the newest {keep}")
+            format!("deletes what was set aside, all but the newest {keep}")
         }
     }
 }
 
 /// Why: the row's condition, as it holds here, with the names that the row leaves out.
 pub fn why(look: &Look, decision: &Decision) -> String {
-    let mut text = condition(decision).to_string();
+    let mut text = match decision.reason() {
+        Reason::NobodyAnswers if is_alone(look) => "there is no other member".into(),
+        _ => condition(decision).to_string(),
+    };
     let names = names(look, decision.reason());
     if !names.is_empty() {
         text += &format!(" ({})", names.join("; "));
@@ -248,7 +286,7 @@ fn condition(decision: &Decision) -> &'static str {
         }
         (Reason::FirstStartPromise, _) => "not every other member has promised yet",
         (Reason::NotListed, Decision::Do(Step::NoteJoin(_), _)) => {
-            "quorate, not listed: first a note, then the add"
+            "quorate, not listed: the note comes before the add"
         }
         (Reason::NotListed, _) => "quorate, not listed",
         (Reason::DataDamaged, Decision::Do(Step::RemoveMember(_), _)) => {

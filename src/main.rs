@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::process::exit;
 
 use clap::CommandFactory;
-use etcd_rejoin::cli::{self, Call, Cli, Command, QuarantineAction, RunArgs};
+use etcd_rejoin::cli::{self, Call, Cli, Command, EtcdFlags, QuarantineAction, RunArgs};
 use etcd_rejoin::commands::supervise::{self, Phase};
-use etcd_rejoin::commands::{Exit, leave, probe, quarantine, run, status, watch};
+use etcd_rejoin::commands::{Exit, leave, print, probe, quarantine, run, status, watch};
 use etcd_rejoin::config::{Config, LogConfig, Overrides};
 use etcd_rejoin::handover;
 use etcd_rejoin::logging;
@@ -35,7 +35,10 @@ fn main() {
     let Exit(code) = match cli::parse(words) {
         Ok(Call::Ours(cli)) => command(*cli, phase, &stop),
         Ok(Call::Etcd(flags)) => become_etcd(flags, &RunArgs::default(), phase, &stop),
-        Ok(Call::Other(program, args)) => other(program, args, &stop),
+        Ok(Call::Other(program, args)) => {
+            let hint = " (nor is it a command of etcd-rejoin: see --help)";
+            exec(program, args, &stop, hint)
+        }
         Err(error) => {
             // Help and version are no mistakes; a closed stdout is nobody's loss.
             let _ = error.print();
@@ -48,31 +51,32 @@ fn main() {
 fn command(cli: Cli, phase: Phase, stop: &Stop) -> Exit {
     match cli.command {
         Command::Run(args) => become_etcd(args.etcd_flags.clone(), &args, phase, stop),
-        Command::Status { json, etcd_flags } => {
-            with_config(&etcd_flags, |config| status::status(config, stop, json))
-        }
-        Command::Probe { etcd_flags } => with_config(&etcd_flags, |config| probe::probe(&config)),
-        Command::Quarantine { action } => with_config(&[], |config| match action {
-            QuarantineAction::List => quarantine::list(&config),
-            QuarantineAction::PutBack { name } => quarantine::put_back(&config, &name),
+        Command::Status { json, etcd } => with_config(&etcd.etcd_flags, |config| {
+            status::status(config, stop, json)
         }),
-        Command::Leave { undo: true } => with_config(&[], |config| leave::undo(&config)),
-        Command::Leave { undo: false } => with_config(&[], leave::leave),
-        Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "etcd-rejoin",
-                &mut std::io::stdout(),
-            );
-            Exit::OK
-        }
-        Command::Man => {
-            match clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()) {
-                Ok(()) => Exit::OK,
-                Err(_) => Exit::FAILED,
+        Command::Probe { etcd } => at_once(stop, &etcd, |config| probe::probe(&config)),
+        Command::Quarantine { action } => match action {
+            QuarantineAction::List { etcd } => {
+                at_once(stop, &etcd, |config| quarantine::list(&config))
             }
+            QuarantineAction::PutBack { name, etcd } => {
+                at_once(stop, &etcd, |config| quarantine::put_back(&config, &name))
+            }
+        },
+        Command::Leave { undo: true, etcd } => at_once(stop, &etcd, |config| leave::undo(&config)),
+        Command::Leave { undo: false, etcd } => at_once(stop, &etcd, leave::leave),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "etcd-rejoin", &mut script);
+            print(&String::from_utf8_lossy(&script))
         }
+        Command::Man => match cli::manual() {
+            Ok(page) => print(&String::from_utf8_lossy(&page)),
+            Err(error) => {
+                eprintln!("etcd-rejoin: cannot write the manual page: {error}");
+                Exit::FAILED
+            }
+        },
     }
 }
 
@@ -87,7 +91,7 @@ fn become_etcd(flags: Vec<OsString>, args: &RunArgs, phase: Phase, stop: &Stop) 
     };
     if flags.iter().any(asks) {
         let program = std::env::var_os("REJOIN_ETCD").unwrap_or_else(|| "etcd".into());
-        return other(program, flags, stop);
+        return exec(program, flags, stop, "");
     }
     match Config::read(std::env::vars_os(), &flags, &args.overrides()) {
         Ok(config) => match phase {
@@ -118,7 +122,16 @@ fn with_config(flags: &[OsString], command: impl FnOnce(Config) -> Exit) -> Exit
     }
 }
 
-fn other(program: OsString, args: Vec<OsString>, stop: &Stop) -> Exit {
+/// For commands that wait for nothing of their own: a signal ends them at once.
+fn at_once(stop: &Stop, etcd: &EtcdFlags, command: impl FnOnce(Config) -> Exit) -> Exit {
+    if let Ok(Some(signal)) = stop.end_at_once() {
+        return Exit::signal(signal);
+    }
+    with_config(&etcd.etcd_flags, command)
+}
+
+/// Becomes this program.
+fn exec(program: OsString, args: Vec<OsString>, stop: &Stop, hint: &str) -> Exit {
     let other = handover::Etcd {
         program: program.clone().into(),
         arg0: program,
@@ -130,6 +143,6 @@ fn other(program: OsString, args: Vec<OsString>, stop: &Stop) -> Exit {
         return Exit::signal(signal);
     }
     let error = handover::exec(&other);
-    eprintln!("etcd-rejoin: {error} (it is no command of etcd-rejoin either: see --help)");
+    eprintln!("etcd-rejoin: {error}{hint}");
     Exit(error.exit_code())
 }

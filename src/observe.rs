@@ -96,7 +96,7 @@ impl Observer {
     /// Ready to look; reads the certificates.
     pub fn new(config: Arc<Config>, volume: Volume, stop: Stop) -> Result<Self, Error> {
         Ok(Observer {
-            peers: Client::new(&config.peer_tls, None)?,
+            peers: Client::new(&config.peer_client_tls, None)?,
             clients: Client::new(&config.client_tls, config.credentials.clone())?,
             started: Instant::now(),
             config,

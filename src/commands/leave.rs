@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Exit;
 use super::watch::own_client_urls;
+use super::{Exit, print};
 use crate::config::Config;
 use crate::datadir::{Depth, Finding, Volume};
 use crate::error::Error;
@@ -18,10 +18,9 @@ pub fn leave(config: Config) -> Exit {
     let config = Arc::new(config);
     let volume = Volume::new(&config.data_dir, config.wal_dir.as_deref());
     match try_leave(&config, &volume) {
-        Ok(id) => {
-            println!("member {id} has left; `etcd-rejoin leave --undo` lets it join again");
-            Exit::OK
-        }
+        Ok(id) => print(&format!(
+            "member {id} has left; `etcd-rejoin leave --undo` lets it join again\n"
+        )),
         Err(error) => {
             eprintln!("etcd-rejoin: {error}");
             Exit::FAILED
@@ -33,10 +32,7 @@ pub fn leave(config: Config) -> Exit {
 pub fn undo(config: &Config) -> Exit {
     let volume = Volume::new(&config.data_dir, config.wal_dir.as_deref());
     match volume.forget_left() {
-        Ok(()) => {
-            println!("this member joins again at its next start");
-            Exit::OK
-        }
+        Ok(()) => print("this member may join again: it does at its next start\n"),
         Err(error) => {
             eprintln!("etcd-rejoin: {error}");
             Exit::FAILED
@@ -58,7 +54,7 @@ fn try_leave(config: &Config, volume: &Volume) -> Result<MemberId, Error> {
         }
     };
     let clients = Client::new(&config.client_tls, config.credentials.clone())?;
-    let peers = Client::new(&config.peer_tls, None)?;
+    let peers = Client::new(&config.peer_client_tls, None)?;
     let mut urls = config.other_client_urls.clone();
     for (_, peer_urls) in config.other_members() {
         for url in peer_urls {

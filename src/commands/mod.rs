@@ -9,6 +9,20 @@ pub mod status;
 pub mod supervise;
 pub mod watch;
 
+/// Prints the answer of a command. Nobody reading it is no failure, as with `etcd-rejoin man | head`.
+pub fn print(text: &str) -> Exit {
+    use std::io::{ErrorKind, Write};
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Exit::OK,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Exit::OK,
+        Err(error) => {
+            eprintln!("etcd-rejoin: cannot write to standard output: {error}");
+            Exit::FAILED
+        }
+    }
+}
+
 /// What a command ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit(pub i32);

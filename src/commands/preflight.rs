@@ -20,17 +20,24 @@ pub fn program(config: &Config) -> Result<PathBuf, (Exit, String)> {
     let path = (config.launch.env.iter()).find(|(name, _)| name == "PATH");
     let path = path.map(|(_, value)| value.clone());
     let named = &config.etcd;
-    which::which_in(named, path, "/").map_err(|_| {
-        match named.components().count() > 1 && named.exists() {
-            true => (
+    let here = std::env::current_dir().unwrap_or_else(|_| "/".into());
+    let shown = named.display();
+    which::which_in(named, path.as_ref(), here).map_err(|_| {
+        let is_path = named.components().count() > 1;
+        match (is_path, is_path && named.exists()) {
+            (true, true) => (
                 Exit(126),
-                format!("REJOIN_ETCD={} is not executable", named.display()),
+                format!("cannot run etcd: REJOIN_ETCD={shown} is not executable"),
             ),
-            false => (
+            (true, false) => (
+                Exit(127),
+                format!("cannot run etcd: REJOIN_ETCD={shown} does not exist"),
+            ),
+            (false, _) => (
                 Exit(127),
                 format!(
-                    "etcd is not found: REJOIN_ETCD={} is neither on PATH nor a path",
-                    named.display()
+                    "cannot run etcd: no {shown} in PATH={}: set REJOIN_ETCD to where it is",
+                    path.unwrap_or_default().display()
                 ),
             ),
         }

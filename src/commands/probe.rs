@@ -2,31 +2,36 @@
 
 use std::time::Instant;
 
-use super::Exit;
 use super::watch::own_client_urls;
+use super::{Exit, print};
 use crate::config::Config;
 use crate::gateway::Client;
 
 /// Asks our own etcd's `/health`; prints one line.
 pub fn probe(config: &Config) -> Exit {
-    let clients = match Client::new(&config.client_tls, None) {
-        Ok(clients) => clients,
-        Err(error) => {
-            println!("{error}");
-            return Exit::NOT_OK;
+    match health(config) {
+        Ok(()) => {
+            // Whoever asks looks at the exit code.
+            print("healthy\n");
+            Exit::OK
         }
-    };
+        Err(why) => {
+            print(&format!("not healthy: {why}\n"));
+            Exit::NOT_OK
+        }
+    }
+}
+
+/// Whether our own etcd says that it is healthy; else why not.
+pub fn health(config: &Config) -> Result<(), String> {
+    let clients = Client::new(&config.client_tls, None).map_err(|error| error.to_string())?;
     let mut why = String::from("ETCD_LISTEN_CLIENT_URLS names no URL");
     for url in own_client_urls(config) {
         match clients.health(&url, Instant::now() + config.timeout) {
-            Ok(true) => {
-                println!("healthy");
-                return Exit::OK;
-            }
+            Ok(true) => return Ok(()),
             Ok(false) => why = format!("{url}: etcd says that it is not healthy"),
             Err(failure) => why = failure.to_string(),
         }
     }
-    println!("not healthy: {why}");
-    Exit::NOT_OK
+    Err(why)
 }

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::Exit;
+use super::{Exit, print};
 use crate::config::Config;
 use crate::datadir::{LockError, Volume};
 
@@ -14,19 +14,18 @@ fn volume(config: &Config) -> Volume {
 pub fn list(config: &Config) -> Exit {
     match volume(config).quarantined() {
         Ok(all) if all.is_empty() => {
-            println!("nothing is set aside in {}", config.data_dir.display())
+            let dir = config.data_dir.display();
+            print(&format!("nothing is set aside in {dir}\n"))
         }
         Ok(all) => {
-            for one in all {
-                println!("{one}");
-            }
+            let lines: Vec<String> = all.iter().map(|one| format!("{one}\n")).collect();
+            print(&lines.concat())
         }
         Err(error) => {
             eprintln!("etcd-rejoin: {error}");
-            return Exit::FAILED;
+            Exit::FAILED
         }
     }
-    Exit::OK
 }
 
 /// Puts one back in its place.
@@ -47,10 +46,9 @@ pub fn put_back(config: &Config, name: &str) -> Exit {
         }
     };
     match volume.put_back(name, SystemTime::now()) {
-        Ok(()) => {
-            println!("put back {name}");
-            Exit::OK
-        }
+        Ok(()) => print(&format!(
+            "put back {name}: the next start finds it in its place\n"
+        )),
         Err(error) => {
             eprintln!("etcd-rejoin: {error}");
             Exit::FAILED

@@ -110,6 +110,7 @@ struct Run<'a> {
 #[derive(Default)]
 struct Said {
     line: String,
+    scene: String,
     refusal: String,
     at: Option<Instant>,
     waiting_since: Option<Instant>,
@@ -149,18 +150,16 @@ impl Run<'_> {
         };
         look.seen.no_chores = self.refusals >= MAX_CHORE_TRIES;
         let decision = decide(&self.config.policy, &look.seen);
+        self.saw(&look);
         match &decision {
             Decision::Start(start, _) => self.start(start, &look, &decision),
             Decision::Do(step, _) => self.step(step, &look, &decision),
             Decision::Wait(_) => {
                 self.serve(&look)?;
-                let cure = decision.reason().row().cure;
-                self.wait(format!("{}; to go on: {cure}", self.line(&look, &decision)))
+                self.wait(self.wait_line(&look, &decision))
             }
             Decision::Refuse(_) => {
-                let cure = decision.reason().row().cure;
-                log::error!("{}; to go on: {cure}", self.line(&look, &decision));
-                log::error!("saw {}", explain::seen(&look));
+                log::error!("{}", self.wait_line(&look, &decision));
                 Err(self.last_report(&look).unwrap_or(Exit::REFUSED))
             }
         }
@@ -185,6 +184,15 @@ impl Run<'_> {
         Some(self.stopped(signal))
     }
 
+    /// Says what was seen, when it has changed.
+    fn saw(&mut self, look: &Look) {
+        let scene = explain::scene(look);
+        if self.said.scene != scene {
+            log::info!("saw {}", explain::seen(look));
+            self.said.scene = scene;
+        }
+    }
+
     fn line(&self, look: &Look, decision: &Decision) -> String {
         format!(
             "{}: {} reason={}",
@@ -194,10 +202,21 @@ impl Run<'_> {
         )
     }
 
+    fn wait_line(&self, look: &Look, decision: &Decision) -> String {
+        let row = decision.reason().row();
+        format!(
+            "{}: {}; to go on: {} reason={}",
+            explain::decision(&self.config, decision),
+            explain::why(look, decision),
+            row.cure,
+            row.name
+        )
+    }
+
     fn step(&mut self, step: &Step, look: &Look, decision: &Decision) -> Result<(), Exit> {
         if self.steps_left == Some(0) {
             log::info!(
-                "has taken all steps it may; next would be step={}",
+                "has taken as many steps as --max-steps allows; the next would be step={}",
                 explain::step_name(step)
             );
             return Err(Exit::STEPS_TAKEN);
@@ -215,10 +234,7 @@ impl Run<'_> {
             explain::step_name(step)
         );
         // The same step again, because the cluster was not ready for it, is no news.
-        if self.said.line != line {
-            log::info!("saw {}", explain::seen(look));
-        }
-        self.say(log::Level::Info, line);
+        self.say(line);
         let actor = Actor::new(
             &self.config,
             &self.volume,
@@ -227,7 +243,11 @@ impl Run<'_> {
         );
         match actor.perform(step, look) {
             Ok(done) => {
-                log::info!("{done} step={}", explain::step_name(step));
+                let level = match explain::tells_more(step) {
+                    true => log::Level::Info,
+                    false => log::Level::Debug,
+                };
+                log::log!(level, "{done} step={}", explain::step_name(step));
                 self.pause = PAUSES.0;
                 self.refusals = 0;
                 self.said.waiting_since = None;
@@ -238,7 +258,7 @@ impl Run<'_> {
                 }
                 self.steps_left = self.steps_left.map(|left| left - 1);
                 if self.steps_left == Some(0) {
-                    log::info!("has taken all steps it may");
+                    log::info!("has taken as many steps as --max-steps allows");
                     return Err(Exit::STEPS_TAKEN);
                 }
                 Ok(())
@@ -281,7 +301,7 @@ impl Run<'_> {
         let said = words.split_once(": ").map_or(words, |(_, said)| said);
         if self.said.refusal != said {
             log::warn!(
-                "the cluster did not take the step, looks and tries again: {words} step={}",
+                "the cluster did not take the step; looks again, then tries again: {words} step={}",
                 explain::step_name(step)
             );
             self.said.refusal = said.to_string();
@@ -304,14 +324,10 @@ impl Run<'_> {
             && failed == start
         {
             log::error!(
-                "etcd failed, and nothing that was seen since would make it better: ends as it did"
+                "etcd has failed, and the same start would fail again: ends with its exit code; what it printed says why"
             );
             return Err(*exit);
         }
-        self.say(
-            log::Level::Info,
-            format!("saw {} took={:?}", explain::seen(look), look.took),
-        );
         let line = self.line(look, decision);
         // The port must be free for etcd.
         self.server = None;
@@ -328,7 +344,11 @@ impl Run<'_> {
             // Not needed for this start; etcd itself will say what is wrong with the disk.
             log::debug!("{error}");
         }
-        log::info!("{line} etcd={}", self.program.display());
+        let mut more = format!("took={}ms", look.took.as_millis());
+        if look.seen.set_aside > 0 {
+            more += &format!(" set-aside={}", look.seen.set_aside);
+        }
+        log::info!("{line} {more} etcd={}", self.program.display());
         if !start.trial {
             log::logger().flush();
             match self.stop.end_at_once() {
@@ -375,10 +395,8 @@ impl Run<'_> {
         if let Some(allowed) = self.config.wait
             && waited >= allowed
         {
-            log::error!(
-                "{line}; waited={:.0?}, longer than REJOIN_WAIT allows",
-                waited
-            );
+            let (waited, allowed) = (waited.as_millis(), allowed.as_millis());
+            log::error!("gives up: {line} waited={waited}ms REJOIN_WAIT={allowed}ms");
             return Err(Exit::WAITED);
         }
         let again = self.said.at.is_none_or(|at| at.elapsed() >= REMIND);
@@ -386,7 +404,7 @@ impl Run<'_> {
             log::info!("still {line} waiting-since={}s", waited.as_secs());
             self.said.at = Some(Instant::now());
         }
-        self.say(log::Level::Info, line);
+        self.say(line);
         self.pause(PAUSES.1)
     }
 
@@ -402,9 +420,9 @@ impl Run<'_> {
         }
     }
 
-    fn say(&mut self, level: log::Level, line: String) {
+    fn say(&mut self, line: String) {
         if line != self.said.line {
-            log::log!(level, "{line}");
+            log::info!("{line}");
             self.said.line = line;
             self.said.at = Some(Instant::now());
         }

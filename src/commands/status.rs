@@ -5,17 +5,23 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::Exit;
+use super::preflight;
+use super::probe;
+use super::{Exit, print};
 use crate::config::Config;
-use crate::datadir::{LockError, Volume};
-use crate::decide::{Decision, decide};
+use crate::datadir::{Finding, LockError, Volume};
+use crate::decide::{DataDir, Decision, decide};
 use crate::explain;
+use crate::membership::MemberId;
 use crate::observe::{Look, NoLook, Observer, Verdict};
 use crate::signals::Stop;
 
 /// Looks once and prints, as text or as JSON.
 pub fn status(config: Config, stop: &Stop, as_json: bool) -> Exit {
     let config = Arc::new(config);
+    for warning in &config.warnings {
+        eprintln!("etcd-rejoin: {warning}");
+    }
     let volume = Volume::new(&config.data_dir, config.wal_dir.as_deref());
     let observer = match Observer::new(config.clone(), volume.clone(), stop.clone()) {
         Ok(observer) => observer,
@@ -29,7 +35,7 @@ pub fn status(config: Config, stop: &Stop, as_json: bool) -> Exit {
         Err(LockError::Held { holder }) => Some(holder),
         Err(LockError::Failed(error)) => {
             eprintln!("etcd-rejoin: {error}");
-            None
+            return Exit::FAILED;
         }
     };
     let mut look = match observer.look(Verdict::default(), holder.is_some()) {
@@ -40,119 +46,221 @@ pub fn status(config: Config, stop: &Stop, as_json: bool) -> Exit {
             return Exit::FAILED;
         }
     };
-    if holder.is_some() {
+    if let Some(holder) = &holder {
         // What answers as our member is the one that holds the data dir.
         look.seen.twin = false;
-        look.seen.in_use = true;
+        // The entrypoint itself, beside which a person asks: what does it see, and wait for?
+        look.seen.in_use = !is_entrypoint(holder);
     }
-    let decision = decide(&config.policy, &look.seen);
+    let health = holder.is_some().then(|| probe::health(&config));
+    let status = Status {
+        decision: decide(&config.policy, &look.seen),
+        program: preflight::program(&config).map_err(|(_, why)| why),
+        config: &config,
+        look,
+        holder,
+        health,
+    };
     match as_json {
-        true => println!("{}", to_json(&config, &look, &decision, holder.as_deref())),
-        false => print!("{}", to_text(&config, &look, &decision, holder.as_deref())),
+        true => print(&format!("{:#}\n", status.to_json())),
+        false => print(&status.to_text()),
     }
-    Exit::OK
 }
 
-fn to_text(config: &Config, look: &Look, decision: &Decision, holder: Option<&str>) -> String {
-    let mut text = format!("member     {}\n", config.policy.name);
-    text += &format!(
-        "data dir   {}: {}\n",
-        config.data_dir.display(),
-        explain::data_dir(look)
-    );
-    if let Some(holder) = holder {
-        text += &format!("           held by {holder}\n");
-    }
-    for note in explain::notes(look) {
-        text += &format!("           {note}\n");
-    }
-    for peer in &look.seen.peers {
-        text += &format!("peer       {} {}\n", peer.name, explain::heard(&peer.heard));
-    }
-    text += &format!("cluster    {}", explain::cluster(look));
-    match &look.seen.quorate {
-        Some(quorate) => {
-            text += &format!(
-                " {}, survives {} more failures\n",
-                quorate.cluster,
-                explain::margin(look)
-            );
-            for member in &quorate.members {
-                text += &format!(
-                    "member     {} {}\n",
-                    explain::members(std::slice::from_ref(member)),
-                    member.peer_urls.join(",")
-                );
-            }
+/// Whether the data dir is held by our like, before etcd runs or in front of an etcd on trial.
+fn is_entrypoint(holder: &str) -> bool {
+    holder.contains("(etcd-rejoin)") || holder.contains("(exe)")
+}
+
+fn is_etcd(holder: &str) -> bool {
+    holder.contains("(etcd)")
+}
+
+struct Status<'a> {
+    config: &'a Config,
+    look: Look,
+    decision: Decision,
+    /// The process that holds the data dir.
+    holder: Option<String>,
+    /// What our own etcd says, where something holds the data dir.
+    health: Option<Result<(), String>>,
+    /// Where etcd is.
+    program: Result<std::path::PathBuf, String>,
+}
+
+/// What is decided, for people and for programs.
+struct Words {
+    kind: &'static str,
+    action: String,
+    why: String,
+    to_change: String,
+}
+
+impl Status<'_> {
+    fn words(&self) -> Words {
+        match (&self.health, self.holder.as_deref()) {
+            (Some(Ok(())), Some(holder)) => Words {
+                kind: "none",
+                action: "nothing to do: etcd runs here and is healthy".into(),
+                why: format!("{holder} holds the data dir, and answers at its client URL"),
+                to_change: "nothing to do".into(),
+            },
+            (Some(Err(why)), Some(holder)) if is_etcd(holder) => Words {
+                kind: "none",
+                action: "nothing to do here: etcd runs, and is not healthy".into(),
+                why: format!("{holder} holds the data dir; {why}"),
+                to_change: "see etcd's own log; it may wait for the other members".into(),
+            },
+            _ => Words {
+                kind: match &self.decision {
+                    Decision::Start(..) => "start",
+                    Decision::Do(..) => "do",
+                    Decision::Wait(_) => "wait",
+                    Decision::Refuse(_) => "refuse",
+                },
+                action: explain::decision(self.config, &self.decision),
+                why: explain::why(&self.look, &self.decision),
+                to_change: explain::cure(&self.look, &self.decision).into(),
+            },
         }
-        None => text += "\n",
     }
-    for failure in &look.failures {
-        text += &format!("no answer  {failure}\n");
-    }
-    let row = decision.reason().row();
-    text += &format!("decision   {}\n", explain::decision(config, decision));
-    text += &format!(
-        "because    {}: {}\n",
-        row.name,
-        explain::why(look, decision)
-    );
-    text += &format!("to change  {}\n", row.cure);
-    text
-}
 
-fn to_json(config: &Config, look: &Look, decision: &Decision, holder: Option<&str>) -> String {
-    let seen = &look.seen;
-    let kind = match decision {
-        Decision::Start(..) => "start",
-        Decision::Do(..) => "do",
-        Decision::Wait(_) => "wait",
-        Decision::Refuse(_) => "refuse",
-    };
-    let step = match decision {
-        Decision::Do(step, _) => Some(explain::step_name(step)),
-        Decision::Start(..) | Decision::Wait(_) | Decision::Refuse(_) => None,
-    };
-    let identity = match &seen.data {
-        crate::decide::DataDir::Own(identity) => Some(*identity),
-        crate::decide::DataDir::Damaged { head } => *head,
-        crate::decide::DataDir::Empty => None,
-    };
-    let state = match &seen.data {
-        crate::decide::DataDir::Own(_) => "own",
-        crate::decide::DataDir::Damaged { .. } => "damaged",
-        crate::decide::DataDir::Empty => "empty",
-    };
-    let peers: Vec<_> = (seen.peers.iter())
-        .map(|peer| json!({"name": peer.name, "heard": explain::heard_short(&peer.heard), "words": explain::heard(&peer.heard)}))
-        .collect();
-    let row = decision.reason().row();
-    let value = json!({
-        "name": config.policy.name,
-        "data_dir": {
-            "path": config.data_dir.display().to_string(),
-            "state": state,
-            "member_id": identity.map(|identity| identity.member),
-            "cluster_id": identity.map(|identity| identity.cluster),
-            "notes": explain::notes(look),
-            "set_aside": seen.set_aside,
-            "held_by": holder,
-        },
-        "peers": peers,
-        "cluster": {
-            "state": explain::cluster(look),
-            "id": seen.quorate.as_ref().map(|quorate| quorate.cluster),
-            "members": seen.quorate.as_ref().map(|quorate| &quorate.members),
-            "margin": seen.quorate.as_ref().map(|_| explain::margin(look)),
-        },
-        "failures": look.failures,
-        "decision": kind,
-        "step": step,
-        "action": explain::decision(config, decision),
-        "reason": row.name,
-        "why": explain::why(look, decision),
-        "to_change": row.cure,
-        "took_ms": look.took.as_secs_f64() * 1000.0,
-    });
-    format!("{value:#}")
+    fn is_running(&self) -> bool {
+        let holds = self.holder.as_deref().is_some_and(is_etcd);
+        holds || matches!(self.health, Some(Ok(())))
+    }
+
+    /// Our own member, where it runs and is healthy: then it counts for the margin.
+    fn healthy(&self) -> Option<MemberId> {
+        let own = self.look.contents.finding.identity();
+        let healthy = matches!(self.health, Some(Ok(())));
+        own.filter(|_| healthy).map(|own| own.member)
+    }
+
+    fn to_text(&self) -> String {
+        let (config, look, words) = (self.config, &self.look, self.words());
+        let mut text = String::new();
+        let mut line = |name: &str, what: String| text += &format!("{name:<11}{what}\n");
+        line("member", config.policy.name.clone());
+        let data = explain::data_dir(look);
+        line("data dir", format!("{}: {data}", config.data_dir.display()));
+        if let Some(holder) = &self.holder {
+            let doing = match is_entrypoint(holder) {
+                true => ", which decides as below",
+                false => "",
+            };
+            line("", format!("held by {holder}{doing}"));
+        }
+        for note in explain::notes(look) {
+            line("", note);
+        }
+        if let Err(why) = &self.program {
+            line("etcd", why.clone());
+        }
+        for peer in &look.seen.peers {
+            line(
+                "peer",
+                format!("{} {}", peer.name, explain::heard(&peer.heard)),
+            );
+        }
+        match &look.seen.quorate {
+            Some(quorate) => {
+                let (id, margin) = (quorate.cluster, explain::margin(look, self.healthy()));
+                let survives = match margin {
+                    ..=-1 => "survives nothing: members are down".to_string(),
+                    0 => "survives no further failure".into(),
+                    1 => "survives 1 more failure".into(),
+                    more => format!("survives {more} more failures"),
+                };
+                line(
+                    "cluster",
+                    format!("{} {id}, {survives}", explain::cluster(look)),
+                );
+                for member in &quorate.members {
+                    let shown = explain::members(std::slice::from_ref(member));
+                    line("", format!("{shown} {}", member.peer_urls.join(",")));
+                }
+            }
+            None => line("cluster", explain::cluster(look).into()),
+        }
+        // Peers have said theirs above.
+        let said = |failure: &&String| {
+            let peers = look.seen.peers.iter();
+            !peers
+                .map(|peer| &peer.name)
+                .any(|name| failure.starts_with(&format!("{name}: ")))
+        };
+        for failure in look.failures.iter().filter(said) {
+            line("no answer", failure.clone());
+        }
+        line("decision", words.action);
+        line(
+            "because",
+            format!("{}: {}", self.decision.reason(), words.why),
+        );
+        line("to change", words.to_change);
+        text
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        let (config, look, words) = (self.config, &self.look, self.words());
+        let seen = &look.seen;
+        let step = match &self.decision {
+            Decision::Do(step, _) => Some(explain::step_name(step)),
+            Decision::Start(..) | Decision::Wait(_) | Decision::Refuse(_) => None,
+        };
+        let identity = look.contents.finding.identity();
+        let state = match &seen.data {
+            DataDir::Own(_) => "own",
+            DataDir::Damaged { .. } => "damaged",
+            DataDir::Empty => "empty",
+        };
+        let damage = match &look.contents.finding {
+            Finding::Damaged { what, .. } => Some(what),
+            Finding::Own { .. } | Finding::Empty => None,
+        };
+        let peers: Vec<_> = (seen.peers.iter())
+            .map(|peer| {
+                let (short, full) = (
+                    explain::heard_short(&peer.heard),
+                    explain::heard(&peer.heard),
+                );
+                json!({"name": peer.name, "heard": short, "words": full})
+            })
+            .collect();
+        let quorate = seen.quorate.as_ref();
+        json!({
+            "name": config.policy.name,
+            "data_dir": {
+                "path": config.data_dir.display().to_string(),
+                "state": state,
+                "damage": damage,
+                "member_id": identity.map(|identity| identity.member),
+                "cluster_id": identity.map(|identity| identity.cluster),
+                "notes": explain::notes(look),
+                "set_aside": seen.set_aside,
+                "held_by": self.holder,
+            },
+            "etcd": {
+                "program": self.program.as_ref().ok().map(|path| path.display().to_string()),
+                "running": self.is_running(),
+                "healthy": self.is_running().then_some(matches!(self.health, Some(Ok(())))),
+            },
+            "peers": peers,
+            "cluster": {
+                "state": explain::cluster(look),
+                "id": quorate.map(|quorate| quorate.cluster),
+                "members": quorate.map(|quorate| &quorate.members),
+                "margin": quorate.map(|_| explain::margin(look, self.healthy())),
+            },
+            "failures": look.failures,
+            "decision": words.kind,
+            "step": step,
+            "action": words.action,
+            "reason": self.decision.reason().row().name,
+            "why": words.why,
+            "to_change": words.to_change,
+            "took_ms": look.took.as_secs_f64() * 1000.0,
+        })
+    }
 }

@@ -5,10 +5,11 @@
 //! soon as there is nothing left to watch. Signals, orphans and etcd's end are this one's affair; if
 //! etcd fails before it was ever healthy, the first image takes over again.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
@@ -94,19 +95,24 @@ fn ourselves(image: &str, handed: &Handed) -> Command {
         Ok((_, written)) => written,
         Err(_) => &[],
     };
-    // The link leads to our very file, even if it was replaced meanwhile.
-    let link = Path::new("/proc/self/exe");
-    let program = if link.exists() {
-        link.as_os_str()
-    } else {
-        name.as_os_str()
-    };
-    let mut command = Command::new(program);
+    let mut command = Command::new(own_program(&name));
     command.arg0(&name).arg(image);
     command
         .arg(serde_json::to_string(handed).unwrap_or_default())
         .args(written);
     command
+}
+
+/// Our very file: by its path, so that `ps` shows its name; by the kernel's link if the path leads to
+/// another file by now.
+fn own_program(name: &OsStr) -> PathBuf {
+    let link = PathBuf::from("/proc/self/exe");
+    let id = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    match (std::fs::read_link(&link), id(&link)) {
+        (Ok(path), Ok(own)) if id(&path).is_ok_and(|found| found == own) => path,
+        (_, Ok(_)) => link,
+        (_, Err(_)) => name.into(),
+    }
 }
 
 /// Runs etcd on trial and ends as it ended, unless there is something to look at again.

@@ -9,24 +9,15 @@ use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use saphyr_parser::{Event, Parser};
 use serde_json::{Map, Value};
 
-use crate::error::{Context, Error};
+use super::parse::read_text;
 
 /// A configuration file larger than this is no configuration file.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// Reads the file as a map.
-pub fn read(path: &Path) -> Result<Map<String, Value>, Error> {
-    let shown = path.display();
-    let size = std::fs::metadata(path)
-        .context(|| format!("cannot read {shown}"))?
-        .len();
-    if size > MAX_SIZE {
-        return Err(Error::new(format!(
-            "{shown} has {size} bytes: that is no etcd configuration"
-        )));
-    }
-    let text = std::fs::read_to_string(path).context(|| format!("cannot read {shown}"))?;
-    parse(&text).map_err(|why| Error::new(format!("{shown} is not an etcd configuration: {why}")))
+/// Reads the file as a map. The error reads well after the path.
+pub fn read(path: &Path) -> Result<Map<String, Value>, String> {
+    let text = read_text(path, MAX_SIZE, "etcd configuration")?;
+    parse(&text).map_err(|why| format!("is not an etcd configuration: {why}"))
 }
 
 /// Reads YAML (or JSON, which is YAML) as a map.
@@ -34,7 +25,7 @@ pub fn parse(text: &str) -> Result<Map<String, Value>, String> {
     // Aliases are not needed in etcd's configuration, and a few of them can stand for gigabytes.
     for event in Parser::new_from_iter(text.chars()) {
         match event.map_err(|e| e.to_string())? {
-            (Event::Alias(_), _) => return Err("it uses aliases".into()),
+            (Event::Alias(_), _) => return Err("it uses aliases: write the values out".into()),
             _ => continue,
         }
     }
@@ -44,9 +35,9 @@ pub fn parse(text: &str) -> Result<Map<String, Value>, String> {
         [document] => match to_json(document, 0)? {
             Value::Object(map) => Ok(map),
             Value::Null => Ok(Map::new()),
-            _ => Err("it is not a map of settings".into()),
+            _ => Err("it is not a map of settings, such as `name: n1`".into()),
         },
-        _ => Err("it holds several documents".into()),
+        _ => Err("it holds several documents: keep one".into()),
     }
 }
 

@@ -49,6 +49,7 @@ const BOOLEAN: &[&str] = &[
     "force-new-cluster",
     "h",
     "help",
+    "initial-election-tick-advance",
     "peer-auto-tls",
     "peer-client-cert-auth",
     "peer-skip-client-san-verification",
@@ -57,7 +58,6 @@ const BOOLEAN: &[&str] = &[
     "socket-reuse-port",
     "strict-reconfig-check",
     "unsafe-no-fsync",
-    "v2-deprecation",
     "version",
 ];
 
@@ -72,8 +72,9 @@ pub fn parse(words: &[OsString]) -> Result<Vec<Flag>, String> {
         let name = text.strip_prefix("--").or_else(|| text.strip_prefix('-'));
         let Some(name) = name.filter(|name| !name.is_empty() && !name.starts_with(['-', '=']))
         else {
+            let word = super::parse::shorten(text);
             return Err(format!(
-                "{text:?} is not a flag of etcd: write --NAME=VALUE"
+                "{word:?} is not a flag of etcd: write --NAME=VALUE"
             ));
         };
         let (name, value, words) = match name.split_once('=') {

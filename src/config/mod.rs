@@ -43,8 +43,10 @@ pub struct Config {
     pub advertise_client_urls: Vec<String>,
     /// Client URLs of other members, as far as the user gave them.
     pub other_client_urls: Vec<String>,
-    /// How we speak to peer URLs, and serve ours.
+    /// How we answer at our peer URLs, as etcd will.
     pub peer_tls: TlsFiles,
+    /// How we speak to the peer URLs of others.
+    pub peer_client_tls: TlsFiles,
     /// Whether peers must show a certificate.
     pub peer_client_auth: bool,
     /// How we speak to client URLs.
@@ -97,9 +99,9 @@ impl LogConfig {
     }
 }
 
-/// Flags of `run` that say the same as a variable of ours.
+/// Flags of `run` that say the same as a variable of ours: flag, variable, value. The flag wins.
 #[derive(Clone, Debug, Default)]
-pub struct Overrides(pub Vec<(&'static str, String)>);
+pub struct Overrides(pub Vec<(&'static str, &'static str, String)>);
 
 impl Config {
     /// Reads the environment and etcd's flags. The error is the list of all mistakes.
@@ -108,18 +110,22 @@ impl Config {
         words: &[OsString],
         overrides: &Overrides,
     ) -> Result<Config, Vec<String>> {
-        let given = overrides.0.iter().map(|(name, _)| *name);
-        let given: Vec<&str> = given.collect();
+        let given = |wanted: &OsString| (overrides.0.iter()).any(|(_, name, _)| wanted == name);
         let env = (env.into_iter())
-            .filter(|(name, _)| !name.to_str().is_some_and(|name| given.contains(&name)))
-            .chain((overrides.0.iter()).map(|(name, value)| (name.into(), value.into())));
-        Config::check(raw::read(env, words))
+            .filter(|(name, _)| !given(name))
+            .chain((overrides.0.iter()).map(|(_, name, value)| (name.into(), value.into())));
+        let mut raw = raw::read(env, words);
+        for (flag, name, _) in &overrides.0 {
+            raw.named.insert(name.to_string(), flag.to_string());
+        }
+        Config::check(raw)
     }
 
     fn check(raw: raw::Raw) -> Result<Config, Vec<String>> {
         let mut check = Checker {
             mistakes: raw.mistakes,
             warnings: raw.warnings,
+            named: raw.named,
         };
         let (etcd, rejoin) = (raw.etcd, raw.rejoin);
         let name = etcd.name.unwrap_or("default".into());
@@ -148,6 +154,11 @@ impl Config {
                 "ETCD_INITIAL_ADVERTISE_PEER_URLS".into(),
                 peer_urls.join(",").into(),
             ));
+        }
+        // etcd's own default cluster has our advertised URLs only under another name than `default`.
+        if given.is_none() && advertised && raw.file.is_none() {
+            let alone = parse::alone(&name, &peer_urls).to_string();
+            env.push(("ETCD_INITIAL_CLUSTER".into(), alone.into()));
         }
         let initial = given.unwrap_or_else(|| parse::alone(&name, &peer_urls));
         let outside = check.outside(&name, &peer_urls, &initial);
@@ -206,6 +217,42 @@ impl Config {
             initial,
             name,
         };
+        let peer_tls = check.tls(
+            [("ETCD_PEER_TRUSTED_CA_FILE", etcd.peer_trusted_ca_file)],
+            [("ETCD_PEER_CERT_FILE", etcd.peer_cert_file)],
+            [("ETCD_PEER_KEY_FILE", etcd.peer_key_file)],
+            ("ETCD_PEER_AUTO_TLS", etcd.peer_auto_tls.as_deref()),
+        );
+        let peer_client_tls = match (etcd.peer_client_cert_file, etcd.peer_client_key_file) {
+            (None, None) => peer_tls.clone(),
+            (cert, key) => TlsFiles {
+                ca: peer_tls.ca.clone(),
+                insecure: peer_tls.insecure,
+                ..check.tls(
+                    [],
+                    [("ETCD_PEER_CLIENT_CERT_FILE", cert)],
+                    [("ETCD_PEER_CLIENT_KEY_FILE", key)],
+                    ("ETCD_PEER_AUTO_TLS", None),
+                )
+            },
+        };
+        let client_tls = check.tls(
+            [
+                ("REJOIN_CACERT", rejoin.cacert),
+                ("ETCD_TRUSTED_CA_FILE", etcd.trusted_ca_file),
+            ],
+            [
+                ("REJOIN_CERT", rejoin.cert),
+                ("ETCD_CLIENT_CERT_FILE", etcd.client_cert_file),
+                ("ETCD_CERT_FILE", etcd.cert_file),
+            ],
+            [
+                ("REJOIN_KEY", rejoin.key),
+                ("ETCD_CLIENT_KEY_FILE", etcd.client_key_file),
+                ("ETCD_KEY_FILE", etcd.key_file),
+            ],
+            ("ETCD_AUTO_TLS", etcd.auto_tls.as_deref()),
+        );
         check.log(rejoin.log.as_deref(), rejoin.log_format.as_deref());
         let config = Config {
             data_dir: (etcd.data_dir)
@@ -213,22 +260,19 @@ impl Config {
             wal_dir: etcd.wal_dir.map(PathBuf::from),
             cluster_digest: policy.initial.digest(),
             token_digest: crate::membership::digest(&token),
-            listen_peer_urls: urls(
-                &mut check,
+            listen_peer_urls: check.listen_urls(
                 "ETCD_LISTEN_PEER_URLS",
-                etcd.listen_peer_urls,
+                etcd.listen_peer_urls.as_deref(),
                 "http://localhost:2380",
             ),
-            listen_client_urls: urls(
-                &mut check,
+            listen_client_urls: check.listen_urls(
                 "ETCD_LISTEN_CLIENT_URLS",
-                etcd.listen_client_urls,
+                etcd.listen_client_urls.as_deref(),
                 "http://localhost:2379",
             ),
-            listen_client_http_urls: urls(
-                &mut check,
+            listen_client_http_urls: check.listen_urls(
                 "ETCD_LISTEN_CLIENT_HTTP_URLS",
-                etcd.listen_client_http_urls,
+                etcd.listen_client_http_urls.as_deref(),
                 "",
             ),
             advertise_client_urls: urls(
@@ -238,30 +282,13 @@ impl Config {
                 "http://localhost:2379",
             ),
             other_client_urls,
-            peer_tls: TlsFiles {
-                ca: etcd.peer_trusted_ca_file.map(PathBuf::from),
-                cert: etcd.peer_cert_file.map(PathBuf::from),
-                key: etcd.peer_key_file.map(PathBuf::from),
-                insecure: check.boolean("ETCD_PEER_AUTO_TLS", etcd.peer_auto_tls.as_deref()),
-            },
+            peer_tls,
+            peer_client_tls,
             peer_client_auth: check.boolean(
                 "ETCD_PEER_CLIENT_CERT_AUTH",
                 etcd.peer_client_cert_auth.as_deref(),
             ),
-            client_tls: TlsFiles {
-                ca: rejoin.cacert.or(etcd.trusted_ca_file).map(PathBuf::from),
-                cert: rejoin
-                    .cert
-                    .or(etcd.client_cert_file)
-                    .or(etcd.cert_file)
-                    .map(PathBuf::from),
-                key: rejoin
-                    .key
-                    .or(etcd.client_key_file)
-                    .or(etcd.key_file)
-                    .map(PathBuf::from),
-                insecure: check.boolean("ETCD_AUTO_TLS", etcd.auto_tls.as_deref()),
-            },
+            client_tls,
             credentials: check.credentials(
                 rejoin.user,
                 rejoin.password,
@@ -274,8 +301,7 @@ impl Config {
                 Some("forever") => None,
                 other => check.duration("REJOIN_WAIT", other),
             },
-            timeout: (check.duration("REJOIN_TIMEOUT", rejoin.timeout.as_deref()))
-                .unwrap_or(Duration::from_secs(2)),
+            timeout: check.timeout(rejoin.timeout.as_deref()),
             etcd: rejoin.etcd.map_or_else(|| "etcd".into(), PathBuf::from),
             launch: Launch {
                 env,

@@ -1,26 +1,42 @@
 //! Single values from text: each mistake names its variable, its value and what to write instead.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::decide::{Bootstrap, JoinAs};
 use crate::gateway::Credentials;
 use crate::membership::{InitialCluster, check_url};
+use crate::tls::TlsFiles;
 
 /// A password file larger than this is no password file.
 const MAX_PASSWORD: u64 = 4096;
+
+/// A variable and its value, if it has one.
+pub type Given<'a> = (&'a str, Option<String>);
 
 /// Collects mistakes instead of stopping at the first.
 #[derive(Default)]
 pub struct Checker {
     pub mistakes: Vec<String>,
     pub warnings: Vec<String>,
+    /// How the user named what a variable stands for: a flag, or a key of the configuration file.
+    pub named: BTreeMap<String, String>,
 }
 
 impl Checker {
     pub fn mistake(&mut self, variable: &str, value: &str, why: &str) {
-        self.mistakes
-            .push(format!("{variable}={} {why}", shorten(value)));
+        let named = self.named(variable);
+        (self.mistakes).push(format!("{named}={} {why}", shorten(value)));
+    }
+
+    fn named(&self, variable: &str) -> String {
+        self.named
+            .get(variable)
+            .map_or(variable, |name| name)
+            .into()
     }
 
     pub fn urls(&mut self, variable: &str, value: &str) -> Vec<String> {
@@ -38,6 +54,85 @@ impl Checker {
         urls
     }
 
+    /// etcd binds addresses, not names; with a name it ends right after we have changed the membership.
+    ///
+    /// Source: etcd `server/embed/config.go`, `checkBindURLs`.
+    pub fn listen_urls(
+        &mut self,
+        variable: &str,
+        value: Option<&str>,
+        default: &str,
+    ) -> Vec<String> {
+        let urls = self.urls(variable, value.unwrap_or(default));
+        for url in &urls {
+            let authority = url.split_once("://").map_or("", |(_, rest)| rest);
+            let host = authority.rsplit_once(':').map_or("", |(host, _)| host);
+            let bare = host.trim_start_matches('[').trim_end_matches(']');
+            if host != "localhost" && bare.parse::<IpAddr>().is_err() && !url.starts_with("unix") {
+                let why = "has a name where etcd takes only an IP address to listen on: write http://0.0.0.0:PORT";
+                self.mistake(variable, url, why);
+            }
+        }
+        urls
+    }
+
+    /// TLS files: of each kind the first that is given.
+    pub fn tls<const CAS: usize, const N: usize>(
+        &mut self,
+        ca: [Given; CAS],
+        cert: [Given; N],
+        key: [Given; N],
+        insecure: (&str, Option<&str>),
+    ) -> TlsFiles {
+        let names = (cert[0].0, key[0].0);
+        let (ca, cert, key) = (self.file(ca), self.file(cert), self.file(key));
+        let half = match (&cert, &key) {
+            (Some(given), None) => Some((given, names.1)),
+            (None, Some(given)) => Some((given, names.0)),
+            (Some(_), Some(_)) | (None, None) => None,
+        };
+        if let Some(((variable, path), missing)) = half {
+            self.mistake(
+                variable,
+                path,
+                &format!("is half of a pair: set {missing} too"),
+            );
+        }
+        let path = |given: Option<(&str, String)>| given.map(|(_, path)| PathBuf::from(path));
+        TlsFiles {
+            ca: path(ca),
+            cert: path(cert),
+            key: path(key),
+            insecure: self.boolean(insecure.0, insecure.1),
+        }
+    }
+
+    /// The first file that is given. It has to be readable.
+    fn file<'a, const N: usize>(&mut self, given: [Given<'a>; N]) -> Option<(&'a str, String)> {
+        let (variable, path) = (given.into_iter()).find_map(|(name, path)| Some((name, path?)))?;
+        match std::fs::metadata(&path) {
+            Ok(meta) if meta.is_file() => {
+                if let Err(error) = std::fs::File::open(&path) {
+                    self.mistake(variable, &path, &format!("does not read: {error}"));
+                }
+            }
+            Ok(_) => self.mistake(variable, &path, "is not a regular file"),
+            Err(error) => self.mistake(variable, &path, &format!("does not read: {error}")),
+        }
+        Some((variable, path))
+    }
+
+    /// How long a look may take.
+    pub fn timeout(&mut self, value: Option<&str>) -> Duration {
+        let timeout = self.duration("REJOIN_TIMEOUT", value);
+        let timeout = timeout.unwrap_or(Duration::from_secs(2));
+        if timeout.is_zero() {
+            let why = "hears nobody: write 500ms, 2s or 1m";
+            self.mistake("REJOIN_TIMEOUT", value.unwrap_or_default(), why);
+        }
+        timeout
+    }
+
     pub fn initial_cluster(&mut self, variable: &str, value: &str) -> Option<InitialCluster> {
         match InitialCluster::parse(value) {
             Ok(cluster) => Some(cluster),
@@ -51,17 +146,23 @@ impl Checker {
     /// Whether we are not part of the initial cluster: then we can join, and never found.
     pub fn outside(&mut self, name: &str, peer_urls: &[String], initial: &InitialCluster) -> bool {
         let Some(ours) = initial.get(name) else {
+            let (named, cluster) = (self.named("ETCD_NAME"), self.named("ETCD_INITIAL_CLUSTER"));
             self.warnings.push(format!(
-                "ETCD_NAME={name} is not in ETCD_INITIAL_CLUSTER={initial}: this member can join a running cluster, not found one"
+                "{named}={} is not in {cluster}={}: this member can join a running cluster, not found one",
+                shorten(name),
+                shorten(&initial.to_string())
             ));
             return true;
         };
         let same = ours.len() == peer_urls.len() && ours.iter().all(|url| peer_urls.contains(url));
         if !same {
+            let cluster = self.named("ETCD_INITIAL_CLUSTER");
+            let advertised = self.named("ETCD_INITIAL_ADVERTISE_PEER_URLS");
             self.warnings.push(format!(
-                "ETCD_INITIAL_CLUSTER has {name}={}, but ETCD_INITIAL_ADVERTISE_PEER_URLS={}: this member can join a running cluster, not found one",
-                ours.join(","),
-                peer_urls.join(",")
+                "{cluster} has {}={}, but {advertised}={}: this member can join a running cluster, not found one",
+                shorten(name),
+                shorten(&ours.join(",")),
+                shorten(&peer_urls.join(","))
             ));
         }
         !same
@@ -93,7 +194,7 @@ impl Checker {
     pub fn duration(&mut self, variable: &str, value: Option<&str>) -> Option<Duration> {
         let parsed = duration(value?);
         if parsed.is_none() {
-            let why = "is not a duration: write 5s, 2m or 1h";
+            let why = "is not a duration: write 500ms, 5s, 2m or 1h";
             self.mistake(variable, value.unwrap_or_default(), why);
         }
         parsed
@@ -148,6 +249,7 @@ impl Checker {
         password: Option<String>,
         file: Option<&Path>,
     ) -> Option<Credentials> {
+        let given = password.is_some() || file.is_some();
         let password = match (password, file) {
             (Some(_), Some(_)) => {
                 let why = "REJOIN_PASSWORD and REJOIN_PASSWORD_FILE are both set: give one of them";
@@ -167,7 +269,7 @@ impl Checker {
         };
         match (user, password) {
             (Some(user), Some(password)) => Some(Credentials { user, password }),
-            (Some(user), None) if self.mistakes.is_empty() => {
+            (Some(user), None) if !given => {
                 self.mistake(
                     "REJOIN_USER",
                     &user,
@@ -176,7 +278,12 @@ impl Checker {
                 None
             }
             (None, Some(_)) => {
-                (self.mistakes).push("a password is given without a user: set REJOIN_USER".into());
+                let named = if file.is_some() {
+                    "REJOIN_PASSWORD_FILE"
+                } else {
+                    "REJOIN_PASSWORD"
+                };
+                (self.mistakes).push(format!("{named} is given without a user: set REJOIN_USER"));
                 None
             }
             (Some(_) | None, None) => None,
@@ -221,22 +328,53 @@ pub fn level(text: &str) -> Option<log::LevelFilter> {
 }
 
 fn password_file(path: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(path).map_err(|e| format!("does not read: {e}"))?;
-    if size.len() > MAX_PASSWORD {
-        return Err(format!("has {} bytes: that is no password", size.len()));
-    }
-    let text = std::fs::read_to_string(path).map_err(|e| format!("does not read: {e}"))?;
-    match text.trim_end_matches(['\r', '\n']) {
+    match read_text(path, MAX_PASSWORD, "password")?.trim_end_matches(['\r', '\n']) {
         "" => Err("is empty".into()),
         password => Ok(password.to_string()),
     }
 }
 
-/// Values may be huge: a message shows their beginning.
-fn shorten(value: &str) -> String {
-    match value.char_indices().nth(200) {
-        Some((end, _)) => format!("{}... ({} bytes)", &value[..end], value.len()),
-        None => value.to_string(),
+/// A small file of text. A pipe or a device has no size, may never end, and is read only once.
+pub fn read_text(path: &Path, most: u64, what: &str) -> Result<String, String> {
+    let unreadable = |error: std::io::Error| format!("does not read: {error}");
+    let meta = std::fs::metadata(path).map_err(unreadable)?;
+    if meta.is_dir() {
+        return Err("is a directory".into());
+    }
+    if !meta.is_file() {
+        return Err("is not a regular file".into());
+    }
+    if meta.len() > most {
+        return Err(format!("has {} bytes: that is no {what}", meta.len()));
+    }
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    match file.take(most).read_to_string(&mut text) {
+        Ok(_) => Ok(text),
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Err("is not text".into()),
+        Err(error) => Err(unreadable(error)),
+    }
+}
+
+/// A value as a message shows it: its beginning, as it may be huge, and no password in a URL.
+pub fn shorten(value: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = value;
+    while let Some((before, after)) = rest.split_once("://") {
+        let end = after.find([',', '"', ' ']).unwrap_or(after.len());
+        let (url, next) = after.split_at(end);
+        shown += before;
+        shown += "://";
+        match url.rsplit_once('@') {
+            Some((_, host)) => shown.extend(["***@", host]),
+            None => shown += url,
+        }
+        rest = next;
+    }
+    shown += rest;
+    match shown.char_indices().nth(200) {
+        Some((end, _)) => format!("{}... ({} bytes)", &shown[..end], value.len()),
+        None => shown,
     }
 }
 
@@ -267,5 +405,29 @@ mod tests {
         check.bootstrap(Some(&"x".repeat(1 << 20)));
         assert!(check.mistakes[0].len() < 300);
         assert!(check.mistakes[0].contains("1048576 bytes"));
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_shown() {
+        let mut check = Checker::default();
+        check.urls("ETCD_X", "http://a:1,http://root:geheim@b:2/");
+        check.initial_cluster("ETCD_Y", "n1=http://root:ge/heim@b:2,n2=http://x:y@c:3");
+        assert_eq!(check.mistakes.len(), 2);
+        for mistake in &check.mistakes {
+            assert!(
+                mistake.contains("***@b:2") && !mistake.contains("heim"),
+                "{mistake}"
+            );
+        }
+    }
+
+    #[test]
+    fn etcd_listens_on_addresses_only() {
+        let mut check = Checker::default();
+        let urls = "http://localhost:1,http://[::]:2,https://127.0.0.1:3,unix://a:4";
+        assert_eq!(check.listen_urls("X", Some(urls), "").len(), 4);
+        assert!(check.mistakes.is_empty(), "{:?}", check.mistakes);
+        check.listen_urls("X", Some("http://n1:2380"), "");
+        assert!(check.mistakes[0].starts_with("X=http://n1:2380 has a name"));
     }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::parse::shorten;
 use super::{file, flags, variables};
 
 /// etcd's settings that we need, all of them as text. etcd's own defaults apply where none is given.
@@ -79,11 +80,15 @@ pub struct Raw {
     pub flags: Vec<flags::Flag>,
     /// etcd's configuration file, if it has one.
     pub file: Option<(PathBuf, Map<String, Value>)>,
+    /// How the user named what a variable stands for, where that is not the variable.
+    pub named: BTreeMap<String, String>,
     /// What is wrong so far.
     pub mistakes: Vec<String>,
     /// What is odd, but no reason to stop.
     pub warnings: Vec<String>,
 }
+
+const OTHERS: &str = "ETCD_OTHER_PEERS_CLIENT_URLS";
 
 /// Reads variables and etcd's command line; opens the configuration file if one is named.
 pub fn read(env: impl IntoIterator<Item = (OsString, OsString)>, words: &[OsString]) -> Raw {
@@ -114,9 +119,15 @@ pub fn read(env: impl IntoIterator<Item = (OsString, OsString)>, words: &[OsStri
             continue;
         }
         let Some(value_text) = value.to_str() else {
-            raw.mistakes.push(format!("{text} is not UTF-8: {value:?}"));
+            // No value here: it may be a password.
+            raw.mistakes
+                .push(format!("{text} is not UTF-8: write it anew"));
             continue;
         };
+        if of_etcd && text != OTHERS && is_near(text) {
+            let why = "is no variable of etcd, which ignores it: did you mean";
+            raw.warnings.push(format!("{text} {why} {OTHERS}?"));
+        }
         if ours {
             rejoin.insert(text.to_string(), value_text.to_string());
         } else {
@@ -124,16 +135,17 @@ pub fn read(env: impl IntoIterator<Item = (OsString, OsString)>, words: &[OsStri
         }
     }
     raw.merge_flags(&mut etcd);
-    let others = etcd.remove("ETCD_OTHER_PEERS_CLIENT_URLS");
+    let others = etcd.remove(OTHERS);
     (raw.env).extend((etcd.iter()).map(|(name, value)| (name.into(), value.into())));
     for flag in &raw.flags {
         etcd.insert(flag.variable(), flag.value.clone());
+        (raw.named).insert(flag.variable(), format!("--{}", flag.name));
     }
     if let Some(path) = etcd.get("ETCD_CONFIG_FILE").map(PathBuf::from) {
         raw.use_file(path, &mut etcd);
     }
     if let Some(others) = others {
-        etcd.insert("ETCD_OTHER_PEERS_CLIENT_URLS".into(), others);
+        etcd.insert(OTHERS.into(), others);
     }
     match envy::prefixed("ETCD_").from_iter(etcd) {
         Ok(settings) => raw.etcd = settings,
@@ -153,8 +165,10 @@ impl Raw {
             let variable = flag.variable();
             match etcd.remove(&variable) {
                 Some(value) if value != flag.value => self.mistakes.push(format!(
-                    "{variable}={value} and --{}={} contradict each other: give one of them",
-                    flag.name, flag.value
+                    "{variable}={} and --{}={} contradict each other: give one of them",
+                    shorten(&value),
+                    flag.name,
+                    shorten(&flag.value)
                 )),
                 Some(_) | None => {}
             }
@@ -171,27 +185,40 @@ impl Raw {
                     .collect();
                 if !ignored.is_empty() {
                     self.warnings.push(format!(
-                        "etcd ignores {} because it has the configuration file {}",
+                        "etcd ignores {} beside its configuration file {}",
                         ignored.join(", "),
                         path.display()
                     ));
                 }
                 etcd.clear();
+                self.named.clear();
                 for (flag, value) in file::settings(&map) {
                     if !value.is_empty() {
+                        let named = format!("{}: {flag}", path.display());
+                        self.named.insert(flags::variable(&flag), named);
                         etcd.insert(flags::variable(&flag), value);
                     }
                 }
                 self.file = Some((path, map));
             }
-            Err(error) => self.mistakes.push(error.to_string()),
+            Err(why) => {
+                let variable = "ETCD_CONFIG_FILE";
+                let named = self.named.get(variable).map_or(variable, |name| name);
+                let path = shorten(&path.display().to_string());
+                self.mistakes.push(format!("{named}={path} {why}"));
+            }
         }
     }
 }
 
+fn is_near(name: &str) -> bool {
+    name.len() < 40 && strsim::damerau_levenshtein(name, OTHERS) <= 4
+}
+
 fn unknown(name: &str) -> String {
+    let name = &shorten(name);
     match variables::nearest(name) {
         Some(known) => format!("{name} is not a variable of etcd-rejoin: did you mean {known}?"),
-        None => format!("{name} is not a variable of etcd-rejoin: `etcd-rejoin help` lists them"),
+        None => format!("{name} is not a variable of etcd-rejoin: `etcd-rejoin --help` lists them"),
     }
 }

@@ -78,8 +78,12 @@ pub fn exit_codes_table() -> String {
     text
 }
 
-/// The known name nearest to a mistyped one.
+/// The known name nearest to a mistyped one; a short one has fewer mistakes in it.
 pub fn nearest(name: &str) -> Option<&'static str> {
+    if name.len() > 64 {
+        return None;
+    }
+    let most = (name.chars().count().saturating_sub("REJOIN_".len()) / 2).clamp(1, 4);
     (VARIABLES.iter())
         .map(|variable| {
             (
@@ -88,7 +92,7 @@ pub fn nearest(name: &str) -> Option<&'static str> {
             )
         })
         .min()
-        .filter(|(distance, _)| *distance <= 4)
+        .filter(|(distance, _)| *distance <= most)
         .map(|(_, name)| name)
 }
 
@@ -100,6 +104,8 @@ mod tests {
     fn a_typing_mistake_finds_its_variable() {
         assert_eq!(nearest("REJOIN_TIMEUOT"), Some("REJOIN_TIMEOUT"));
         assert_eq!(nearest("REJOIN_BOOTSTRP"), Some("REJOIN_BOOTSTRAP"));
-        assert_eq!(nearest("REJOIN_SOMETHING_ELSE"), None);
+        for other in ["REJOIN_SOMETHING_ELSE", "REJOIN_FOO", "REJOIN_"] {
+            assert_eq!(nearest(other), None);
+        }
     }
 }

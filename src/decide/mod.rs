@@ -240,8 +240,9 @@ fn damaged(policy: &Policy, seen: &Observation, head: Option<Identity>) -> Decis
         // The WAL's own ID decides: another ID under our URL means that this one is gone already.
         Some(head) => by_id(&quorate.members, head.member),
         None => match own_entry(policy, &quorate.members) {
+            Entry::Two => return Refuse(Reason::TwoEntries),
             Entry::One(entry) => Some(entry),
-            Entry::None | Entry::Two => None,
+            Entry::None => None,
         },
     };
     match (listed, policy.join) {
@@ -279,7 +280,8 @@ fn empty(policy: &Policy, seen: &Observation) -> Decision {
 
 fn empty_quorate(policy: &Policy, seen: &Observation, members: &[Member]) -> Decision {
     let entry = match own_entry(policy, members) {
-        Entry::None | Entry::Two => return not_listed(policy, seen, members),
+        Entry::Two => return Refuse(Reason::TwoEntries),
+        Entry::None => return not_listed(policy, seen, members),
         Entry::One(entry) => entry,
     };
     if seen.twin {

@@ -269,6 +269,9 @@ impl<const N: usize> Model for Cluster<N> {
                     world.slots[at].join = join;
                     world.slots[at].promise = promise;
                 }
+                if self.notes == Notes::AnyPromise {
+                    world.slots[at].promise = true;
+                }
                 world.slots[at].set_aside = false;
                 world.slots[at].aside = 0;
                 world.take_pending(1 << at);
@@ -312,7 +315,10 @@ impl<const N: usize> Model for Cluster<N> {
                 world.commit(leader, by, World::<N>::entry(id, Entry::Add));
             }
         }
-        if action.loses_a_voter() {
+        // A first start can begin when the promises that it was decided on are gone already.
+        let begins = matches!(action, Action::Act(_, Act::StartNew { .. }, _));
+        let lost = self.budget.wipe + self.budget.damage > world.left.wipe + world.left.damage;
+        if action.loses_a_voter() || begins && lost {
             world.majority_lost |= world.lost_too_many();
         }
         if world.has_two_leaders() {

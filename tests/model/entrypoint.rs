@@ -14,6 +14,8 @@ pub enum Notes {
     OutliveWal,
     /// The founding promise is kept in memory.
     PromiseInMemory,
+    /// The disk that replaces a lost one has a promise for another initial cluster, and it counts.
+    AnyPromise,
     /// The entrypoint removes them itself before it hands over.
     ConsumedBeforeExec,
 }

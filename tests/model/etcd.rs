@@ -308,11 +308,11 @@ impl<const N: usize> World<N> {
     /// it ever acknowledged, or promised to join a first start.
     pub fn lost_too_many(&self) -> bool {
         // A first start counts as soon as one member has left for it.
-        let begun = self
-            .slots
-            .iter()
-            .fold(0, |all, slot| all | slot.log & FOUNDED);
-        let voters = Self::voters(self.committed | begun);
+        let begun = (self.slots.iter()).fold(0, |all, slot| all | slot.log & FOUNDED);
+        let voters = match self.committed {
+            0 => Self::voters(begun),
+            committed => Self::voters(committed),
+        };
         let count = voters.count_ones() as usize;
         let is_left = |id: &Id| {
             let slot = &self.slots[usize::from(id.slot)];

@@ -195,6 +195,19 @@ fn the_notes_vanish_with_the_first_wal() {
 }
 
 #[test]
+fn a_promise_for_another_initial_cluster_counts_for_nothing() {
+    let budget = Budget {
+        wipe: 1,
+        kill: 1,
+        ..ONE_WRITE
+    };
+    let world = Cluster::<3>::new(Begin::Nothing, budget)
+        .with_notes(Notes::AnyPromise)
+        .after(&all_promised());
+    is_caught("any promise", NO_LOSS, world);
+}
+
+#[test]
 fn the_entrypoint_does_not_consume_its_notes_before_etcd_runs() {
     let budget = Budget {
         kill: 3,

@@ -242,40 +242,43 @@ large! {
         "1,539,479 states, 15 s, 0.4 GB";
     large_3_running_kill_wipe2_pend_cut_write2:
         running(Budget { kill: 1, wipe: 2, pend: 1, cut: 1, write: 2, ..ONE_WRITE }),
-        "? states";
+        "1,377,275 states, 13 s, 0.3 GB";
     large_3_running_learners_kill_damage_pend_operator_removes:
         running(Budget { kill: 1, damage: 1, pend: 1, operator_remove: 1, ..ONE_WRITE })
             .join_as(JoinAs::Learner),
-        "? states";
+        "693,550 states, 3 s, 0.2 GB";
     large_3_running_learners_kill_wipe_operator_removes_and_adds:
         running(Budget { kill: 1, wipe: 1, operator_remove: 1, operator_add: 1, ..ONE_WRITE })
             .join_as(JoinAs::Learner),
-        "? states";
+        "861,333 states, 6 s, 0.2 GB";
     large_3_running_beyond_majority_kill2_wipe2_damage:
         running(Budget { kill: 2, wipe: 2, damage: 1, ..ONE_WRITE }).beyond_majority(),
-        "? states";
+        "8,280,004 states, 82 s, 1.9 GB";
     large_3_grown_kill2_wipe2:
         Cluster::<3>::new(Begin::Grown, Budget { kill: 2, wipe: 2, ..ONE_WRITE }),
         "295,407 states, 3 s, 0.1 GB";
     large_3_nothing_kill2_wipe_cut:
         nothing(Budget { kill: 2, wipe: 1, cut: 1, ..ONE_WRITE }),
         "33,379,041 states, 326 s, 7.9 GB";
-    large_3_nothing_kill_wipe2_pause:
-        nothing(Budget { kill: 1, wipe: 2, pause: 1, ..ONE_WRITE }),
+    large_3_nothing_kill_wipe2:
+        nothing(Budget { kill: 1, wipe: 2, ..ONE_WRITE }),
+        "? states";
+    large_3_nothing_wipe2_pause:
+        nothing(Budget { wipe: 2, pause: 1, ..ONE_WRITE }),
         "? states";
     large_3_nothing_kill3_wipe:
         nothing(Budget { kill: 3, wipe: 1, ..ONE_WRITE }),
-        "? states";
+        "17,173,131 states, 118 s, 4.0 GB";
     large_3_nothing_wipe_damage_pend:
         nothing(Budget { wipe: 1, damage: 1, pend: 1, ..ONE_WRITE }),
-        "? states";
+        "5,167,586 states, 67 s, 1.2 GB";
     large_3_nothing_torn_looks_kill_wipe:
         nothing(Budget { kill: 1, wipe: 1, ..ONE_WRITE }).torn(),
-        "? states";
+        "1,721,806 states, 15 s, 0.4 GB";
     large_3_nothing_learners_wipe_operator_removes_and_adds:
         nothing(Budget { wipe: 1, operator_remove: 1, operator_add: 1, ..ONE_WRITE })
             .join_as(JoinAs::Learner),
-        "? states";
+        "6,709,154 states, 88 s, 1.5 GB";
     large_4_running_kill2_wipe:
         Cluster::<4>::new(Begin::Running, Budget { kill: 2, wipe: 1, ..ONE_WRITE }),
         "1,306,730 states, 8 s, 0.4 GB";
@@ -284,7 +287,7 @@ large! {
         "5,937,542 states, 104 s, 1.9 GB";
 }
 
-/// 10,000,000 states, ? s, ? GB
+/// 10,000,000 states, 104 s, 3.3 GB: all are more than 9 GB.
 #[test]
 #[ignore = "large bounds, minutes"]
 fn large_5_running_kill_wipe2_in_part() {
