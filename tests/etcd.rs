@@ -21,5 +21,7 @@ mod naive_cases;
 mod refusals;
 #[path = "etcd/secured.rs"]
 mod secured;
+#[path = "etcd/spoken.rs"]
+mod spoken;
 #[path = "etcd/surroundings.rs"]
 mod surroundings;

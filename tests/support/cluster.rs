@@ -159,6 +159,9 @@ impl Cluster {
             let client = self.client(n);
             let member = self.member(n);
             wait_for(&format!("n{n} is healthy"), PATIENCE, || {
+                if member.fell_over_its_logger() {
+                    member.start();
+                }
                 let code = member.process().code();
                 assert_eq!(code, None, "n{n} ended before it was healthy");
                 client.linearizable_read().is_ok()

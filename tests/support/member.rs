@@ -168,6 +168,14 @@ impl Member {
         (self.process.as_mut()).is_some_and(|process| process.code().is_none())
     }
 
+    /// Whether etcd 3.4 died of its own: a linearizable read that fails while there is no leader logs
+    /// through a logger that is not there (etcd issues 14402 and 17265). A restart policy heals it.
+    pub fn fell_over_its_logger(&mut self) -> bool {
+        self.process().code() == Some(2)
+            && self.version == Version::V34
+            && self.log.text().contains("zap.(*Logger).check(0x0")
+    }
+
     /// Whether its process is etcd itself, with nothing in front.
     #[track_caller]
     pub fn is_etcd(&mut self) -> bool {

@@ -1,0 +1,173 @@
+//! What a person says: leave, come back, put back what was set aside, delete it. And many accidents in
+//! a row, in an order that nobody planned.
+
+use std::time::{Duration, Instant};
+
+use crate::support::files::{self, Damage, damage};
+use crate::support::{Cluster, PATIENCE, Version, scenarios, wait_for};
+
+scenarios! {
+    each: accidents_in_any_order;
+    V34: leaving_is_final_until_taken_back;
+    V3516: set_aside_data_is_deleted_when_allowed;
+    V3530: leaving_is_final_until_taken_back_on_3_5, set_aside_data_is_put_back
+}
+
+/// Runs a command of the program with the settings of member 3, beside it.
+#[track_caller]
+fn say(cluster: &mut Cluster, words: &[&str]) -> (i32, String) {
+    let mut beside = cluster.twin_of(3);
+    beside.env = cluster.member(3).env.clone();
+    let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
+    beside.start_with(&words);
+    let code = beside.wait_exit(PATIENCE);
+    (code, beside.log.text())
+}
+
+fn leaving_is_final_until_taken_back(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    // etcd takes no change while a member is connected for less than five seconds.
+    wait_for("leaving succeeds", PATIENCE, || {
+        say(&mut cluster, &["leave"]).0 == 0
+    });
+    cluster.member(3).wait_exit(PATIENCE);
+    for _ in 0..2 {
+        cluster.start(&[3]);
+        cluster.member(3).assert_refuses("left");
+    }
+    cluster.put_some();
+    cluster.verify_of(&[1, 2]);
+    let (code, words) = say(&mut cluster, &["leave", "--undo"]);
+    assert_eq!(code, 0, "{words}");
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    cluster.verify();
+}
+
+fn leaving_is_final_until_taken_back_on_3_5(version: Version) {
+    leaving_is_final_until_taken_back(version);
+}
+
+/// Damages member 3's WAL and lets it rejoin, so that something lies set aside.
+fn set_something_aside(cluster: &mut Cluster) {
+    cluster.kill9(&[3]);
+    let wal = cluster.member(3).volume.join("member/wal");
+    let file = files::wal_files(&wal).pop().unwrap();
+    damage(&file, Damage::FlippedTail);
+    cluster.start(&[3]);
+    cluster.wait_healthy_restarting(3);
+}
+
+fn lying_aside(cluster: &mut Cluster) -> usize {
+    let quarantine = cluster.member(3).volume.join("quarantine");
+    std::fs::read_dir(quarantine).map_or(0, |entries| entries.count())
+}
+
+/// `REJOIN_DATA=delete` keeps as many as it is told, and only once the member is itself again.
+fn set_aside_data_is_deleted_when_allowed(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    for _ in 0..3 {
+        set_something_aside(&mut cluster);
+    }
+    assert_eq!(lying_aside(&mut cluster), 3);
+    cluster.member(3).set("REJOIN_DATA", "delete");
+    cluster.kill9(&[3]);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    assert_eq!(lying_aside(&mut cluster), 1);
+    cluster.put_some();
+    cluster.verify();
+}
+
+/// What a removed member had is put back by a person, and found useless again: its ID is gone.
+fn set_aside_data_is_put_back(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    set_something_aside(&mut cluster);
+    let (code, words) = say(&mut cluster, &["quarantine", "list"]);
+    assert_eq!(code, 0);
+    let name = std::fs::read_dir(cluster.member(3).volume.join("quarantine"));
+    let name = name.unwrap().next().unwrap().unwrap().file_name();
+    let name = name.to_str().unwrap().to_string();
+    assert!(words.contains(&name), "{words}");
+    // Not while etcd runs here.
+    let (code, words) = say(&mut cluster, &["quarantine", "put-back", &name]);
+    assert_eq!(code, 65, "{words}");
+    cluster.kill9(&[3]);
+    // Nor over what is there.
+    let (code, words) = say(&mut cluster, &["quarantine", "put-back", &name]);
+    assert_ne!(code, 0, "{words}");
+    std::fs::remove_dir_all(cluster.member(3).volume.join("member")).unwrap();
+    let (code, words) = say(&mut cluster, &["quarantine", "put-back", &name]);
+    assert_eq!(code, 0, "{words}");
+    cluster.start(&[3]);
+    cluster.wait_healthy_restarting(3);
+    cluster.put_some();
+    cluster.verify();
+}
+
+/// One accident after the other, each at one member, with the next one sometimes before the last is
+/// healed; never two lost disks at once.
+fn accidents_in_any_order(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let writer = cluster.writer(&[1, 2, 3]);
+    let mut chance = Chance(u64::from(std::process::id()) + version as u64);
+    eprintln!("started from {}", chance.0);
+    let end = Instant::now() + Duration::from_secs(15);
+    while Instant::now() < end {
+        let victim = 1 + chance.below(3);
+        match chance.below(5) {
+            0 => cluster.kill9(&[victim]),
+            1 | 2 => cluster.member(victim).lose_disk(),
+            3 => {
+                cluster.kill9(&[victim]);
+                let wal = cluster.member(victim).volume.join("member/wal");
+                if wal.is_dir()
+                    && let Some(file) = files::wal_files(&wal).pop()
+                {
+                    damage(&file, Damage::FlippedTail);
+                }
+            }
+            _ => drop(cluster.member(victim).sigterm()),
+        }
+        // Killed again in the midst of what it does.
+        for _ in 0..chance.below(4) {
+            cluster.start(&[victim]);
+            std::thread::sleep(Duration::from_millis(chance.below(400) as u64));
+            cluster.kill9(&[victim]);
+        }
+        let other = 1 + (victim + chance.below(2)) % 3;
+        if chance.below(3) == 0 {
+            // Without a quorum for a moment.
+            cluster.kill9(&[other]);
+        }
+        cluster.start_all();
+        wait_for("all are healthy again", PATIENCE, || {
+            for n in [1, 2, 3] {
+                let code = cluster.member(n).process().code();
+                assert!(
+                    ![Some(65), Some(78)].contains(&code),
+                    "n{n} ended with {code:?}"
+                );
+            }
+            cluster.start_all();
+            (1..=3).all(|n| cluster.client(n).linearizable_read().is_ok())
+        });
+        // Until every member has every write: the next disk may be one of those that have it.
+        cluster.verify();
+    }
+    writer.stop();
+    cluster.verify();
+}
+
+/// Numbers that look like chance, the same again from the same start (xorshift).
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.max(1);
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 33) as usize % n
+    }
+}
