@@ -16,6 +16,32 @@ fn main() {
         None => version,
     };
     println!("cargo::rustc-env=ETCD_REJOIN_VERSION={version}");
+    pack_relocations();
+}
+
+/// A position-independent program adjusts its pointers when it starts. Listed in the packed form they
+/// take 128 KiB less, all of which each start would read.
+///
+/// A static program adjusts itself with the glibc that it was linked with, which has to be 2.36 or
+/// newer: an older one would leave the pointers as they are. A linker that does not know the option
+/// ignores it.
+fn pack_relocations() {
+    let native = var("HOST").is_some() && var("HOST") == var("TARGET");
+    if native && glibc().is_some_and(|version| version >= (2, 36)) {
+        println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    }
+}
+
+/// The version of this machine's glibc, if that is what we build for.
+fn glibc() -> Option<(u32, u32)> {
+    if var("CARGO_CFG_TARGET_ENV")? != "gnu" {
+        return None;
+    }
+    let output = Command::new("getconf").arg("GNU_LIBC_VERSION").output();
+    let text = String::from_utf8(output.ok()?.stdout).ok()?;
+    let (major, minor) = text.trim().strip_prefix("glibc ")?.split_once('.')?;
+    let minor = minor.split('.').next()?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 /// A variable that is set and not blank; one line, whatever it was.

@@ -63,7 +63,7 @@ pub fn command(bench: &Bench, side: Side, member: &Member) -> Command {
 
 /// What we note of a start would make the next one look like one without progress.
 pub fn forget(member: &Member) {
-    let _ = std::fs::remove_file(member.volume.join("rejoin-start"));
+    let _ = std::fs::remove_file(member.volume.join("member/rejoin-start"));
 }
 
 /// The wall clock: the one that two processes share.
