@@ -126,8 +126,10 @@ impl Run<'_> {
                 Err(LockError::Held { holder }) => {
                     let row = Reason::DataDirInUse.row();
                     let line = format!(
-                        "waits: {} ({holder}); to go on: {} reason={}",
-                        row.when, row.cure, row.name
+                        "waits: {} ({holder}); {} reason={}",
+                        row.when,
+                        explain::to_go_on(Reason::DataDirInUse),
+                        row.name
                     );
                     self.wait(line)?;
                 }
@@ -185,13 +187,12 @@ impl Run<'_> {
     }
 
     fn wait_line(&self, look: &Look, decision: &Decision) -> String {
-        let row = decision.reason().row();
         format!(
-            "{}: {}; to go on: {} reason={}",
+            "{}: {}; {} reason={}",
             explain::decision(&self.config, decision),
             explain::why(look, decision),
-            row.cure,
-            row.name
+            explain::to_go_on(decision.reason()),
+            decision.reason()
         )
     }
 
@@ -232,6 +233,7 @@ impl Run<'_> {
                 };
                 log::log!(level, "{done} step={}", explain::step_name(step));
                 self.pause = PAUSES.0;
+                self.said.refusal.clear();
                 // What a failed start left behind is no reason to try the same start again.
                 if *step != Step::SetAsideLeftovers {
                     self.failed_start = None;
@@ -255,9 +257,11 @@ impl Run<'_> {
                     "the cluster did not take the step; looks again, then tries again: {words} step={}",
                     explain::step_name(step)
                 );
-                if self.said.refusal != line {
+                // The same words of another member are no news.
+                let said = words.split_once(": ").map_or(&*words, |(_, said)| said);
+                if self.said.refusal != said {
                     log::warn!("{line}");
-                    self.said.refusal = line;
+                    self.said.refusal = said.into();
                 }
                 self.pause(MAX_BACKOFF)
             }
