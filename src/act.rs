@@ -32,6 +32,8 @@ pub enum Undone {
     Stopped(i32),
     /// The cluster said no, or nothing: look again, then perhaps try again.
     Cluster(String),
+    /// The cluster refuses us: who we are, not what we ask for.
+    Refused(String),
     /// The list has changed since the look.
     Changed,
     /// Our own disk: surroundings.
@@ -166,6 +168,7 @@ impl<'a> Actor<'a> {
             .receive(&rx, deadline + Duration::from_millis(500))
         {
             Ok(Ok(value)) => Ok(value),
+            Ok(Err(failure @ Failure::Refused(_))) => Err(Undone::Refused(failure.to_string())),
             Ok(Err(failure)) => Err(Undone::Cluster(failure.to_string())),
             Err(Ended::Stopped(signal)) => Err(Undone::Stopped(signal)),
             Err(Ended::Deadline | Ended::Closed) => Err(Undone::Cluster(

@@ -281,7 +281,7 @@ impl<'a> Gathering<'a> {
         self.gateways_open += 1;
         let url = url.to_string();
         self.ask(move |observer, deadline| {
-            let answer = observer.clients.quorate_members(&url, deadline);
+            let answer = prove(&observer.clients, &url, deadline);
             News::Gateway(url, answer)
         });
     }
@@ -525,6 +525,7 @@ impl<'a> Gathering<'a> {
             quorate: self.quorate.map(|(_, quorate)| quorate),
             twin,
             waited: self.observer.started.elapsed() >= config.bootstrap_wait,
+            no_chores: false,
         };
         Look {
             seen,
@@ -594,6 +595,22 @@ fn hear(observer: &Observer, name: &str, url: &str, deadline: Instant) -> Heard 
             Err(failure) => silent_or_refused(failure),
         },
         Err(failure) => silent_or_refused(failure),
+    }
+}
+
+/// Asks a member for the proof of a leader, unless it says itself that it has none: a linearizable
+/// read that fails for want of a leader can crash etcd 3.4 before 3.4.30 (a nil logger in
+/// `sendReadIndex`, seen with 3.4.23), and a look must not cost a member.
+fn prove(clients: &Client, url: &str, deadline: Instant) -> Result<Quorate, Failure> {
+    match clients.status(url, deadline) {
+        Ok(status) if status.leader.is_none() => Err(Failure::Rejected {
+            code: 14,
+            message: "etcdserver: no leader".into(),
+            endpoint: url.to_string(),
+        }),
+        Err(failure @ Failure::Unreachable { .. }) => Err(failure),
+        // A status may be refused where a read is not, and the other way round: the read decides.
+        Ok(_) | Err(_) => clients.quorate_members(url, deadline),
     }
 }
 

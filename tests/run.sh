@@ -155,8 +155,10 @@ static() {
     "$program" --version
 }
 
+# Tests with real etcd wait more than they compute: twice as many as there are processors.
 part_test() {
-    need cc openssl etcd && tests "cargo test" cargo test --locked --no-fail-fast
+    need cc openssl etcd &&
+        RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))} tests "cargo test" cargo test --locked --no-fail-fast
 }
 
 part_container() {
@@ -175,16 +177,21 @@ part_other() {
 
 part_fuzz() {
     need cargo-fuzz || return
-    local fuzz=(cargo fuzz) targets target seconds=${ETCD_REJOIN_FUZZ_SECONDS:-60}
+    local fuzz=(cargo fuzz) targets target corpus seconds=${ETCD_REJOIN_FUZZ_SECONDS:-60}
     if rustup run nightly rustc --version >/dev/null 2>&1; then
         fuzz=(cargo +nightly fuzz)
     else
         export RUSTC_BOOTSTRAP=1
     fi
     if ! targets=$("${fuzz[@]}" list) || [ -z "$targets" ]; then fail "no fuzz targets"; return; fi
+    # Built once; the programs are then run as they are.
     check "fuzz build" "${fuzz[@]}" build
     for target in $targets; do
-        check "fuzz $target" "${fuzz[@]}" run "$target" -- "-max_total_time=$seconds" -print_final_stats=1
+        mkdir -p "fuzz/corpus/$target" "fuzz/artifacts/$target"
+        corpus=("fuzz/corpus/$target")
+        [ ! -d "fuzz/seeds/$target" ] || corpus+=("fuzz/seeds/$target")
+        check "fuzz $target" fuzz/target/*/release/"$target" -max_total_time="$seconds" \
+            -artifact_prefix="fuzz/artifacts/$target/" -print_final_stats=1 "${corpus[@]}"
     done
     unset RUSTC_BOOTSTRAP
 }

@@ -23,6 +23,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 /// The pause after a step that the cluster refused grows to this. etcd refuses an add while a member
 /// has been connected for less than five seconds: a longer pause only adds to that.
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
+/// Own data starts without a step that it can do without, when the cluster has not taken it so often.
+const MAX_CHORE_TRIES: u32 = 3;
 /// A refusal that concerns the others is shown to them for so long; they look twice in it.
 const SHOWN: Duration = Duration::from_secs(1);
 /// While we wait, the log says so again after this.
@@ -73,6 +75,7 @@ pub fn run(config: Config, stop: &Stop, max_steps: Option<u32>, again: Option<Ha
             .map(|handed| handed.verdict)
             .unwrap_or_default(),
         failed_start: again.and_then(|handed| Some((handed.start, Exit(handed.failed?)))),
+        refusals: 0,
         pause: PAUSES.0,
         said: Said::default(),
     };
@@ -99,6 +102,8 @@ struct Run<'a> {
     verdict: Verdict,
     /// The start that just failed on trial, and how: the same again would be a loop.
     failed_start: Option<(Start, Exit)>,
+    /// How often in a row a step was not taken.
+    refusals: u32,
     pause: Duration,
     said: Said,
 }
@@ -139,7 +144,7 @@ impl Run<'_> {
 
     /// One look, one decision, at most one step. The error ends the program.
     fn round(&mut self) -> Result<(), Exit> {
-        let look = match self.observer.look(self.verdict, self.server.is_some()) {
+        let mut look = match self.observer.look(self.verdict, self.server.is_some()) {
             Ok(look) => look,
             Err(NoLook::Stopped(signal)) => return Err(self.stopped(signal)),
             Err(NoLook::Failed(error)) => {
@@ -147,6 +152,7 @@ impl Run<'_> {
                 return Err(Exit::FAILED);
             }
         };
+        look.seen.no_chores = self.refusals >= MAX_CHORE_TRIES;
         let decision = decide(&self.config.policy, &look.seen);
         self.saw(&look);
         match &decision {
@@ -158,14 +164,22 @@ impl Run<'_> {
             }
             Decision::Refuse(reason) => {
                 log::error!("{}", self.wait_line(&look, &decision));
-                // The others are to see it too, and not only that nobody answers here.
-                if let Reason::PeersDisagree | Reason::DataSetAside = reason {
-                    self.serve(&look)?;
-                    self.stop.sleep_until(Instant::now() + SHOWN);
-                }
-                Err(Exit::REFUSED)
+                Err(self.last_report(*reason, &look).unwrap_or(Exit::REFUSED))
             }
         }
+    }
+
+    /// A refusal that concerns the others too: they shall hear what we hold, not only that we are gone.
+    /// The exit code, if a signal ends us meanwhile.
+    fn last_report(&mut self, reason: Reason, look: &Look) -> Option<Exit> {
+        let (Reason::PeersDisagree | Reason::DataSetAside) = reason else {
+            return None;
+        };
+        if let Err(exit) = self.serve(look) {
+            return Some(exit);
+        }
+        let signal = self.stop.sleep_until(Instant::now() + SHOWN)?;
+        Some(self.stopped(signal))
     }
 
     /// Says what was seen, when it has changed.
@@ -211,7 +225,6 @@ impl Run<'_> {
             log::error!("{why}; nothing was changed");
             return Err(Exit::FAILED);
         }
-        self.said.waiting_since = None;
         let line = format!(
             "{} step={}",
             self.line(look, decision),
@@ -234,6 +247,8 @@ impl Run<'_> {
                 log::log!(level, "{done} step={}", explain::step_name(step));
                 self.pause = PAUSES.0;
                 self.said.refusal.clear();
+                self.refusals = 0;
+                self.said.waiting_since = None;
                 // What a failed start left behind is no reason to try the same start again.
                 if *step != Step::SetAsideLeftovers {
                     self.failed_start = None;
@@ -248,24 +263,58 @@ impl Run<'_> {
             }
             Err(Undone::Changed) => Ok(()),
             Err(Undone::Stopped(signal)) => Err(self.stopped(signal)),
+            Err(Undone::Failed(error)) if is_chore(step) => {
+                log::warn!("{error}; starts without step={}", explain::step_name(step));
+                self.refusals = MAX_CHORE_TRIES;
+                Ok(())
+            }
             Err(Undone::Failed(error)) => {
                 log::error!("{error} step={}", explain::step_name(step));
                 Err(Exit::FAILED)
             }
-            Err(Undone::Cluster(words)) => {
-                let line = format!(
-                    "the cluster did not take the step; looks again, then tries again: {words} step={}",
+            Err(Undone::Refused(words)) if is_chore(step) => {
+                log::warn!("{words}; starts without step={}", explain::step_name(step));
+                self.refusals = MAX_CHORE_TRIES;
+                Ok(())
+            }
+            Err(Undone::Refused(words)) => {
+                let row = Reason::NotAllowed.row();
+                log::error!(
+                    "refuses to go on: {words}; to go on: {} reason={} step={}",
+                    row.cure,
+                    row.name,
                     explain::step_name(step)
                 );
-                // The same words of another member are no news.
-                let said = words.split_once(": ").map_or(&*words, |(_, said)| said);
-                if self.said.refusal != said {
-                    log::warn!("{line}");
-                    self.said.refusal = said.into();
-                }
-                self.pause(MAX_BACKOFF)
+                Err(Exit::REFUSED)
             }
+            Err(Undone::Cluster(words)) => self.not_taken(step, &words),
         }
+    }
+
+    /// The cluster was not ready for the step. It was no change, or one whose outcome is unknown: the
+    /// next look tells.
+    fn not_taken(&mut self, step: &Step, words: &str) -> Result<(), Exit> {
+        self.refusals += 1;
+        // Which endpoint said so is no news.
+        let said = words.split_once(": ").map_or(words, |(_, said)| said);
+        if self.said.refusal != said {
+            log::warn!(
+                "the cluster did not take the step; looks again, then tries again: {words} step={}",
+                explain::step_name(step)
+            );
+            self.said.refusal = said.to_string();
+        }
+        let since = *self.said.waiting_since.get_or_insert_with(Instant::now);
+        if let Some(allowed) = self.config.wait
+            && since.elapsed() >= allowed
+        {
+            log::error!(
+                "{words}; REJOIN_WAIT is over step={}",
+                explain::step_name(step)
+            );
+            return Err(Exit::WAITED);
+        }
+        self.pause(MAX_BACKOFF)
     }
 
     fn start(&mut self, start: &Start, look: &Look, decision: &Decision) -> Result<(), Exit> {
@@ -380,5 +429,19 @@ impl Run<'_> {
     fn stopped(&self, signal: i32) -> Exit {
         log::info!("stopped by signal {signal} before etcd ran");
         Exit::signal(signal)
+    }
+}
+
+/// Steps that own data can do without.
+fn is_chore(step: &Step) -> bool {
+    match step {
+        Step::UpdatePeerUrls(_) | Step::DeleteSetAside { .. } => true,
+        Step::NoteJoin(_)
+        | Step::AddMember { .. }
+        | Step::RemoveMember(_)
+        | Step::Quarantine
+        | Step::SetAsideLeftovers
+        | Step::GiveUp
+        | Step::Promise => false,
     }
 }

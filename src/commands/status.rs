@@ -258,7 +258,7 @@ impl Status<'_> {
             "etcd": {
                 "program": self.program.as_ref().ok().map(|path| path.display().to_string()),
                 "running": self.is_running(),
-                "healthy": self.is_running().then(|| matches!(self.health, Some(Ok(())))),
+                "healthy": self.is_running().then_some(matches!(self.health, Some(Ok(())))),
             },
             "peers": peers,
             "cluster": {

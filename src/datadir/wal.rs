@@ -84,6 +84,10 @@ const FRAME: u64 = 8;
 const KEEP: usize = 4096;
 /// etcd's `minSectorSize`: a torn write leaves a sector of zeros.
 const SECTOR: u64 = 512;
+/// So far behind the last record zeros are looked at on every start.
+const NEAR: usize = 64 << 10;
+/// So far behind a record that does not read later ones are looked for: a file and its longest record.
+const FAR: u64 = 128 << 20;
 
 const METADATA: u64 = 1;
 const ENTRY: u64 = 2;
@@ -191,13 +195,31 @@ impl Reader<'_> {
                     return Ok(Stop::Broken("it ends before its metadata".into()));
                 }
                 // Zeros with something behind them are a torn write too; etcd clears it away.
-                let behind = window.buffered(offset);
-                self.reading.torn = last && behind.iter().any(|byte| *byte != 0);
+                let behind = window.get(offset, NEAR)?;
+                if !last || behind.iter().all(|byte| *byte == 0) {
+                    break;
+                }
+                // A sector is written in full or not at all.
+                let rest = (SECTOR - offset % SECTOR) as usize;
+                if behind.iter().take(rest).any(|byte| *byte != 0) {
+                    let what = format!("a record has lost its length at offset {offset}");
+                    return Ok(Stop::Broken(what));
+                }
+                if self.synced_behind(&mut window, offset)? {
+                    return Ok(Stop::Broken(format!(
+                        "records are missing at offset {offset}"
+                    )));
+                }
+                self.reading.torn = true;
                 break;
             }
             let (size, padding) = frame_size(length);
             let room = window.size().saturating_sub(offset + FRAME);
             let total = size + padding;
+            if last && self.is_no_torn_write(&mut window, offset, size, total > room)? {
+                let what = format!("the length of a record is wrong at offset {offset}");
+                return Ok(Stop::Broken(what));
+            }
             let result = match total > room {
                 true => Err(Bad::Short("a record is longer than the rest of the file")),
                 false => self.record(&mut window, offset + FRAME, size)?,
@@ -210,7 +232,10 @@ impl Reader<'_> {
                 }
                 Err(Bad::Short(what)) => return Ok(self.cut(last, count, what)),
                 Err(Bad::Wrong(what)) => {
-                    if last && zero_sector(&mut window, offset + FRAME, total)? {
+                    if last
+                        && zero_sector(&mut window, offset + FRAME, total)?
+                        && !self.synced_behind(&mut window, offset)?
+                    {
                         return Ok(self.cut(last, count, what));
                     }
                     return Ok(Stop::Broken(format!("{what} at offset {offset}")));
@@ -230,6 +255,84 @@ impl Reader<'_> {
         }
         self.reading.torn = true;
         Stop::End
+    }
+
+    /// Whether the record at this offset has a wrong length, which etcd would take for a torn write: it
+    /// would cut off what is behind, acknowledged entries too.
+    ///
+    /// A torn write lacks whole sectors. A record's own head, read from one sector, cannot contradict
+    /// the length before it.
+    fn is_no_torn_write<B: Blob>(
+        &mut self,
+        window: &mut Window<B>,
+        offset: u64,
+        size: u64,
+        endless: bool,
+    ) -> io::Result<bool> {
+        let contradicts = |outline: Outline| {
+            let (first, last) = (offset + FRAME, offset + FRAME + outline.head - 1);
+            outline.size != size && first / SECTOR == last / SECTOR
+        };
+        if outline(window, offset + FRAME)?.is_some_and(contradicts) {
+            return Ok(true);
+        }
+        Ok(endless && self.synced_behind(window, offset)?)
+    }
+
+    /// Whether records behind `offset` prove that everything before them was on disk once.
+    ///
+    /// An entry, a hard state and an entry again are of two batches at least, and etcd syncs a batch
+    /// that has entries before it writes the next (`WAL.Save`, `raft.MustSync`).
+    fn synced_behind<B: Blob>(&mut self, window: &mut Window<B>, offset: u64) -> io::Result<bool> {
+        let end = window.size().min(offset.saturating_add(FAR));
+        let mut at = offset + FRAME;
+        while at < end {
+            let bytes = window.get(at, SECTOR as usize)?;
+            let zeros = bytes.iter().take_while(|byte| **byte == 0).count() as u64;
+            if zeros == bytes.len() as u64 {
+                at += zeros.max(FRAME);
+                continue;
+            }
+            at += zeros / FRAME * FRAME;
+            if self.two_batches(window, at)? {
+                return Ok(true);
+            }
+            at += FRAME;
+        }
+        Ok(false)
+    }
+
+    /// Whether a chain of good records begins here that holds two batches.
+    fn two_batches<B: Blob>(&mut self, window: &mut Window<B>, mut at: u64) -> io::Result<bool> {
+        let before = self.reading.end.crc;
+        let (mut found, mut first) = (0, true);
+        while found < 3 {
+            let Ok(frame) = <[u8; 8]>::try_from(window.get(at, FRAME as usize)?) else {
+                break;
+            };
+            let (size, padding) = frame_size(u64::from_le_bytes(frame));
+            if size == 0 || size + padding > window.size().saturating_sub(at + FRAME) {
+                break;
+            }
+            let kind = match std::mem::take(&mut first) {
+                // What it was summed up from is not known; the next one proves it.
+                true => match outline(window, at + FRAME)? {
+                    Some(outline) if outline.size == size => {
+                        self.reading.end.crc = outline.crc;
+                        outline.kind
+                    }
+                    Some(_) | None => break,
+                },
+                false => match self.record(window, at + FRAME, size)? {
+                    Ok(record) => record.kind,
+                    Err(_) => break,
+                },
+            };
+            found += usize::from(kind == [ENTRY, STATE, ENTRY][found]);
+            at += FRAME + size + padding;
+        }
+        self.reading.end.crc = before;
+        Ok(found == 3)
     }
 
     /// Reads the record of this size at this offset and checks it against the running CRC.
@@ -353,6 +456,40 @@ impl Reader<'_> {
         }
         Ok(())
     }
+}
+
+/// What the head of a record says.
+struct Outline {
+    kind: u64,
+    crc: u32,
+    /// How long the head is.
+    head: u64,
+    /// How long the record must be.
+    size: u64,
+}
+
+/// Reads the head of a record as etcd writes it: type, checksum, data.
+fn outline<B: Blob>(window: &mut Window<B>, offset: u64) -> io::Result<Option<Outline>> {
+    let mut bytes = window.get(offset, 3 * proto::MAX_HEAD)?;
+    let mut length = 0;
+    let mut next = || {
+        let (number, field, len) = proto::head(bytes)?;
+        bytes = &bytes[len..];
+        length += len as u64;
+        Some((number, field))
+    };
+    let (Some((1, Field::Number(kind))), Some((2, Field::Number(crc)))) = (next(), next()) else {
+        return Ok(None);
+    };
+    let Some((3, Field::Bytes(data))) = next() else {
+        return Ok(None);
+    };
+    Ok(Some(Outline {
+        kind,
+        crc: crc as u32,
+        head: length,
+        size: length.saturating_add(data),
+    }))
 }
 
 /// The record's size and its padding, from the frame's length field (`decodeFrameSize`).

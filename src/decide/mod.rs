@@ -174,7 +174,9 @@ fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> Decision {
     if entry.learner {
         return with_data(seen, own, Some(entry), Reason::OwnLearner);
     }
+    // Only a chore: where the cluster does not take it, own data starts all the same.
     if policy.join != JoinAs::Never
+        && !seen.no_chores
         && entry.name == policy.name
         && !entry.has_exactly_peer_urls(&policy.peer_urls)
         && !others(&quorate.members, own.member).any(|m| m.has_peer_url(&policy.peer_urls))
@@ -185,7 +187,7 @@ fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> Decision {
     // has published as a voter, and nothing says that its last start made no progress.
     let well = entry.started() && !seen.stalled && seen.trial == Trial::None;
     match policy.keep {
-        Some(keep) if well && seen.set_aside > keep => {
+        Some(keep) if well && !seen.no_chores && seen.set_aside > keep => {
             Do(Step::DeleteSetAside { keep }, Reason::SetAsideNotNeeded)
         }
         Some(_) | None => with_data(seen, own, Some(entry), Reason::OwnData),
@@ -238,8 +240,9 @@ fn damaged(policy: &Policy, seen: &Observation, head: Option<Identity>) -> Decis
         // The WAL's own ID decides: another ID under our URL means that this one is gone already.
         Some(head) => by_id(&quorate.members, head.member),
         None => match own_entry(policy, &quorate.members) {
+            Entry::Two => return Refuse(Reason::TwoEntries),
             Entry::One(entry) => Some(entry),
-            Entry::None | Entry::Two => None,
+            Entry::None => None,
         },
     };
     match (listed, policy.join) {
@@ -277,7 +280,8 @@ fn empty(policy: &Policy, seen: &Observation) -> Decision {
 
 fn empty_quorate(policy: &Policy, seen: &Observation, members: &[Member]) -> Decision {
     let entry = match own_entry(policy, members) {
-        Entry::None | Entry::Two => return not_listed(policy, seen, members),
+        Entry::Two => return Refuse(Reason::TwoEntries),
+        Entry::None => return not_listed(policy, seen, members),
         Entry::One(entry) => entry,
     };
     if seen.twin {

@@ -197,6 +197,8 @@ pub struct Observation {
     pub twin: bool,
     /// `REJOIN_BOOTSTRAP_WAIT` is over.
     pub waited: bool,
+    /// A step that own data can do without was refused or has failed in this run.
+    pub no_chores: bool,
 }
 
 impl Default for Observation {
@@ -219,6 +221,7 @@ impl Default for Observation {
             refused: None,
             twin: false,
             waited: false,
+            no_chores: false,
         }
     }
 }

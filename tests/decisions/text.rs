@@ -226,6 +226,7 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
             ("in-use", "") => seen.in_use = true,
             ("leftovers", "") => seen.leftovers = true,
             ("stalled", "") => seen.stalled = true,
+            ("no-chores", "") => seen.no_chores = true,
             ("waited", "") => seen.waited = true,
             ("twin", "") => seen.twin = true,
             ("gateway-refuses", "") => seen.refused = Some("403".into()),

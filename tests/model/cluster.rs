@@ -7,10 +7,12 @@ use etcd_rejoin::decide::{Bootstrap, JoinAs, Policy, decide};
 use etcd_rejoin::membership::{ClusterId, InitialCluster, MemberId};
 use stateright::{Model, Property};
 
-use crate::entrypoint::{Decide, How, Look, Notes, policy};
+use crate::actions::{Action, etcd_actions, fault_actions};
+use crate::entrypoint::Notes;
+use crate::look::{Decide, Look, policy};
 use crate::properties;
 use crate::world::{
-    Act, Budget, Disk, Entry, FOUNDED, GROWN, Id, Join, Log, Process, Slot, WRITES, World,
+    Act, Budget, Disk, Entry, FOUNDED, GROWN, Join, Log, Process, Slot, WRITES, World, broken,
 };
 
 /// Where a run begins.
@@ -24,65 +26,6 @@ pub enum Begin {
     Grown,
 }
 
-/// What can happen next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// The container is started.
-    Start(usize),
-    /// The entrypoint looks and decides.
-    Decide(usize, Act),
-    /// It does what it decided.
-    Act(usize, Act, How),
-    Elect(usize, u8),
-    CatchUp(usize, usize),
-    Publish(usize, u8),
-    Promote(usize, u8),
-    /// etcd exits as "permanently removed".
-    ExitRemoved(usize),
-    /// A change that timed out is applied after all.
-    CommitPending(usize, u8),
-    Write(usize, u8),
-    Heal(usize, usize),
-    Resume(usize),
-    Kill(usize),
-    LoseDisk(usize),
-    DamageDisk(usize),
-    LoseTail(usize),
-    Cut(usize, usize),
-    Pause(usize),
-    OperatorRemoves(Id, u8),
-    OperatorAdds(usize, u8),
-}
-
-impl Action {
-    /// Faults happen as often as the budget says. All else goes on without end.
-    pub fn is_fault(self) -> bool {
-        match self {
-            Action::Kill(_)
-            | Action::LoseDisk(_)
-            | Action::DamageDisk(_)
-            | Action::LoseTail(_)
-            | Action::Cut(..)
-            | Action::Pause(_)
-            | Action::Write(..)
-            | Action::OperatorRemoves(..)
-            | Action::OperatorAdds(..)
-            | Action::Act(_, _, How::TimedOut) => true,
-            Action::Start(_)
-            | Action::Decide(..)
-            | Action::Act(..)
-            | Action::Elect(..)
-            | Action::CatchUp(..)
-            | Action::Publish(..)
-            | Action::Promote(..)
-            | Action::ExitRemoved(_)
-            | Action::CommitPending(..)
-            | Action::Heal(..)
-            | Action::Resume(_) => false,
-        }
-    }
-}
-
 /// A cluster of N members.
 pub struct Cluster<const N: usize> {
     pub begin: Begin,
@@ -90,7 +33,13 @@ pub struct Cluster<const N: usize> {
     /// Go on where a majority of the disks was lost: what then?
     pub beyond_majority: bool,
     pub notes: Notes,
+    /// One look is no moment: the peers are asked one after the other.
+    pub torn: bool,
+    /// Damage leaves nothing to tell whose the data is.
+    pub heads_are_damaged: bool,
     pub decide: Decide,
+    /// What has happened already.
+    schedule: Vec<Action>,
     policies: [Policy; N],
     decided: Mutex<HashMap<Look<N>, Option<Act>>>,
 }
@@ -114,7 +63,10 @@ impl<const N: usize> Cluster<N> {
             budget,
             beyond_majority: false,
             notes: Notes::AsDesigned,
+            torn: false,
+            heads_are_damaged: false,
             decide,
+            schedule: Vec::new(),
             policies: std::array::from_fn(|at| policy::<N>(at, &base)),
             decided: Mutex::default(),
         }
@@ -124,11 +76,6 @@ impl<const N: usize> Cluster<N> {
         self.policies
             .iter_mut()
             .for_each(|policy| policy.join = join);
-        self
-    }
-
-    pub fn bootstrap(mut self, bootstrap: Bootstrap) -> Self {
-        (self.policies.iter_mut()).for_each(|policy| policy.bootstrap = bootstrap);
         self
     }
 
@@ -142,13 +89,30 @@ impl<const N: usize> Cluster<N> {
         self
     }
 
+    pub fn with_damaged_heads(mut self) -> Self {
+        self.heads_are_damaged = true;
+        self
+    }
+
+    pub fn torn(mut self) -> Self {
+        self.torn = true;
+        self
+    }
+
+    /// Begins where this schedule ends.
+    pub fn after(mut self, schedule: &[Action]) -> Self {
+        self.schedule = schedule.to_vec();
+        self
+    }
+
     pub fn beyond_majority(mut self) -> Self {
         self.beyond_majority = true;
         self
     }
 
-    fn decision(&self, world: &World<N>, at: usize, behind: bool) -> Option<Act> {
-        let look = world.look(at, behind);
+    pub fn decision(&self, world: &World<N>, at: usize, behind: bool, torn: u8) -> Option<Act> {
+        let mut look = world.look(at, behind, torn);
+        look.head_reads = !self.heads_are_damaged;
         let mut decided = self.decided.lock().expect("no other thread panicked");
         *(decided.entry(look)).or_insert_with(|| look.decide(&self.policies[at], self.decide))
     }
@@ -206,11 +170,23 @@ impl<const N: usize> Model for Cluster<N> {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World<N>> {
-        vec![match self.begin {
+        let mut world = match self.begin {
             Begin::Nothing => self.nothing(),
             Begin::Running => self.running(FOUNDED, 0),
             Begin::Grown => self.running(GROWN, 1),
-        }]
+        };
+        for action in &self.schedule {
+            let mut actions = Vec::new();
+            self.actions(&world, &mut actions);
+            assert!(
+                actions.contains(action),
+                "not now: {action:?}, but {actions:?}"
+            );
+            world = self
+                .next_state(&world, *action)
+                .expect("it changes something");
+        }
+        vec![world]
     }
 
     fn actions(&self, world: &World<N>, actions: &mut Vec<Action>) {
@@ -235,12 +211,17 @@ impl<const N: usize> Model for Cluster<N> {
                     unreachable!("only an entrypoint decides");
                 };
                 world.slots[at].process = Process::Decided { act, behind };
+                world.slots[at].heard = 0;
+                if act == Act::Quarantine {
+                    world.check_last_copy(at);
+                }
                 let start = matches!(act, Act::StartNew { .. } | Act::StartExisting { .. });
                 if start && self.notes == Notes::ConsumedBeforeExec {
                     world.slots[at].join = Join::None;
                     world.slots[at].promise = false;
                 }
             }
+            Action::Hear(at, peer) => world.hear(at, peer),
             Action::Act(at, act, how) => world.act(at, act, how, self.notes),
             Action::Elect(at, voters) => world.elect(at, voters),
             Action::CatchUp(at, leader) => world.catch_up(at, leader),
@@ -282,8 +263,17 @@ impl<const N: usize> Model for Cluster<N> {
                 world.left.wipe -= 1;
                 world.slots[at].stop();
                 world.lose(at);
+                let (join, promise) = (world.slots[at].join, world.slots[at].promise);
                 world.slots[at].clear_disk();
+                if self.notes == Notes::OutliveWal {
+                    world.slots[at].join = join;
+                    world.slots[at].promise = promise;
+                }
+                if self.notes == Notes::AnyPromise {
+                    world.slots[at].promise = true;
+                }
                 world.slots[at].set_aside = false;
+                world.slots[at].aside = 0;
                 world.take_pending(1 << at);
                 world.renumber_terms();
             }
@@ -325,7 +315,15 @@ impl<const N: usize> Model for Cluster<N> {
                 world.commit(leader, by, World::<N>::entry(id, Entry::Add));
             }
         }
-        world.majority_lost |= world.lost_too_many();
+        // A first start can begin when the promises that it was decided on are gone already.
+        let begins = matches!(action, Action::Act(_, Act::StartNew { .. }, _));
+        let lost = self.budget.wipe + self.budget.damage > world.left.wipe + world.left.damage;
+        if action.loses_a_voter() || begins && lost {
+            world.majority_lost |= world.lost_too_many();
+        }
+        if world.has_two_leaders() {
+            world.broken |= broken::TWO_CLUSTERS;
+        }
         (world != *last).then_some(world)
     }
 
@@ -335,114 +333,5 @@ impl<const N: usize> Model for Cluster<N> {
 
     fn within_boundary(&self, world: &World<N>) -> bool {
         self.beyond_majority || !world.majority_lost || world.broken != 0
-    }
-}
-
-impl<const N: usize> Cluster<N> {
-    fn entrypoint_actions(&self, world: &World<N>, at: usize, actions: &mut Vec<Action>) {
-        if world.slots[at].paused {
-            return;
-        }
-        match world.slots[at].process {
-            Process::Down => actions.push(Action::Start(at)),
-            Process::Looking { behind } => {
-                if let Some(act) = self.decision(world, at, behind) {
-                    actions.push(Action::Decide(at, act));
-                }
-            }
-            Process::Decided { act, .. } => {
-                let outcomes = world.outcomes(at, act).into_iter();
-                actions.extend(outcomes.map(|how| Action::Act(at, act, how)));
-            }
-            Process::Etcd { .. } => {}
-        }
-    }
-}
-
-fn etcd_actions<const N: usize>(world: &World<N>, at: usize, actions: &mut Vec<Action>) {
-    if !world.slots[at].is_etcd() {
-        return;
-    }
-    if world.is_told_removed(at) {
-        actions.push(Action::ExitRemoved(at));
-    }
-    let elections = world.elections(at).into_iter();
-    actions.extend(elections.map(|voters| Action::Elect(at, voters)));
-    if let Some(leader) = world.behind(at) {
-        actions.push(Action::CatchUp(at, leader));
-    }
-    let Some(leader) = world.leader() else {
-        return;
-    };
-    if world.is_caught_up(at, leader) {
-        let (id, list) = (world.id(at), world.slots[leader].applied);
-        if !World::<N>::has(list, id, Entry::Publish) {
-            let commits = world.commits(leader).into_iter();
-            actions.extend(commits.map(|by| Action::Publish(at, by)));
-        }
-        let promote = matches!(world.slots[at].process, Process::Etcd { promote: true, .. });
-        if promote && World::<N>::learner(list, id) {
-            let commits = world.commits(leader).into_iter();
-            actions.extend(commits.map(|by| Action::Promote(at, by)));
-        }
-    }
-    if leader == at {
-        let by = world.commits(at);
-        if world.pending != 0 && world.pending_at as usize == at {
-            actions.extend(by.iter().map(|by| Action::CommitPending(at, *by)));
-        }
-        if world.left.write > 0 {
-            actions.extend(by.iter().map(|by| Action::Write(at, *by)));
-        }
-        if world.left.operator_remove > 0 {
-            for id in World::<N>::ids() {
-                if world.allows_change(at, id, Entry::Remove) && usize::from(id.slot) != at {
-                    actions.extend(by.iter().map(|by| Action::OperatorRemoves(id, *by)));
-                }
-            }
-        }
-        if world.left.operator_add > 0 {
-            for slot in 0..N {
-                let listed = World::<N>::ids().any(|id| {
-                    usize::from(id.slot) == slot && World::<N>::listed(world.slots[at].applied, id)
-                });
-                let id = world.next_id(slot);
-                if !listed && id.is_some_and(|id| world.allows_change(at, id, Entry::Add)) {
-                    actions.extend(by.iter().map(|by| Action::OperatorAdds(slot, *by)));
-                }
-            }
-        }
-    }
-}
-
-fn fault_actions<const N: usize>(world: &World<N>, actions: &mut Vec<Action>) {
-    let left = world.left;
-    for at in 0..N {
-        let slot = &world.slots[at];
-        if slot.paused {
-            actions.push(Action::Resume(at));
-        }
-        if left.kill > 0 && slot.process != Process::Down {
-            actions.push(Action::Kill(at));
-        }
-        if left.wipe > 0 && (slot.disk != Disk::Empty || slot.join != Join::None || slot.promise) {
-            actions.push(Action::LoseDisk(at));
-        }
-        if left.damage > 0 && slot.disk == Disk::Data {
-            actions.push(Action::DamageDisk(at));
-        }
-        if left.tail > 0 && slot.disk == Disk::Data && slot.log & WRITES[0] != 0 {
-            actions.push(Action::LoseTail(at));
-        }
-        if left.pause > 0 && !slot.paused && slot.process != Process::Down {
-            actions.push(Action::Pause(at));
-        }
-        for peer in at + 1..N {
-            if world.is_cut(at, peer) {
-                actions.push(Action::Heal(at, peer));
-            } else if left.cut > 0 {
-                actions.push(Action::Cut(at, peer));
-            }
-        }
     }
 }

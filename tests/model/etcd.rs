@@ -3,7 +3,7 @@
 
 use etcd_rejoin::membership::quorum;
 
-use crate::world::{Disk, Entry, Id, Ids, Log, Process, World, broken, one, subsets};
+use crate::world::{Disk, Entry, FOUNDED, Id, Ids, Log, Process, World, broken, one, subsets};
 
 impl<const N: usize> World<N> {
     /// Whether raft messages pass: both run, know the same cluster, and neither has removed the other.
@@ -287,7 +287,10 @@ impl<const N: usize> World<N> {
                     }
                     _ => !Self::ids().any(|id| Self::listed(list, id) && Self::learner(list, id)),
                 };
-                all_connected && enough && !Self::listed(list, id)
+                // "Peer URLs already exists"
+                let listed =
+                    Self::ids().any(|other| other.slot == id.slot && Self::listed(list, other));
+                all_connected && enough && !listed
             }
             Entry::Promote | Entry::Publish => true,
         }
@@ -295,8 +298,8 @@ impl<const N: usize> World<N> {
 
     /// A disk is gone or lies: what its ID acknowledged counts as lost.
     pub fn lose(&mut self, slot: usize) {
-        // Term 0: it has neither voted nor acknowledged anything.
-        if self.slots[slot].disk != Disk::Empty && self.slots[slot].term > 0 {
+        // Up to the term of a first start it has neither voted nor acknowledged anything.
+        if self.slots[slot].disk != Disk::Empty && self.slots[slot].term > 1 {
             self.slots[slot].lost |= 1 << self.slots[slot].nth;
         }
     }
@@ -304,15 +307,23 @@ impl<const N: usize> World<N> {
     /// Whether fewer voters are left than a quorum needs: a voter is left where its disk has all that
     /// it ever acknowledged, or promised to join a first start.
     pub fn lost_too_many(&self) -> bool {
-        let voters = Self::voters(self.committed);
+        // A first start counts as soon as one member has left for it.
+        let begun = (self.slots.iter()).fold(0, |all, slot| all | slot.log & FOUNDED);
+        let voters = match self.committed {
+            0 => Self::voters(begun),
+            committed => Self::voters(committed),
+        };
         let count = voters.count_ones() as usize;
         let is_left = |id: &Id| {
             let slot = &self.slots[usize::from(id.slot)];
             match slot.disk {
-                // One that was added counts once it has something: until then a member that has not
-                // applied the add cannot form a quorum with it.
+                // One that was added counts once it knows itself as a voter from its own log: until
+                // then a member that has not applied the add cannot form a quorum with it.
                 Disk::Data => {
-                    slot.nth == id.nth && !slot.forgot() && (id.nth == 0 || slot.term > 0)
+                    slot.nth == id.nth
+                        && !slot.forgot()
+                        && (id.nth == 0 || slot.term > 0)
+                        && Self::voters(slot.applied) & one(*id) != 0
                 }
                 Disk::Empty => slot.promise && id.nth == 0,
                 Disk::Damaged => false,

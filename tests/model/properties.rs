@@ -10,6 +10,7 @@ pub const ONE_CLUSTER: &str = "there are never two clusters";
 pub const LAST_COPY: &str = "the last copy is never set aside";
 pub const MARGIN: &str = "no step lowers the margin";
 pub const REMOVED_ALIVE: &str = "no running member is removed";
+pub const NO_AMNESIA: &str = "no member starts empty under an ID that has voted";
 pub const HEALTHY: &str = "all members are healthy";
 pub const BACK: [&str; 5] = [
     "n1 lost its disk and is back",
@@ -37,9 +38,13 @@ pub fn all<const N: usize>(wipes: bool) -> Vec<Property<Cluster<N>>> {
         Property::always(REMOVED_ALIVE, |_, world: &World<N>| {
             world.broken & broken::REMOVED_ALIVE == 0
         }),
+        Property::always(NO_AMNESIA, |_, world: &World<N>| {
+            world.broken & broken::AMNESIA == 0
+        }),
         Property::sometimes(HEALTHY, |_, world: &World<N>| world.is_healthy()),
     ];
-    if wipes {
+    // Of two members the one that lost its disk comes back under its old ID.
+    if wipes && N > 2 {
         let back: [fn(&Cluster<N>, &World<N>) -> bool; 5] = [
             |_, world| world.is_back(0),
             |_, world| world.is_back(1),
@@ -73,7 +78,7 @@ impl<const N: usize> World<N> {
     }
 
     /// Healthy, and this slot under another ID than it began with.
-    fn is_back(&self, slot: usize) -> bool {
+    pub fn is_back(&self, slot: usize) -> bool {
         let began = u8::from(self.committed & GROWN != 0);
         self.slots[slot].nth > began && self.is_healthy()
     }
@@ -82,11 +87,9 @@ impl<const N: usize> World<N> {
     pub fn check_leader(&mut self, leader: usize) {
         let lacking = self.acked & !self.slots[leader].log;
         if self.majority_lost {
-            // Even then nobody leads without a write that lies on some readable disk.
-            let readable = (self.slots.iter())
-                .filter(|slot| slot.disk == Disk::Data)
-                .fold(0, |all, slot| all | slot.log);
-            if lacking & readable != 0 {
+            // Even then nobody leads without a write that lies on some volume, damaged or set aside.
+            let kept = self.slots.iter().fold(0, |all, slot| all | slot.writes());
+            if lacking & kept != 0 {
                 self.broken |= broken::LOSS;
             }
             return;
@@ -96,19 +99,33 @@ impl<const N: usize> World<N> {
         }
         // What was committed is in the log of every later leader, or it leads another cluster.
         let other = self.committed & !ALL_WRITES & !self.slots[leader].log != 0;
-        let two = (0..N).any(|other| other != leader && self.is_quorate(other));
-        if other || two {
+        if other {
             self.broken |= broken::TWO_CLUSTERS;
         }
     }
 
-    /// Setting data aside: every acknowledged write in it lies on another readable disk too.
+    /// Two leaders, each with a quorum of its own.
+    pub fn has_two_leaders(&self) -> bool {
+        let leading = self.slots.iter().filter(|slot| slot.leading).count();
+        leading > 1 && (0..N).filter(|slot| self.is_quorate(*slot)).count() > 1
+    }
+
+    /// Starting empty. Only the second of two members may do that under its old ID: the other one
+    /// has everything that was acknowledged.
+    pub fn check_amnesia(&mut self, at: usize) {
+        if N != 2 && self.slots[at].forgot() {
+            self.broken |= broken::AMNESIA;
+        }
+    }
+
+    /// Setting data aside: every acknowledged write in it lies on another readable disk too, at the
+    /// time of the decision. Later only a further fault can change that, and nothing was deleted.
     pub fn check_last_copy(&mut self, at: usize) {
         let elsewhere: Log = (0..N)
             .filter(|slot| *slot != at && self.slots[*slot].disk == Disk::Data)
             .fold(0, |all, slot| all | self.slots[slot].log);
         let here = self.slots[at].log & ALL_WRITES & self.acked;
-        if !self.majority_lost && here & !elsewhere != 0 {
+        if here & !elsewhere != 0 {
             self.broken |= broken::LAST_COPY;
         }
     }

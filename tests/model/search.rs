@@ -7,7 +7,8 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use stateright::Model;
 
-use crate::cluster::{Action, Cluster};
+use crate::actions::Action;
+use crate::cluster::Cluster;
 use crate::world::World;
 
 /// Everything that was reached, and what leads where without a fault.
@@ -82,11 +83,11 @@ impl<const N: usize> Graph<N> {
     pub fn stuck(&mut self) -> Vec<u32> {
         self.steps.sort_unstable();
         let mut alive = vec![false; self.states.len()];
-        // Where the model ran out of IDs, or an *always* is broken already, nothing is asked.
+        // Where a majority is lost or an *always* is broken already, nothing is asked.
         let mut next: Vec<u32> = (0..self.states.len() as u32)
             .filter(|at| {
                 let state = &self.states[*at as usize];
-                state.is_healthy() || state.out_of_ids || state.broken != 0
+                state.is_healthy() || state.majority_lost || state.broken != 0
             })
             .collect();
         next.iter().for_each(|at| alive[*at as usize] = true);
@@ -113,9 +114,9 @@ impl<const N: usize> Graph<N> {
         let mut text = String::new();
         for pair in path.windows(2) {
             let (from, to) = (pair[0] as usize, pair[1] as usize);
-            let action = (model.next_steps(&self.states[from]).into_iter())
+            let (action, _): (Action, _) = (model.next_steps(&self.states[from]).into_iter())
                 .find(|(_, state)| *state == self.states[to])
-                .map(|(action, _): (Action, _)| action);
+                .expect("a parent leads to its child");
             text += &format!("  {action:?}\n");
         }
         text

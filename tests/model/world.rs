@@ -102,10 +102,14 @@ pub struct Slot {
     pub promise: bool,
     pub given_up: bool,
     pub set_aside: bool,
+    /// The writes that lie in what was set aside. A ghost.
+    pub aside: u8,
     pub added_learner: bool,
     /// The last start made no progress.
     pub stalled: bool,
     pub process: Process,
+    /// What this entrypoint has heard of others earlier in its look, 3 bits for each.
+    pub heard: u16,
     pub paused: bool,
     pub leading: bool,
     /// IDs of this slot that have voted or acknowledged something and lost their disk. A ghost.
@@ -124,9 +128,11 @@ impl Slot {
         promise: false,
         given_up: false,
         set_aside: false,
+        aside: 0,
         added_learner: false,
         stalled: false,
         process: Process::Down,
+        heard: 0,
         paused: false,
         leading: false,
         lost: 0,
@@ -145,6 +151,7 @@ impl Slot {
 
     pub fn stop(&mut self) {
         self.process = Process::Down;
+        self.heard = 0;
         self.leading = false;
         self.paused = false;
     }
@@ -168,6 +175,11 @@ impl Slot {
         self.lost &= !(1 << self.nth);
     }
 
+    /// The acknowledged writes that a person could still find on this volume.
+    pub fn writes(&self) -> Log {
+        self.log & ALL_WRITES | Log::from(self.aside)
+    }
+
     /// The volume as new, or as set aside. The process is not touched.
     pub fn clear_disk(&mut self) {
         *self = Slot {
@@ -175,6 +187,7 @@ impl Slot {
             paused: self.paused,
             lost: self.lost,
             set_aside: self.set_aside,
+            aside: self.aside,
             ..Slot::EMPTY
         };
     }
@@ -197,6 +210,20 @@ pub struct Budget {
     pub write: u8,
 }
 
+/// No fault, and one write to lose.
+pub const ONE_WRITE: Budget = Budget {
+    kill: 0,
+    wipe: 0,
+    damage: 0,
+    tail: 0,
+    cut: 0,
+    pause: 0,
+    pend: 0,
+    operator_remove: 0,
+    operator_add: 0,
+    write: 1,
+};
+
 /// What an *always* forbids. Kept in the state, since a step breaks it, not a state.
 pub mod broken {
     /// A leader that lacks an acknowledged write.
@@ -209,6 +236,8 @@ pub mod broken {
     pub const MARGIN: u8 = 1 << 3;
     /// Our remove was applied to a running member.
     pub const REMOVED_ALIVE: u8 = 1 << 4;
+    /// A start without data under an ID that has voted or acknowledged something.
+    pub const AMNESIA: u8 = 1 << 5;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -144,8 +144,9 @@ impl Member {
         self.spawn(&self.version.etcd(), &args, |key| key.starts_with("ETCD_"));
     }
 
+    /// Starts any program with these arguments and the settings that are wanted.
     #[track_caller]
-    fn spawn(&mut self, program: &Path, args: &[String], wanted: impl Fn(&str) -> bool) {
+    pub fn spawn(&mut self, program: &Path, args: &[String], wanted: impl Fn(&str) -> bool) {
         assert!(!self.is_running(), "{} runs already", self.name);
         self.process = None;
         self.log.mark();

@@ -103,6 +103,56 @@ fn a_cut_tail_is_torn_and_not_damage() {
     assert!(torn(&place.look()));
 }
 
+/// etcd would cut off all that follows, and it was synced: entries that were acknowledged.
+#[test]
+fn a_wrong_length_in_the_middle_is_damage() {
+    let mut wal = Wal::new(OURS);
+    let middle = wal.bytes.len();
+    for commit in 4..8 {
+        wal.entry(&[7; 100]);
+        wal.state(commit);
+    }
+    let place = Place::new();
+    for (byte, to) in [(6, 1), (2, 1), (1, 9)] {
+        let mut bytes = wal.preallocated(1 << 20);
+        bytes[middle + byte] = to;
+        place.wal(FIRST, &bytes);
+        damage(&place.look());
+        // Of the last record it is damage too, if its own head says so.
+        let mut bytes = wal.preallocated(1 << 20);
+        bytes[wal.starts.last().unwrap() + byte] = to;
+        place.wal(FIRST, &bytes);
+        damage(&place.look());
+    }
+    let mut bytes = wal.preallocated(1 << 20);
+    bytes[middle..middle + 8].fill(0);
+    place.wal(FIRST, &bytes);
+    damage(&place.look());
+}
+
+#[test]
+fn a_lost_block_is_damage_if_later_batches_are_there() {
+    let mut wal = Wal::new(OURS);
+    for commit in 4..8 {
+        wal.entry(&[7; 3000]);
+        wal.state(commit);
+    }
+    let place = Place::new();
+    for (block, len) in [(1024, 512), (1024, 1024), (512, 4096)] {
+        let mut bytes = wal.preallocated(1 << 20);
+        bytes[block..block + len].fill(0);
+        place.wal(FIRST, &bytes);
+        damage(&place.look());
+    }
+    // In the last batch it is the trace of a crash.
+    let end = wal.bytes.len();
+    let mut bytes = wal.preallocated(1 << 20);
+    let block = (end - 2000) / 512 * 512;
+    bytes[block..block + 512].fill(0);
+    place.wal(FIRST, &bytes);
+    assert!(torn(&place.look()));
+}
+
 #[test]
 fn a_cut_file_that_is_not_the_last_is_damage() {
     let place = Place::new();

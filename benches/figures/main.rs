@@ -1,0 +1,115 @@
+//! What the entrypoint costs, beside etcd without it: `cargo bench --bench figures`.
+//!
+//! Both sides are measured in one run, in turn, and compared by their medians. Everything runs in
+//! network and process namespaces of its own, on loopback, with data in memory.
+//!
+//! `cargo bench --bench figures -- [--etcd 3.4|3.5.16|3.5.30] [--times N] [--program PATH] [FIGURE..]`
+
+mod bench;
+mod blackhole;
+mod healing;
+mod restart;
+mod stand_in;
+mod table;
+mod weight;
+
+#[allow(unused, reason = "the tests use the rest")]
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use bench::Bench;
+use support::Version;
+
+/// Set within the namespaces: "1" for their process 1, "2" for the one that measures.
+const INSIDE: &str = "FIGURES_INSIDE";
+
+/// Every figure by the name that selects it.
+const FIGURES: &[(&str, fn(&Bench) -> Vec<table::Row>)] = &[
+    ("restart", restart::intact),
+    ("restart-tls", restart::intact_tls),
+    ("lost-disk", healing::lost_disk),
+    ("last-of-quorum", restart::last_of_quorum),
+    ("black-hole", blackhole::black_hole),
+    ("weight", weight::weight),
+    ("processes", weight::processes),
+];
+
+fn main() {
+    if stand_in::is_asked_for() {
+        return;
+    }
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let bench = match Bench::read(&words, FIGURES.iter().map(|(name, _)| *name)) {
+        Ok(bench) => bench,
+        Err(why) => {
+            eprintln!("figures: {why}");
+            std::process::exit(2);
+        }
+    };
+    match std::env::var(INSIDE).as_deref() {
+        Ok("2") => {}
+        Ok(_) => std::process::exit(reap_all(&words)),
+        Err(_) => {
+            let error = enter_namespaces(&words);
+            eprintln!("figures: cannot run unshare (util-linux): {error}");
+            std::process::exit(1);
+        }
+    }
+    run("ip", &["link", "set", "lo", "up"]);
+    table::head(&bench);
+    for (name, figure) in FIGURES {
+        if bench.wants(name) {
+            for row in figure(&bench) {
+                println!("{row}");
+            }
+        }
+    }
+}
+
+/// What process 1 does: it starts the one that measures, and takes the status of every orphan.
+fn reap_all(words: &[String]) -> i32 {
+    let ourselves = std::env::current_exe().expect("a program has a path");
+    let child = Command::new(ourselves).args(words).env(INSIDE, "2").spawn();
+    let child = child.expect("this program can be started");
+    let child = rustix::process::Pid::from_child(&child);
+    while let Ok(ended) = rustix::process::wait(rustix::process::WaitOptions::empty()) {
+        if let Some((pid, status)) = ended
+            && pid == child
+        {
+            return status.exit_status().unwrap_or(1);
+        }
+    }
+    1
+}
+
+/// This program again, with a network of its own and as process 1: nothing outlives it.
+fn enter_namespaces(words: &[String]) -> std::io::Error {
+    let ourselves = std::env::current_exe().unwrap_or_default();
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--pid", "--fork", "--mount-proc", "--kill-child"]);
+    if !rustix::process::geteuid().is_root() {
+        command.arg("--map-root-user");
+    }
+    command.arg("--").arg(ourselves).args(words);
+    command.env(INSIDE, "1").exec()
+}
+
+/// Runs a small program, which must succeed.
+fn run(program: &str, args: &[&str]) {
+    let done = Command::new(program).args(args).status();
+    let done = done.unwrap_or_else(|e| panic!("cannot run {program}: {e}"));
+    assert!(done.success(), "{program} {args:?} failed");
+}
+
+/// The versions that can be asked for.
+fn version(name: &str) -> Option<Version> {
+    match name {
+        "3.4" => Some(Version::V34),
+        "3.5.16" => Some(Version::V3516),
+        "3.5.30" => Some(Version::V3530),
+        _ => None,
+    }
+}

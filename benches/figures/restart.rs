@@ -1,0 +1,89 @@
+//! A restart with intact data.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::bench::{Bench, Side};
+use crate::stand_in::time_to_etcd;
+use crate::support::Cluster;
+use crate::table::{Row, Samples};
+
+/// The member whose process ends and starts. Which one leads does not matter: it is dead meanwhile.
+const OURS: usize = 3;
+/// As long as the others need to see that it is gone.
+const GONE: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The other two are up.
+pub fn intact(bench: &Bench) -> Vec<Row> {
+    both(bench, false, "restart", 5.0)
+}
+
+/// The other two are up, and both ports want client certificates.
+pub fn intact_tls(bench: &Bench) -> Vec<Row> {
+    both(bench, true, "restart with mutual TLS", 15.0)
+}
+
+fn both(bench: &Bench, tls: bool, name: &str, most: f64) -> Vec<Row> {
+    let mut cluster = bench.cluster(tls);
+    let execve = to_etcd(bench, &mut cluster, bench.times * 2);
+    let (ours, bare) = (&execve.0, &execve.1);
+    let first = Row::more(&format!("{name}: our start to etcd's"), ours, bare, most);
+    bench.start(Side::Bare, cluster.member(OURS));
+    cluster.wait_healthy();
+    let healthy = to_healthy(bench, &mut cluster, bench.times);
+    let (ours, bare) = (&healthy.0, &healthy.1);
+    vec![
+        first,
+        Row::ratio(&format!("{name}: start to healthy"), ours, bare, 1.02),
+    ]
+}
+
+/// With a stand-in for etcd: ours, and the stand-in alone.
+fn to_etcd(bench: &Bench, cluster: &mut Cluster, times: usize) -> (Samples, Samples) {
+    let (mut ours, mut bare) = (Samples::default(), Samples::default());
+    cluster.kill9(&[OURS]);
+    // If it led: until the others have another leader, or know that they have none.
+    sleep(Duration::from_secs(4));
+    for _ in 0..times {
+        for (side, samples) in [(Side::Ours, &mut ours), (Side::Bare, &mut bare)] {
+            let took = time_to_etcd(bench, side, cluster.member(OURS), PATIENCE);
+            samples.add(took.expect("it becomes etcd"));
+        }
+    }
+    (ours, bare)
+}
+
+/// With etcd itself: ours, and etcd alone.
+fn to_healthy(bench: &Bench, cluster: &mut Cluster, times: usize) -> (Samples, Samples) {
+    let (mut ours, mut bare) = (Samples::default(), Samples::default());
+    for i in 0..times {
+        // Either side goes first in turn: what one leaves behind meets both.
+        let mut sides = [(Side::Ours, &mut ours), (Side::Bare, &mut bare)];
+        sides.rotate_left(i % 2);
+        for (side, samples) in sides {
+            // A start after one whose WAL never moved would be on trial.
+            cluster.put_some();
+            sleep(GONE);
+            cluster.kill9(&[OURS]);
+            sleep(GONE);
+            samples.add(bench.time_to_healthy(side, cluster.member(OURS)));
+        }
+    }
+    (ours, bare)
+}
+
+/// Another member is down, and the third waits for us without a leader.
+pub fn last_of_quorum(bench: &Bench) -> Vec<Row> {
+    let mut cluster = bench.cluster(false);
+    cluster.kill9(&[2]);
+    cluster.wait_healthy_of(&[1, OURS]);
+    let execve = to_etcd(bench, &mut cluster, bench.times);
+    let name = "another member is down, the quorum waits: our start to etcd's";
+    let first = Row::more(name, &execve.0, &execve.1, 50.0);
+    bench.start(Side::Bare, cluster.member(OURS));
+    cluster.wait_healthy_of(&[1, OURS]);
+    let (ours, bare) = to_healthy(bench, &mut cluster, bench.times);
+    let name = "another member is down, the quorum waits: start to healthy";
+    vec![first, Row::more(name, &ours, &bare, 50.0)]
+}

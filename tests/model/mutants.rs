@@ -1,0 +1,370 @@
+//! The decision table with one rule broken on purpose: wrappers around the real `decide`.
+
+use etcd_rejoin::decide::{
+    Begin, Bootstrap, DataDir, Decision, Heard, Holds, JoinNote, Observation, Policy, Reason,
+    Start, Step, Trial, decide,
+};
+use etcd_rejoin::membership::Member;
+
+use Decision::{Do, Wait};
+
+// What the mutants are made of.
+
+fn our_entry<'a>(policy: &Policy, members: &'a [Member]) -> Option<&'a Member> {
+    members
+        .iter()
+        .find(|member| member.has_peer_url(&policy.peer_urls))
+}
+
+pub fn start(begin: Begin, reason: Reason) -> Decision {
+    let start = Start {
+        begin,
+        trial: true,
+        promote: false,
+    };
+    Decision::Start(start, reason)
+}
+
+fn existing(entry: &Member, members: &[Member]) -> Decision {
+    let begin = Begin::Existing {
+        id: entry.id,
+        members: members.to_vec(),
+    };
+    start(begin, Reason::AddedNotStarted)
+}
+
+fn is_silent(seen: &Observation) -> bool {
+    (seen.peers.iter()).all(|peer| matches!(peer.heard, Heard::Silent(_)))
+}
+
+/// Our unstarted entry where a leader is proven, or else in the first view that has one.
+fn unstarted<'a>(
+    policy: &Policy,
+    seen: &'a Observation,
+    quorate: bool,
+) -> Option<(&'a Member, &'a [Member])> {
+    let find = |members: &'a [Member]| {
+        let entry = our_entry(policy, members).filter(|entry| !entry.started())?;
+        Some((entry, members))
+    };
+    match &seen.quorate {
+        Some(answer) if quorate => find(&answer.members),
+        None if !quorate => seen.views().find_map(|(_, members)| find(members)),
+        Some(_) | None => None,
+    }
+}
+
+pub fn changed(policy: &Policy, seen: &Observation, change: impl Fn(&mut Observation)) -> Decision {
+    let mut seen = seen.clone();
+    change(&mut seen);
+    decide(policy, &seen)
+}
+
+// Silence and a first start.
+
+/// Nobody answers, so this must be a first start.
+pub fn silence_is_a_first_start(policy: &Policy, seen: &Observation) -> Decision {
+    match seen.data {
+        DataDir::Empty if is_silent(seen) => start(Begin::New, Reason::FirstStart),
+        _ => decide(policy, seen),
+    }
+}
+
+/// An empty volume always tries `new` first, and lets etcd find out.
+pub fn new_first(policy: &Policy, seen: &Observation) -> Decision {
+    match (&seen.data, &seen.quorate) {
+        (DataDir::Empty, None) => start(Begin::New, Reason::FirstStart),
+        _ => decide(policy, seen),
+    }
+}
+
+/// A promise for what one has not heard.
+pub fn silence_is_promised(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        for peer in &mut seen.peers {
+            if matches!(peer.heard, Heard::Silent(_)) {
+                peer.heard = Heard::Entrypoint {
+                    holds: Holds::Promised,
+                    differs: None,
+                };
+            }
+        }
+    })
+}
+
+/// All others are empty now: start, without promises.
+pub fn no_promise(policy: &Policy, seen: &Observation) -> Decision {
+    let mut asked = seen.clone();
+    asked.promise = false;
+    match decide(policy, &asked) {
+        Do(Step::Promise, _) => start(Begin::New, Reason::FirstStart),
+        decision => decision,
+    }
+}
+
+/// One's own promise is enough, whatever the others have promised.
+pub fn one_promise_is_enough(policy: &Policy, seen: &Observation) -> Decision {
+    match decide(policy, seen) {
+        Wait(Reason::FirstStartPromise) => start(Begin::New, Reason::FirstStart),
+        decision => decision,
+    }
+}
+
+/// Who has promised waits until all promised ones are heard again.
+pub fn promise_is_not_continued(policy: &Policy, seen: &Observation) -> Decision {
+    match decide(policy, seen) {
+        Decision::Start(_, Reason::FirstStartContinued) => Wait(Reason::NotAllHeard),
+        decision => decision,
+    }
+}
+
+/// A late starter of a first start uses `existing`.
+pub fn late_starter_is_existing(policy: &Policy, seen: &Observation) -> Decision {
+    match decide(policy, seen) {
+        Decision::Start(_, Reason::FirstStartContinued) => match unstarted(policy, seen, false) {
+            Some((entry, members)) => existing(entry, members),
+            None => Wait(Reason::NotAllHeard),
+        },
+        decision => decision,
+    }
+}
+
+/// `REJOIN_BOOTSTRAP=quorum`, its wait over.
+pub fn quorum_founds(policy: &Policy, seen: &Observation) -> Decision {
+    let mut policy = policy.clone();
+    policy.bootstrap = Bootstrap::Quorum;
+    changed(&policy, seen, |seen| seen.waited = true)
+}
+
+/// `REJOIN_BOOTSTRAP=now`.
+pub fn now_founds(policy: &Policy, seen: &Observation) -> Decision {
+    let mut policy = policy.clone();
+    policy.bootstrap = Bootstrap::Now;
+    decide(&policy, seen)
+}
+
+/// Set-aside data does not stand in the way of a first start.
+pub fn set_aside_is_empty(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        seen.set_aside = 0;
+        for peer in &mut seen.peers {
+            if let Heard::Entrypoint { holds, .. } = &mut peer.heard
+                && *holds == Holds::SetAside
+            {
+                *holds = Holds::Promised;
+            }
+        }
+    })
+}
+
+/// Data of others does not stand in the way of a first start, where no etcd runs.
+pub fn data_is_empty(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        for peer in &mut seen.peers {
+            if let Heard::Entrypoint { holds, .. } = &mut peer.heard
+                && matches!(holds, Holds::Own(_))
+            {
+                *holds = Holds::Promised;
+            }
+        }
+    })
+}
+
+/// Damaged data of others does not stand in the way of a first start.
+pub fn damaged_is_empty(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        for peer in &mut seen.peers {
+            if let Heard::Entrypoint { holds, .. } = &mut peer.heard
+                && *holds == Holds::Damaged
+            {
+                *holds = Holds::Promised;
+            }
+        }
+    })
+}
+
+// Unstarted is not evidence.
+
+/// Listed as started, and empty: `existing` without remove and add.
+pub fn started_starts_again(policy: &Policy, seen: &Observation) -> Decision {
+    match (decide(policy, seen), &seen.quorate) {
+        (Do(Step::RemoveMember(_), Reason::DataLost), Some(quorate)) => {
+            let entry = our_entry(policy, &quorate.members).unwrap();
+            existing(entry, &quorate.members)
+        }
+        (decision, _) => decision,
+    }
+}
+
+/// The same where no leader is proven.
+pub fn started_starts_again_without_leader(policy: &Policy, seen: &Observation) -> Decision {
+    match decide(policy, seen) {
+        Wait(Reason::DataLostNoLeader) => (seen.views())
+            .find_map(|(_, members)| Some(existing(our_entry(policy, members)?, members)))
+            .unwrap_or(Wait(Reason::DataLostNoLeader)),
+        decision => decision,
+    }
+}
+
+/// A leader shows us as unstarted: we have never voted.
+pub fn unstarted_never_voted(policy: &Policy, seen: &Observation) -> Decision {
+    match (&seen.data, unstarted(policy, seen, true)) {
+        (DataDir::Empty, Some((entry, members))) => existing(entry, members),
+        _ => decide(policy, seen),
+    }
+}
+
+/// Some view shows us as unstarted: we have never voted.
+pub fn unstarted_in_a_view_never_voted(policy: &Policy, seen: &Observation) -> Decision {
+    match (&seen.data, unstarted(policy, seen, false)) {
+        (DataDir::Empty, Some((entry, members))) => existing(entry, members),
+        _ => decide(policy, seen),
+    }
+}
+
+/// A note without ID starts whatever entry some view shows.
+pub fn unnamed_note_starts(policy: &Policy, seen: &Observation) -> Decision {
+    match (seen.join_note, unstarted(policy, seen, false)) {
+        (JoinNote::Unnamed, Some((entry, members))) => existing(entry, members),
+        _ => decide(policy, seen),
+    }
+}
+
+/// Two voters and no leader: the cluster waits for us, whatever size it should have.
+pub fn any_two_wait_for_us(policy: &Policy, seen: &Observation) -> Decision {
+    let pair = seen.views().find_map(|(_, members)| {
+        let entry = our_entry(policy, members).filter(|entry| !entry.learner)?;
+        (members.len() == 2).then_some((entry, members))
+    });
+    match (&seen.data, &seen.quorate, pair) {
+        (DataDir::Empty, None, Some((entry, members))) => existing(entry, members),
+        _ => decide(policy, seen),
+    }
+}
+
+/// Without a note about its entry a member waits, instead of being removed and added again.
+pub fn unnoted_waits(policy: &Policy, seen: &Observation) -> Decision {
+    match decide(policy, seen) {
+        Do(Step::RemoveMember(_), Reason::AddedNotOurs) => Wait(Reason::AddedNotOurs),
+        decision => decision,
+    }
+}
+
+/// There is no join note.
+pub fn no_join_note(policy: &Policy, seen: &Observation) -> Decision {
+    let mut seen = seen.clone();
+    seen.join_note = JoinNote::None;
+    match decide(policy, &seen) {
+        Do(Step::NoteJoin(None), _) => {
+            seen.join_note = JoinNote::Unnamed;
+            decide(policy, &seen)
+        }
+        decision => decision,
+    }
+}
+
+// Remove and add.
+
+/// The add comes before the remove.
+pub fn add_before_remove(policy: &Policy, seen: &Observation) -> Decision {
+    match (decide(policy, seen), seen.join_note) {
+        (Do(Step::RemoveMember(_), Reason::DataLost), JoinNote::None) => {
+            Do(Step::NoteJoin(None), Reason::NotListed)
+        }
+        (Do(Step::RemoveMember(_), Reason::DataLost), JoinNote::Unnamed | JoinNote::Named(_)) => {
+            Do(Step::AddMember { learner: false }, Reason::NotListed)
+        }
+        (decision, _) => decision,
+    }
+}
+
+/// Nothing is changed while another member is ill.
+pub fn illness_of_others_holds_back(policy: &Policy, seen: &Observation) -> Decision {
+    let all_well = (seen.peers.iter()).all(|peer| matches!(peer.heard, Heard::Etcd { .. }));
+    match decide(policy, seen) {
+        Do(Step::RemoveMember(_), _) if !all_well => Wait(Reason::AnotherRejoins),
+        decision => decision,
+    }
+}
+
+/// Always as voter.
+pub fn always_voter(policy: &Policy, seen: &Observation) -> Decision {
+    match decide(policy, seen) {
+        Do(Step::AddMember { .. }, reason) => Do(Step::AddMember { learner: false }, reason),
+        decision => decision,
+    }
+}
+
+/// A learner stays one.
+pub fn never_promoted(policy: &Policy, seen: &Observation) -> Decision {
+    match decide(policy, seen) {
+        Decision::Start(mut start, reason) => {
+            start.promote = false;
+            Decision::Start(start, reason)
+        }
+        decision => decision,
+    }
+}
+
+// Own and damaged data.
+
+/// Own data waits for a leader.
+pub fn own_data_waits(policy: &Policy, seen: &Observation) -> Decision {
+    match decide(policy, seen) {
+        Decision::Start(_, Reason::NobodyAnswers | Reason::NoLeader) => Wait(Reason::NoLeader),
+        decision => decision,
+    }
+}
+
+/// Some view does not list us: we were removed.
+pub fn unlisted_in_a_view_is_removed(policy: &Policy, seen: &Observation) -> Decision {
+    let unlisted = matches!(seen.data, DataDir::Own(own) if seen.views()
+        .any(|(_, members)| members.iter().all(|member| member.id != own.member)));
+    match unlisted {
+        true => Do(Step::Quarantine, Reason::Removed),
+        false => decide(policy, seen),
+    }
+}
+
+/// Damaged data is set aside at once.
+pub fn quarantine_before_remove(policy: &Policy, seen: &Observation) -> Decision {
+    match seen.data {
+        DataDir::Damaged { .. } => Do(Step::Quarantine, Reason::DataDamaged),
+        DataDir::Own(_) | DataDir::Empty => decide(policy, seen),
+    }
+}
+
+/// A member that is behind is removed at once, and "once": there is no give-up note.
+pub fn no_give_up_note(policy: &Policy, seen: &Observation) -> Decision {
+    match decide(policy, seen) {
+        Do(Step::GiveUp, reason) => match seen.data {
+            DataDir::Own(own) => Do(Step::RemoveMember(own.member), reason),
+            DataDir::Damaged { .. } | DataDir::Empty => unreachable!("own data is behind"),
+        },
+        decision => decision,
+    }
+}
+
+/// An identity that was given up starts again where no leader is proven.
+pub fn given_up_starts(policy: &Policy, seen: &Observation) -> Decision {
+    match decide(policy, seen) {
+        Wait(Reason::GivenUp) => start(Begin::WithData, Reason::NoLeader),
+        decision => decision,
+    }
+}
+
+/// What a trial died of does not matter.
+pub fn behind_is_ignored(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.trial = Trial::None)
+}
+
+/// An empty volume removes its entry without a proven leader.
+pub fn empty_removes_without_leader(policy: &Policy, seen: &Observation) -> Decision {
+    let entry = (seen.views()).find_map(|(_, members)| our_entry(policy, members));
+    match (decide(policy, seen), entry) {
+        (Wait(Reason::DataLostNoLeader), Some(entry)) => {
+            Do(Step::RemoveMember(entry.id), Reason::DataLost)
+        }
+        (decision, _) => decision,
+    }
+}

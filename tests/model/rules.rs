@@ -1,0 +1,343 @@
+//! Each rule of the table, broken on purpose, is caught. Together with `counterexamples`.
+
+use crate::actions::Action;
+use crate::check::{is_caught, is_stranded};
+use crate::cluster::{Begin, Cluster};
+use crate::counterexamples::all_promised;
+use crate::entrypoint::{How, Notes};
+use crate::look::Decide;
+use crate::mutants;
+use crate::properties::{LAST_COPY, NO_AMNESIA, NO_LOSS, ONE_CLUSTER, REMOVED_ALIVE};
+use crate::unmodelled;
+use crate::words;
+use crate::world::{Act, Budget, ONE_WRITE};
+
+fn cluster(begin: Begin, budget: Budget, mutant: Decide) -> Cluster<3> {
+    Cluster::new(begin, budget).with(mutant)
+}
+
+#[test]
+fn silence_founds_nothing() {
+    let budget = Budget {
+        wipe: 1,
+        kill: 2,
+        ..ONE_WRITE
+    };
+    for mutant in [
+        mutants::silence_is_a_first_start as Decide,
+        mutants::silence_is_promised,
+    ] {
+        is_caught("silence", NO_LOSS, cluster(Begin::Running, budget, mutant));
+    }
+}
+
+#[test]
+fn two_wiped_members_do_not_form_the_cluster_again_under_their_old_ids() {
+    let budget = Budget {
+        wipe: 2,
+        kill: 1,
+        ..ONE_WRITE
+    };
+    let naive = cluster(Begin::Running, budget, mutants::new_first).beyond_majority();
+    is_caught("R1", NO_LOSS, naive);
+}
+
+#[test]
+fn a_wiped_member_does_not_lead_without_the_write_it_acknowledged() {
+    let budget = Budget {
+        wipe: 1,
+        kill: 2,
+        ..ONE_WRITE
+    };
+    is_caught(
+        "R2",
+        NO_LOSS,
+        cluster(Begin::Running, budget, mutants::new_first),
+    );
+}
+
+#[test]
+fn beside_a_grown_cluster_no_second_one_is_founded() {
+    let budget = Budget {
+        wipe: 2,
+        ..ONE_WRITE
+    };
+    let naive = cluster(Begin::Grown, budget, mutants::new_first).beyond_majority();
+    is_caught("R5b", NO_LOSS, naive);
+    let budget = Budget {
+        wipe: 1,
+        operator_remove: 1,
+        pause: 1,
+        ..Budget::default()
+    };
+    let naive = cluster(Begin::Grown, budget, mutants::new_first);
+    is_caught("R5b", ONE_CLUSTER, naive);
+}
+
+#[test]
+fn bootstrap_quorum_and_now_can_lose_writes_with_one_lost_disk() {
+    let budget = Budget {
+        wipe: 1,
+        kill: 1,
+        ..ONE_WRITE
+    };
+    for mutant in [mutants::quorum_founds as Decide, mutants::now_founds] {
+        let new = Act::StartNew { trial: true };
+        let both = [Act::Promise, new].into_iter().flat_map(|act| {
+            [0, 1].map(|at| [Action::Decide(at, act), Action::Act(at, act, How::Alone)])
+        });
+        let founded: Vec<Action> = ([[Action::Start(0), Action::Start(1)]].into_iter())
+            .chain(both)
+            .flatten()
+            .collect();
+        // n3 never ran, so it has no promise, and counts as lost.
+        let world = cluster(Begin::Nothing, budget, mutant)
+            .after(&founded)
+            .beyond_majority();
+        is_caught("bootstrap", NO_LOSS, world);
+    }
+}
+
+#[test]
+fn a_peer_with_data_is_no_empty_one() {
+    let budget = Budget {
+        wipe: 2,
+        kill: 1,
+        ..ONE_WRITE
+    };
+    let mutated = cluster(Begin::Running, budget, mutants::data_is_empty).beyond_majority();
+    is_caught("data", NO_LOSS, mutated);
+}
+
+#[test]
+fn a_promise_is_continued_beside_those_that_have_left_for_etcd() {
+    let mutant = mutants::promise_is_not_continued;
+    let budget = Budget {
+        kill: 1,
+        ..ONE_WRITE
+    };
+    is_stranded("promise", cluster(Begin::Nothing, budget, mutant));
+}
+
+#[test]
+fn whoever_starts_has_the_promise_of_all() {
+    let budget = Budget {
+        kill: 1,
+        ..ONE_WRITE
+    };
+    let mutant = mutants::one_promise_is_enough;
+    is_stranded("one promise", cluster(Begin::Nothing, budget, mutant));
+}
+
+#[test]
+fn a_started_member_without_its_data_does_not_start_again() {
+    let budget = Budget {
+        wipe: 1,
+        kill: 1,
+        ..ONE_WRITE
+    };
+    for mutant in [
+        mutants::started_starts_again as Decide,
+        mutants::started_starts_again_without_leader,
+    ] {
+        is_caught("started", NO_LOSS, cluster(Begin::Running, budget, mutant));
+    }
+}
+
+#[test]
+fn a_note_without_id_starts_nothing_without_a_leader() {
+    let budget = Budget {
+        wipe: 2,
+        kill: 1,
+        ..ONE_WRITE
+    };
+    let mutant = mutants::unnamed_note_starts;
+    is_caught(
+        "unnamed note",
+        NO_AMNESIA,
+        cluster(Begin::Running, budget, mutant),
+    );
+}
+
+#[test]
+fn an_entry_without_a_note_is_removed() {
+    let budget = Budget {
+        wipe: 2,
+        ..ONE_WRITE
+    };
+    is_stranded(
+        "no note",
+        cluster(Begin::Running, budget, mutants::unnoted_waits),
+    );
+}
+
+#[test]
+fn the_remove_comes_before_the_add() {
+    let budget = Budget {
+        wipe: 1,
+        ..ONE_WRITE
+    };
+    is_stranded(
+        "add first",
+        cluster(Begin::Running, budget, mutants::add_before_remove),
+    );
+}
+
+#[test]
+fn the_notes_vanish_with_the_first_wal() {
+    let budget = Budget {
+        wipe: 2,
+        kill: 1,
+        ..ONE_WRITE
+    };
+    let world = Cluster::<3>::new(Begin::Running, budget).with_notes(Notes::OutliveWal);
+    is_caught("notes outlive the WAL", NO_LOSS, world);
+}
+
+#[test]
+fn a_promise_for_another_initial_cluster_counts_for_nothing() {
+    let budget = Budget {
+        wipe: 1,
+        kill: 1,
+        ..ONE_WRITE
+    };
+    let world = Cluster::<3>::new(Begin::Nothing, budget)
+        .with_notes(Notes::AnyPromise)
+        .after(&all_promised());
+    is_caught("any promise", NO_LOSS, world);
+}
+
+#[test]
+fn the_entrypoint_does_not_consume_its_notes_before_etcd_runs() {
+    let budget = Budget {
+        kill: 3,
+        ..Budget::default()
+    };
+    let world = Cluster::<3>::new(Begin::Nothing, budget)
+        .with_notes(Notes::ConsumedBeforeExec)
+        .after(&all_promised());
+    is_stranded("notes consumed before exec", world);
+}
+
+#[test]
+fn a_learner_is_promoted() {
+    let budget = Budget {
+        wipe: 1,
+        ..Budget::default()
+    };
+    let five = Cluster::<5>::new(Begin::Running, budget).with(mutants::never_promoted);
+    is_stranded("learner", five);
+}
+
+#[test]
+fn own_data_starts_without_a_leader() {
+    let budget = Budget {
+        kill: 2,
+        ..ONE_WRITE
+    };
+    is_stranded(
+        "own data",
+        cluster(Begin::Running, budget, mutants::own_data_waits),
+    );
+}
+
+#[test]
+fn a_view_does_not_remove_anybody() {
+    let budget = Budget {
+        wipe: 2,
+        kill: 1,
+        ..ONE_WRITE
+    };
+    let mutant = mutants::unlisted_in_a_view_is_removed;
+    is_caught(
+        "view",
+        LAST_COPY,
+        cluster(Begin::Running, budget, mutant).beyond_majority(),
+    );
+}
+
+#[test]
+fn damaged_data_is_removed_before_it_is_set_aside() {
+    let budget = Budget {
+        damage: 1,
+        wipe: 1,
+        ..ONE_WRITE
+    };
+    let mutant = mutants::quarantine_before_remove;
+    is_caught(
+        "damaged",
+        LAST_COPY,
+        cluster(Begin::Running, budget, mutant).beyond_majority(),
+    );
+}
+
+#[test]
+fn a_member_that_is_behind_gives_up() {
+    let budget = Budget {
+        tail: 1,
+        ..ONE_WRITE
+    };
+    is_stranded(
+        "behind",
+        cluster(Begin::Running, budget, mutants::behind_is_ignored),
+    );
+}
+
+/// Sent while nobody leads, it can be applied to the very entry that the note names later.
+#[test]
+fn an_empty_member_removes_nothing_without_a_leader() {
+    let budget = Budget {
+        wipe: 1,
+        kill: 1,
+        pend: 1,
+        ..ONE_WRITE
+    };
+    let mutant = mutants::empty_removes_without_leader;
+    is_caught(
+        "remove",
+        REMOVED_ALIVE,
+        cluster(Begin::Running, budget, mutant),
+    );
+}
+
+// The rules below are about names, URLs and settings, which this world does not have: for each of
+// them a case of `decisions.txt` decides otherwise when it is broken.
+
+fn turns_a_case_red(name: &str, mutant: Decide) {
+    let cases = words::cases(include_str!("../decisions.txt"));
+    let red: Vec<usize> = (cases.iter())
+        .filter(|case| {
+            (case.variants.iter())
+                .any(|(policy, seen)| words::in_words(&mutant(policy, seen)) != case.expected)
+        })
+        .map(|case| case.line)
+        .collect();
+    println!("{name}: lines {red:?} of decisions.txt");
+    assert!(!red.is_empty(), "{name}: no case of decisions.txt shows it");
+}
+
+#[test]
+fn what_the_model_does_not_know_is_shown_by_a_case() {
+    for (name, mutant) in [
+        ("twin", unmodelled::twin_is_ignored as Decide),
+        ("two entries", unmodelled::names_are_ignored),
+        ("two clusters", unmodelled::strangers_are_ours),
+        ("other cluster", unmodelled::own_data_is_of_any_cluster),
+        ("volume of another member", unmodelled::any_volume_is_ours),
+        ("refusals", unmodelled::refusals_are_silence),
+        ("peers disagree", unmodelled::settings_are_not_compared),
+        ("left", unmodelled::leaving_is_forgotten),
+        ("in use", unmodelled::lock_is_ignored),
+        ("leftovers", unmodelled::leftovers_stay),
+        ("not asked", unmodelled::whoever_was_not_asked_is_promised),
+        ("outdated promise", unmodelled::outdated_promise_starts),
+        ("nonsense", unmodelled::nonsense_is_promised),
+        ("set aside", unmodelled::set_aside_is_deleted_at_once),
+        ("forbidden", unmodelled::founding_is_always_allowed),
+        ("never join", unmodelled::joining_is_always_allowed),
+        ("trial other", unmodelled::every_death_is_behind),
+        ("peer URLs", unmodelled::peer_urls_are_not_updated),
+    ] {
+        turns_a_case_red(name, mutant);
+    }
+}

@@ -1,0 +1,202 @@
+//! Rules about names, URLs and settings, which the modelled world does not have, broken on purpose:
+//! cases of `decisions.txt` show them.
+
+use etcd_rejoin::decide::{
+    Bootstrap, DataDir, Decision, Heard, Holds, JoinAs, Observation, Policy, Reason, Step, Trial,
+    decide,
+};
+use etcd_rejoin::membership::{InitialCluster, Member};
+
+use Decision::{Do, Wait};
+
+use crate::mutants::{changed, start};
+
+/// Whoever answers as our member is ourselves.
+pub fn twin_is_ignored(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.twin = false)
+}
+
+fn lists(seen: &mut Observation) -> impl Iterator<Item = &mut Member> {
+    let views = seen
+        .peers
+        .iter_mut()
+        .filter_map(|peer| match &mut peer.heard {
+            Heard::Etcd { members, .. } => Some(members),
+            _ => None,
+        });
+    let quorate = seen.quorate.iter_mut().map(|quorate| &mut quorate.members);
+    views.chain(quorate).flatten()
+}
+
+/// Our entry is the one with our URL; names do not matter.
+pub fn names_are_ignored(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        for member in lists(seen).filter(|member| !member.has_peer_url(&policy.peer_urls)) {
+            member.name.push('x');
+        }
+    })
+}
+
+/// Every answer is of the cluster that the first one named.
+pub fn strangers_are_ours(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        let ours =
+            (seen.quorate.as_ref().map(|quorate| quorate.cluster)).unwrap_or(policy.static_cluster);
+        for peer in &mut seen.peers {
+            if let Heard::Etcd { cluster, .. } = &mut peer.heard {
+                *cluster = ours;
+            }
+        }
+    })
+}
+
+/// The cluster ID of the data is not compared.
+pub fn own_data_is_of_any_cluster(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        let heard = seen.quorate.as_ref().map(|quorate| quorate.cluster);
+        let heard = heard.or(seen.views().next().map(|(cluster, _)| cluster));
+        if let (DataDir::Own(own), Some(cluster)) = (&mut seen.data, heard) {
+            own.cluster = cluster;
+        }
+    })
+}
+
+/// Whose name and URLs the lists give to this identity does not matter.
+pub fn any_volume_is_ours(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        let own = match seen.data {
+            DataDir::Own(own) => Some(own),
+            DataDir::Damaged { head } => head,
+            DataDir::Empty => None,
+        };
+        for member in lists(seen).filter(|member| own.is_some_and(|own| own.member == member.id)) {
+            member.name = policy.name.clone();
+        }
+    })
+}
+
+/// A refusal is silence.
+pub fn refusals_are_silence(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        seen.refused = None;
+        for peer in &mut seen.peers {
+            if let Heard::Refused(why) = &peer.heard {
+                peer.heard = Heard::Silent(why.clone());
+            }
+        }
+    })
+}
+
+/// Initial cluster and token are not compared.
+pub fn settings_are_not_compared(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        for peer in &mut seen.peers {
+            if let Heard::Entrypoint { differs, .. } = &mut peer.heard {
+                *differs = None;
+            }
+        }
+    })
+}
+
+/// A restart undoes `leave`.
+pub fn leaving_is_forgotten(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.left = false)
+}
+
+/// The lock on the data dir is not asked for.
+pub fn lock_is_ignored(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.in_use = false)
+}
+
+/// What a refused start has left stays where it is.
+pub fn leftovers_stay(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.leftovers = false)
+}
+
+/// Only the peers that were asked are counted.
+pub fn whoever_was_not_asked_is_promised(policy: &Policy, seen: &Observation) -> Decision {
+    let mut policy = policy.clone();
+    let names: Vec<String> = (policy.initial.iter())
+        .filter(|(name, _)| {
+            *name == policy.name
+                || (seen.peers.iter())
+                    .any(|peer| peer.name == *name && !matches!(peer.heard, Heard::Silent(_)))
+        })
+        .map(|(name, urls)| format!("{name}={}", urls[0]))
+        .collect();
+    policy.initial = InitialCluster::parse(&names.join(",")).unwrap();
+    decide(&policy, seen)
+}
+
+/// A promise starts whatever the lists say of us.
+pub fn outdated_promise_starts(policy: &Policy, seen: &Observation) -> Decision {
+    match decide(policy, seen) {
+        Wait(Reason::DataLostNoLeader) if seen.promise => {
+            start(etcd_rejoin::decide::Begin::New, Reason::FirstStartContinued)
+        }
+        decision => decision,
+    }
+}
+
+/// An answer that is none counts as one.
+pub fn nonsense_is_promised(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        for peer in &mut seen.peers {
+            if let Heard::Nonsense(_) = peer.heard {
+                peer.heard = Heard::Entrypoint {
+                    holds: Holds::Promised,
+                    differs: None,
+                };
+            }
+        }
+    })
+}
+
+/// What is set aside is deleted before the member is back.
+pub fn set_aside_is_deleted_at_once(policy: &Policy, seen: &Observation) -> Decision {
+    match (policy.keep, decide(policy, seen)) {
+        (Some(keep), Decision::Start(..)) if seen.set_aside > keep => {
+            Do(Step::DeleteSetAside { keep }, Reason::SetAsideNotNeeded)
+        }
+        (_, decision) => decision,
+    }
+}
+
+/// `ETCD_INITIAL_CLUSTER_STATE=existing` and `REJOIN_BOOTSTRAP=never` forbid nothing.
+pub fn founding_is_always_allowed(policy: &Policy, seen: &Observation) -> Decision {
+    let mut policy = policy.clone();
+    policy.existing = false;
+    policy.bootstrap = Bootstrap::All;
+    decide(&policy, seen)
+}
+
+/// `REJOIN_AS=never` forbids nothing.
+pub fn joining_is_always_allowed(policy: &Policy, seen: &Observation) -> Decision {
+    let mut policy = policy.clone();
+    policy.join = JoinAs::Auto;
+    decide(&policy, seen)
+}
+
+/// Whatever a trial died of, the data is to blame.
+pub fn every_death_is_behind(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        if seen.trial == Trial::Other {
+            seen.trial = Trial::Behind;
+        }
+    })
+}
+
+/// A member keeps the peer URLs that it once had.
+pub fn peer_urls_are_not_updated(policy: &Policy, seen: &Observation) -> Decision {
+    let mut policy = policy.clone();
+    if let Some(own) = match seen.data {
+        DataDir::Own(own) => Some(own.member),
+        DataDir::Damaged { .. } | DataDir::Empty => None,
+    } {
+        let mut seen = seen.clone();
+        if let Some(member) = lists(&mut seen).find(|member| member.id == own) {
+            policy.peer_urls = member.peer_urls.clone();
+        }
+    }
+    decide(&policy, seen)
+}
