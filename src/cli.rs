@@ -265,7 +265,7 @@ fn command_sections(program: &clap::Command, page: &mut Vec<u8>) -> std::io::Res
         let text = text.replace(".SH DESCRIPTION\n", &format!(".SH \"{name}\"\n"));
         page.extend(
             text.replace(".SH OPTIONS", ".SS OPTIONS")
-                .replace(".SH EXTRA\n", ".PP\n")
+                .replace(".SH EXTRA\n", ".PP\n.nf\n")
                 .into_bytes(),
         );
     }

@@ -265,6 +265,14 @@ fn step_words(config: &Config, step: &Step) -> String {
     }
 }
 
+/// The cure as a part of a log line.
+pub fn to_go_on(reason: Reason) -> String {
+    match reason.row().cure {
+        nothing if nothing.starts_with("nothing to do") => nothing.into(),
+        cure => format!("to go on: {cure}"),
+    }
+}
+
 /// Why: the row's condition, as it holds here, with the names that the row leaves out.
 pub fn why(look: &Look, decision: &Decision) -> String {
     let mut text = match decision.reason() {

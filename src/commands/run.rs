@@ -131,8 +131,10 @@ impl Run<'_> {
                 Err(LockError::Held { holder }) => {
                     let row = Reason::DataDirInUse.row();
                     let line = format!(
-                        "waits: {} ({holder}); to go on: {} reason={}",
-                        row.when, row.cure, row.name
+                        "waits: {} ({holder}); {} reason={}",
+                        row.when,
+                        explain::to_go_on(Reason::DataDirInUse),
+                        row.name
                     );
                     self.wait(line)?;
                 }
@@ -199,13 +201,12 @@ impl Run<'_> {
     }
 
     fn wait_line(&self, look: &Look, decision: &Decision) -> String {
-        let row = decision.reason().row();
         format!(
-            "{}: {}; to go on: {} reason={}",
+            "{}: {}; {} reason={}",
             explain::decision(&self.config, decision),
             explain::why(look, decision),
-            row.cure,
-            row.name
+            explain::to_go_on(decision.reason()),
+            decision.reason()
         )
     }
 
@@ -245,6 +246,7 @@ impl Run<'_> {
                 };
                 log::log!(level, "{done} step={}", explain::step_name(step));
                 self.pause = PAUSES.0;
+                self.said.refusal.clear();
                 self.refusals = 0;
                 self.said.waiting_since = None;
                 // What a failed start left behind is no reason to try the same start again.

@@ -1,6 +1,7 @@
 //! Explains, without changing anything: what is seen, what would be done now and why, and what would
 //! change that.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -10,9 +11,9 @@ use super::probe;
 use super::{Exit, print};
 use crate::config::Config;
 use crate::datadir::{Finding, LockError, Volume};
-use crate::decide::{DataDir, Decision, decide};
+use crate::decide::{DataDir, Decision, Heard, decide};
 use crate::explain;
-use crate::membership::MemberId;
+use crate::membership::{Member, MemberId};
 use crate::observe::{Look, NoLook, Observer, Verdict};
 use crate::signals::Stop;
 
@@ -46,13 +47,13 @@ pub fn status(config: Config, stop: &Stop, as_json: bool) -> Exit {
             return Exit::FAILED;
         }
     };
+    let health = holder.is_some().then(|| probe::health(&config));
     if let Some(holder) = &holder {
         // What answers as our member is the one that holds the data dir.
         look.seen.twin = false;
         // The entrypoint itself, beside which a person asks: what does it see, and wait for?
-        look.seen.in_use = !is_entrypoint(holder);
+        look.seen.in_use = !is_entrypoint(holder) || matches!(health, Some(Ok(())));
     }
-    let health = holder.is_some().then(|| probe::health(&config));
     let status = Status {
         decision: decide(&config.policy, &look.seen),
         program: preflight::program(&config).map_err(|(_, why)| why),
@@ -102,7 +103,7 @@ impl Status<'_> {
             (Some(Ok(())), Some(holder)) => Words {
                 kind: "none",
                 action: "nothing to do: etcd runs here and is healthy".into(),
-                why: format!("{holder} holds the data dir, and answers at its client URL"),
+                why: format!("{holder} holds the data dir, and etcd answers at its client URL"),
                 to_change: "nothing to do".into(),
             },
             (Some(Err(why)), Some(holder)) if is_etcd(holder) => Words {
@@ -137,6 +138,21 @@ impl Status<'_> {
         own.filter(|_| healthy).map(|own| own.member)
     }
 
+    /// A peer that sees what stands below anyway says so in short.
+    fn peer(&self, heard: &Heard) -> String {
+        let ids = |members: &[Member]| -> BTreeSet<MemberId> {
+            members.iter().map(|member| member.id).collect()
+        };
+        match (heard, &self.look.seen.quorate) {
+            (Heard::Etcd { cluster, members }, Some(quorate))
+                if *cluster == quorate.cluster && ids(members) == ids(&quorate.members) =>
+            {
+                explain::heard_short(heard).into()
+            }
+            _ => explain::heard(heard),
+        }
+    }
+
     fn to_text(&self) -> String {
         let (config, look, words) = (self.config, &self.look, self.words());
         let mut text = String::new();
@@ -145,9 +161,10 @@ impl Status<'_> {
         let data = explain::data_dir(look);
         line("data dir", format!("{}: {data}", config.data_dir.display()));
         if let Some(holder) = &self.holder {
-            let doing = match is_entrypoint(holder) {
-                true => ", which decides as below",
-                false => "",
+            let doing = match (is_entrypoint(holder), self.is_running()) {
+                (true, true) => ", which has etcd on trial",
+                (true, false) => ", which decides as below",
+                (false, _) => "",
             };
             line("", format!("held by {holder}{doing}"));
         }
@@ -158,10 +175,7 @@ impl Status<'_> {
             line("etcd", why.clone());
         }
         for peer in &look.seen.peers {
-            line(
-                "peer",
-                format!("{} {}", peer.name, explain::heard(&peer.heard)),
-            );
+            line("peer", format!("{} {}", peer.name, self.peer(&peer.heard)));
         }
         match &look.seen.quorate {
             Some(quorate) => {

@@ -76,7 +76,7 @@ impl Checker {
         urls
     }
 
-    /// TLS files: of each kind the first that is given.
+    /// TLS files: the first CA that is given, and the first pair of certificate and key.
     pub fn tls<const CAS: usize, const N: usize>(
         &mut self,
         ca: [Given; CAS],
@@ -84,20 +84,27 @@ impl Checker {
         key: [Given; N],
         insecure: (&str, Option<&str>),
     ) -> TlsFiles {
-        let names = (cert[0].0, key[0].0);
-        let (ca, cert, key) = (self.file(ca), self.file(cert), self.file(key));
-        let half = match (&cert, &key) {
-            (Some(given), None) => Some((given, names.1)),
-            (None, Some(given)) => Some((given, names.0)),
-            (Some(_), Some(_)) | (None, None) => None,
+        let ca = self.file(ca);
+        // A certificate and a key of different pairs fit each other by accident only.
+        let pair = (cert.into_iter().zip(key))
+            .find(|((_, cert), (_, key))| cert.is_some() || key.is_some());
+        let (cert, key) = match pair {
+            Some((cert, key)) => {
+                let names = (cert.0, key.0);
+                let (cert, key) = (self.file([cert]), self.file([key]));
+                let half = match (&cert, &key) {
+                    (Some(given), None) => Some((given, names.1)),
+                    (None, Some(given)) => Some((given, names.0)),
+                    (Some(_), Some(_)) | (None, None) => None,
+                };
+                if let Some(((variable, path), missing)) = half {
+                    let why = format!("is half of a pair: set {missing} too");
+                    self.mistake(variable, path, &why);
+                }
+                (cert, key)
+            }
+            None => (None, None),
         };
-        if let Some(((variable, path), missing)) = half {
-            self.mistake(
-                variable,
-                path,
-                &format!("is half of a pair: set {missing} too"),
-            );
-        }
         let path = |given: Option<(&str, String)>| given.map(|(_, path)| PathBuf::from(path));
         TlsFiles {
             ca: path(ca),
@@ -405,6 +412,23 @@ mod tests {
         check.bootstrap(Some(&"x".repeat(1 << 20)));
         assert!(check.mistakes[0].len() < 300);
         assert!(check.mistakes[0].contains("1048576 bytes"));
+    }
+
+    #[test]
+    fn a_certificate_goes_with_its_own_key() {
+        let mut check = Checker::default();
+        let given = |name, path: &str| (name, Some(path.to_string()));
+        let files = check.tls(
+            [("CA", None)],
+            [given("C1", "/etc/passwd"), given("C2", "/etc/group")],
+            [("K1", None), given("K2", "/etc/group")],
+            ("AUTO", None),
+        );
+        assert_eq!(files.key, None);
+        assert_eq!(
+            check.mistakes,
+            ["C1=/etc/passwd is half of a pair: set K1 too"]
+        );
     }
 
     #[test]

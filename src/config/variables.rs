@@ -25,18 +25,18 @@ variables! {
     "REJOIN_BOOTSTRAP", "all", "who must be heard before a new cluster is founded: `all`; `quorum` (a majority, after REJOIN_BOOTSTRAP_WAIT) and `now` (nobody) can lose acknowledged writes with one lost disk: only while nothing of value is stored; `never` only joins";
     "REJOIN_BOOTSTRAP_WAIT", "30s", "how long `quorum` waits for the rest";
     "REJOIN_AS", "auto", "how to join a running cluster: `voter`, `learner` (promoted once caught up), `auto` by margin, or `never`: the membership is never changed";
-    "REJOIN_DATA", "quarantine", "what was set aside is kept; `delete` deletes it at a later start, once this member is a caught-up voter again";
+    "REJOIN_DATA", "quarantine", "`quarantine` keeps what was set aside; `delete` deletes it at a later start, once this member is a caught-up voter again";
     "REJOIN_DATA_KEEP", "1", "how many set-aside data dirs `delete` keeps";
     "REJOIN_WAIT", "forever", "how long to wait for others before giving up with exit code 69";
     "REJOIN_TIMEOUT", "2s", "how long one look at the cluster may take";
-    "REJOIN_CACERT", "ETCD_TRUSTED_CA_FILE", "how we check the client URLs of other members";
-    "REJOIN_CERT", "ETCD_CLIENT_CERT_FILE, ETCD_CERT_FILE", "our client certificate for client URLs";
-    "REJOIN_KEY", "ETCD_CLIENT_KEY_FILE, ETCD_KEY_FILE", "its key";
-    "REJOIN_USER", "none", "etcd user, where authentication is on; it needs the root role";
-    "REJOIN_PASSWORD", "none", "its password";
-    "REJOIN_PASSWORD_FILE", "none", "a file with its password";
-    "REJOIN_ETCD", "etcd", "the etcd program, found on PATH";
-    "REJOIN_LOG", "info", "how much to log: error, warn, info, debug";
+    "REJOIN_CACERT", "ETCD_TRUSTED_CA_FILE", "the CA that the client URLs of other members are checked with";
+    "REJOIN_CERT", "ETCD_CLIENT_CERT_FILE, else ETCD_CERT_FILE", "our certificate for client URLs of other members";
+    "REJOIN_KEY", "ETCD_CLIENT_KEY_FILE, else ETCD_KEY_FILE", "the key of REJOIN_CERT";
+    "REJOIN_USER", "none", "the etcd user that we are, where authentication is on; it needs the root role";
+    "REJOIN_PASSWORD", "none", "the password of REJOIN_USER";
+    "REJOIN_PASSWORD_FILE", "none", "a file that holds the password of REJOIN_USER";
+    "REJOIN_ETCD", "etcd", "the etcd program: a path, or a name on PATH";
+    "REJOIN_LOG", "info", "how much to log: `error`, `warn`, `info`, `debug`";
     "REJOIN_LOG_FORMAT", "text", "`text`, or `json` with etcd's own keys";
 }
 

@@ -183,6 +183,47 @@ fn a_port_in_use_and_a_read_only_disk_change_nothing() {
     }
 }
 
+#[test]
+fn a_link_to_nothing_is_no_place_for_data() {
+    let addresses = Addresses::take();
+    let call = of_two(call(&[]), &addresses).stand_in();
+    let link = call.dir().join("link");
+    std::os::unix::fs::symlink("/nowhere/at/all", &link).unwrap();
+    let said = call.env("ETCD_DATA_DIR", link.join("data")).run();
+    said.ends_with(74).has(&["cannot create", "link/data"]);
+}
+
+/// Beside an entrypoint that waits a person asks what it waits for.
+#[test]
+fn status_tells_what_the_waiting_entrypoint_sees() {
+    let addresses = Addresses::take();
+    let dir = crate::support::files::scratch();
+    let running = Running::start(&dir, |command| {
+        of_two_command(command, &addresses);
+    });
+    running.wait_for("not-all-heard");
+    let data = dir.path().join("data");
+    let beside = |args: &[&str]| {
+        let call = of_two(call(args), &addresses).env("ETCD_DATA_DIR", &data);
+        { call }.run()
+    };
+    let text = beside(&["status"]);
+    text.ends_with(0).has(&[
+        "(etcd-rejoin), which decides as below",
+        "because    not-all-heard: ",
+        "to change  start the missing members",
+    ]);
+    let status: Value = serde_json::from_str(&beside(&["status", "--json"]).out).unwrap();
+    assert_eq!(status["etcd"]["running"], false);
+    assert_eq!(
+        (&status["decision"], &status["step"]),
+        (&"wait".into(), &Value::Null)
+    );
+    beside(&["quarantine", "put-back", "x"])
+        .ends_with(65)
+        .has(&["is held by", "stop it first"]);
+}
+
 fn of_two_command<'a>(command: &'a mut Command, addresses: &Addresses) -> &'a mut Command {
     let (one, two) = (addresses.host(1), addresses.host(2));
     command
