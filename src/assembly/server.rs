@@ -140,6 +140,7 @@ fn serve(listeners: Vec<Listener>, woken: &UnixStream, report: &Arc<Mutex<Vec<u8
                     busy.fetch_sub(1, Ordering::Relaxed);
                     continue;
                 }
+                let counted = &busy;
                 let (report, tls, busy) = (report.clone(), tls.clone(), busy.clone());
                 let answer = move || {
                     // A peer that goes away in mid-request is its own affair.
@@ -147,8 +148,10 @@ fn serve(listeners: Vec<Listener>, woken: &UnixStream, report: &Arc<Mutex<Vec<u8
                     busy.fetch_sub(1, Ordering::Relaxed);
                 };
                 let builder = std::thread::Builder::new().stack_size(256 << 10);
-                // No thread to be had: the peer asks again.
-                let _ = builder.spawn(answer);
+                if builder.spawn(answer).is_err() {
+                    // No thread to be had: the peer asks again.
+                    counted.fetch_sub(1, Ordering::Relaxed);
+                }
             }
         }
     }
