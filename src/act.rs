@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::config::Config;
 use crate::datadir::Volume;
 use crate::decide::{DataDir, Step, add_as};
-use crate::error::Error;
+use crate::error::{Context, Error};
 use crate::gateway::{Client, Failure};
 use crate::membership::MemberId;
 use crate::observe::{Look, promise_digest};
@@ -101,10 +101,10 @@ impl<'a> Actor<'a> {
     ) -> Result<String, Undone> {
         let (tx, rx) = channel();
         let volume = self.volume.clone();
-        std::thread::spawn(move || {
+        start_thread(move || {
             // Nobody listens any more: we were asked to stop.
             let _ = tx.send(work(&volume));
-        });
+        })?;
         loop {
             match self
                 .stop
@@ -124,6 +124,13 @@ impl<'a> Actor<'a> {
 
     fn remove(&self, id: MemberId, look: &Look) -> Result<String, Undone> {
         let url = endpoint(look)?;
+        if let DataDir::Damaged { head: Some(head) } = &look.seen.data
+            && head.member == id
+        {
+            // A remove that times out may be applied later. What reads badly today may start tomorrow, on
+            // a repaired disk or under another etcd, and would then be removed while it runs.
+            self.local(move |volume| volume.give_up(id).map(|()| String::new()))?;
+        }
         self.change(move |clients, deadline| clients.member_remove(&url, id, deadline))?;
         Ok(format!("removed member {id}"))
     }
@@ -132,9 +139,12 @@ impl<'a> Actor<'a> {
     fn add(&self, learner: bool, look: &Look) -> Result<String, Undone> {
         let (url, urls) = (endpoint(look)?, self.config.policy.peer_urls.clone());
         let policy = self.config.policy.clone();
+        let cluster = look.seen.quorate.as_ref().map(|quorate| quorate.cluster);
         let id = self.change(move |clients, deadline| {
             let now = clients.quorate_members(&url, deadline)?;
-            if add_as(&policy, &now.members) != Some(learner) {
+            // A balancer may lead to another cluster the second time.
+            let same = Some(now.cluster) == cluster;
+            if !same || add_as(&policy, &now.members) != Some(learner) {
                 return Ok(None);
             }
             clients.member_add(&url, &urls, learner, deadline).map(Some)
@@ -159,10 +169,10 @@ impl<'a> Actor<'a> {
         let deadline = Instant::now() + CHANGE_TIME;
         let (tx, rx) = channel();
         let clients = self.clients.clone();
-        std::thread::spawn(move || {
+        start_thread(move || {
             // Nobody listens any more: we were asked to stop.
             let _ = tx.send(send(&clients, deadline));
-        });
+        })?;
         match self
             .stop
             .receive(&rx, deadline + Duration::from_millis(500))
@@ -176,6 +186,13 @@ impl<'a> Actor<'a> {
             )),
         }
     }
+}
+
+/// Where a limit on processes is reached, this is an error; `std::thread::spawn` would panic.
+fn start_thread(work: impl FnOnce() + Send + 'static) -> Result<(), Undone> {
+    let started = std::thread::Builder::new().spawn(work);
+    let started = started.context(|| "cannot start a thread".into());
+    started.map(|_| ()).map_err(Undone::Failed)
 }
 
 fn endpoint(look: &Look) -> Result<String, Undone> {
@@ -217,4 +234,46 @@ fn said(moved: Result<Option<std::path::PathBuf>, Error>) -> Result<String, Erro
         Some(path) => format!("moved to {}", path.display()),
         None => "nothing was left to move".into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::datadir::{Contents, Depth, Finding};
+    use crate::decide::{Identity, Observation};
+    use crate::membership::ClusterId;
+
+    #[test]
+    fn damaged_data_is_given_up_before_its_member_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("data");
+        let env = [("ETCD_DATA_DIR".into(), dir.clone().into())];
+        let config = Config::read(env, &[], &Default::default()).unwrap();
+        let volume = Volume::new(&dir, None);
+        let clients = Client::new(&config.client_tls, None).unwrap();
+        let stop = Stop::default();
+        let actor = Actor::new(&config, &volume, &clients, &stop);
+        let head = Some(Identity {
+            member: MemberId(7),
+            cluster: ClusterId(1),
+        });
+        let contents = volume.inspect(Depth::Quick).unwrap();
+        let look = Look {
+            seen: Observation {
+                data: DataDir::Damaged { head },
+                ..Observation::default()
+            },
+            contents: Contents {
+                finding: Finding::Empty,
+                ..contents
+            },
+            endpoints: vec!["http://127.0.0.1:1".into()],
+            failures: Vec::new(),
+            took: Duration::ZERO,
+        };
+        let undone = actor.perform(&Step::RemoveMember(MemberId(7)), &look);
+        assert!(matches!(undone, Err(Undone::Cluster(_))), "{undone:?}");
+        let note = std::fs::read_to_string(dir.join("member/rejoin-give-up"));
+        assert_eq!(note.unwrap(), "7\n");
+    }
 }

@@ -15,7 +15,7 @@ use crate::datadir::{Contents, Depth, Finding, Volume};
 use crate::decide::{self, DataDir, Heard, Observation, Peer, Quorate, Trial};
 use crate::error::{Context, Error};
 use crate::gateway::{Client, Failure};
-use crate::membership::{ClusterId, Member, MemberId};
+use crate::membership::{ClusterId, Member, MemberId, same_url};
 use crate::signals::{Ended, Stop};
 
 /// Own data, listed by a peer: so long the proof of a leader may still arrive.
@@ -136,6 +136,7 @@ impl Observer {
             gathering.ask_gateway(url);
         }
         let contents = self.inspected(verdict)?;
+        gathering.deadline = deadline_after_reading(begin, Instant::now(), self.config.timeout);
         gathering.know_volume(&contents);
         gathering.listen(&rx).map_err(NoLook::Stopped)?;
         Ok(gathering.into_look(contents, verdict, begin))
@@ -206,6 +207,8 @@ struct Gathering<'a> {
     twins_open: usize,
     running: Vec<Running>,
     quorate: Option<(String, Quorate)>,
+    /// Linearizable answers of another cluster than that one, by URL.
+    strangers: Vec<(String, Quorate)>,
     refused: Option<String>,
     failures: Vec<String>,
     /// Since when the grace of this look runs.
@@ -239,6 +242,7 @@ impl<'a> Gathering<'a> {
             twins_open: 0,
             running: Vec::new(),
             quorate: None,
+            strangers: Vec::new(),
             refused: None,
             failures: Vec::new(),
             listed_at: None,
@@ -299,6 +303,19 @@ impl<'a> Gathering<'a> {
         });
     }
 
+    fn ask_twin_peer(&mut self, url: &str) {
+        if self.twins.iter().any(|known| known == url) {
+            return;
+        }
+        self.twins.push(url.to_string());
+        self.twins_open += 1;
+        let url = url.to_string();
+        self.ask(move |observer, deadline| {
+            let view = observer.peers.peer_members(&url, deadline).ok();
+            News::Twin(view.map(|view| Running::ListsMembers(view.cluster, view.members)))
+        });
+    }
+
     /// The volume is known now: who could be running as this member?
     fn know_volume(&mut self, contents: &Contents) {
         self.data = data_dir(&contents.finding);
@@ -312,12 +329,8 @@ impl<'a> Gathering<'a> {
         }
         // While our own assembly answers there, nobody else can.
         if !self.serving {
-            for url in config.policy.peer_urls.clone() {
-                self.twins_open += 1;
-                self.ask(move |observer, deadline| {
-                    let view = observer.peers.peer_members(&url, deadline).ok();
-                    News::Twin(view.map(|view| Running::ListsMembers(view.cluster, view.members)))
-                });
+            for url in &config.policy.peer_urls {
+                self.ask_twin_peer(url);
             }
         }
         for index in 0..self.peers.len() {
@@ -354,7 +367,12 @@ impl<'a> Gathering<'a> {
                 self.ask_twins_of(&quorate.members.clone());
                 if better {
                     self.quorate_at.get_or_insert_with(Instant::now);
-                    self.quorate = Some((url, quorate));
+                    let before = self.quorate.replace((url, quorate));
+                    self.strangers.extend(before);
+                } else if (self.quorate.as_ref())
+                    .is_some_and(|(_, known)| known.cluster != quorate.cluster)
+                {
+                    self.strangers.push((url, quorate));
                 }
             }
             News::Gateway(_, Err(failure)) => {
@@ -425,12 +443,19 @@ impl<'a> Gathering<'a> {
         let Some(own) = self.own_id(members) else {
             return;
         };
-        let entry = members.iter().find(|member| member.id == own);
-        for url in entry
-            .map(|entry| entry.client_urls.clone())
-            .unwrap_or_default()
-        {
-            self.ask_twin(&url);
+        let Some(entry) = members.iter().find(|member| member.id == own) else {
+            return;
+        };
+        for url in &entry.client_urls {
+            self.ask_twin(url);
+        }
+        // An entry that has our name alone is perhaps another member's, which published `localhost`.
+        if !matches!(self.data, DataDir::Own(_)) {
+            let ours = &self.observer.config.policy.peer_urls;
+            let elsewhere = |url: &&String| !ours.iter().any(|own| same_url(own, url));
+            for url in entry.peer_urls.iter().filter(elsewhere) {
+                self.ask_twin_peer(url);
+            }
         }
     }
 
@@ -480,9 +505,11 @@ impl<'a> Gathering<'a> {
                 _ => after(self.listed_at, GRACE_LEADER),
             },
             DataDir::Damaged { .. } | DataDir::Empty if quorate.is_some() => {
-                match (peers_open, self.twins_open) {
+                match (peers_open || self.gateways_open > 0, self.twins_open) {
                     (false, 0) => now,
-                    _ => after(self.quorate_at, GRACE_PEERS),
+                    (true, 0) => after(self.quorate_at, GRACE_PEERS),
+                    // What follows may be a remove: a member that runs elsewhere has all the time.
+                    _ => self.deadline,
                 }
             }
             DataDir::Empty if self.promise => after(self.founding_at, GRACE_FOUNDING),
@@ -504,6 +531,19 @@ impl<'a> Gathering<'a> {
                     self.failures.push(format!("{}: {why}", peer.name));
                 }
                 Heard::Etcd { .. } | Heard::Entrypoint { .. } => {}
+            }
+        }
+        // Whoever answers for another cluster is heard beside the peers, and never passed over.
+        for (url, quorate) in self.strangers {
+            if (self.quorate.as_ref()).is_some_and(|(_, known)| known.cluster != quorate.cluster) {
+                self.peers.push(Peer {
+                    name: url,
+                    initial: false,
+                    heard: Heard::Etcd {
+                        cluster: quorate.cluster,
+                        members: quorate.members,
+                    },
+                });
             }
         }
         let config = &self.observer.config;
@@ -563,6 +603,15 @@ impl<'a> Gathering<'a> {
                 None => self.own_id(members).is_some(),
             },
         })
+    }
+}
+
+/// When a look ends that has read the data dir: a disk that took most of the time must not leave the
+/// others, and a twin, without any to answer what is asked only now.
+fn deadline_after_reading(begin: Instant, read: Instant, timeout: Duration) -> Instant {
+    match read.duration_since(begin) > timeout / 2 {
+        true => read + timeout,
+        false => begin + timeout,
     }
 }
 
@@ -637,5 +686,93 @@ fn rank(heard: &Heard) -> u8 {
         Heard::Refused(_) => 2,
         Heard::Nonsense(_) => 1,
         Heard::Silent(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::Receiver;
+
+    fn observer(dir: &std::path::Path) -> Observer {
+        let env = [
+            ("ETCD_NAME", "n1"),
+            ("ETCD_INITIAL_CLUSTER", "n1=http://127.9.9.1:1"),
+            ("ETCD_INITIAL_ADVERTISE_PEER_URLS", "http://127.9.9.1:1"),
+        ];
+        let env = env.map(|(name, value)| (name.into(), value.into()));
+        let config = Config::read(env, &[], &Default::default()).unwrap();
+        let volume = Volume::new(dir, None);
+        Observer::new(Arc::new(config), volume, Stop::default()).unwrap()
+    }
+
+    fn gathering(observer: &Observer) -> (Gathering<'_>, Receiver<News>) {
+        let (tx, rx) = channel();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        (Gathering::new(observer, tx, deadline, true), rx)
+    }
+
+    fn quorate(cluster: u64) -> Quorate {
+        let member = Member {
+            id: MemberId(7),
+            name: "n1".into(),
+            peer_urls: vec!["http://127.9.9.1:1".into()],
+            client_urls: vec!["http://127.9.9.1:2".into()],
+            learner: false,
+        };
+        Quorate {
+            cluster: ClusterId(cluster),
+            members: vec![member],
+        }
+    }
+
+    fn answers(gathering: &mut Gathering, url: &str, cluster: u64) {
+        gathering.gateways_open += 1;
+        gathering.absorb(News::Gateway(url.into(), Ok(quorate(cluster))));
+    }
+
+    #[test]
+    fn a_slow_disk_leaves_the_others_time_to_answer() {
+        let (begin, second) = (Instant::now(), Duration::from_secs(1));
+        let end = |read| deadline_after_reading(begin, begin + read, 2 * second);
+        assert_eq!(end(second / 100), begin + 2 * second);
+        assert_eq!(end(3 * second), begin + 5 * second);
+    }
+
+    #[test]
+    fn an_answer_of_another_cluster_is_never_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let observer = observer(dir.path());
+        let (mut gathering, _news) = gathering(&observer);
+        answers(&mut gathering, "http://a", 1);
+        answers(&mut gathering, "http://b", 2);
+        let contents = observer.volume.inspect(Depth::Quick).unwrap();
+        let look = gathering.into_look(contents, Verdict::default(), Instant::now());
+        let decision = decide::decide(&observer.config.policy, &look.seen);
+        assert_eq!(decision.reason(), decide::Reason::TwoClusters);
+    }
+
+    #[test]
+    fn nothing_is_decided_about_an_empty_volume_before_a_twin_could_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let observer = observer(dir.path());
+        let (mut gathering, _news) = gathering(&observer);
+        answers(&mut gathering, "http://a", 1);
+        assert_eq!(gathering.twins, ["http://127.9.9.1:2"]);
+        assert_eq!(gathering.until(), gathering.deadline);
+        gathering.absorb(News::Twin(None));
+        assert!(gathering.until() <= Instant::now());
+    }
+
+    #[test]
+    fn an_entry_that_has_only_our_name_is_asked_where_it_is_listed() {
+        let dir = tempfile::tempdir().unwrap();
+        let observer = observer(dir.path());
+        let (mut gathering, _news) = gathering(&observer);
+        let mut members = quorate(1).members;
+        members[0].peer_urls = vec!["http://127.9.9.3:1".into()];
+        gathering.ask_twins_of(&members);
+        let asked = ["http://127.9.9.1:2", "http://127.9.9.3:1"];
+        assert_eq!(gathering.twins, asked);
     }
 }

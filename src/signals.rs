@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::error::{Context, Error};
@@ -33,19 +33,29 @@ pub enum Ended {
 impl Stop {
     /// Installs the handlers of SIGTERM and SIGINT.
     ///
-    /// Empties the signal mask first, for this thread and those that it starts: a SIGTERM or SIGCHLD
+    /// Then empties the signal mask, for this thread and those that it starts: a SIGTERM or SIGCHLD
     /// that whoever started us has blocked would never arrive. The mask is inherited over exec, and
-    /// Rust's `Command` leaves it as it is.
+    /// Rust's `Command` leaves it as it is. In this order: what `hold` has kept back arrives here.
     pub fn install() -> Result<Self, Error> {
-        SigSet::empty()
-            .thread_set_mask()
-            .context(|| "cannot unblock signals".into())?;
         let stop = Stop::default();
         for signal in [SIGTERM, SIGINT] {
             signal_hook::flag::register_usize(signal, stop.0.clone(), signal as usize)
                 .context(|| format!("cannot handle signal {signal}"))?;
         }
+        SigSet::empty()
+            .thread_set_mask()
+            .context(|| "cannot unblock signals".into())?;
         Ok(stop)
+    }
+
+    /// Keeps SIGTERM and SIGINT from this thread until the next `install`, over an exec of ourselves too.
+    ///
+    /// Between an exec and the new handlers a PID 1 ignores them, unless they are blocked (Linux
+    /// `kernel/signal.c`, `sig_ignored`). For the main thread, with `end_at_once` for all others.
+    pub fn hold() -> Result<(), Error> {
+        SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT])
+            .thread_block()
+            .context(|| "cannot block signals".into())
     }
 
     /// The signal that asked us to stop, if one did.
@@ -106,6 +116,14 @@ impl Stop {
 mod tests {
     use super::*;
     use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_signal_that_is_held_arrives_at_the_next_install() {
+        Stop::hold().unwrap();
+        nix::sys::signal::raise(Signal::SIGINT).unwrap();
+        let stop = Stop::install().unwrap();
+        assert_eq!(stop.raised(), Some(SIGINT));
+    }
 
     #[test]
     fn a_wait_ends_with_its_value_its_deadline_or_the_stop() {

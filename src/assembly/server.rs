@@ -146,7 +146,7 @@ fn serve(listeners: Vec<Listener>, woken: &UnixStream, report: &Arc<Mutex<Vec<u8
                     drop(asker);
                 };
                 let builder = std::thread::Builder::new().stack_size(256 << 10);
-                // No thread to be had: the peer asks again.
+                // No thread to be had: the asker's place is free again, and the peer asks again.
                 let _ = builder.spawn(answer);
             }
         }

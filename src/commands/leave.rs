@@ -8,7 +8,7 @@ use super::{Exit, print};
 use crate::config::Config;
 use crate::datadir::{Depth, Finding, Volume};
 use crate::error::Error;
-use crate::gateway::Client;
+use crate::gateway::{Client, Failure};
 use crate::membership::{MemberId, quorum};
 
 const CHANGE_TIME: Duration = Duration::from_secs(8);
@@ -41,7 +41,8 @@ pub fn undo(config: &Config) -> Exit {
 }
 
 fn try_leave(config: &Config, volume: &Volume) -> Result<MemberId, Error> {
-    let identity = match volume.inspect(Depth::Quick)?.finding {
+    let contents = volume.inspect(Depth::Quick)?;
+    let identity = match contents.finding {
         Finding::Own { identity, .. } => identity,
         Finding::Damaged {
             head: Some(head), ..
@@ -68,6 +69,8 @@ fn try_leave(config: &Config, volume: &Volume) -> Result<MemberId, Error> {
     }
     urls.extend(own_client_urls(config));
     let mut why = String::from("no member answers");
+    // A remove that got no clear no may be applied later: then the note must stay.
+    let mut unsure = contents.left;
     for url in urls {
         let quorate = match clients.quorate_members(&url, Instant::now() + config.timeout) {
             Ok(quorate) => quorate,
@@ -88,7 +91,20 @@ fn try_leave(config: &Config, volume: &Volume) -> Result<MemberId, Error> {
         match clients.member_remove(&url, identity.member, Instant::now() + CHANGE_TIME) {
             Ok(()) => return Ok(identity.member),
             Err(failure) if failure.is_member_not_found() => return Ok(identity.member),
-            Err(failure) => why = failure.to_string(),
+            Err(failure) => {
+                // "Unavailable" and "deadline exceeded" say nothing about what was proposed before.
+                let no = match &failure {
+                    Failure::Refused(_) => true,
+                    Failure::Rejected { code, .. } => ![4, 14].contains(code),
+                    _ => false,
+                };
+                unsure |= !no && !failure.is_unhealthy_cluster();
+                why = failure.to_string();
+            }
+        }
+        if !unsure {
+            // Still a member: without this it would not start again.
+            volume.forget_left()?;
         }
     }
     Err(Error::new(format!("cannot leave the cluster: {why}")))

@@ -76,6 +76,10 @@ pub fn phase(words: &[OsString]) -> Result<(Phase, &[OsString]), Error> {
 
 /// Becomes the next image. Returns only to fail.
 pub fn hand_on(image: &str, handed: &Handed, stop: &Stop) -> Exit {
+    // A stop now must not fall between two images.
+    if let Err(error) = Stop::hold() {
+        log::warn!("{error}");
+    }
     match stop.end_at_once() {
         Ok(None) => {}
         Ok(Some(signal)) => return Exit::signal(signal),

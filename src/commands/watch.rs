@@ -25,11 +25,15 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 /// Watches until there is nothing left to watch, or nobody left who would listen.
 pub fn watch(config: Config, stop: &Stop, handed: &Handed) -> Exit {
     // Our parent holds the other end for as long as it lives.
-    std::thread::spawn(|| {
+    let parent = std::thread::Builder::new().spawn(|| {
         let mut rest = Vec::new();
         let _ = std::io::stdin().read_to_end(&mut rest);
         std::process::exit(Exit::OK.0);
     });
+    if let Err(error) = parent {
+        log::warn!("cannot watch whether etcd is healthy: {error}");
+        return Exit::FAILED;
+    }
     let config = Arc::new(config);
     let volume = Volume::new(&config.data_dir, config.wal_dir.as_deref());
     let observer = match Observer::new(config.clone(), volume.clone(), stop.clone()) {

@@ -85,6 +85,13 @@ pub fn parse(words: &[OsString]) -> Result<Vec<Flag>, String> {
                 let value_text = value
                     .to_str()
                     .ok_or(format!("the value of --{name} is not UTF-8"))?;
+                // A boolean flag that is not known here would swallow the next one: with --data-dir
+                // unread, an intact member looks like one that has lost its disk.
+                if value_text.len() > 1 && value_text.starts_with('-') {
+                    return Err(format!(
+                        "--{name} is followed by {value_text:?}: write --{name}=VALUE"
+                    ));
+                }
                 (
                     name,
                     value_text.to_string(),
@@ -134,7 +141,14 @@ mod tests {
 
     #[test]
     fn words_that_are_no_flags_are_named() {
-        for text in ["n1", "--name", "-- x", "---x", "--=x"] {
+        for text in [
+            "n1",
+            "--name",
+            "-- x",
+            "---x",
+            "--=x",
+            "--new --data-dir=/d",
+        ] {
             assert!(parse(&words(text)).is_err(), "{text}");
         }
     }

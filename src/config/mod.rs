@@ -142,6 +142,10 @@ impl Config {
             etcd.initial_advertise_peer_urls,
             "http://localhost:2380",
         );
+        if peer_urls.is_empty() {
+            let why = "names no URL: write http://HOST:PORT";
+            check.mistake("ETCD_INITIAL_ADVERTISE_PEER_URLS", "", why);
+        }
         let mut env = raw.env;
         // The only value that can work: etcd would be fatal with its default beside this cluster.
         if let Some(ours) = given.as_ref().and_then(|cluster| cluster.get(&name))

@@ -138,7 +138,16 @@ pub fn read(env: impl IntoIterator<Item = (OsString, OsString)>, words: &[OsStri
     let others = etcd.remove(OTHERS);
     (raw.env).extend((etcd.iter()).map(|(name, value)| (name.into(), value.into())));
     for flag in &raw.flags {
-        etcd.insert(flag.variable(), flag.value.clone());
+        match (flag.name.as_str(), flag.value.is_empty()) {
+            ("name", true) => raw.mistakes.push("--name= is empty: give it a name".into()),
+            // etcd's own defaults hold: for --data-dir and --wal-dir above all.
+            (_, true) => {
+                etcd.remove(&flag.variable());
+            }
+            (_, false) => {
+                etcd.insert(flag.variable(), flag.value.clone());
+            }
+        }
         (raw.named).insert(flag.variable(), format!("--{}", flag.name));
     }
     if let Some(path) = etcd.get("ETCD_CONFIG_FILE").map(PathBuf::from) {
@@ -220,5 +229,57 @@ fn unknown(name: &str) -> String {
     match variables::nearest(name) {
         Some(known) => format!("{name} is not a variable of etcd-rejoin: did you mean {known}?"),
         None => format!("{name} is not a variable of etcd-rejoin: `etcd-rejoin --help` lists them"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Overrides};
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+    use std::path::Path;
+
+    fn read(env: &[(&str, &[u8])], words: &[&str]) -> Result<Config, Vec<String>> {
+        let env = env
+            .iter()
+            .map(|(name, value)| (name.into(), OsString::from_vec(value.to_vec())));
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        Config::read(env, &words, &Overrides::default())
+    }
+
+    #[test]
+    fn an_empty_flag_means_etcds_default() {
+        let words = ["--name=n1", "--data-dir=", "--wal-dir", ""];
+        let config = read(&[], &words).unwrap();
+        assert_eq!(config.data_dir, Path::new("n1.etcd"));
+        assert_eq!(config.wal_dir, None);
+    }
+
+    #[test]
+    fn what_cannot_be_empty_is_named() {
+        for (words, part) in [
+            (["--name="], "--name="),
+            (
+                ["--initial-advertise-peer-urls=,"],
+                "ETCD_INITIAL_ADVERTISE_PEER_URLS",
+            ),
+        ] {
+            let mistakes = read(&[], &words).unwrap_err().join(", ");
+            assert!(mistakes.contains(part), "{mistakes}");
+        }
+    }
+
+    #[test]
+    fn a_boolean_flag_swallows_no_other_one() {
+        let words = ["--initial-election-tick-advance", "--data-dir", "/d"];
+        assert_eq!(read(&[], &words).unwrap().data_dir, Path::new("/d"));
+        let words = ["--not-known-here", "--data-dir=/d"];
+        assert!(read(&[], &words).is_err());
+    }
+
+    #[test]
+    fn a_password_that_does_not_read_is_not_shown() {
+        let mistakes = read(&[("REJOIN_PASSWORD", b"secret\xff")], &[]).unwrap_err();
+        assert!(!mistakes.join(", ").contains("secret"), "{mistakes:?}");
     }
 }

@@ -71,11 +71,15 @@ impl Volume {
             promise: notes.promise.filter(|_| empty),
             given_up: given_up && !empty,
             left: notes.left,
-            set_aside: self
-                .quarantined()?
-                .iter()
-                .filter(|aside| aside.counts)
-                .count(),
+            set_aside: match (self.quarantined(), &finding) {
+                (Ok(all), _) => all.iter().filter(|aside| aside.counts).count(),
+                // Only for founding and deleting it matters what lies there.
+                (Err(error), Finding::Own { .. }) => {
+                    log::warn!("{error}");
+                    0
+                }
+                (Err(error), Finding::Empty | Finding::Damaged { .. }) => return Err(error),
+            },
             leftovers: empty && self.has_leftovers()?,
             stalled,
             added_learner: notes.learner,

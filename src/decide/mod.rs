@@ -394,7 +394,10 @@ fn empty_no_leader(policy: &Policy, seen: &Observation) -> Decision {
         let pair = seen
             .views()
             .find_map(|(_, members)| match own_entry(policy, members) {
-                Entry::One(entry) if members.len() == 2 && !entry.learner => Some((entry, members)),
+                // A learner acknowledges nothing: beside one, the lost voter had the only copy.
+                Entry::One(entry) if members.len() == 2 && !members.iter().any(|m| m.learner) => {
+                    Some((entry, members))
+                }
                 Entry::One(_) | Entry::None | Entry::Two => None,
             });
         if let Some((entry, members)) = pair {
@@ -521,7 +524,9 @@ enum Entry<'a> {
 /// The one entry that has our peer URL, else the one that has our name.
 fn own_entry<'a>(policy: &Policy, members: &'a [Member]) -> Entry<'a> {
     let mut by_url = members.iter().filter(|m| m.has_peer_url(&policy.peer_urls));
-    let mut by_name = members.iter().filter(|m| m.name == policy.name);
+    // Every member that was added and has not published yet has an empty name: none of them is ours.
+    let named = |m: &&Member| !m.name.is_empty() && m.name == policy.name;
+    let mut by_name = members.iter().filter(named);
     match (by_url.next(), by_url.next()) {
         (_, Some(_)) => Entry::Two,
         (Some(entry), None) if entry.name == policy.name => Entry::One(entry),

@@ -123,6 +123,7 @@ fn policy(initial: &str) -> Policy {
 fn read_policy(at: usize, policy: &mut Policy, words: &str) {
     for word in words.split_whitespace() {
         match word.split_once('=').unwrap_or((word, "")) {
+            ("name", name) => policy.name = name.into(),
             ("initial", names) => policy.initial = self::policy(names).initial,
             ("bootstrap", "all") => policy.bootstrap = Bootstrap::All,
             ("bootstrap", "quorum") => policy.bootstrap = Bootstrap::Quorum,

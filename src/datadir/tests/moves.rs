@@ -239,3 +239,13 @@ fn a_data_dir_that_cannot_be_made_is_not_held() {
     let below = Volume::new(&place.dir.path().join("data/below"), None);
     assert!(matches!(below.lock(), Err(LockError::Failed(_))));
 }
+
+/// What lies set aside matters for founding and for deleting, not for data that reads well.
+#[test]
+fn own_data_reads_beside_something_odd_that_was_set_aside() {
+    let place = Place::new();
+    place.write(&place.volume.data.join("quarantine/x/member/snap"), b"");
+    assert!(place.volume.inspect(Depth::Quick).is_err());
+    place.wal(FIRST, &Wal::new(OURS).bytes);
+    assert!(matches!(place.look().finding, Finding::Own { .. }));
+}
