@@ -261,7 +261,7 @@ mod tests {
             (["--name="], "--name="),
             (
                 ["--initial-advertise-peer-urls=,"],
-                "ETCD_INITIAL_ADVERTISE_PEER_URLS",
+                "--initial-advertise-peer-urls=",
             ),
         ] {
             let mistakes = read(&[], &words).unwrap_err().join(", ");
