@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::bench::{Bench, Side};
+use crate::restart::ELECTED;
 use crate::run;
 use crate::stand_in::time_to_etcd;
 use crate::support::{Cluster, Member};
@@ -19,6 +20,7 @@ pub fn black_hole(bench: &Bench) -> Vec<Row> {
     run("ip", &["route", "replace", NOBODY, "dev", "lo"]);
     let mut cluster = bench.cluster(false);
     cluster.kill9(&[OURS]);
+    std::thread::sleep(ELECTED);
     let rows = [
         ("own data, 1 of 2 peers black-holed", vec![1], 1, 50.0),
         ("own data, 2 of 4 peers black-holed", vec![1, 2], 2, 50.0),

@@ -12,6 +12,8 @@ use crate::table::{Row, Samples};
 const OURS: usize = 3;
 /// As long as the others need to see that it is gone.
 const GONE: Duration = Duration::from_millis(300);
+/// If it led: until the others have another leader, or know that they have none.
+pub const ELECTED: Duration = Duration::from_secs(4);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The other two are up.
@@ -43,8 +45,7 @@ fn both(bench: &Bench, tls: bool, name: &str, most: f64) -> Vec<Row> {
 fn to_etcd(bench: &Bench, cluster: &mut Cluster, times: usize) -> (Samples, Samples) {
     let (mut ours, mut bare) = (Samples::default(), Samples::default());
     cluster.kill9(&[OURS]);
-    // If it led: until the others have another leader, or know that they have none.
-    sleep(Duration::from_secs(4));
+    sleep(ELECTED);
     for _ in 0..times {
         for (side, samples) in [(Side::Ours, &mut ours), (Side::Bare, &mut bare)] {
             let took = time_to_etcd(bench, side, cluster.member(OURS), PATIENCE);
@@ -66,7 +67,8 @@ fn to_healthy(bench: &Bench, cluster: &mut Cluster, times: usize) -> (Samples, S
             cluster.put_some();
             sleep(GONE);
             cluster.kill9(&[OURS]);
-            sleep(GONE);
+            // The others dial it every 100 ms: the start must not always meet the same moment.
+            sleep(GONE + Duration::from_millis(i as u64 * 37 % 100));
             samples.add(bench.time_to_healthy(side, cluster.member(OURS)));
         }
     }
