@@ -27,7 +27,9 @@ use support::Version;
 const INSIDE: &str = "FIGURES_INSIDE";
 
 /// Every figure by the name that selects it.
-const FIGURES: &[(&str, fn(&Bench) -> Vec<table::Row>)] = &[
+type Figure = fn(&Bench) -> Vec<table::Row>;
+
+const FIGURES: &[(&str, Figure)] = &[
     ("restart", restart::intact),
     ("restart-tls", restart::intact_tls),
     ("lost-disk", healing::lost_disk),
@@ -70,6 +72,7 @@ fn main() {
 }
 
 /// What process 1 does: it starts the one that measures, and takes the status of every orphan.
+#[expect(clippy::zombie_processes, reason = "waited for with all others")]
 fn reap_all(words: &[String]) -> i32 {
     let ourselves = std::env::current_exe().expect("a program has a path");
     let child = Command::new(ourselves).args(words).env(INSIDE, "2").spawn();
