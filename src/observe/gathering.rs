@@ -1,22 +1,15 @@
-//! Fills an [`Observation`] from the world: all sources at once, under one deadline. Changes nothing.
-//!
-//! A look ends as soon as what was heard decides. Own data waits for no slow peer once the cluster
-//! has shown that it lists us; an empty or damaged volume has time, and hears everybody out.
+//! One look in progress: who was asked, what was heard, and when it is enough.
 
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
-use crate::assembly;
-use crate::config::Config;
-use crate::datadir::{Contents, Depth, Finding, Volume};
-use crate::decide::{self, DataDir, Heard, Observation, Peer, Quorate, Trial};
-use crate::error::{Context, Error};
-use crate::gateway::{Client, Failure};
+use super::ask::{hear, prove, rank};
+use super::{Look, Observer, Verdict, promise_digest};
+use crate::datadir::{Contents, Finding};
+use crate::decide::{self, DataDir, Heard, Observation, Peer, Quorate};
+use crate::gateway::Failure;
 use crate::membership::{ClusterId, Member, MemberId, same_url};
-use crate::signals::{Ended, Stop};
+use crate::signals::Ended;
 
 /// Own data, listed by a peer: so long the proof of a leader may still arrive.
 const GRACE_LEADER: Duration = Duration::from_millis(25);
@@ -27,174 +20,22 @@ const GRACE_PEERS: Duration = Duration::from_millis(100);
 /// A promised first start, a peer is etcd already: so long a leader may still show.
 const GRACE_FOUNDING: Duration = Duration::from_millis(50);
 
-/// Looks at the world.
-#[derive(Clone)]
-pub struct Observer {
-    config: Arc<Config>,
-    volume: Volume,
-    peers: Client,
-    clients: Client,
-    stop: Stop,
-    started: Instant,
-    patient: bool,
-}
-
-/// One look: what was seen, and what a step or a log line needs beyond it.
-#[derive(Clone, Debug)]
-pub struct Look {
-    /// The input of `decide`.
-    pub seen: Observation,
-    /// The data dir in detail.
-    pub contents: Contents,
-    /// Client URLs of other members, the one that proved a leader first.
-    pub endpoints: Vec<String>,
-    /// What stood in the way, endpoint by endpoint.
-    pub failures: Vec<String>,
-    /// How long it took.
-    pub took: Duration,
-}
-
-/// Why there is no look.
-#[derive(Debug)]
-pub enum NoLook {
-    /// This signal asked us to stop.
-    Stopped(i32),
-    /// The data dir cannot be read: surroundings, no evidence.
-    Failed(Error),
-}
-
-/// What the last trial in this run said about the data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verdict {
-    /// For `decide`.
-    pub trial: Trial,
-    /// etcd could not read its data: together with a torn WAL tail that it did not repair, a proof.
-    pub unreadable: bool,
-}
-
-impl Default for Verdict {
-    fn default() -> Self {
-        Verdict {
-            trial: Trial::None,
-            unreadable: false,
-        }
-    }
-}
-
-enum News {
+pub(super) enum News {
     Peer(usize, Heard),
     Gateway(String, Result<Quorate, Failure>),
     Twin(Option<Running>),
 }
 
 /// Who runs at an address that is ours.
-enum Running {
+pub(super) enum Running {
     Member(MemberId),
     ListsMembers(ClusterId, Vec<Member>),
 }
 
-impl Observer {
-    /// Ready to look; reads the certificates.
-    pub fn new(config: Arc<Config>, volume: Volume, stop: Stop) -> Result<Self, Error> {
-        Ok(Observer {
-            peers: Client::new(&config.peer_client_tls, None)?,
-            clients: Client::new(&config.client_tls, config.credentials.clone())?,
-            started: Instant::now(),
-            patient: false,
-            config,
-            volume,
-            stop,
-        })
-    }
-
-    /// Hears everybody out who answers in time: for a person, who wants to see all of it.
-    pub fn patient(self) -> Self {
-        Observer {
-            patient: true,
-            ..self
-        }
-    }
-
-    /// The client for peer URLs.
-    pub fn peers(&self) -> &Client {
-        &self.peers
-    }
-
-    /// The client for client URLs.
-    pub fn clients(&self) -> &Client {
-        &self.clients
-    }
-
-    /// Looks once. `serving` says that our own assembly answers at our peer URLs.
-    pub fn look(&self, verdict: Verdict, serving: bool) -> Result<Look, NoLook> {
-        let begin = Instant::now();
-        let deadline = begin + self.config.timeout;
-        let (tx, rx) = channel();
-        let mut gathering = Gathering::new(self, tx, deadline, serving);
-        gathering.ask_peers();
-        for url in &self.config.other_client_urls {
-            gathering.ask_gateway(url);
-        }
-        let contents = self.inspected(verdict)?;
-        gathering.deadline = deadline_after_reading(begin, Instant::now(), self.config.timeout);
-        gathering.know_volume(&contents);
-        gathering.listen(&rx).map_err(NoLook::Stopped)?;
-        Ok(gathering.into_look(contents, verdict, begin))
-    }
-
-    /// Reads the data dir in a thread of its own: gigabytes on a slow disk must not delay a stop.
-    fn inspected(&self, verdict: Verdict) -> Result<Contents, NoLook> {
-        let (tx, rx) = channel();
-        let observer = self.clone();
-        let reading = std::thread::Builder::new().spawn(move || {
-            // Nobody listens any more: we were asked to stop.
-            let _ = tx.send(observer.inspect(verdict));
-        });
-        reading
-            .context(|| "cannot start a thread".into())
-            .map_err(NoLook::Failed)?;
-        loop {
-            // The disk has all the time it needs; nothing can be decided without it.
-            match self
-                .stop
-                .receive(&rx, Instant::now() + Duration::from_secs(3600))
-            {
-                Ok(contents) => return contents.map_err(NoLook::Failed),
-                Err(Ended::Stopped(signal)) => return Err(NoLook::Stopped(signal)),
-                Err(Ended::Closed) => {
-                    let why = Error::new("reading the data dir ended without an answer");
-                    return Err(NoLook::Failed(why));
-                }
-                Err(Ended::Deadline) => {}
-            }
-        }
-    }
-
-    fn inspect(&self, verdict: Verdict) -> Result<Contents, Error> {
-        let mut contents = self.volume.inspect(Depth::Quick)?;
-        if contents.stalled || verdict.trial != Trial::None {
-            contents = self.volume.inspect(Depth::Deep)?;
-        }
-        if let Finding::Own {
-            identity,
-            torn: true,
-            ..
-        } = contents.finding
-            && verdict.unreadable
-        {
-            contents.finding = Finding::Damaged {
-                head: Some(identity),
-                what: "the end of the WAL does not read, and etcd could not repair it".into(),
-            };
-        }
-        Ok(contents)
-    }
-}
-
-struct Gathering<'a> {
+pub(super) struct Gathering<'a> {
     observer: &'a Observer,
     tx: Sender<News>,
-    deadline: Instant,
+    pub(super) deadline: Instant,
     serving: bool,
     data: DataDir,
     promise: bool,
@@ -218,7 +59,12 @@ struct Gathering<'a> {
 }
 
 impl<'a> Gathering<'a> {
-    fn new(observer: &'a Observer, tx: Sender<News>, deadline: Instant, serving: bool) -> Self {
+    pub(super) fn new(
+        observer: &'a Observer,
+        tx: Sender<News>,
+        deadline: Instant,
+        serving: bool,
+    ) -> Self {
         let peers: Vec<Peer> = (observer.config.other_members())
             .map(|(name, _)| Peer {
                 name: name.to_string(),
@@ -264,7 +110,7 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    fn ask_peers(&mut self) {
+    pub(super) fn ask_peers(&mut self) {
         let config = self.observer.config.clone();
         for (index, (name, urls)) in config.other_members().enumerate() {
             for url in urls {
@@ -277,7 +123,7 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    fn ask_gateway(&mut self, url: &str) {
+    pub(super) fn ask_gateway(&mut self, url: &str) {
         if self.gateways.iter().any(|known| known == url) {
             return;
         }
@@ -317,7 +163,7 @@ impl<'a> Gathering<'a> {
     }
 
     /// The volume is known now: who could be running as this member?
-    fn know_volume(&mut self, contents: &Contents) {
+    pub(super) fn know_volume(&mut self, contents: &Contents) {
         self.data = data_dir(&contents.finding);
         self.promise = contents.promise.as_ref() == Some(&promise_digest(&self.observer.config));
         self.given_up = contents.given_up;
@@ -338,7 +184,7 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    fn listen(&mut self, rx: &Receiver<News>) -> Result<(), i32> {
+    pub(super) fn listen(&mut self, rx: &Receiver<News>) -> Result<(), i32> {
         loop {
             match self.observer.stop.receive(rx, self.until()) {
                 Ok(news) => self.absorb(news),
@@ -517,7 +363,12 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    fn into_look(mut self, contents: Contents, verdict: Verdict, begin: Instant) -> Look {
+    pub(super) fn into_look(
+        mut self,
+        contents: Contents,
+        verdict: Verdict,
+        begin: Instant,
+    ) -> Look {
         let twin = self.is_twin();
         let mut endpoints: Vec<String> = self.quorate.iter().map(|(url, _)| url.clone()).collect();
         for url in std::mem::take(&mut self.gateways) {
@@ -606,20 +457,6 @@ impl<'a> Gathering<'a> {
     }
 }
 
-/// When a look ends that has read the data dir: a disk that took most of the time must not leave the
-/// others, and a twin, without any to answer what is asked only now.
-fn deadline_after_reading(begin: Instant, read: Instant, timeout: Duration) -> Instant {
-    match read.duration_since(begin) > timeout / 2 {
-        true => read + timeout,
-        false => begin + timeout,
-    }
-}
-
-/// The founding promise names the settings it was given for.
-pub fn promise_digest(config: &Config) -> String {
-    format!("{}-{}", config.cluster_digest, config.token_digest)
-}
-
 fn data_dir(finding: &Finding) -> DataDir {
     match finding {
         Finding::Empty => DataDir::Empty,
@@ -628,71 +465,16 @@ fn data_dir(finding: &Finding) -> DataDir {
     }
 }
 
-/// Asks one peer URL: etcd's own `/members`, else our assembly.
-fn hear(observer: &Observer, name: &str, url: &str, deadline: Instant) -> Heard {
-    let config = &observer.config;
-    match observer.peers.peer_members(url, deadline) {
-        Ok(view) => Heard::Etcd {
-            cluster: view.cluster,
-            members: view.members,
-        },
-        Err(Failure::NotEtcd {
-            status: Some(404), ..
-        }) => match observer.peers.get(&assembly_url(url), deadline) {
-            Ok((200, body)) => assembly::heard(config, name, &body),
-            Ok((status, _)) => Heard::Nonsense(format!("HTTP status {status}")),
-            Err(failure) => silent_or_refused(failure),
-        },
-        Err(failure) => silent_or_refused(failure),
-    }
-}
-
-/// Asks a member for the proof of a leader, unless it says itself that it has none: a linearizable
-/// read that fails for want of a leader can crash etcd 3.4 before 3.4.30 (a nil logger in
-/// `sendReadIndex`, seen with 3.4.23), and a look must not cost a member.
-fn prove(clients: &Client, url: &str, deadline: Instant) -> Result<Quorate, Failure> {
-    match clients.status(url, deadline) {
-        Ok(status) if status.leader.is_none() => Err(Failure::Rejected {
-            code: 14,
-            message: "etcdserver: no leader".into(),
-            endpoint: url.to_string(),
-        }),
-        Err(failure @ Failure::Unreachable { .. }) => Err(failure),
-        // A status may be refused where a read is not, and the other way round: the read decides.
-        Ok(_) | Err(_) => clients.quorate_members(url, deadline),
-    }
-}
-
-fn assembly_url(peer_url: &str) -> String {
-    format!("{}{}", peer_url.trim_end_matches('/'), assembly::PATH)
-}
-
-fn silent_or_refused(failure: Failure) -> Heard {
-    let words = failure.to_string();
-    match failure {
-        Failure::Unreachable { .. } => Heard::Silent(words),
-        Failure::Refused(_) => Heard::Refused(words),
-        Failure::Rejected { .. } | Failure::GatewayOff(_) | Failure::NotEtcd { .. } => {
-            Heard::Nonsense(words)
-        }
-    }
-}
-
-/// Of several URLs of one member the most telling answer counts.
-fn rank(heard: &Heard) -> u8 {
-    match heard {
-        Heard::Etcd { .. } => 4,
-        Heard::Entrypoint { .. } => 3,
-        Heard::Refused(_) => 2,
-        Heard::Nonsense(_) => 1,
-        Heard::Silent(_) => 0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc::Receiver;
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+
+    use super::super::deadline_after_reading;
+    use crate::config::Config;
+    use crate::datadir::{Depth, Volume};
+    use crate::signals::Stop;
 
     fn observer(dir: &std::path::Path) -> Observer {
         let env = [

@@ -1,0 +1,69 @@
+//! Single questions to other members, each within a deadline.
+
+use std::time::Instant;
+
+use super::Observer;
+use crate::assembly;
+use crate::decide::{Heard, Quorate};
+use crate::gateway::{Client, Failure};
+
+/// Asks one peer URL: etcd's own `/members`, else our assembly.
+pub(super) fn hear(observer: &Observer, name: &str, url: &str, deadline: Instant) -> Heard {
+    let config = &observer.config;
+    match observer.peers.peer_members(url, deadline) {
+        Ok(view) => Heard::Etcd {
+            cluster: view.cluster,
+            members: view.members,
+        },
+        Err(Failure::NotEtcd {
+            status: Some(404), ..
+        }) => match observer.peers.get(&assembly_url(url), deadline) {
+            Ok((200, body)) => assembly::heard(config, name, &body),
+            Ok((status, _)) => Heard::Nonsense(format!("HTTP status {status}")),
+            Err(failure) => silent_or_refused(failure),
+        },
+        Err(failure) => silent_or_refused(failure),
+    }
+}
+
+/// Asks a member for the proof of a leader, unless it says itself that it has none: a linearizable
+/// read that fails for want of a leader can crash etcd 3.4 before 3.4.30 (a nil logger in
+/// `sendReadIndex`, seen with 3.4.23), and a look must not cost a member.
+pub(super) fn prove(clients: &Client, url: &str, deadline: Instant) -> Result<Quorate, Failure> {
+    match clients.status(url, deadline) {
+        Ok(status) if status.leader.is_none() => Err(Failure::Rejected {
+            code: 14,
+            message: "etcdserver: no leader".into(),
+            endpoint: url.to_string(),
+        }),
+        Err(failure @ Failure::Unreachable { .. }) => Err(failure),
+        // A status may be refused where a read is not, and the other way round: the read decides.
+        Ok(_) | Err(_) => clients.quorate_members(url, deadline),
+    }
+}
+
+fn assembly_url(peer_url: &str) -> String {
+    format!("{}{}", peer_url.trim_end_matches('/'), assembly::PATH)
+}
+
+fn silent_or_refused(failure: Failure) -> Heard {
+    let words = failure.to_string();
+    match failure {
+        Failure::Unreachable { .. } => Heard::Silent(words),
+        Failure::Refused(_) => Heard::Refused(words),
+        Failure::Rejected { .. } | Failure::GatewayOff(_) | Failure::NotEtcd { .. } => {
+            Heard::Nonsense(words)
+        }
+    }
+}
+
+/// Of several URLs of one member the most telling answer counts.
+pub(super) fn rank(heard: &Heard) -> u8 {
+    match heard {
+        Heard::Etcd { .. } => 4,
+        Heard::Entrypoint { .. } => 3,
+        Heard::Refused(_) => 2,
+        Heard::Nonsense(_) => 1,
+        Heard::Silent(_) => 0,
+    }
+}

@@ -1,0 +1,187 @@
+//! Fills an [`Observation`] from the world: all sources at once, under one deadline. Changes nothing.
+//!
+//! A look ends as soon as what was heard decides. Own data waits for no slow peer once the cluster
+//! has shown that it lists us; an empty or damaged volume has time, and hears everybody out.
+
+mod ask;
+mod gathering;
+
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::datadir::{Contents, Depth, Finding, Volume};
+use crate::decide::{Observation, Trial};
+use crate::error::{Context, Error};
+use crate::gateway::Client;
+use crate::signals::{Ended, Stop};
+use gathering::Gathering;
+
+/// Looks at the world.
+#[derive(Clone)]
+pub struct Observer {
+    config: Arc<Config>,
+    volume: Volume,
+    peers: Client,
+    clients: Client,
+    stop: Stop,
+    started: Instant,
+    patient: bool,
+}
+
+/// One look: what was seen, and what a step or a log line needs beyond it.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// The input of `decide`.
+    pub seen: Observation,
+    /// The data dir in detail.
+    pub contents: Contents,
+    /// Client URLs of other members, the one that proved a leader first.
+    pub endpoints: Vec<String>,
+    /// What stood in the way, endpoint by endpoint.
+    pub failures: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Why there is no look.
+#[derive(Debug)]
+pub enum NoLook {
+    /// This signal asked us to stop.
+    Stopped(i32),
+    /// The data dir cannot be read: surroundings, no evidence.
+    Failed(Error),
+}
+
+/// What the last trial in this run said about the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// For `decide`.
+    pub trial: Trial,
+    /// etcd could not read its data: together with a torn WAL tail that it did not repair, a proof.
+    pub unreadable: bool,
+}
+
+impl Default for Verdict {
+    fn default() -> Self {
+        Verdict {
+            trial: Trial::None,
+            unreadable: false,
+        }
+    }
+}
+
+impl Observer {
+    /// Ready to look; reads the certificates.
+    pub fn new(config: Arc<Config>, volume: Volume, stop: Stop) -> Result<Self, Error> {
+        Ok(Observer {
+            peers: Client::new(&config.peer_client_tls, None)?,
+            clients: Client::new(&config.client_tls, config.credentials.clone())?,
+            started: Instant::now(),
+            patient: false,
+            config,
+            volume,
+            stop,
+        })
+    }
+
+    /// Hears everybody out who answers in time: for a person, who wants to see all of it.
+    pub fn patient(self) -> Self {
+        Observer {
+            patient: true,
+            ..self
+        }
+    }
+
+    /// The client for peer URLs.
+    pub fn peers(&self) -> &Client {
+        &self.peers
+    }
+
+    /// The client for client URLs.
+    pub fn clients(&self) -> &Client {
+        &self.clients
+    }
+
+    /// Looks once. `serving` says that our own assembly answers at our peer URLs.
+    pub fn look(&self, verdict: Verdict, serving: bool) -> Result<Look, NoLook> {
+        let begin = Instant::now();
+        let deadline = begin + self.config.timeout;
+        let (tx, rx) = channel();
+        let mut gathering = Gathering::new(self, tx, deadline, serving);
+        gathering.ask_peers();
+        for url in &self.config.other_client_urls {
+            gathering.ask_gateway(url);
+        }
+        let contents = self.inspected(verdict)?;
+        gathering.deadline = deadline_after_reading(begin, Instant::now(), self.config.timeout);
+        gathering.know_volume(&contents);
+        gathering.listen(&rx).map_err(NoLook::Stopped)?;
+        Ok(gathering.into_look(contents, verdict, begin))
+    }
+
+    /// Reads the data dir in a thread of its own: gigabytes on a slow disk must not delay a stop.
+    fn inspected(&self, verdict: Verdict) -> Result<Contents, NoLook> {
+        let (tx, rx) = channel();
+        let observer = self.clone();
+        let reading = std::thread::Builder::new().spawn(move || {
+            // Nobody listens any more: we were asked to stop.
+            let _ = tx.send(observer.inspect(verdict));
+        });
+        reading
+            .context(|| "cannot start a thread".into())
+            .map_err(NoLook::Failed)?;
+        loop {
+            // The disk has all the time it needs; nothing can be decided without it.
+            match self
+                .stop
+                .receive(&rx, Instant::now() + Duration::from_secs(3600))
+            {
+                Ok(contents) => return contents.map_err(NoLook::Failed),
+                Err(Ended::Stopped(signal)) => return Err(NoLook::Stopped(signal)),
+                Err(Ended::Closed) => {
+                    let why = Error::new("reading the data dir ended without an answer");
+                    return Err(NoLook::Failed(why));
+                }
+                Err(Ended::Deadline) => {}
+            }
+        }
+    }
+
+    fn inspect(&self, verdict: Verdict) -> Result<Contents, Error> {
+        let mut contents = self.volume.inspect(Depth::Quick)?;
+        if contents.stalled || verdict.trial != Trial::None {
+            contents = self.volume.inspect(Depth::Deep)?;
+        }
+        if let Finding::Own {
+            identity,
+            torn: true,
+            ..
+        } = contents.finding
+            && verdict.unreadable
+        {
+            contents.finding = Finding::Damaged {
+                head: Some(identity),
+                what: "the end of the WAL does not read, and etcd could not repair it".into(),
+            };
+        }
+        Ok(contents)
+    }
+}
+
+/// When a look ends that has read the data dir: a disk that took most of the time must not leave the
+/// others, and a twin, without any to answer what is asked only now.
+fn deadline_after_reading(begin: Instant, read: Instant, timeout: Duration) -> Instant {
+    match read.duration_since(begin) > timeout / 2 {
+        true => read + timeout,
+        false => begin + timeout,
+    }
+}
+
+/// The founding promise names the settings it was given for.
+pub fn promise_digest(config: &Config) -> String {
+    format!("{}-{}", config.cluster_digest, config.token_digest)
+}
