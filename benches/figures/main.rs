@@ -26,9 +26,10 @@ use support::Version;
 /// Set within the namespaces: "1" for their process 1, "2" for the one that measures.
 const INSIDE: &str = "FIGURES_INSIDE";
 
-/// Every figure by the name that selects it.
+/// Measures one figure, or some that belong together.
 type Figure = fn(&Bench) -> Vec<table::Row>;
 
+/// Every figure by the name that selects it.
 const FIGURES: &[(&str, Figure)] = &[
     ("restart", restart::intact),
     ("restart-tls", restart::intact_tls),
@@ -72,7 +73,10 @@ fn main() {
 }
 
 /// What process 1 does: it starts the one that measures, and takes the status of every orphan.
-#[expect(clippy::zombie_processes, reason = "waited for with all others")]
+#[expect(
+    clippy::zombie_processes,
+    reason = "every child is waited for, this one too"
+)]
 fn reap_all(words: &[String]) -> i32 {
     let ourselves = std::env::current_exe().expect("a program has a path");
     let child = Command::new(ourselves).args(words).env(INSIDE, "2").spawn();

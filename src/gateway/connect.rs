@@ -39,6 +39,8 @@ pub fn agent(tls: Option<Arc<ClientConfig>>) -> Agent {
         .accept_encoding(AutoHeaderValue::None)
         .input_buffer_size(BUFFER)
         .output_buffer_size(BUFFER)
+        // Below the buffer: one that is full looks like a closed connection.
+        .max_response_header_size(BUFFER / 2)
         .max_idle_connections(32)
         .max_idle_connections_per_host(2)
         .build();
