@@ -333,6 +333,12 @@ fn not_listed(policy: &Policy, seen: &Observation, members: &[Member]) -> Decisi
     if policy.join == JoinAs::Never {
         return Refuse(Reason::JoiningForbidden);
     }
+    // Added from this volume, then our peer URLs were changed: nobody else would ever remove it.
+    if let JoinNote::Named(id) = seen.join_note
+        && by_id(members, id).is_some_and(|entry| !entry.started() && entry.name.is_empty())
+    {
+        return Do(Step::RemoveMember(id), Reason::AddedUnderOldUrl);
+    }
     match seen.join_note {
         // First the note, then the add: the note says that no etcd ran here since.
         JoinNote::None | JoinNote::Named(_) => Do(Step::NoteJoin(None), Reason::NotListed),

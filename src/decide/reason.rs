@@ -84,6 +84,8 @@ reasons! {
         "remove-member", "nothing to do";
     AddedNotOurs, "added-not-ours", "empty", "quorate, listed as unstarted, no note on this volume: it may have voted before its disk was lost",
         "remove-member", "nothing to do";
+    AddedUnderOldUrl, "added-under-old-url", "empty", "quorate, and the unstarted member that our join note names has other peer URLs than ours now",
+        "remove-member", "nothing to do";
     NoteAdded, "note-added", "empty", "quorate, listed as unstarted after this volume's join note",
         "note-join", "nothing to do";
     AddedNotStarted, "added-not-started", "empty", "listed as unstarted, and a note on this volume proves that it never ran",
