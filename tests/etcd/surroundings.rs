@@ -347,6 +347,8 @@ fn peer_url_changed_while_down(version: Version) {
     cluster.member(3).move_to(host, "http");
     let initial = cluster.initial(&[1, 2, 3]);
     cluster.member(3).set("ETCD_INITIAL_CLUSTER", &initial);
+    // If it was the leader: without a new one its data starts as it is, and the URL waits.
+    cluster.wait_healthy_of(&[1, 2]);
     cluster.start(&[3]);
     cluster.wait_healthy();
     assert!(cluster.member(3).log.has_reason("peer-urls-changed"));
