@@ -84,6 +84,8 @@ const FRAME: u64 = 8;
 const KEEP: usize = 4096;
 /// etcd's `minSectorSize`: a torn write leaves a sector of zeros.
 const SECTOR: u64 = 512;
+/// So many zeros at the end of a file were preallocated.
+const TAIL: u64 = 4096;
 /// So far behind the last record zeros are looked at on every start.
 const NEAR: usize = 64 << 10;
 /// So far behind a record that does not read later ones are looked for: a file and its longest record.
@@ -269,14 +271,23 @@ impl Reader<'_> {
         size: u64,
         endless: bool,
     ) -> io::Result<bool> {
-        let contradicts = |outline: Outline| {
+        let contradicts = |outline: &Outline| {
             let (first, last) = (offset + FRAME, offset + FRAME + outline.head - 1);
             outline.size != size && first / SECTOR == last / SECTOR
         };
-        if outline(window, offset + FRAME)?.is_some_and(contradicts) {
-            return Ok(true);
+        match outline(window, offset + FRAME)? {
+            Some(outline) if contradicts(&outline) => return Ok(true),
+            None if garbled(window, offset + FRAME)? => return Ok(true),
+            Some(_) | None => {}
         }
-        Ok(endless && self.synced_behind(window, offset)?)
+        if !endless {
+            return Ok(false);
+        }
+        // A file that was cut ends within the record; preallocated zeros at its end were not cut.
+        let last = window.size().saturating_sub(TAIL).max(offset + FRAME);
+        let tail = window.get(last, TAIL as usize)?;
+        let preallocated = tail.len() as u64 == TAIL && tail.iter().all(|byte| *byte == 0);
+        Ok(preallocated || self.synced_behind(window, offset)?)
     }
 
     /// Whether records behind `offset` prove that everything before them was on disk once.
@@ -466,6 +477,20 @@ struct Outline {
     head: u64,
     /// How long the record must be.
     size: u64,
+}
+
+/// Whether what should be a record's head is neither that nor a sector that was never written.
+///
+/// etcd writes the type of a record first, always (`walpb.Record.MarshalTo`).
+fn garbled<B: Blob>(window: &mut Window<B>, offset: u64) -> io::Result<bool> {
+    // The longest head of a number; all of one sector is there, or none.
+    const HEAD: u64 = 16;
+    if offset / SECTOR != (offset + HEAD - 1) / SECTOR {
+        return Ok(false);
+    }
+    let bytes = window.get(offset, HEAD as usize)?;
+    let typed = matches!(proto::head(bytes), Some((1, Field::Number(_), _)));
+    Ok(bytes.len() as u64 == HEAD && bytes.iter().any(|byte| *byte != 0) && !typed)
 }
 
 /// Reads the head of a record as etcd writes it: type, checksum, data.

@@ -131,6 +131,25 @@ fn a_wrong_length_in_the_middle_is_damage() {
 }
 
 #[test]
+fn a_garbled_head_is_damage_in_a_single_batch_too() {
+    let mut wal = Wal::new(OURS);
+    let middle = wal.bytes.len();
+    for _ in 0..4 {
+        wal.entry(&[7; 100]);
+    }
+    wal.state(5);
+    let place = Place::new();
+    for flipped in [8, 16, 64] {
+        let mut bytes = wal.preallocated(1 << 20);
+        bytes[middle..middle + flipped]
+            .iter_mut()
+            .for_each(|byte| *byte ^= 0xff);
+        place.wal(FIRST, &bytes);
+        damage(&place.look());
+    }
+}
+
+#[test]
 fn a_lost_block_is_damage_if_later_batches_are_there() {
     let mut wal = Wal::new(OURS);
     for commit in 4..8 {
