@@ -1,11 +1,12 @@
 //! Single questions to other members, each within a deadline.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::Observer;
 use crate::assembly;
 use crate::decide::{Heard, Quorate};
-use crate::gateway::{Client, Failure};
+use crate::gateway::Failure;
 
 /// Asks one peer URL: etcd's own `/members`, else our assembly.
 pub(super) fn hear(observer: &Observer, name: &str, url: &str, deadline: Instant) -> Heard {
@@ -26,20 +27,26 @@ pub(super) fn hear(observer: &Observer, name: &str, url: &str, deadline: Instant
     }
 }
 
-/// Asks a member for the proof of a leader, unless it says itself that it has none: a linearizable
-/// read that fails for want of a leader can crash etcd 3.4 before 3.4.30 (a nil logger in
-/// `sendReadIndex`, seen with 3.4.23), and a look must not cost a member.
-pub(super) fn prove(clients: &Client, url: &str, deadline: Instant) -> Result<Quorate, Failure> {
-    match clients.status(url, deadline) {
-        Ok(status) if status.leader.is_none() => Err(Failure::Rejected {
-            code: 14,
-            message: "etcdserver: no leader".into(),
-            endpoint: url.to_string(),
-        }),
-        Err(failure @ Failure::Unreachable { .. }) => Err(failure),
-        // A status may be refused where a read is not, and the other way round: the read decides.
-        Ok(_) | Err(_) => clients.quorate_members(url, deadline),
+/// Asks a member for the proof of a leader. While none was found it is asked first whether it has one:
+/// a linearizable read that fails for want of a leader can crash etcd 3.4 before 3.4.30 (a nil logger in
+/// `sendReadIndex`, seen with 3.4.23), and looks that repeat must not cost a member.
+pub(super) fn prove(observer: &Observer, url: &str, deadline: Instant) -> Result<Quorate, Failure> {
+    let clients = &observer.clients;
+    if observer.leaderless.load(Ordering::Relaxed) {
+        match clients.status(url, deadline) {
+            Ok(status) if status.leader.is_none() => {
+                return Err(Failure::Rejected {
+                    code: 14,
+                    message: "etcdserver: no leader".into(),
+                    endpoint: url.to_string(),
+                });
+            }
+            Err(failure @ Failure::Unreachable { .. }) => return Err(failure),
+            // A status may be refused where a read is not, and the other way round: the read decides.
+            Ok(_) | Err(_) => {}
+        }
     }
+    clients.quorate_members(url, deadline)
 }
 
 fn assembly_url(peer_url: &str) -> String {

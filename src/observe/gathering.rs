@@ -131,7 +131,7 @@ impl<'a> Gathering<'a> {
         self.gateways_open += 1;
         let url = url.to_string();
         self.ask(move |observer, deadline| {
-            let answer = prove(&observer.clients, &url, deadline);
+            let answer = prove(observer, &url, deadline);
             News::Gateway(url, answer)
         });
     }

@@ -7,6 +7,7 @@ mod ask;
 mod gathering;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,8 @@ pub struct Observer {
     stop: Stop,
     started: Instant,
     patient: bool,
+    /// The last look found no leader.
+    leaderless: Arc<AtomicBool>,
 }
 
 /// One look: what was seen, and what a step or a log line needs beyond it.
@@ -82,6 +85,7 @@ impl Observer {
             clients: Client::new(&config.client_tls, config.credentials.clone())?,
             started: Instant::now(),
             patient: false,
+            leaderless: Arc::default(),
             config,
             volume,
             stop,
@@ -120,7 +124,10 @@ impl Observer {
         gathering.deadline = deadline_after_reading(begin, Instant::now(), self.config.timeout);
         gathering.know_volume(&contents);
         gathering.listen(&rx).map_err(NoLook::Stopped)?;
-        Ok(gathering.into_look(contents, verdict, begin))
+        let look = gathering.into_look(contents, verdict, begin);
+        let leaderless = look.seen.quorate.is_none();
+        self.leaderless.store(leaderless, Ordering::Relaxed);
+        Ok(look)
     }
 
     /// Reads the data dir in a thread of its own: gigabytes on a slow disk must not delay a stop.
