@@ -8,7 +8,8 @@ mod text;
 
 use std::collections::BTreeSet;
 
-use etcd_rejoin::decide::{Begin, DataDir, Decision, Observation, Reason, Step, decide};
+use etcd_rejoin::decide::{Begin, DataDir, Decision, Observation, Reason, decide};
+use etcd_rejoin::explain::step_name;
 
 use text::{Case, in_words};
 
@@ -49,17 +50,7 @@ fn documented_as(decision: &Decision) -> &'static str {
             Begin::New => "start new",
             Begin::Existing { .. } => "start existing",
         },
-        Decision::Do(step, _) => match step {
-            Step::NoteJoin(_) => "note-join",
-            Step::AddMember { .. } => "add-member",
-            Step::RemoveMember(_) => "remove-member",
-            Step::UpdatePeerUrls(_) => "update-peer-urls",
-            Step::Quarantine => "quarantine",
-            Step::SetAsideLeftovers => "set-aside-leftovers",
-            Step::GiveUp => "give-up",
-            Step::Promise => "promise",
-            Step::DeleteSetAside { .. } => "delete-set-aside",
-        },
+        Decision::Do(step, _) => step_name(step),
         Decision::Wait(_) => "wait",
         Decision::Refuse(_) => "refuse",
     }

@@ -82,54 +82,21 @@ fn to_json(yaml: &Yaml, depth: usize) -> Result<Value, String> {
     }
 }
 
-/// Keys of etcd's configuration file that are named otherwise than the flags, or lie deeper.
-const NESTED: &[(&str, &str, &str)] = &[
-    ("cert-file", "client-transport-security", "cert-file"),
-    ("key-file", "client-transport-security", "key-file"),
-    (
-        "client-cert-file",
-        "client-transport-security",
-        "client-cert-file",
-    ),
-    (
-        "client-key-file",
-        "client-transport-security",
-        "client-key-file",
-    ),
-    (
-        "client-cert-auth",
-        "client-transport-security",
-        "client-cert-auth",
-    ),
-    (
-        "trusted-ca-file",
-        "client-transport-security",
-        "trusted-ca-file",
-    ),
-    ("auto-tls", "client-transport-security", "auto-tls"),
-    ("peer-cert-file", "peer-transport-security", "cert-file"),
-    ("peer-key-file", "peer-transport-security", "key-file"),
-    (
-        "peer-client-cert-file",
-        "peer-transport-security",
-        "client-cert-file",
-    ),
-    (
-        "peer-client-key-file",
-        "peer-transport-security",
-        "client-key-file",
-    ),
-    (
-        "peer-client-cert-auth",
-        "peer-transport-security",
-        "client-cert-auth",
-    ),
-    (
-        "peer-trusted-ca-file",
-        "peer-transport-security",
-        "trusted-ca-file",
-    ),
-    ("peer-auto-tls", "peer-transport-security", "auto-tls"),
+/// The sections of etcd's configuration file, and what the flags of each begin with.
+const SECTIONS: [(&str, &str); 2] = [
+    ("client-transport-security", ""),
+    ("peer-transport-security", "peer-"),
+];
+
+/// The keys of both sections.
+const KEYS: [&str; 7] = [
+    "cert-file",
+    "key-file",
+    "client-cert-file",
+    "client-key-file",
+    "client-cert-auth",
+    "trusted-ca-file",
+    "auto-tls",
 ];
 
 /// The file's settings by the names of etcd's flags.
@@ -142,10 +109,12 @@ pub fn settings(file: &Map<String, Value>) -> Vec<(String, String)> {
             settings.push((key.clone(), text));
         }
     }
-    for (flag, section, key) in NESTED {
-        let value = file.get(*section).and_then(|section| section.get(*key));
-        if let Some(text) = value.and_then(scalar) {
-            settings.push((flag.to_string(), text));
+    for (section, prefix) in SECTIONS {
+        for key in KEYS {
+            let value = file.get(section).and_then(|section| section.get(key));
+            if let Some(text) = value.and_then(scalar) {
+                settings.push((format!("{prefix}{key}"), text));
+            }
         }
     }
     settings

@@ -31,7 +31,7 @@ pub struct Snaps {
 /// etcd keeps five (`--max-snapshots`); more than this many newest ones are not looked at.
 const MOST: usize = 256;
 
-/// Reads two 16-digit hex numbers from `XXXXXXXXXXXXXXXX-XXXXXXXXXXXXXXXX` and a suffix.
+/// Reads the two hex numbers, of 16 digits each, that a dash joins in the names of WAL and snap files.
 pub(super) fn hex_pair(name: &str, suffix: &str) -> Option<(u64, u64)> {
     let (a, b) = name.strip_suffix(suffix)?.split_once('-')?;
     Some((hex16(a)?, hex16(b)?))

@@ -136,30 +136,34 @@ impl<'a> Gathering<'a> {
         });
     }
 
+    /// Asks who answers at one of our client URLs.
     fn ask_twin(&mut self, url: &str) {
-        if self.twins.iter().any(|known| known == url) {
-            return;
-        }
-        self.twins.push(url.to_string());
-        self.twins_open += 1;
-        let url = url.to_string();
-        self.ask(move |observer, deadline| {
-            let status = observer.clients.status(&url, deadline);
-            News::Twin(status.ok().map(|status| Running::Member(status.member)))
+        self.ask_whether_we_run(url, |observer, url, deadline| {
+            let status = observer.clients.status(url, deadline).ok()?;
+            Some(Running::Member(status.member))
         });
     }
 
+    /// Asks who answers at one of our peer URLs.
     fn ask_twin_peer(&mut self, url: &str) {
+        self.ask_whether_we_run(url, |observer, url, deadline| {
+            let view = observer.peers.peer_members(url, deadline).ok()?;
+            Some(Running::ListsMembers(view.cluster, view.members))
+        });
+    }
+
+    fn ask_whether_we_run(
+        &mut self,
+        url: &str,
+        who: fn(&Observer, &str, Instant) -> Option<Running>,
+    ) {
         if self.twins.iter().any(|known| known == url) {
             return;
         }
         self.twins.push(url.to_string());
         self.twins_open += 1;
         let url = url.to_string();
-        self.ask(move |observer, deadline| {
-            let view = observer.peers.peer_members(&url, deadline).ok();
-            News::Twin(view.map(|view| Running::ListsMembers(view.cluster, view.members)))
-        });
+        self.ask(move |observer, deadline| News::Twin(who(observer, &url, deadline)));
     }
 
     /// The volume is known now: who could be running as this member?
