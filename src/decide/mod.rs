@@ -9,6 +9,7 @@
 
 mod observation;
 mod reason;
+pub mod volume;
 
 pub use observation::{
     Bootstrap, DataDir, Heard, Holds, Identity, JoinAs, JoinNote, Observation, Peer, Policy,

@@ -1,0 +1,227 @@
+//! What was seen of the two-node volume, as plain values: the input of `decide_volume`.
+
+use std::time::Duration;
+
+/// What keepalived wishes last. A hint, never a fence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Gate {
+    /// This machine shall run the member.
+    Master,
+    /// The other machine shall.
+    Backup,
+    /// keepalived sees a fault here.
+    Fault,
+    /// keepalived ends, or its instance was deleted.
+    Stop,
+    /// It has said nothing yet, or something that is no state.
+    Unknown,
+}
+
+/// A DRBD role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// May write.
+    Primary,
+    /// Receives.
+    Secondary,
+    /// Not known: the peer is not connected.
+    Unknown,
+}
+
+/// A DRBD disk state, from the least to the most useful.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Disk {
+    /// No backing device: never attached, detached, or lost by an I/O error.
+    Diskless,
+    /// On its way: attaching, detaching, failed, negotiating.
+    Changing,
+    /// A resync has not ended.
+    Inconsistent,
+    /// Consistent, and known to lack writes.
+    Outdated,
+    /// The peer's disk, not connected, and nothing is recorded of it.
+    Unknown,
+    /// Consistent; whether it lacks writes only the peer can tell.
+    Consistent,
+    /// The newest data that this machine knows of. A stale disk that was never told so says it too.
+    UpToDate,
+}
+
+/// A DRBD connection to the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Connection {
+    /// Given up: after a split brain, or by command. It does not come back by itself.
+    StandAlone,
+    /// Not there, DRBD goes on trying.
+    Connecting,
+    /// There.
+    Connected,
+}
+
+/// What replicates between two connected disks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Replication {
+    /// Nothing: not connected.
+    Off,
+    /// Every write goes to both.
+    Established,
+    /// We send what the peer lacks.
+    SyncSource,
+    /// We receive what we lack.
+    SyncTarget,
+    /// Comparing, paused, or anything else that passes.
+    Other,
+}
+
+/// One peer of the resource.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PeerVolume {
+    /// Its name, where DRBD knows it.
+    pub name: String,
+    /// The connection.
+    pub connection: Connection,
+    /// Its role.
+    pub role: Role,
+    /// Its disk, as recorded here. A diskless tie-breaker has none.
+    pub disk: Disk,
+    /// What replicates.
+    pub replication: Replication,
+}
+
+/// What a Primary does when it loses its peer (DRBD's `fencing`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fencing {
+    /// It goes on, and the peer never learns that it is stale. DRBD's default.
+    DontCare,
+    /// It goes on, and asks the handler to outdate the peer.
+    ResourceOnly,
+    /// It freezes its writes until the handler has said what became of the peer.
+    ResourceAndStonith,
+}
+
+/// The resource as the kernel has it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Resource {
+    /// Our role.
+    pub role: Role,
+    /// Our disk.
+    pub disk: Disk,
+    /// The peers: one, or two where DRBD 9 has a diskless tie-breaker.
+    pub peers: Vec<PeerVolume>,
+    /// DRBD's `fencing`.
+    pub fencing: Fencing,
+    /// Whether DRBD 9's `quorum` option is on. It says `quorum:yes` of itself when it is off, too.
+    pub quorum_on: bool,
+    /// DRBD 9's `quorum`; true on 8.4, which has none.
+    pub quorum: bool,
+    /// DRBD 9's `may_promote`; 8.4 does not say.
+    pub may_promote: Option<bool>,
+    /// I/O is suspended: frozen until fencing or quorum is settled.
+    pub suspended: bool,
+    /// I/O was made to fail by `secondary --force`: the volume must be let go.
+    pub failing: bool,
+}
+
+/// The volume.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Volume {
+    /// No kernel module, no tools, no such resource configured: the tool's own words.
+    Unusable(String),
+    /// Configured, not up.
+    Down,
+    /// As the kernel has it.
+    Up(Resource),
+}
+
+/// What `/proc/self/mountinfo` says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Mounted {
+    /// Nothing is mounted there, and our device is mounted nowhere that we can see.
+    No,
+    /// Our device is mounted where it belongs.
+    Yes,
+    /// Our device is mounted where it belongs, and the kernel has made it read-only after an error.
+    ReadOnly,
+    /// Something else is mounted there.
+    SomethingElse(String),
+    /// Our device is mounted at this other place.
+    Elsewhere(String),
+}
+
+/// Our child: the ordinary entrypoint on the mounted volume, which becomes etcd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Child {
+    /// None runs.
+    None,
+    /// It runs.
+    Running,
+    /// It was told to stop and has not ended.
+    Stopping,
+    /// It has ended by itself, with this status. Once seen it becomes `None`.
+    Ended(i32),
+}
+
+/// The outcome of the file system check since the last promotion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Checked {
+    /// Not done since.
+    No,
+    /// Clean, or repaired as a journal replay is.
+    Clean,
+    /// It needs a person.
+    Broken,
+}
+
+/// What is known about the peer beyond what DRBD says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PeerFate {
+    /// Nothing.
+    Unknown,
+    /// It has recorded that its own disk is outdated, at our request, since the connection was lost.
+    Outdated,
+    /// The fence command has confirmed that the peer is off, since the connection was lost.
+    Fenced,
+    /// It answered over the second network: it is Primary, or refuses to be outdated.
+    Alive,
+    /// It did not answer, and no fence command has confirmed anything.
+    Silent,
+}
+
+/// Everything that was seen of the volume in one look.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VolumeSeen {
+    /// The latest wish.
+    pub gate: Gate,
+    /// SIGTERM or SIGINT asked us to end.
+    pub ending: bool,
+    /// The volume.
+    pub volume: Volume,
+    /// The mount.
+    pub mounted: Mounted,
+    /// The child.
+    pub child: Child,
+    /// Since we started, our disk was once UpToDate beside a connected peer with nothing left to send:
+    /// what it says of itself is true up to the moment the connection was lost.
+    pub met_peer: bool,
+    /// What is known about a peer that is not connected. Forgotten when it connects.
+    pub fate: PeerFate,
+    /// The file system check.
+    pub checked: Checked,
+    /// An operator has said `promote --accept-loss`, for this once.
+    pub accept_loss: bool,
+    /// How long the demotion has been under way; `None` while none is.
+    pub demoting_for: Option<Duration>,
+    /// Who holds the mount or the device, after a busy answer.
+    pub holders: Vec<String>,
+}
+
+/// What the user wants of the volume.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VolumePolicy {
+    /// There is a way to ask the peer or to fence it (`REJOIN_FENCE_PEER`, `REJOIN_FENCE_COMMAND`).
+    pub can_fence: bool,
+    /// How long a demotion may take (`REJOIN_DEMOTE_TIMEOUT`).
+    pub demote_timeout: Duration,
+    /// `REJOIN_SELF_FENCE=reboot`: at that deadline this machine reboots itself.
+    pub self_fence: bool,
+}
