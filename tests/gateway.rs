@@ -41,6 +41,10 @@ local        | list-before-quorum                | unreachable timed-out    | no
 quorate      | range list-linearizable           | members n1 n2 n3         | |
 quorate      | lost-range                        | rejected 14 no-leader timed-out | request timed out |
 quorate      | range lost-list-linearizable      | rejected 14 no-leader timed-out | request timed out | 3.5
+versioned    | peer-members version list-linearizable | members n1 n2 n3    | | 3.5
+versioned    | peer-members version range list-linearizable | members n1 n2 n3 | | 3.4
+versioned    | peer-members peer-version-fresh range list-linearizable | members n1 n2 n3 | |
+versioned    | auth-peer-members version list-linearizable range list-linearizable | members n1 n2 n3 | | 3.5
 quorate      | learner-range                     | rejected 14 learner-refusal | not supported for learner |
 local        | learner-list                      | rejected 14 learner-refusal | not supported for learner |
 promote      | learner-promote                   | rejected 14 learner-refusal | not supported for learner |
@@ -220,6 +224,13 @@ fn call(
         "peer" => listed(&client.peer_members(url, deadline)?.members),
         "local" => listed(&client.local_members(url, deadline)?.members),
         "quorate" => listed(&client.quorate_members(url, deadline)?.members),
+        "versioned" => {
+            let view = client.peer_members(url, deadline)?;
+            if client.lists_are_linearizable(url, deadline)? {
+                client.trust_lists_of(view.cluster);
+            }
+            listed(&client.quorate_members(url, deadline)?.members)
+        }
         "add" => {
             assert_ne!(client.member_add(url, &urls, learner, deadline)?.0, 0);
             "added".into()

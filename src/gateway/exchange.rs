@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use ureq::http::{Request, header};
 use super::reply::{self, Reply};
 use super::{Client, Credentials, Failure, SMALL, connect, read};
 use crate::error::Error;
+use crate::membership::ClusterId;
 use crate::tls::{self, TlsFiles};
 
 /// Where the gateway lives: 3.4 and newer, 3.3, 3.2. A server has some of them.
@@ -27,6 +28,8 @@ pub(super) struct Inner {
     token: Mutex<Option<String>>,
     /// By client URL, where it is not the first.
     prefixes: Mutex<HashMap<String, &'static str>>,
+    /// The cluster whose members all make a list linearizable when asked.
+    pub(super) linearizable_lists: OnceLock<ClusterId>,
 }
 
 impl Inner {
@@ -42,6 +45,7 @@ impl Inner {
             secure: Mutex::new(secure),
             token: Mutex::default(),
             prefixes: Mutex::default(),
+            linearizable_lists: OnceLock::new(),
         })
     }
 }

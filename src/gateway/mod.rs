@@ -21,7 +21,7 @@ pub use reply::{PeerView, Status, parse_all};
 
 use crate::decide::Quorate;
 use crate::error::Error;
-use crate::membership::MemberId;
+use crate::membership::{ClusterId, Member, MemberId};
 use crate::tls::TlsFiles;
 
 /// The most that a list of members may be long.
@@ -77,8 +77,47 @@ impl Client {
     /// The proof of a leader, and the members as committed: a linearizable read, then the list.
     ///
     /// Both, because 3.4 lists what it has applied itself, whatever it is asked for. After the read
-    /// that is at least what was committed when we asked.
+    /// that is at least what was committed when we asked. Where all members are known to be newer, the
+    /// list alone proves it.
     pub fn quorate_members(&self, client_url: &str, deadline: Instant) -> Result<Quorate, Failure> {
+        let Some(known) = self.0.linearizable_lists.get() else {
+            return self.read_then_list(client_url, deadline);
+        };
+        let (lister, members) = self.linearizable_list(client_url, deadline)?;
+        match lister.cluster == *known {
+            true => Ok(Quorate {
+                cluster: lister.cluster,
+                members,
+            }),
+            false => self.read_then_list(client_url, deadline),
+        }
+    }
+
+    /// From now on a list of this cluster needs no read before it: each of its members is 3.5 or newer.
+    pub fn trust_lists_of(&self, cluster: ClusterId) {
+        // Another cluster than the first is asked for both; that costs a round trip.
+        let _ = self.0.linearizable_lists.set(cluster);
+    }
+
+    /// Whether some cluster's lists are trusted already.
+    pub fn trusts_lists(&self) -> bool {
+        self.0.linearizable_lists.get().is_some()
+    }
+
+    /// `GET {url}/version`: whether every member of the cluster makes its list linearizable when asked,
+    /// which 3.5 and newer do (etcd `server/etcdserver/api/v3rpc/member.go`, `MemberList`).
+    ///
+    /// The cluster version is the lowest of its members', and an older etcd does not start in it
+    /// (etcd `server/etcdserver/api/membership/downgrade.go`, `mustDetectDowngrade`).
+    pub fn lists_are_linearizable(&self, url: &str, deadline: Instant) -> Result<bool, Failure> {
+        let reply = self.send(&Call::get(&join(url, "/version"), SMALL, deadline))?;
+        match reply.status {
+            200 => Ok(read(url, reply::cluster_version(&reply.body))? >= (3, 5)),
+            _ => Err(Failure::of_reply(url, &reply)),
+        }
+    }
+
+    fn read_then_list(&self, client_url: &str, deadline: Instant) -> Result<Quorate, Failure> {
         // Counting one key that nobody uses: it costs nothing, and linearizable is the default.
         let range = json!({"key": "AA==", "count_only": true});
         let reader = match self.call(client_url, "/kv/range", &range, SMALL, deadline) {
@@ -86,9 +125,7 @@ impl Client {
             Err(failure) if failure.is_after_read() => None,
             Err(failure) => return Err(self.with_cure(failure)),
         };
-        let list = json!({"linearizable": true});
-        let body = self.call_cured(client_url, "/cluster/member/list", &list, LIST, deadline)?;
-        let (lister, members) = read(client_url, reply::members(&body))?;
+        let (lister, members) = self.linearizable_list(client_url, deadline)?;
         // A URL may be a balancer's: the list of a member that did not read proves nothing.
         match reader {
             Some(reader) if reader != lister => Err(Failure::not_etcd(
@@ -101,6 +138,16 @@ impl Client {
                 members,
             }),
         }
+    }
+
+    fn linearizable_list(
+        &self,
+        client_url: &str,
+        deadline: Instant,
+    ) -> Result<(reply::From, Vec<Member>), Failure> {
+        let list = json!({"linearizable": true});
+        let body = self.call_cured(client_url, "/cluster/member/list", &list, LIST, deadline)?;
+        read(client_url, reply::members(&body))
     }
 
     /// `member/list` as the member has it: needs no leader in 3.4 nor in 3.5, and may be old.

@@ -321,6 +321,23 @@ pub(super) fn is_version(body: &[u8]) -> bool {
     json::<Raw>(body).is_ok()
 }
 
+/// The cluster version of `GET /version`, major and minor; (0, 0) before the first leader has decided.
+pub(super) fn cluster_version(body: &[u8]) -> Result<(u64, u64), String> {
+    #[derive(Deserialize)]
+    struct Raw {
+        etcdcluster: String,
+    }
+    let version = json::<Raw>(body)?.etcdcluster;
+    if version == "not_decided" {
+        return Ok((0, 0));
+    }
+    let mut numbers = version.split('.').map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
+        _ => Err("its cluster version is none".into()),
+    }
+}
+
 /// `GET /members` of the peer port: cluster ID in hex in a header, IDs as numbers.
 ///
 /// Source: etcd `server/etcdserver/api/etcdhttp/peer.go`.
@@ -352,4 +369,5 @@ pub fn parse_all(body: &[u8]) {
     let _ = peer_members(&reply);
     let _ = (header(body), members(body), added(body), status(body));
     let _ = (token(body), health(body), is_version(body));
+    let _ = cluster_version(body);
 }

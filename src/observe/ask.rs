@@ -12,10 +12,18 @@ use crate::gateway::Failure;
 pub(super) fn hear(observer: &Observer, name: &str, url: &str, deadline: Instant) -> Heard {
     let config = &observer.config;
     match observer.peers.peer_members(url, deadline) {
-        Ok(view) => Heard::Etcd {
-            cluster: view.cluster,
-            members: view.members,
-        },
+        Ok(view) => {
+            // One more question on the same connection saves a round of Raft for each proof of a leader.
+            if !observer.clients.trusts_lists()
+                && let Ok(true) = observer.peers.lists_are_linearizable(url, deadline)
+            {
+                observer.clients.trust_lists_of(view.cluster);
+            }
+            Heard::Etcd {
+                cluster: view.cluster,
+                members: view.members,
+            }
+        }
         Err(Failure::NotEtcd {
             status: Some(404), ..
         }) => match observer.peers.get(&assembly_url(url), deadline) {

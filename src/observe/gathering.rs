@@ -13,6 +13,8 @@ use crate::signals::Ended;
 
 /// Own data, listed by a peer: so long the proof of a leader may still arrive.
 const GRACE_LEADER: Duration = Duration::from_millis(25);
+/// Own data: so long the first gateway is asked alone. Every question is a round of Raft for the others.
+const HEAD_START: Duration = Duration::from_millis(5);
 /// A leader is proven: so long a twin may still answer.
 const GRACE_TWIN: Duration = Duration::from_millis(20);
 /// Empty or damaged, a leader is proven: so long the other peers may still contradict.
@@ -44,6 +46,9 @@ pub(super) struct Gathering<'a> {
     unheard: Vec<usize>,
     gateways: Vec<String>,
     gateways_open: usize,
+    /// Gateways that are asked once the first one has had its head start.
+    spare: Vec<String>,
+    spare_at: Instant,
     twins: Vec<String>,
     twins_open: usize,
     running: Vec<Running>,
@@ -84,6 +89,8 @@ impl<'a> Gathering<'a> {
             peers,
             gateways: Vec::new(),
             gateways_open: 0,
+            spare: Vec::new(),
+            spare_at: deadline,
             twins: Vec::new(),
             twins_open: 0,
             running: Vec::new(),
@@ -128,12 +135,28 @@ impl<'a> Gathering<'a> {
             return;
         }
         self.gateways.push(url.to_string());
+        // What the first one proves is enough for own data, and for nothing else.
+        if matches!(self.data, DataDir::Own(_)) && !self.observer.patient {
+            match self.gateways_open {
+                0 => self.spare_at = Instant::now() + HEAD_START,
+                _ => return self.spare.push(url.to_string()),
+            }
+        }
+        self.prove(url.to_string());
+    }
+
+    fn prove(&mut self, url: String) {
         self.gateways_open += 1;
-        let url = url.to_string();
         self.ask(move |observer, deadline| {
             let answer = prove(observer, &url, deadline);
             News::Gateway(url, answer)
         });
+    }
+
+    fn ask_spare(&mut self) {
+        for url in std::mem::take(&mut self.spare) {
+            self.prove(url);
+        }
     }
 
     /// Asks who answers at one of our client URLs.
@@ -190,9 +213,13 @@ impl<'a> Gathering<'a> {
 
     pub(super) fn listen(&mut self, rx: &Receiver<News>) -> Result<(), i32> {
         loop {
-            match self.observer.stop.receive(rx, self.until()) {
+            let until = self.until();
+            let spared = !self.spare.is_empty() && self.spare_at < until;
+            let wake = if spared { self.spare_at } else { until };
+            match self.observer.stop.receive(rx, wake) {
                 Ok(news) => self.absorb(news),
                 Err(Ended::Stopped(signal)) => return Err(signal),
+                Err(Ended::Deadline) if spared => self.ask_spare(),
                 Err(Ended::Deadline | Ended::Closed) => return Ok(()),
             }
         }
@@ -224,9 +251,13 @@ impl<'a> Gathering<'a> {
                 {
                     self.strangers.push((url, quorate));
                 }
+                if self.quorate.as_ref().map(|(_, known)| known.cluster) != self.own_cluster() {
+                    self.ask_spare();
+                }
             }
             News::Gateway(_, Err(failure)) => {
                 self.gateways_open -= 1;
+                self.ask_spare();
                 if let Failure::Refused(_) | Failure::GatewayOff(_) = &failure {
                     self.refused.get_or_insert(failure.to_string());
                 }
@@ -536,6 +567,32 @@ mod tests {
         let look = gathering.into_look(contents, Verdict::default(), Instant::now());
         let decision = decide::decide(&observer.config.policy, &look.seen);
         assert_eq!(decision.reason(), decide::Reason::TwoClusters);
+    }
+
+    #[test]
+    fn own_data_asks_one_gateway_and_the_others_when_that_fails() {
+        let dir = tempfile::tempdir().unwrap();
+        let observer = observer(dir.path());
+        let (mut gathering, _news) = gathering(&observer);
+        gathering.data = DataDir::Own(decide::Identity {
+            member: MemberId(7),
+            cluster: ClusterId(1),
+        });
+        for url in [
+            "http://127.9.9.2:2",
+            "http://127.9.9.3:2",
+            "http://127.9.9.4:2",
+        ] {
+            gathering.ask_gateway(url);
+        }
+        assert_eq!((gathering.gateways_open, gathering.spare.len()), (1, 2));
+        let silent = Failure::GatewayOff("silent".into());
+        gathering.absorb(News::Gateway("http://127.9.9.2:2".into(), Err(silent)));
+        assert_eq!((gathering.gateways_open, gathering.spare.len()), (2, 0));
+        // Somebody else's leader proves nothing for our data.
+        gathering.spare.push("http://127.9.9.5:2".into());
+        answers(&mut gathering, "http://127.9.9.3:2", 2);
+        assert!(gathering.spare.is_empty());
     }
 
     #[test]

@@ -6,9 +6,9 @@
 mod ask;
 mod gathering;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,8 @@ pub struct Observer {
     patient: bool,
     /// The last look found no leader.
     leaderless: Arc<AtomicBool>,
+    /// Where the last look found one: asked at once by the next, without waiting for the peers' views.
+    endpoints: Arc<Mutex<Vec<String>>>,
 }
 
 /// One look: what was seen, and what a step or a log line needs beyond it.
@@ -86,6 +88,7 @@ impl Observer {
             started: Instant::now(),
             patient: false,
             leaderless: Arc::default(),
+            endpoints: Arc::default(),
             config,
             volume,
             stop,
@@ -117,7 +120,8 @@ impl Observer {
         let (tx, rx) = channel();
         let mut gathering = Gathering::new(self, tx, deadline, serving);
         gathering.ask_peers();
-        for url in &self.config.other_client_urls {
+        let before = std::mem::take(&mut *self.last_endpoints());
+        for url in self.config.other_client_urls.iter().chain(&before) {
             gathering.ask_gateway(url);
         }
         let contents = self.inspected(verdict)?;
@@ -127,7 +131,14 @@ impl Observer {
         let look = gathering.into_look(contents, verdict, begin);
         let leaderless = look.seen.quorate.is_none();
         self.leaderless.store(leaderless, Ordering::Relaxed);
+        if !leaderless {
+            *self.last_endpoints() = look.endpoints.clone();
+        }
         Ok(look)
+    }
+
+    fn last_endpoints(&self) -> MutexGuard<'_, Vec<String>> {
+        (self.endpoints.lock()).unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the data dir in a thread of its own: gigabytes on a slow disk must not delay a stop.
