@@ -124,13 +124,6 @@ impl<'a> Actor<'a> {
 
     fn remove(&self, id: MemberId, look: &Look) -> Result<String, Undone> {
         let url = endpoint(look)?;
-        if let DataDir::Damaged { head: Some(head) } = &look.seen.data
-            && head.member == id
-        {
-            // A remove that times out may be applied later. What reads badly today may start tomorrow, on
-            // a repaired disk or under another etcd, and would then be removed while it runs.
-            self.local(move |volume| volume.give_up(id).map(|()| String::new()))?;
-        }
         self.change(move |clients, deadline| clients.member_remove(&url, id, deadline))?;
         Ok(format!("removed member {id}"))
     }
@@ -222,11 +215,15 @@ fn note_join(volume: &Volume, id: Option<MemberId>, learner: bool) -> Result<Str
 }
 
 fn give_up(volume: &Volume, data: &DataDir) -> Result<String, Error> {
-    let DataDir::Own(own) = data else {
-        return Err(Error::new("there is no identity to give up"));
-    };
-    volume.give_up(own.member)?;
-    Ok(format!("member {} is never started again", own.member))
+    match data {
+        DataDir::Own(own) | DataDir::Damaged { head: Some(own) } => {
+            volume.give_up(own.member)?;
+            Ok(format!("member {} is never started again", own.member))
+        }
+        DataDir::Damaged { head: None } | DataDir::Empty => {
+            Err(Error::new("there is no identity to give up"))
+        }
+    }
 }
 
 fn said(moved: Result<Option<std::path::PathBuf>, Error>) -> Result<String, Error> {
@@ -239,41 +236,20 @@ fn said(moved: Result<Option<std::path::PathBuf>, Error>) -> Result<String, Erro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::datadir::{Contents, Depth, Finding};
-    use crate::decide::{Identity, Observation};
+    use crate::decide::Identity;
     use crate::membership::ClusterId;
 
     #[test]
-    fn damaged_data_is_given_up_before_its_member_is_removed() {
+    fn damaged_data_is_given_up_by_the_id_that_still_reads() {
         let dir = tempfile::tempdir().unwrap();
-        let dir = dir.path().join("data");
-        let env = [("ETCD_DATA_DIR".into(), dir.clone().into())];
-        let config = Config::read(env, &[], &Default::default()).unwrap();
-        let volume = Volume::new(&dir, None);
-        let clients = Client::new(&config.client_tls, None).unwrap();
-        let stop = Stop::default();
-        let actor = Actor::new(&config, &volume, &clients, &stop);
-        let head = Some(Identity {
+        let volume = Volume::new(dir.path(), None);
+        let head = Identity {
             member: MemberId(7),
             cluster: ClusterId(1),
-        });
-        let contents = volume.inspect(Depth::Quick).unwrap();
-        let look = Look {
-            seen: Observation {
-                data: DataDir::Damaged { head },
-                ..Observation::default()
-            },
-            contents: Contents {
-                finding: Finding::Empty,
-                ..contents
-            },
-            endpoints: vec!["http://127.0.0.1:1".into()],
-            failures: Vec::new(),
-            took: Duration::ZERO,
         };
-        let undone = actor.perform(&Step::RemoveMember(MemberId(7)), &look);
-        assert!(matches!(undone, Err(Undone::Cluster(_))), "{undone:?}");
-        let note = std::fs::read_to_string(dir.join("member/rejoin-give-up"));
+        give_up(&volume, &DataDir::Damaged { head: Some(head) }).unwrap();
+        let note = std::fs::read_to_string(dir.path().join("member/rejoin-give-up"));
         assert_eq!(note.unwrap(), "7\n");
+        assert!(give_up(&volume, &DataDir::Damaged { head: None }).is_err());
     }
 }

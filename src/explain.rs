@@ -297,7 +297,7 @@ fn condition(decision: &Decision) -> &'static str {
             "quorate, not listed: the note comes before the add"
         }
         (Reason::NotListed, _) => "quorate, not listed",
-        (Reason::DataDamaged, Decision::Do(Step::RemoveMember(_), _)) => {
+        (Reason::DataDamaged, Decision::Do(Step::GiveUp | Step::RemoveMember(_), _)) => {
             "quorate without it, listed"
         }
         (Reason::DataDamaged, _) => "quorate without it, and not listed",

@@ -11,11 +11,11 @@ use crate::act::{Actor, Undone};
 use crate::assembly::{Report, Server};
 use crate::config::Config;
 use crate::datadir::{Finding, Lock, LockError, Volume};
-use crate::decide::{DataDir, Decision, Reason, Start, Step, decide};
+use crate::decide::{DataDir, Decision, Reason, Start, Step, Trial, decide};
 use crate::explain;
 use crate::handover;
 use crate::launch;
-use crate::observe::{Look, NoLook, Observer, Verdict};
+use crate::observe::{Look, NoLook, Observer};
 use crate::signals::Stop;
 
 /// The pause between two looks while we wait grows from the first to the second.
@@ -70,11 +70,8 @@ pub fn run(config: Config, stop: &Stop, max_steps: Option<u32>, again: Option<Ha
         program,
         steps_left: again.as_ref().map_or(max_steps, |handed| handed.steps_left),
         server: None,
-        verdict: again
-            .as_ref()
-            .map(|handed| handed.verdict)
-            .unwrap_or_default(),
-        failed_start: again.and_then(|handed| Some((handed.start, Exit(handed.failed?)))),
+        trial: again.as_ref().map_or(Trial::None, |handed| handed.trial),
+        failed: again.and_then(|handed| Some((handed.start, Exit(handed.failed?)))),
         refusals: 0,
         pause: PAUSES.0,
         said: Said::default(),
@@ -99,9 +96,10 @@ struct Run<'a> {
     steps_left: Option<u32>,
     /// Answers other entrypoints while no etcd runs here.
     server: Option<Server>,
-    verdict: Verdict,
-    /// The start that just failed on trial, and how: the same again would be a loop.
-    failed_start: Option<(Start, Exit)>,
+    /// What the last trial died of.
+    trial: Trial,
+    /// The start that just failed on trial, and how.
+    failed: Option<(Start, Exit)>,
     /// How often in a row a step was not taken.
     refusals: u32,
     pause: Duration,
@@ -144,7 +142,7 @@ impl Run<'_> {
 
     /// One look, one decision, at most one step. The error ends the program.
     fn round(&mut self) -> Result<(), Exit> {
-        let mut look = match self.observer.look(self.verdict, self.server.is_some()) {
+        let mut look = match self.observer.look(self.trial, self.server.is_some()) {
             Ok(look) => look,
             Err(NoLook::Stopped(signal)) => return Err(self.stopped(signal)),
             Err(NoLook::Failed(error)) => {
@@ -153,6 +151,7 @@ impl Run<'_> {
             }
         };
         look.seen.no_chores = self.refusals >= MAX_CHORE_TRIES;
+        look.seen.failed = self.failed.as_ref().map(|(start, _)| start.clone());
         let decision = decide(&self.config.policy, &look.seen);
         self.saw(&look);
         match &decision {
@@ -164,7 +163,10 @@ impl Run<'_> {
             }
             Decision::Refuse(reason) => {
                 log::error!("{}", self.wait_line(&look, &decision));
-                Err(self.last_report(*reason, &look).unwrap_or(Exit::REFUSED))
+                Err(match (reason, &self.failed) {
+                    (Reason::StartFailed, Some((_, exit))) => *exit,
+                    (reason, _) => self.last_report(*reason, &look).unwrap_or(Exit::REFUSED),
+                })
             }
         }
     }
@@ -249,11 +251,8 @@ impl Run<'_> {
                 self.said.refusal.clear();
                 self.refusals = 0;
                 self.said.waiting_since = None;
-                // What a failed start left behind is no reason to try the same start again.
-                if *step != Step::SetAsideLeftovers {
-                    self.failed_start = None;
-                    self.verdict = Verdict::default();
-                }
+                self.failed = None;
+                self.trial = Trial::None;
                 self.steps_left = self.steps_left.map(|left| left - 1);
                 if self.steps_left == Some(0) {
                     log::info!("has taken as many steps as --max-steps allows");
@@ -318,14 +317,6 @@ impl Run<'_> {
     }
 
     fn start(&mut self, start: &Start, look: &Look, decision: &Decision) -> Result<(), Exit> {
-        if let Some((failed, exit)) = &self.failed_start
-            && failed == start
-        {
-            log::error!(
-                "etcd has failed, and the same start would fail again: ends with its exit code; what it printed says why"
-            );
-            return Err(*exit);
-        }
         let line = self.line(look, decision);
         // The port must be free for etcd.
         self.server = None;
@@ -361,7 +352,7 @@ impl Run<'_> {
         let handed = Handed {
             start: start.clone(),
             steps_left: self.steps_left,
-            verdict: self.verdict,
+            trial: self.trial,
             failed: None,
         };
         // In a process image of its own: what looked at the cluster takes memory that a parent needs not.

@@ -11,10 +11,10 @@ use super::probe;
 use super::{Exit, print};
 use crate::config::Config;
 use crate::datadir::{Finding, LockError, Volume};
-use crate::decide::{DataDir, Decision, Heard, decide};
+use crate::decide::{DataDir, Decision, Heard, Trial, decide};
 use crate::explain;
 use crate::membership::{Member, MemberId};
-use crate::observe::{Look, NoLook, Observer, Verdict};
+use crate::observe::{Look, NoLook, Observer};
 use crate::signals::Stop;
 
 /// Looks once and prints, as text or as JSON.
@@ -39,7 +39,7 @@ pub fn status(config: Config, stop: &Stop, as_json: bool) -> Exit {
             return Exit::FAILED;
         }
     };
-    let mut look = match observer.look(Verdict::default(), holder.is_some()) {
+    let mut look = match observer.look(Trial::None, holder.is_some()) {
         Ok(look) => look,
         Err(NoLook::Stopped(signal)) => return Exit::signal(signal),
         Err(NoLook::Failed(error)) => {

@@ -21,7 +21,6 @@ use crate::decide::{Start, Trial};
 use crate::error::{Context, Error};
 use crate::handover::{self, LastWords, Next, Outcome, Status, TrialError, Watch};
 use crate::launch;
-use crate::observe::Verdict;
 use crate::signals::Stop;
 
 /// The hidden first word of the image that supervises a trial.
@@ -39,8 +38,8 @@ pub struct Handed {
     pub start: Start,
     /// How many steps may still be taken.
     pub steps_left: Option<u32>,
-    /// What the last trial said about the data.
-    pub verdict: Verdict,
+    /// What the last trial died of.
+    pub trial: Trial,
     /// The exit code of the trial that failed.
     pub failed: Option<i32>,
 }
@@ -150,7 +149,7 @@ pub fn supervise(config: &Config, stop: &Stop, mut handed: Handed) -> Exit {
         Ok(outcome) => match ended(&outcome) {
             Ok(exit) => exit,
             Err(exit) => {
-                handed.verdict = verdict(&outcome.last_words);
+                handed.trial = cause(&outcome.last_words);
                 handed.failed = Some(exit.0);
                 drop(_lock);
                 hand_on(AGAIN, &handed, stop)
@@ -216,23 +215,14 @@ fn ended(outcome: &Outcome) -> Result<Exit, Exit> {
 }
 
 /// What etcd printed may tell its data from its surroundings; the files decide.
-fn verdict(words: &LastWords) -> Verdict {
+fn cause(words: &LastWords) -> Trial {
     match words {
-        LastWords::Behind => Verdict {
-            trial: Trial::Behind,
-            unreadable: false,
-        },
-        LastWords::DataUnreadable(_) => Verdict {
-            trial: Trial::Other,
-            unreadable: true,
-        },
+        LastWords::Behind => Trial::Behind,
+        LastWords::DataUnreadable(_) => Trial::Unreadable,
         LastWords::None
         | LastWords::Removed
         | LastWords::AlreadyBootstrapped
         | LastWords::Surroundings(_)
-        | LastWords::Unknown => Verdict {
-            trial: Trial::Other,
-            unreadable: false,
-        },
+        | LastWords::Unknown => Trial::Other,
     }
 }

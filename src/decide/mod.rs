@@ -112,14 +112,21 @@ pub fn decide(policy: &Policy, seen: &Observation) -> Decision {
     if seen.left {
         return Refuse(Reason::Left);
     }
-    match &seen.data {
+    let decision = match &seen.data {
         DataDir::Own(own) => own_data(policy, seen, *own),
         DataDir::Damaged { head } => damaged(policy, seen, *head),
-        DataDir::Empty => match empty(policy, seen) {
-            // A refused start leaves `member/snap/db`: nothing may lie there when etcd begins anew.
-            Decision::Start(..) if seen.leftovers => Do(Step::SetAsideLeftovers, Reason::Leftovers),
-            decision => decision,
-        },
+        DataDir::Empty => empty(policy, seen),
+    };
+    match decision {
+        // Nothing has changed since: it would fail again, for ever, and nobody would hear of it.
+        Decision::Start(start, _) if seen.failed.as_ref() == Some(&start) => {
+            Refuse(Reason::StartFailed)
+        }
+        // A refused start leaves `member/snap/db`: nothing may lie there when etcd begins anew.
+        Decision::Start(..) if seen.leftovers && seen.data == DataDir::Empty => {
+            Do(Step::SetAsideLeftovers, Reason::Leftovers)
+        }
+        decision => decision,
     }
 }
 
@@ -168,7 +175,7 @@ fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> Decision {
         Trial::Behind if policy.join != JoinAs::Never => {
             return Do(Step::GiveUp, Reason::DataBehind);
         }
-        Trial::Behind | Trial::Other | Trial::None => {}
+        Trial::Behind | Trial::Unreadable | Trial::Other | Trial::None => {}
     }
     // Before its URLs: an update drops the learner's mark from the list, and with it the promotion
     // (recorded from 3.4.23, 3.5.16 and 3.5.30). Once it is a voter they are updated.
@@ -246,8 +253,14 @@ fn damaged(policy: &Policy, seen: &Observation, head: Option<Identity>) -> Decis
             Entry::None => None,
         },
     };
+    // A remove that times out may be applied later. What reads badly today may start tomorrow, on a
+    // repaired disk or under another etcd, and would then be removed while it runs.
+    let to_give_up = head.is_some() && !seen.given_up;
     match (listed, policy.join) {
         (_, JoinAs::Never) => Refuse(Reason::JoiningForbidden),
+        (Some(_), JoinAs::Auto | JoinAs::Voter | JoinAs::Learner) if to_give_up => {
+            Do(Step::GiveUp, Reason::DataDamaged)
+        }
         (Some(entry), JoinAs::Auto | JoinAs::Voter | JoinAs::Learner) => {
             Do(Step::RemoveMember(entry.id), Reason::DataDamaged)
         }

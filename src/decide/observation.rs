@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Start;
 use crate::membership::{ClusterId, InitialCluster, Member, MemberId};
 
 /// Who must be heard before a new cluster is founded.
@@ -96,8 +97,21 @@ pub enum Trial {
     None,
     /// The leader knows entries of ours that are missing here (panic "tocommit").
     Behind,
+    /// etcd could not read its data. That is its word alone: the files must say so too.
+    Unreadable,
     /// Anything else: port in use, full disk, flags, a data error that the files do not confirm.
     Other,
+}
+
+impl Trial {
+    /// Whether a torn end of the WAL is damage: etcd cuts off what a torn write leaves, so one that it
+    /// could not read is none. Its files and its own words have to agree.
+    pub fn proves_damage(self, torn: bool) -> bool {
+        match self {
+            Trial::Unreadable => torn,
+            Trial::None | Trial::Behind | Trial::Other => false,
+        }
+    }
 }
 
 /// What another member of the cluster holds, in its entrypoint's own words.
@@ -187,6 +201,8 @@ pub struct Observation {
     pub added_learner: Option<MemberId>,
     /// What the last trial in this run died of.
     pub trial: Trial,
+    /// The start that has just failed on trial, with nothing changed since.
+    pub failed: Option<Start>,
     /// The other members.
     pub peers: Vec<Peer>,
     /// The linearizable answer, if there is one.
@@ -216,6 +232,7 @@ impl Default for Observation {
             stalled: false,
             added_learner: None,
             trial: Trial::None,
+            failed: None,
             peers: Vec::new(),
             quorate: None,
             refused: None,

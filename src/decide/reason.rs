@@ -52,6 +52,8 @@ reasons! {
         "refuse", "stop the other process that runs as this member, or give this one a name and URLs of its own";
     OtherCluster, "other-cluster", "own, damaged", "the others are another cluster than the one on this volume",
         "refuse", "point this member at its own cluster, or move the data dir away by hand if it is not wanted";
+    StartFailed, "start-failed", "own, empty", "the same start has just failed on trial, and nothing has changed since",
+        "refuse", "what etcd printed says why; the exit code is etcd's";
     GivenUp, "given-up", "own", "this identity was given up: listed / not listed / no leader",
         "remove-member / quarantine / wait", "nothing to do: it goes on once the others have a leader";
     DataBehind, "data-behind", "own", "quorate, listed; on trial etcd found that acknowledged entries are missing here",
@@ -74,8 +76,8 @@ reasons! {
         "refuse", "find out which cluster is the right one, and stop or reconfigure the members of the other";
     TwoEntries, "two-entries", "damaged, empty", "our peer URL and our name are two different entries of the member list",
         "refuse", "remove the entry that is not wanted with `etcdctl member remove`, or correct ETCD_NAME and the peer URL";
-    DataDamaged, "data-damaged", "damaged", "quorate; its id listed / not listed",
-        "remove-member / quarantine", "nothing to do";
+    DataDamaged, "data-damaged", "damaged", "quorate; its id listed / the same, and given up or not to be read / not listed",
+        "give-up / remove-member / quarantine", "nothing to do";
     DataDamagedNoQuorum, "data-damaged-no-quorum", "damaged", "no leader is proven: it may be the last copy",
         "wait", "bring the other members back; only if they are lost: repair or restore by hand";
     JoiningForbidden, "joining-forbidden", "any", "quorate, and a remove or add would be needed, but REJOIN_AS=never",

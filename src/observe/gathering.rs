@@ -4,9 +4,9 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use super::ask::{hear, prove, rank};
-use super::{Look, Observer, Verdict, promise_digest};
+use super::{Look, Observer, promise_digest};
 use crate::datadir::{Contents, Finding};
-use crate::decide::{self, DataDir, Heard, Observation, Peer, Quorate};
+use crate::decide::{self, DataDir, Heard, Observation, Peer, Quorate, Trial};
 use crate::gateway::Failure;
 use crate::membership::{ClusterId, Member, MemberId, same_url};
 use crate::signals::Ended;
@@ -398,12 +398,7 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    pub(super) fn into_look(
-        mut self,
-        contents: Contents,
-        verdict: Verdict,
-        begin: Instant,
-    ) -> Look {
+    pub(super) fn into_look(mut self, contents: Contents, trial: Trial, begin: Instant) -> Look {
         let twin = self.is_twin();
         let mut endpoints: Vec<String> = self.quorate.iter().map(|(url, _)| url.clone()).collect();
         for url in std::mem::take(&mut self.gateways) {
@@ -444,7 +439,8 @@ impl<'a> Gathering<'a> {
             in_use: false,
             stalled: contents.stalled,
             added_learner: contents.added_learner,
-            trial: verdict.trial,
+            trial,
+            failed: None,
             peers: self.peers,
             // One gateway that refuses is no matter where another one answers.
             refused: self.refused.filter(|_| self.quorate.is_none()),
@@ -564,7 +560,7 @@ mod tests {
         answers(&mut gathering, "http://a", 1);
         answers(&mut gathering, "http://b", 2);
         let contents = observer.volume.inspect(Depth::Quick).unwrap();
-        let look = gathering.into_look(contents, Verdict::default(), Instant::now());
+        let look = gathering.into_look(contents, Trial::None, Instant::now());
         let decision = decide::decide(&observer.config.policy, &look.seen);
         assert_eq!(decision.reason(), decide::Reason::TwoClusters);
     }

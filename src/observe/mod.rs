@@ -11,8 +11,6 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use crate::config::Config;
 use crate::datadir::{Contents, Depth, Finding, Volume};
 use crate::decide::{Observation, Trial};
@@ -61,24 +59,6 @@ pub enum NoLook {
     Failed(Error),
 }
 
-/// What the last trial in this run said about the data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verdict {
-    /// For `decide`.
-    pub trial: Trial,
-    /// etcd could not read its data: together with a torn WAL tail that it did not repair, a proof.
-    pub unreadable: bool,
-}
-
-impl Default for Verdict {
-    fn default() -> Self {
-        Verdict {
-            trial: Trial::None,
-            unreadable: false,
-        }
-    }
-}
-
 impl Observer {
     /// Ready to look; reads the certificates.
     pub fn new(config: Arc<Config>, volume: Volume, stop: Stop) -> Result<Self, Error> {
@@ -113,8 +93,8 @@ impl Observer {
         &self.clients
     }
 
-    /// Looks once. `serving` says that our own assembly answers at our peer URLs.
-    pub fn look(&self, verdict: Verdict, serving: bool) -> Result<Look, NoLook> {
+    /// Looks once. `trial` is what the last one in this run died of; `serving` says that our own assembly answers at our peer URLs.
+    pub fn look(&self, trial: Trial, serving: bool) -> Result<Look, NoLook> {
         let begin = Instant::now();
         let deadline = begin + self.config.timeout;
         let (tx, rx) = channel();
@@ -124,11 +104,11 @@ impl Observer {
         for url in self.config.other_client_urls.iter().chain(&before) {
             gathering.ask_gateway(url);
         }
-        let contents = self.inspected(verdict)?;
+        let contents = self.inspected(trial)?;
         gathering.deadline = deadline_after_reading(begin, Instant::now(), self.config.timeout);
         gathering.know_volume(&contents);
         gathering.listen(&rx).map_err(NoLook::Stopped)?;
-        let look = gathering.into_look(contents, verdict, begin);
+        let look = gathering.into_look(contents, trial, begin);
         let leaderless = look.seen.quorate.is_none();
         self.leaderless.store(leaderless, Ordering::Relaxed);
         if !leaderless {
@@ -142,12 +122,12 @@ impl Observer {
     }
 
     /// Reads the data dir in a thread of its own: gigabytes on a slow disk must not delay a stop.
-    fn inspected(&self, verdict: Verdict) -> Result<Contents, NoLook> {
+    fn inspected(&self, trial: Trial) -> Result<Contents, NoLook> {
         let (tx, rx) = channel();
         let observer = self.clone();
         let reading = std::thread::Builder::new().spawn(move || {
             // Nobody listens any more: we were asked to stop.
-            let _ = tx.send(observer.inspect(verdict));
+            let _ = tx.send(observer.inspect(trial));
         });
         reading
             .context(|| "cannot start a thread".into())
@@ -169,17 +149,13 @@ impl Observer {
         }
     }
 
-    fn inspect(&self, verdict: Verdict) -> Result<Contents, Error> {
+    fn inspect(&self, trial: Trial) -> Result<Contents, Error> {
         let mut contents = self.volume.inspect(Depth::Quick)?;
-        if contents.stalled || verdict.trial != Trial::None {
+        if contents.stalled || trial != Trial::None {
             contents = self.volume.inspect(Depth::Deep)?;
         }
-        if let Finding::Own {
-            identity,
-            torn: true,
-            ..
-        } = contents.finding
-            && verdict.unreadable
+        if let Finding::Own { identity, torn, .. } = contents.finding
+            && trial.proves_damage(torn)
         {
             contents.finding = Finding::Damaged {
                 head: Some(identity),

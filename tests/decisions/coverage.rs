@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use etcd_rejoin::decide::{
-    Bootstrap, DataDir, Heard, Holds, Identity, JoinAs, JoinNote, Observation, Policy, Trial,
+    Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, JoinNote, Observation, Policy,
+    Trial, decide,
 };
 use etcd_rejoin::membership::{Member, MemberId};
 
@@ -40,7 +41,8 @@ const VARIANTS: &[(&str, &[&str])] = &[
     ("bootstrap", &["all", "quorum", "now", "never"]),
     ("join", &["auto", "voter", "learner", "never"]),
     ("note", &["none", "unnamed", "this entry", "another"]),
-    ("trial", &["none", "behind", "other"]),
+    ("trial", &["none", "behind", "unreadable", "other"]),
+    ("failed", &["this start", "another", "none"]),
     ("promise", YES_NO),
     ("given up", YES_NO),
     ("left", YES_NO),
@@ -67,6 +69,9 @@ const PAIRS: &[(&str, &str, &str)] = &[
     ("any", "data", "in use"),
     ("any", "data", "twin"),
     ("any", "data", "refused"),
+    ("own", "failed", "cluster"),
+    ("empty", "failed", "leftovers"),
+    ("damaged", "given up", "membership"),
     ("own", "trial", "cluster"),
     ("own", "trial", "membership"),
     ("own", "trial", "given up"),
@@ -131,6 +136,7 @@ pub fn facts(policy: &Policy, seen: &Observation) -> Facts {
         ("join", join(policy)),
         ("note", note(policy, seen)),
         ("trial", trial(seen)),
+        ("failed", failed(policy, seen)),
         ("promise", yes_no(seen.promise)),
         ("given up", yes_no(seen.given_up)),
         ("left", yes_no(seen.left)),
@@ -257,7 +263,21 @@ fn trial(seen: &Observation) -> &'static str {
     match seen.trial {
         Trial::None => "none",
         Trial::Behind => "behind",
+        Trial::Unreadable => "unreadable",
         Trial::Other => "other",
+    }
+}
+
+fn failed(policy: &Policy, seen: &Observation) -> &'static str {
+    let Some(failed) = &seen.failed else {
+        return "none";
+    };
+    let mut before = seen.clone();
+    before.failed = None;
+    before.leftovers = false;
+    match decide(policy, &before) {
+        Decision::Start(start, _) if start == *failed => "this start",
+        _ => "another",
     }
 }
 

@@ -3,7 +3,7 @@
 
 use etcd_rejoin::decide::{
     Begin, Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, JoinNote, Observation,
-    Peer, Policy, Quorate, Step, Trial,
+    Peer, Policy, Quorate, Start, Step, Trial, decide,
 };
 use etcd_rejoin::membership::{ClusterId, InitialCluster, Member, MemberId};
 
@@ -98,7 +98,23 @@ fn variant(at: usize, lines: &[String]) -> (Policy, Observation) {
             _ => panic!("line {at}: {verb:?} is no verb of this file"),
         }
     }
+    let same = |line: &String| line.starts_with("also ") && line.contains("failed=same");
+    if lines.iter().any(same) {
+        let mut before = seen.clone();
+        before.leftovers = false;
+        if let Decision::Start(start, _) = decide(&policy, &before) {
+            seen.failed = Some(start);
+        }
+    }
     (policy, seen)
+}
+
+fn new_on_trial() -> Start {
+    Start {
+        begin: Begin::New,
+        trial: true,
+        promote: false,
+    }
 }
 
 /// We are always n3, of the cluster that the policy names.
@@ -232,7 +248,10 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
             ("twin", "") => seen.twin = true,
             ("gateway-refuses", "") => seen.refused = Some("403".into()),
             ("trial", "behind") => seen.trial = Trial::Behind,
+            ("trial", "unreadable") => seen.trial = Trial::Unreadable,
             ("trial", "other") => seen.trial = Trial::Other,
+            ("failed", "new") => seen.failed = Some(new_on_trial()),
+            ("failed", "same") => {}
             ("set-aside", number) => seen.set_aside = number.parse().unwrap(),
             _ => panic!("line {at}: {word:?} is nothing else"),
         }

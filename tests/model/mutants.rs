@@ -334,12 +334,16 @@ pub fn quarantine_before_remove(policy: &Policy, seen: &Observation) -> Decision
     }
 }
 
-/// A member that is behind is removed at once, and "once": there is no give-up note.
+/// A member that is behind, or damaged, is removed at once, and "once": there is no give-up note.
 pub fn no_give_up_note(policy: &Policy, seen: &Observation) -> Decision {
     match decide(policy, seen) {
         Do(Step::GiveUp, reason) => match seen.data {
-            DataDir::Own(own) => Do(Step::RemoveMember(own.member), reason),
-            DataDir::Damaged { .. } | DataDir::Empty => unreachable!("own data is behind"),
+            DataDir::Own(own) | DataDir::Damaged { head: Some(own) } => {
+                Do(Step::RemoveMember(own.member), reason)
+            }
+            DataDir::Damaged { head: None } | DataDir::Empty => {
+                unreachable!("only a known identity is given up")
+            }
         },
         decision => decision,
     }
