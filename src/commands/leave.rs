@@ -79,9 +79,11 @@ fn try_leave(config: &Config, volume: &Volume) -> Result<MemberId, Error> {
                 continue;
             }
         };
+        // etcd checks this too, unless it runs with `--strict-reconfig-check=false`.
         let others = (quorate.members.iter())
-            .filter(|member| member.id != identity.member && !member.learner && member.started());
-        if others.count() < quorum(quorate.members.len().saturating_sub(1)) {
+            .filter(|member| member.id != identity.member && !member.learner);
+        let started = others.clone().filter(|member| member.started()).count();
+        if started < quorum(others.count()) {
             return Err(Error::new(
                 "the others would have no quorum without this member",
             ));

@@ -361,7 +361,8 @@ impl Run<'_> {
 
     /// Answers other entrypoints from now on, with what was seen last.
     fn serve(&mut self, look: &Look) -> Result<(), Exit> {
-        if matches!(look.seen.data, DataDir::Own(_)) {
+        // Own data starts at once; only where it was given up does it wait with the others.
+        if matches!(look.seen.data, DataDir::Own(_)) && !look.seen.given_up {
             return Ok(());
         }
         let report = Report::of(&self.config, &look.seen);

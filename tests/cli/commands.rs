@@ -167,6 +167,7 @@ fn another_word_is_run_as_it_is() {
     said.ends_with(127).has(&["no-such-word", "--help"]);
     assert!(
         !call(&["etcd", "--version"])
+            .env("PATH", "/nowhere")
             .run()
             .ends_with(127)
             .err
@@ -188,7 +189,7 @@ fn etcd_is_looked_for_before_anything_is_touched() {
         (&text, 126),
         (&folder, 126),
     ] {
-        let mut call = call(&[]).env("REJOIN_ETCD", etcd);
+        let mut call = call(&[]).env("REJOIN_ETCD", etcd).env("PATH", "/nowhere");
         call.run().ends_with(code).has(&["cannot run etcd", etcd]);
         assert!(!call.data_dir().exists(), "{etcd}: the data dir was made");
     }

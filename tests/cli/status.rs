@@ -78,14 +78,16 @@ fn an_empty_data_dir_would_be_founded_or_waited_for() {
     assert!(!alone.data_dir().exists(), "status has made the data dir");
 
     let addresses = Addresses::take();
-    let status = json(&of_two(call(&["status", "--json"]), &addresses).run());
+    // This machine may have an etcd of its own.
+    let beside = |args| of_two(call(args).env("PATH", "/nowhere"), &addresses).run();
+    let status = json(&beside(&["status", "--json"]));
     assert_eq!(
         (&status["decision"], &status["reason"]),
         (&"wait".into(), &"not-all-heard".into())
     );
     assert_eq!(status["peers"][0]["heard"], "silent");
     assert_eq!(status["etcd"]["program"], Value::Null);
-    let text = of_two(call(&["status"]), &addresses).run();
+    let text = beside(&["status"]);
     text.ends_with(0).has(&[
         "peer       n2 silent",
         "to change  start the missing",
