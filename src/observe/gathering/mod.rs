@@ -1,5 +1,8 @@
 //! One look in progress: who was asked, what was heard, and when it is enough.
 
+mod patience;
+mod twins;
+
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
@@ -8,30 +11,17 @@ use super::{Look, Observer, promise_digest};
 use crate::datadir::{Contents, Finding};
 use crate::decide::{self, DataDir, Heard, Observation, Peer, Quorate, Trial};
 use crate::gateway::Failure;
-use crate::membership::{ClusterId, Member, MemberId, same_url};
+use crate::membership::{ClusterId, Member, MemberId};
 use crate::signals::Ended;
+use twins::Running;
 
-/// Own data, listed by a peer: so long the proof of a leader may still arrive.
-const GRACE_LEADER: Duration = Duration::from_millis(25);
 /// Own data: so long the first gateway is asked alone. Every question is a round of Raft for the others.
 const HEAD_START: Duration = Duration::from_millis(5);
-/// A leader is proven: so long a twin may still answer.
-const GRACE_TWIN: Duration = Duration::from_millis(20);
-/// Empty or damaged, a leader is proven: so long the other peers may still contradict.
-const GRACE_PEERS: Duration = Duration::from_millis(100);
-/// A promised first start, a peer is etcd already: so long a leader may still show.
-const GRACE_FOUNDING: Duration = Duration::from_millis(50);
 
 pub(super) enum News {
     Peer(usize, Heard),
     Gateway(String, Result<Quorate, Failure>),
     Twin(Option<Running>),
-}
-
-/// Who runs at an address that is ours.
-pub(super) enum Running {
-    Member(MemberId),
-    ListsMembers(ClusterId, Vec<Member>),
 }
 
 pub(super) struct Gathering<'a> {
@@ -157,36 +147,6 @@ impl<'a> Gathering<'a> {
         for url in std::mem::take(&mut self.spare) {
             self.prove(url);
         }
-    }
-
-    /// Asks who answers at one of our client URLs.
-    fn ask_twin(&mut self, url: &str) {
-        self.ask_whether_we_run(url, |observer, url, deadline| {
-            let status = observer.clients.status(url, deadline).ok()?;
-            Some(Running::Member(status.member))
-        });
-    }
-
-    /// Asks who answers at one of our peer URLs.
-    fn ask_twin_peer(&mut self, url: &str) {
-        self.ask_whether_we_run(url, |observer, url, deadline| {
-            let view = observer.peers.peer_members(url, deadline).ok()?;
-            Some(Running::ListsMembers(view.cluster, view.members))
-        });
-    }
-
-    fn ask_whether_we_run(
-        &mut self,
-        url: &str,
-        who: fn(&Observer, &str, Instant) -> Option<Running>,
-    ) {
-        if self.twins.iter().any(|known| known == url) {
-            return;
-        }
-        self.twins.push(url.to_string());
-        self.twins_open += 1;
-        let url = url.to_string();
-        self.ask(move |observer, deadline| News::Twin(who(observer, &url, deadline)));
     }
 
     /// The volume is known now: who could be running as this member?
@@ -320,26 +280,6 @@ impl<'a> Gathering<'a> {
             .collect()
     }
 
-    fn ask_twins_of(&mut self, members: &[Member]) {
-        let Some(own) = self.own_id(members) else {
-            return;
-        };
-        let Some(entry) = members.iter().find(|member| member.id == own) else {
-            return;
-        };
-        for url in &entry.client_urls {
-            self.ask_twin(url);
-        }
-        // An entry that has our name alone is perhaps another member's, which published `localhost`.
-        if !matches!(self.data, DataDir::Own(_)) {
-            let ours = &self.observer.config.policy.peer_urls;
-            let elsewhere = |url: &&String| !ours.iter().any(|own| same_url(own, url));
-            for url in entry.peer_urls.iter().filter(elsewhere) {
-                self.ask_twin_peer(url);
-            }
-        }
-    }
-
     fn own_id(&self, members: &[Member]) -> Option<MemberId> {
         match self.identity() {
             Some(identity) => Some(identity.member),
@@ -357,45 +297,6 @@ impl<'a> Gathering<'a> {
 
     fn own_cluster(&self) -> Option<ClusterId> {
         self.identity().map(|identity| identity.cluster)
-    }
-
-    /// When this look is over, as far as can be told now.
-    fn until(&self) -> Instant {
-        let now = Instant::now();
-        let peers_open = self.unheard.iter().any(|open| *open > 0);
-        if !peers_open && self.gateways_open == 0 && self.twins_open == 0 {
-            return now;
-        }
-        if self.observer.patient {
-            return self.deadline;
-        }
-        let after = |since: Option<Instant>, grace: Duration| {
-            since.map_or(self.deadline, |since| (since + grace).min(self.deadline))
-        };
-        let quorate = self.quorate.as_ref();
-        match &self.data {
-            DataDir::Own(own) if quorate.is_some_and(|(_, q)| q.cluster == own.cluster) => {
-                match self.twins_open {
-                    0 => now,
-                    _ => after(self.quorate_at, GRACE_TWIN),
-                }
-            }
-            DataDir::Own(_) if self.given_up => self.deadline,
-            DataDir::Own(_) => match self.gateways_open + self.twins_open {
-                0 if self.listed_at.is_some() => now,
-                _ => after(self.listed_at, GRACE_LEADER),
-            },
-            DataDir::Damaged { .. } | DataDir::Empty if quorate.is_some() => {
-                match (peers_open || self.gateways_open > 0, self.twins_open) {
-                    (false, 0) => now,
-                    (true, 0) => after(self.quorate_at, GRACE_PEERS),
-                    // What follows may be a remove: a member that runs elsewhere has all the time.
-                    _ => self.deadline,
-                }
-            }
-            DataDir::Empty if self.promise => after(self.founding_at, GRACE_FOUNDING),
-            DataDir::Damaged { .. } | DataDir::Empty => self.deadline,
-        }
     }
 
     pub(super) fn into_look(mut self, contents: Contents, trial: Trial, begin: Instant) -> Look {
@@ -457,35 +358,6 @@ impl<'a> Gathering<'a> {
             took: begin.elapsed(),
         }
     }
-
-    /// Whether our own member answers somewhere.
-    fn is_twin(&self) -> bool {
-        let mut ids: Vec<MemberId> = self
-            .identity()
-            .map(|identity| identity.member)
-            .into_iter()
-            .collect();
-        let lists = (self.peers.iter())
-            .filter_map(|peer| match &peer.heard {
-                Heard::Etcd { members, .. } => Some(members),
-                Heard::Silent(_)
-                | Heard::Entrypoint { .. }
-                | Heard::Refused(_)
-                | Heard::Nonsense(_) => None,
-            })
-            .chain(self.quorate.iter().map(|(_, quorate)| &quorate.members));
-        for members in lists {
-            ids.extend(self.own_id(members));
-        }
-        self.running.iter().any(|running| match running {
-            Running::Member(id) => ids.contains(id),
-            // An etcd at our own peer URL, while none of ours runs here.
-            Running::ListsMembers(cluster, members) => match self.identity() {
-                Some(own) => own.cluster == *cluster && members.iter().any(|m| m.id == own.member),
-                None => self.own_id(members).is_some(),
-            },
-        })
-    }
 }
 
 fn data_dir(finding: &Finding) -> DataDir {
@@ -497,121 +369,4 @@ fn data_dir(finding: &Finding) -> DataDir {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Arc;
-    use std::sync::mpsc::channel;
-
-    use super::super::deadline_after_reading;
-    use crate::config::Config;
-    use crate::datadir::{Depth, Volume};
-    use crate::signals::Stop;
-
-    fn observer(dir: &std::path::Path) -> Observer {
-        let env = [
-            ("ETCD_NAME", "n1"),
-            ("ETCD_INITIAL_CLUSTER", "n1=http://127.9.9.1:1"),
-            ("ETCD_INITIAL_ADVERTISE_PEER_URLS", "http://127.9.9.1:1"),
-        ];
-        let env = env.map(|(name, value)| (name.into(), value.into()));
-        let config = Config::read(env, &[], &Default::default()).unwrap();
-        let volume = Volume::new(dir, None);
-        Observer::new(Arc::new(config), volume, Stop::default()).unwrap()
-    }
-
-    fn gathering(observer: &Observer) -> (Gathering<'_>, Receiver<News>) {
-        let (tx, rx) = channel();
-        let deadline = Instant::now() + Duration::from_secs(60);
-        (Gathering::new(observer, tx, deadline, true), rx)
-    }
-
-    fn quorate(cluster: u64) -> Quorate {
-        let member = Member {
-            id: MemberId(7),
-            name: "n1".into(),
-            peer_urls: vec!["http://127.9.9.1:1".into()],
-            client_urls: vec!["http://127.9.9.1:2".into()],
-            learner: false,
-        };
-        Quorate {
-            cluster: ClusterId(cluster),
-            members: vec![member],
-        }
-    }
-
-    fn answers(gathering: &mut Gathering, url: &str, cluster: u64) {
-        gathering.gateways_open += 1;
-        gathering.absorb(News::Gateway(url.into(), Ok(quorate(cluster))));
-    }
-
-    #[test]
-    fn a_slow_disk_leaves_the_others_time_to_answer() {
-        let (begin, second) = (Instant::now(), Duration::from_secs(1));
-        let end = |read| deadline_after_reading(begin, begin + read, 2 * second);
-        assert_eq!(end(second / 100), begin + 2 * second);
-        assert_eq!(end(3 * second), begin + 5 * second);
-    }
-
-    #[test]
-    fn an_answer_of_another_cluster_is_never_passed_over() {
-        let dir = tempfile::tempdir().unwrap();
-        let observer = observer(dir.path());
-        let (mut gathering, _news) = gathering(&observer);
-        answers(&mut gathering, "http://a", 1);
-        answers(&mut gathering, "http://b", 2);
-        let contents = observer.volume.inspect(Depth::Quick).unwrap();
-        let look = gathering.into_look(contents, Trial::None, Instant::now());
-        let decision = decide::decide(&observer.config.policy, &look.seen);
-        assert_eq!(decision.reason(), decide::Reason::TwoClusters);
-    }
-
-    #[test]
-    fn own_data_asks_one_gateway_and_the_others_when_that_fails() {
-        let dir = tempfile::tempdir().unwrap();
-        let observer = observer(dir.path());
-        let (mut gathering, _news) = gathering(&observer);
-        gathering.data = DataDir::Own(decide::Identity {
-            member: MemberId(7),
-            cluster: ClusterId(1),
-        });
-        for url in [
-            "http://127.9.9.2:2",
-            "http://127.9.9.3:2",
-            "http://127.9.9.4:2",
-        ] {
-            gathering.ask_gateway(url);
-        }
-        assert_eq!((gathering.gateways_open, gathering.spare.len()), (1, 2));
-        let silent = Failure::GatewayOff("silent".into());
-        gathering.absorb(News::Gateway("http://127.9.9.2:2".into(), Err(silent)));
-        assert_eq!((gathering.gateways_open, gathering.spare.len()), (2, 0));
-        // Somebody else's leader proves nothing for our data.
-        gathering.spare.push("http://127.9.9.5:2".into());
-        answers(&mut gathering, "http://127.9.9.3:2", 2);
-        assert!(gathering.spare.is_empty());
-    }
-
-    #[test]
-    fn nothing_is_decided_about_an_empty_volume_before_a_twin_could_answer() {
-        let dir = tempfile::tempdir().unwrap();
-        let observer = observer(dir.path());
-        let (mut gathering, _news) = gathering(&observer);
-        answers(&mut gathering, "http://a", 1);
-        assert_eq!(gathering.twins, ["http://127.9.9.1:2"]);
-        assert_eq!(gathering.until(), gathering.deadline);
-        gathering.absorb(News::Twin(None));
-        assert!(gathering.until() <= Instant::now());
-    }
-
-    #[test]
-    fn an_entry_that_has_only_our_name_is_asked_where_it_is_listed() {
-        let dir = tempfile::tempdir().unwrap();
-        let observer = observer(dir.path());
-        let (mut gathering, _news) = gathering(&observer);
-        let mut members = quorate(1).members;
-        members[0].peer_urls = vec!["http://127.9.9.3:1".into()];
-        gathering.ask_twins_of(&members);
-        let asked = ["http://127.9.9.1:2", "http://127.9.9.3:1"];
-        assert_eq!(gathering.twins, asked);
-    }
-}
+mod tests;

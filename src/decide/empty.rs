@@ -1,0 +1,172 @@
+//! The rows of an empty data dir beside a cluster: a member that comes back, or joins.
+
+use super::Decision::{Do, Refuse, Wait};
+use super::entries::*;
+use super::first_start::{assembly, may_found_now, new};
+use super::{Begin, Decision, JoinAs, JoinNote, Observation, Policy, Reason, Start, Step};
+use crate::membership::{Member, quorum};
+
+/// An empty data dir: a first start, or a lost disk. Which of them, only the others can tell.
+pub(super) fn empty(policy: &Policy, seen: &Observation) -> Decision {
+    if two_clusters(seen) {
+        return Refuse(Reason::TwoClusters);
+    }
+    if two_entries(policy, seen) {
+        return Refuse(Reason::TwoEntries);
+    }
+    // Before a quorate answer too: a rejoin between members that refuse each other would end in a
+    // member that cannot reach its peers.
+    if seen.is_refused() {
+        return Refuse(Reason::NotAllowed);
+    }
+    if let Some(quorate) = &seen.quorate {
+        return empty_quorate(policy, seen, &quorate.members);
+    }
+    match seen.views().next() {
+        Some(_) => empty_no_leader(policy, seen),
+        None => assembly(policy, seen),
+    }
+}
+
+fn empty_quorate(policy: &Policy, seen: &Observation, members: &[Member]) -> Decision {
+    let entry = match own_entry(policy, members) {
+        Entry::Two => return Refuse(Reason::TwoEntries),
+        Entry::None => return not_listed(policy, seen, members),
+        Entry::One(entry) => entry,
+    };
+    if seen.twin {
+        return Refuse(Reason::TwinAlive);
+    }
+    let remove = |reason| match policy.join {
+        JoinAs::Never => Refuse(Reason::JoiningForbidden),
+        JoinAs::Auto | JoinAs::Voter | JoinAs::Learner => Do(Step::RemoveMember(entry.id), reason),
+    };
+    if entry.started() {
+        return remove(Reason::DataLost);
+    }
+    match seen.join_note {
+        JoinNote::Named(id) if id == entry.id => existing(seen, entry, members),
+        JoinNote::Named(_) | JoinNote::Unnamed => {
+            Do(Step::NoteJoin(Some(entry.id)), Reason::NoteAdded)
+        }
+        JoinNote::None if seen.promise && entry.id == policy.static_id => {
+            existing(seen, entry, members)
+        }
+        // Without a note a member that is listed as unstarted may have voted and lost its disk.
+        JoinNote::None => remove(Reason::AddedNotOurs),
+    }
+}
+
+fn existing(seen: &Observation, entry: &Member, members: &[Member]) -> Decision {
+    start_existing(seen, entry, members, Reason::AddedNotStarted)
+}
+
+fn start_existing(
+    seen: &Observation,
+    entry: &Member,
+    members: &[Member],
+    reason: Reason,
+) -> Decision {
+    let promote = entry.learner && seen.added_learner == Some(entry.id);
+    let start = Start {
+        begin: Begin::Existing {
+            id: entry.id,
+            members: members.to_vec(),
+        },
+        trial: entry.learner,
+        promote,
+    };
+    Decision::Start(start, reason)
+}
+
+fn not_listed(policy: &Policy, seen: &Observation, members: &[Member]) -> Decision {
+    if policy.join == JoinAs::Never {
+        return Refuse(Reason::JoiningForbidden);
+    }
+    // Added from this volume, then our peer URLs were changed: nobody else would ever remove it.
+    if let JoinNote::Named(id) = seen.join_note
+        && by_id(members, id).is_some_and(|entry| !entry.started() && entry.name.is_empty())
+    {
+        return Do(Step::RemoveMember(id), Reason::AddedUnderOldUrl);
+    }
+    match seen.join_note {
+        // First the note, then the add: the note says that no etcd ran here since.
+        JoinNote::None | JoinNote::Named(_) => Do(Step::NoteJoin(None), Reason::NotListed),
+        JoinNote::Unnamed => match add_as(policy, members) {
+            Some(learner) => Do(Step::AddMember { learner }, Reason::NotListed),
+            None => Wait(Reason::AnotherRejoins),
+        },
+    }
+}
+
+/// Whether to join as learner, or not yet. Only adds are held back by margin, never a remove.
+pub(crate) fn add_as(policy: &Policy, members: &[Member]) -> Option<bool> {
+    let voters = members.iter().filter(|member| !member.learner).count();
+    let unstarted_voter = (members.iter()).any(|member| !member.learner && !member.started());
+    let costs_margin = quorum(voters + 1) > quorum(voters);
+    let size = policy.initial.len().max(members.len() + 1);
+    let learner = match policy.join {
+        JoinAs::Learner => true,
+        JoinAs::Voter => costs_margin || unstarted_voter,
+        // From four members on always: two members that rejoin at once would else cost a vote.
+        JoinAs::Auto | JoinAs::Never => costs_margin || unstarted_voter || size > 3,
+    };
+    // etcd allows one learner at a time (`max-learners` is new in 3.5 and seldom set).
+    let learner_in_the_way = members.iter().any(|member| member.learner);
+    (!learner || !learner_in_the_way).then_some(learner)
+}
+
+/// Some peer runs etcd, no leader is proven: what the views say may be old.
+fn empty_no_leader(policy: &Policy, seen: &Observation) -> Decision {
+    if seen.twin {
+        return Refuse(Reason::TwinAlive);
+    }
+    if let JoinNote::Named(id) = seen.join_note {
+        let unstarted = seen.views().find_map(|(_, members)| {
+            let entry = by_id(members, id).filter(|entry| !entry.started())?;
+            Some((entry, members))
+        });
+        if let Some((entry, members)) = unstarted {
+            return start_existing(seen, entry, members, Reason::AddedNotStarted);
+        }
+    }
+    let ours = seen
+        .views()
+        .any(|(cluster, _)| cluster == policy.static_cluster);
+    // The promise speaks for the static ID alone. Where we are listed under another ID, that one was
+    // removed; where we are listed as started, it ran without this volume, and a remove of it may
+    // have been sent already.
+    let outdated = seen
+        .views()
+        .any(|(_, members)| match own_entry(policy, members) {
+            Entry::One(entry) => entry.id != policy.static_id || entry.started(),
+            Entry::None | Entry::Two => false,
+        });
+    if seen.promise && ours && !outdated {
+        return new(true, Reason::FirstStartContinued);
+    }
+    if policy.initial.len() == 2 {
+        // Every acknowledged write of a two-member cluster is on both, so the other one has it all.
+        let pair = seen
+            .views()
+            .find_map(|(_, members)| match own_entry(policy, members) {
+                // A learner acknowledges nothing: beside one, the lost voter had the only copy.
+                Entry::One(entry) if members.len() == 2 && !members.iter().any(|m| m.learner) => {
+                    Some((entry, members))
+                }
+                Entry::One(_) | Entry::None | Entry::Two => None,
+            });
+        if let Some((entry, members)) = pair {
+            return start_existing(seen, entry, members, Reason::SecondOfTwo);
+        }
+    }
+    if may_found_now(policy, seen) && ours {
+        return Do(Step::Promise, Reason::FirstStartPromise);
+    }
+    let listed =
+        (seen.views()).any(|(_, members)| !matches!(own_entry(policy, members), Entry::None));
+    match listed {
+        true => Wait(Reason::DataLostNoLeader),
+        false => Wait(Reason::NotListedNoLeader),
+    }
+}

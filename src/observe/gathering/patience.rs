@@ -1,0 +1,56 @@
+//! When a look is over: as soon as what was heard decides.
+
+use std::time::{Duration, Instant};
+
+use super::Gathering;
+use crate::decide::DataDir;
+
+/// Own data, listed by a peer: so long the proof of a leader may still arrive.
+const GRACE_LEADER: Duration = Duration::from_millis(25);
+/// A leader is proven: so long a twin may still answer.
+const GRACE_TWIN: Duration = Duration::from_millis(20);
+/// Empty or damaged, a leader is proven: so long the other peers may still contradict.
+const GRACE_PEERS: Duration = Duration::from_millis(100);
+/// A promised first start, a peer is etcd already: so long a leader may still show.
+const GRACE_FOUNDING: Duration = Duration::from_millis(50);
+
+impl Gathering<'_> {
+    /// When this look is over, as far as can be told now.
+    pub(super) fn until(&self) -> Instant {
+        let now = Instant::now();
+        let peers_open = self.unheard.iter().any(|open| *open > 0);
+        if !peers_open && self.gateways_open == 0 && self.twins_open == 0 {
+            return now;
+        }
+        if self.observer.patient {
+            return self.deadline;
+        }
+        let after = |since: Option<Instant>, grace: Duration| {
+            since.map_or(self.deadline, |since| (since + grace).min(self.deadline))
+        };
+        let quorate = self.quorate.as_ref();
+        match &self.data {
+            DataDir::Own(own) if quorate.is_some_and(|(_, q)| q.cluster == own.cluster) => {
+                match self.twins_open {
+                    0 => now,
+                    _ => after(self.quorate_at, GRACE_TWIN),
+                }
+            }
+            DataDir::Own(_) if self.given_up => self.deadline,
+            DataDir::Own(_) => match self.gateways_open + self.twins_open {
+                0 if self.listed_at.is_some() => now,
+                _ => after(self.listed_at, GRACE_LEADER),
+            },
+            DataDir::Damaged { .. } | DataDir::Empty if quorate.is_some() => {
+                match (peers_open || self.gateways_open > 0, self.twins_open) {
+                    (false, 0) => now,
+                    (true, 0) => after(self.quorate_at, GRACE_PEERS),
+                    // What follows may be a remove: a member that runs elsewhere has all the time.
+                    _ => self.deadline,
+                }
+            }
+            DataDir::Empty if self.promise => after(self.founding_at, GRACE_FOUNDING),
+            DataDir::Damaged { .. } | DataDir::Empty => self.deadline,
+        }
+    }
+}

@@ -1,0 +1,116 @@
+use super::*;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use super::super::deadline_after_reading;
+use crate::config::Config;
+use crate::datadir::{Depth, Volume};
+use crate::signals::Stop;
+
+fn observer(dir: &std::path::Path) -> Observer {
+    let env = [
+        ("ETCD_NAME", "n1"),
+        ("ETCD_INITIAL_CLUSTER", "n1=http://127.9.9.1:1"),
+        ("ETCD_INITIAL_ADVERTISE_PEER_URLS", "http://127.9.9.1:1"),
+    ];
+    let env = env.map(|(name, value)| (name.into(), value.into()));
+    let config = Config::read(env, &[], &Default::default()).unwrap();
+    let volume = Volume::new(dir, None);
+    Observer::new(Arc::new(config), volume, Stop::default()).unwrap()
+}
+
+fn gathering(observer: &Observer) -> (Gathering<'_>, Receiver<News>) {
+    let (tx, rx) = channel();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    (Gathering::new(observer, tx, deadline, true), rx)
+}
+
+fn quorate(cluster: u64) -> Quorate {
+    let member = Member {
+        id: MemberId(7),
+        name: "n1".into(),
+        peer_urls: vec!["http://127.9.9.1:1".into()],
+        client_urls: vec!["http://127.9.9.1:2".into()],
+        learner: false,
+    };
+    Quorate {
+        cluster: ClusterId(cluster),
+        members: vec![member],
+    }
+}
+
+fn answers(gathering: &mut Gathering, url: &str, cluster: u64) {
+    gathering.gateways_open += 1;
+    gathering.absorb(News::Gateway(url.into(), Ok(quorate(cluster))));
+}
+
+#[test]
+fn a_slow_disk_leaves_the_others_time_to_answer() {
+    let (begin, second) = (Instant::now(), Duration::from_secs(1));
+    let end = |read| deadline_after_reading(begin, begin + read, 2 * second);
+    assert_eq!(end(second / 100), begin + 2 * second);
+    assert_eq!(end(3 * second), begin + 5 * second);
+}
+
+#[test]
+fn an_answer_of_another_cluster_is_never_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let observer = observer(dir.path());
+    let (mut gathering, _news) = gathering(&observer);
+    answers(&mut gathering, "http://a", 1);
+    answers(&mut gathering, "http://b", 2);
+    let contents = observer.volume.inspect(Depth::Quick).unwrap();
+    let look = gathering.into_look(contents, Trial::None, Instant::now());
+    let decision = decide::decide(&observer.config.policy, &look.seen);
+    assert_eq!(decision.reason(), decide::Reason::TwoClusters);
+}
+
+#[test]
+fn own_data_asks_one_gateway_and_the_others_when_that_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let observer = observer(dir.path());
+    let (mut gathering, _news) = gathering(&observer);
+    gathering.data = DataDir::Own(decide::Identity {
+        member: MemberId(7),
+        cluster: ClusterId(1),
+    });
+    for url in [
+        "http://127.9.9.2:2",
+        "http://127.9.9.3:2",
+        "http://127.9.9.4:2",
+    ] {
+        gathering.ask_gateway(url);
+    }
+    assert_eq!((gathering.gateways_open, gathering.spare.len()), (1, 2));
+    let silent = Failure::GatewayOff("silent".into());
+    gathering.absorb(News::Gateway("http://127.9.9.2:2".into(), Err(silent)));
+    assert_eq!((gathering.gateways_open, gathering.spare.len()), (2, 0));
+    // Somebody else's leader proves nothing for our data.
+    gathering.spare.push("http://127.9.9.5:2".into());
+    answers(&mut gathering, "http://127.9.9.3:2", 2);
+    assert!(gathering.spare.is_empty());
+}
+
+#[test]
+fn nothing_is_decided_about_an_empty_volume_before_a_twin_could_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let observer = observer(dir.path());
+    let (mut gathering, _news) = gathering(&observer);
+    answers(&mut gathering, "http://a", 1);
+    assert_eq!(gathering.twins, ["http://127.9.9.1:2"]);
+    assert_eq!(gathering.until(), gathering.deadline);
+    gathering.absorb(News::Twin(None));
+    assert!(gathering.until() <= Instant::now());
+}
+
+#[test]
+fn an_entry_that_has_only_our_name_is_asked_where_it_is_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let observer = observer(dir.path());
+    let (mut gathering, _news) = gathering(&observer);
+    let mut members = quorate(1).members;
+    members[0].peer_urls = vec!["http://127.9.9.3:1".into()];
+    gathering.ask_twins_of(&members);
+    let asked = ["http://127.9.9.1:2", "http://127.9.9.3:1"];
+    assert_eq!(gathering.twins, asked);
+}
