@@ -1,5 +1,315 @@
-//! The two-node volume: who may promote it, and in which order it is taken and given back. Pure.
+//! The two-node volume: who may promote it, and in which order it is taken and given back. Pure: no
+//! clock, disk, network or environment, one step at a time.
+//!
+//! The heart is the evidence. A disk calls itself UpToDate as long as nobody has told it otherwise, and
+//! `drbdadm primary` then succeeds, so neither is evidence. What is: a connected peer that has its disk
+//! and does not write; DRBD's own record that the peer lacks writes; quorum; or a peer that was met,
+//! froze when it was lost, and can be told not to go on. Letting go comes before taking, and is never
+//! left half way because the gate opens again in between: it goes on upwards from where it is.
 
+mod evidence;
+mod reason;
 mod state;
 
+pub use evidence::may_outdate_itself;
+pub use reason::{VolumeReason, VolumeRow, volume_table};
 pub use state::*;
+
+use VolumeDecision::{Do, End, Refuse, Serve, Wait};
+
+/// One change of the world. Idempotent; may be killed at any instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VolumeStep {
+    /// `drbdadm adjust`: attach the disk, connect to the peer.
+    BringUp,
+    /// Ask the peer over the second network to outdate itself; if it is silent, run the fence command.
+    FencePeer,
+    /// `drbdadm resume-io`: the peer can no longer go on, so we do.
+    ResumeIo,
+    /// `drbdadm primary`.
+    Promote,
+    /// `drbdadm primary --force`, for an operator who accepts the loss. Spends the permission.
+    ForcePromote,
+    /// `e2fsck -p`, or what the file system has.
+    CheckFileSystem,
+    /// Mount it.
+    Mount,
+    /// Start the member on it.
+    StartChild,
+    /// Ask the member to end (SIGTERM).
+    StopChild,
+    /// End it (SIGKILL).
+    KillChild,
+    /// Unmount it. Never lazily.
+    Unmount,
+    /// `drbdadm secondary`.
+    Demote,
+    /// Reboot this machine at once: the last way to stop writing.
+    SelfFence,
+}
+
+impl VolumeStep {
+    /// Every step, in the order of a takeover and a release.
+    pub const ALL: &'static [VolumeStep] = &[
+        VolumeStep::BringUp,
+        VolumeStep::FencePeer,
+        VolumeStep::ResumeIo,
+        VolumeStep::Promote,
+        VolumeStep::ForcePromote,
+        VolumeStep::CheckFileSystem,
+        VolumeStep::Mount,
+        VolumeStep::StartChild,
+        VolumeStep::StopChild,
+        VolumeStep::KillChild,
+        VolumeStep::Unmount,
+        VolumeStep::Demote,
+        VolumeStep::SelfFence,
+    ];
+
+    /// Its name, as the log, the table and the tests have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            VolumeStep::BringUp => "bring-up",
+            VolumeStep::FencePeer => "fence-peer",
+            VolumeStep::ResumeIo => "resume-io",
+            VolumeStep::Promote => "promote",
+            VolumeStep::ForcePromote => "force-promote",
+            VolumeStep::CheckFileSystem => "check-file-system",
+            VolumeStep::Mount => "mount",
+            VolumeStep::StartChild => "start-child",
+            VolumeStep::StopChild => "stop-child",
+            VolumeStep::KillChild => "kill-child",
+            VolumeStep::Unmount => "unmount",
+            VolumeStep::Demote => "demote",
+            VolumeStep::SelfFence => "self-fence",
+        }
+    }
+}
+
+/// What to do about the volume now, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum VolumeDecision {
+    /// Take one step, then look again.
+    Do(VolumeStep, VolumeReason),
+    /// Look again later: it passes, or the world outside has to change.
+    Wait(VolumeReason),
+    /// Only a person can change it. Nothing is touched; look again later all the same.
+    Refuse(VolumeReason),
+    /// All is as wished: the member runs on its volume.
+    Serve(VolumeReason),
+    /// Nothing is held any more: end.
+    End(VolumeReason),
+}
+
+impl VolumeDecision {
+    /// The row.
+    pub const fn reason(self) -> VolumeReason {
+        match self {
+            Do(_, reason) | Wait(reason) | Refuse(reason) | Serve(reason) | End(reason) => reason,
+        }
+    }
+
+    /// What is decided in one word, as [`VolumeRow::decision`] has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Do(step, _) => step.name(),
+            Wait(_) => "wait",
+            Refuse(_) => "refuse",
+            Serve(_) => "serve",
+            End(_) => "end",
+        }
+    }
+}
+
+/// Decides about the volume. The order: what must be let go, then what is missing on the way up.
+pub fn decide_volume(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
+    let Some(reason) = unwanted(seen) else {
+        return climb(policy, seen);
+    };
+    match held(seen) {
+        true => release(policy, seen, reason),
+        false => released(seen, reason),
+    }
+}
+
+/// Why something that is held must be let go, if it must. The rover measures from here how long it has
+/// taken (`demoting_for`).
+pub fn letting_go(seen: &VolumeSeen) -> Option<VolumeReason> {
+    let stopping = (seen.child == Child::Stopping).then_some(VolumeReason::ChildStopping);
+    unwanted(seen).filter(|_| held(seen)).or(stopping)
+}
+
+/// Whether anything here stands in the way of the other machine, or would be left behind by an end.
+fn held(seen: &VolumeSeen) -> bool {
+    let child = match seen.child {
+        Child::Running | Child::Stopping => true,
+        Child::None | Child::Ended(_) => false,
+    };
+    let mounted = match seen.mounted {
+        Mounted::Yes | Mounted::ReadOnly => true,
+        // Not ours to unmount; it is held where it keeps us Primary.
+        Mounted::No | Mounted::SomethingElse(_) | Mounted::Elsewhere(_) => false,
+    };
+    child || mounted || primary(seen)
+}
+
+fn primary(seen: &VolumeSeen) -> bool {
+    match &seen.volume {
+        Volume::Up(resource) => match resource.role {
+            Role::Primary => true,
+            Role::Secondary | Role::Unknown => false,
+        },
+        Volume::Unusable(_) | Volume::Down => false,
+    }
+}
+
+/// Why the volume must not be held here, the wish first, then what is wrong with it.
+fn unwanted(seen: &VolumeSeen) -> Option<VolumeReason> {
+    if seen.ending {
+        return Some(VolumeReason::Ending);
+    }
+    match seen.gate {
+        Gate::Master => {}
+        Gate::Backup => return Some(VolumeReason::GateBackup),
+        Gate::Fault => return Some(VolumeReason::GateFault),
+        Gate::Stop => return Some(VolumeReason::GateStop),
+        Gate::Unknown => return Some(VolumeReason::GateUnknown),
+    }
+    match seen.child {
+        Child::Ended(_) => return Some(VolumeReason::ChildEnded),
+        Child::None | Child::Running | Child::Stopping => {}
+    }
+    unsound(seen)
+}
+
+/// What makes it useless or dangerous to hold the volume, with the gate open.
+fn unsound(seen: &VolumeSeen) -> Option<VolumeReason> {
+    let running = matches!(seen.child, Child::Running | Child::Stopping);
+    match &seen.mounted {
+        Mounted::ReadOnly => return Some(VolumeReason::ReadOnly),
+        // etcd opens its next WAL by path: it would write to whatever lies there.
+        Mounted::SomethingElse(_) => return Some(VolumeReason::MountPointTaken),
+        Mounted::Elsewhere(_) => return Some(VolumeReason::MountedElsewhere),
+        Mounted::No if running => return Some(VolumeReason::MountLost),
+        Mounted::No | Mounted::Yes => {}
+    }
+    let mounted = seen.mounted == Mounted::Yes;
+    let resource = match &seen.volume {
+        // A tool that fails for once is no reason to stop what runs.
+        Volume::Unusable(_) => return None,
+        Volume::Down if mounted || running => return Some(VolumeReason::RoleLost),
+        Volume::Down => return None,
+        Volume::Up(resource) => resource,
+    };
+    match resource.role {
+        Role::Primary => {}
+        Role::Secondary | Role::Unknown if mounted || running => {
+            return Some(VolumeReason::RoleLost);
+        }
+        Role::Secondary | Role::Unknown => {
+            let broken = seen.checked == Checked::Broken;
+            return broken.then_some(VolumeReason::FileSystemBroken);
+        }
+    }
+    if !seen.promoted && !running {
+        return Some(VolumeReason::FoundHeld);
+    }
+    if seen.checked == Checked::Broken && !mounted {
+        return Some(VolumeReason::FileSystemBroken);
+    }
+    if resource.failing {
+        return Some(VolumeReason::IoFailing);
+    }
+    // Frozen is not failing: it may go on, and nothing could be unmounted now.
+    if resource.suspended {
+        return None;
+    }
+    if resource.quorum_on && !resource.quorum {
+        return Some(VolumeReason::QuorumLost);
+    }
+    (!evidence::has_data(resource)).then_some(VolumeReason::NoData)
+}
+
+/// The next step of letting go: the member, the mount, the role.
+fn release(policy: &VolumePolicy, seen: &VolumeSeen, reason: VolumeReason) -> VolumeDecision {
+    let under_way = seen.demoting_for.unwrap_or_default();
+    let overdue = seen.demoting_for.is_some() && under_way >= policy.demote_timeout;
+    // A Secondary stands in nobody's way, whatever else is stuck.
+    let in_the_way = primary(seen) || !matches!(seen.volume, Volume::Up(_));
+    if overdue && in_the_way && policy.self_fence {
+        return Do(VolumeStep::SelfFence, VolumeReason::DemotionOverdue);
+    }
+    let go_on = |step| match overdue {
+        true => Do(step, VolumeReason::DemotionOverdue),
+        false => Do(step, reason),
+    };
+    match seen.child {
+        Child::Running => return go_on(VolumeStep::StopChild),
+        // Half of the time is for etcd, the rest for unmounting and demoting.
+        Child::Stopping if under_way >= policy.demote_timeout / 2 => {
+            return go_on(VolumeStep::KillChild);
+        }
+        Child::Stopping => return Wait(reason),
+        Child::None | Child::Ended(_) => {}
+    }
+    match seen.mounted {
+        Mounted::Yes | Mounted::ReadOnly => return go_on(VolumeStep::Unmount),
+        Mounted::Elsewhere(_) => return Refuse(VolumeReason::MountedElsewhere),
+        Mounted::No | Mounted::SomethingElse(_) => {}
+    }
+    go_on(VolumeStep::Demote)
+}
+
+/// Nothing is held: what remains of the reason to let go.
+fn released(seen: &VolumeSeen, reason: VolumeReason) -> VolumeDecision {
+    match reason {
+        VolumeReason::Ending | VolumeReason::ChildEnded => return End(reason),
+        VolumeReason::MountPointTaken
+        | VolumeReason::MountedElsewhere
+        | VolumeReason::FileSystemBroken => return Refuse(reason),
+        _ => {}
+    }
+    match &seen.volume {
+        Volume::Unusable(_) => Refuse(VolumeReason::Unusable),
+        // On the standby too: it has to receive what the other machine writes.
+        Volume::Down => Do(VolumeStep::BringUp, VolumeReason::VolumeDown),
+        Volume::Up(_) => Wait(reason),
+    }
+}
+
+/// The next step towards a member that runs.
+fn climb(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
+    // A stop that was begun is ended: a member that is told to end and to go on does neither.
+    if seen.child == Child::Stopping {
+        let under_way = seen.demoting_for.unwrap_or_default();
+        return match under_way >= policy.demote_timeout / 2 {
+            true => Do(VolumeStep::KillChild, VolumeReason::ChildStopping),
+            false => Wait(VolumeReason::ChildStopping),
+        };
+    }
+    let resource = match &seen.volume {
+        Volume::Unusable(_) if seen.child == Child::Running => return Wait(VolumeReason::Unusable),
+        Volume::Unusable(_) => return Refuse(VolumeReason::Unusable),
+        Volume::Down => return Do(VolumeStep::BringUp, VolumeReason::VolumeDown),
+        Volume::Up(resource) => resource,
+    };
+    match resource.role {
+        Role::Secondary | Role::Unknown => return evidence::promotion(policy, seen, resource),
+        Role::Primary => {}
+    }
+    if resource.suspended {
+        return evidence::frozen(policy, seen, resource);
+    }
+    match (&seen.mounted, seen.child) {
+        (Mounted::Yes, Child::Running) => Serve(evidence::serving(resource)),
+        (Mounted::Yes, _) => Do(VolumeStep::StartChild, VolumeReason::Mounted),
+        (_, _) => match seen.checked {
+            Checked::No => Do(
+                VolumeStep::CheckFileSystem,
+                VolumeReason::FileSystemUnchecked,
+            ),
+            Checked::Clean => Do(VolumeStep::Mount, VolumeReason::NotMounted),
+            Checked::Broken => Refuse(VolumeReason::FileSystemBroken),
+        },
+    }
+}

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+#[cfg(doc)]
+use super::{letting_go, may_outdate_itself};
+
 /// What keepalived wishes last. A hint, never a fence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Gate {
@@ -157,11 +160,14 @@ pub enum Child {
     Running,
     /// It was told to stop and has not ended.
     Stopping,
-    /// It has ended by itself, with this status. Once seen it becomes `None`.
+    /// It has ended by itself, with this status. It stays so until the rover ends, or, where the gate
+    /// has closed meanwhile, until the volume is released: then it is `None`. One that was told to stop
+    /// becomes `None` at once.
     Ended(i32),
 }
 
-/// The outcome of the file system check since the last promotion.
+/// The outcome of the file system check since the last promotion. `Broken` stays until the gate has
+/// been closed: else a broken file system would be promoted and released for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Checked {
     /// Not done since.
@@ -172,12 +178,15 @@ pub enum Checked {
     Broken,
 }
 
-/// What is known about the peer beyond what DRBD says.
+/// What is known about the peer beyond what DRBD says. The rover forgets it when the peer connects or
+/// the gate closes, and `Alive` and `Silent` after a pause: then it asks again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PeerFate {
     /// Nothing.
     Unknown,
     /// It has recorded that its own disk is outdated, at our request, since the connection was lost.
+    /// It does that only as a Secondary with an attached disk that does not hold us for outdated
+    /// ([`may_outdate_itself`]): a peer that went on alone holds writes that we lack.
     Outdated,
     /// The fence command has confirmed that the peer is off, since the connection was lost.
     Fenced,
@@ -200,16 +209,22 @@ pub struct VolumeSeen {
     pub mounted: Mounted,
     /// The child.
     pub child: Child,
-    /// Since we started, our disk was once UpToDate beside a connected peer with nothing left to send:
-    /// what it says of itself is true up to the moment the connection was lost.
+    /// This rover has promoted the volume, and has not demoted it since. A Primary that it did not
+    /// promote was left behind by a crash, or is somebody else's.
+    pub promoted: bool,
+    /// Since we started, our disk was once UpToDate beside a connected peer whose disk was UpToDate too:
+    /// what it says of itself is true up to the moment the connection was lost. Forgotten when a peer
+    /// without a disk is connected: beside it DRBD 8.4 calls an outdated disk UpToDate
+    /// (`sanitize_state` in drbd_state.c: "D_CONSISTENT and D_OUTDATED vanish when we get connected").
     pub met_peer: bool,
     /// What is known about a peer that is not connected. Forgotten when it connects.
     pub fate: PeerFate,
     /// The file system check.
     pub checked: Checked,
-    /// An operator has said `promote --accept-loss`, for this once.
+    /// An operator has said `promote --accept-loss`, for this once: spent by a promotion.
     pub accept_loss: bool,
-    /// How long the demotion has been under way; `None` while none is.
+    /// How long something that must be let go ([`letting_go`]) has been held, a child that was told to
+    /// stop included; `None` while there is nothing of the kind.
     pub demoting_for: Option<Duration>,
     /// Who holds the mount or the device, after a busy answer.
     pub holders: Vec<String>,

@@ -1,0 +1,254 @@
+//! What proves that no acknowledged write is missing here. Silence, a successful `drbdadm primary` and
+//! a disk that calls itself UpToDate prove nothing.
+
+use super::VolumeDecision::{Do, Refuse, Wait};
+use super::{
+    Connection, Disk, Fencing, PeerFate, PeerVolume, Replication, Resource, Role, VolumeDecision,
+    VolumePolicy, VolumeReason, VolumeSeen, VolumeStep,
+};
+
+/// The gate is open and nothing is held: promote, or why not.
+pub fn promotion(policy: &VolumePolicy, seen: &VolumeSeen, resource: &Resource) -> VolumeDecision {
+    // Nobody may accept these: two writers, half a resync, no data.
+    if let Some(reason) = impossible(resource) {
+        return Wait(reason);
+    }
+    match evidence(policy, seen, resource) {
+        Wait(reason) | Refuse(reason) if seen.accept_loss && acceptable(reason) => {
+            accepted(policy, seen, resource)
+        }
+        decision => decision,
+    }
+}
+
+/// Whether an operator may accept what may be lost. The rest passes by itself, or is nobody's to accept.
+fn acceptable(reason: VolumeReason) -> bool {
+    matches!(
+        reason,
+        VolumeReason::DiskOutdated
+            | VolumeReason::DiskConsistent
+            | VolumeReason::SplitBrain
+            | VolumeReason::UnsafeConfig
+            | VolumeReason::NoQuorum
+            | VolumeReason::PeerWithoutDisk
+            | VolumeReason::PeerNotMet
+            | VolumeReason::NotFrozen
+            | VolumeReason::NoWayToFence
+            | VolumeReason::PeerSilent
+    )
+}
+
+/// Writes may be lost, but there is still one writer: where the peer can be asked, it is.
+fn accepted(policy: &VolumePolicy, seen: &VolumeSeen, resource: &Resource) -> VolumeDecision {
+    let lost = |peer: &PeerVolume| peer.connection != Connection::Connected;
+    let lost = resource.peers.is_empty() || resource.peers.iter().any(lost);
+    match seen.fate {
+        PeerFate::Unknown if lost && policy.can_fence => {
+            Do(VolumeStep::FencePeer, VolumeReason::LossAccepted)
+        }
+        PeerFate::Alive => Wait(VolumeReason::PeerAlive),
+        PeerFate::Unknown | PeerFate::Outdated | PeerFate::Fenced | PeerFate::Silent => {
+            Do(VolumeStep::ForcePromote, VolumeReason::LossAccepted)
+        }
+    }
+}
+
+/// What no operator can accept either.
+fn impossible(resource: &Resource) -> Option<VolumeReason> {
+    for peer in &resource.peers {
+        match peer.role {
+            Role::Primary => return Some(VolumeReason::PeerPrimary),
+            Role::Secondary | Role::Unknown => {}
+        }
+        // DRBD promotes a SyncTarget (rc 0), and what it has not received yet is gone with the source.
+        match peer.replication {
+            Replication::SyncTarget => return Some(VolumeReason::SyncTarget),
+            Replication::Off
+            | Replication::Established
+            | Replication::SyncSource
+            | Replication::Other => {}
+        }
+    }
+    if resource.failing {
+        return Some(VolumeReason::IoFailing);
+    }
+    match resource.disk {
+        Disk::Diskless => Some(VolumeReason::Diskless),
+        Disk::Changing | Disk::Unknown => Some(VolumeReason::DiskChanging),
+        Disk::Inconsistent => Some(VolumeReason::DiskInconsistent),
+        Disk::Outdated | Disk::Consistent | Disk::UpToDate => None,
+    }
+}
+
+fn evidence(policy: &VolumePolicy, seen: &VolumeSeen, resource: &Resource) -> VolumeDecision {
+    match resource.disk {
+        Disk::UpToDate => {}
+        Disk::Outdated => return Wait(VolumeReason::DiskOutdated),
+        Disk::Consistent => return Wait(VolumeReason::DiskConsistent),
+        Disk::Diskless | Disk::Changing | Disk::Inconsistent | Disk::Unknown => {
+            return Wait(VolumeReason::DiskChanging);
+        }
+    }
+    let stand_alone = |peer: &PeerVolume| peer.connection == Connection::StandAlone;
+    // 8.4 shows no peer at all of a connection that is StandAlone.
+    if resource.peers.is_empty() || resource.peers.iter().any(stand_alone) {
+        return Refuse(VolumeReason::SplitBrain);
+    }
+    if resource.quorum_on {
+        return match (resource.quorum, resource.may_promote) {
+            (false, _) => Wait(VolumeReason::NoQuorum),
+            (true, Some(true)) => Do(VolumeStep::Promote, VolumeReason::Quorate),
+            (true, Some(false) | None) => Wait(VolumeReason::MayNotPromote),
+        };
+    }
+    match resource.fencing {
+        Fencing::DontCare => return Refuse(VolumeReason::UnsafeConfig),
+        Fencing::ResourceOnly | Fencing::ResourceAndStonith => {}
+    }
+    if resource.may_promote == Some(false) {
+        return Wait(VolumeReason::MayNotPromote);
+    }
+    let lost = |peer: &&PeerVolume| peer.connection != Connection::Connected;
+    match resource.peers.iter().find(lost) {
+        None => connected(resource),
+        Some(peer) => disconnected(policy, seen, resource, peer),
+    }
+}
+
+/// Every peer is connected, and none is Primary.
+fn connected(resource: &Resource) -> VolumeDecision {
+    let unclear = |peer: &PeerVolume| {
+        let role = match peer.role {
+            Role::Unknown => true,
+            Role::Primary | Role::Secondary => false,
+        };
+        let disk = match peer.disk {
+            Disk::Changing | Disk::Unknown => true,
+            Disk::Diskless
+            | Disk::Inconsistent
+            | Disk::Outdated
+            | Disk::Consistent
+            | Disk::UpToDate => false,
+        };
+        role || disk
+    };
+    let has_disk = |peer: &PeerVolume| peer.disk != Disk::Diskless;
+    if resource.peers.iter().any(unclear) {
+        Wait(VolumeReason::PeerUnclear)
+    // Without a disk it has compared nothing with ours, and DRBD 8.4 calls even an outdated disk
+    // UpToDate beside it.
+    } else if !resource.peers.iter().any(has_disk) {
+        Wait(VolumeReason::PeerWithoutDisk)
+    } else {
+        Do(VolumeStep::Promote, VolumeReason::PeerSecondary)
+    }
+}
+
+/// A peer is lost. What it did since then decides.
+fn disconnected(
+    policy: &VolumePolicy,
+    seen: &VolumeSeen,
+    resource: &Resource,
+    peer: &PeerVolume,
+) -> VolumeDecision {
+    match peer.disk {
+        // DRBD keeps both in its metadata; neither disk can be promoted before it has met us.
+        Disk::Outdated | Disk::Inconsistent => {
+            return Do(VolumeStep::Promote, VolumeReason::PeerRecordedOutdated);
+        }
+        Disk::Diskless | Disk::Changing | Disk::Unknown | Disk::Consistent | Disk::UpToDate => {}
+    }
+    // A disk that was never told that it is stale calls itself UpToDate.
+    if !seen.met_peer {
+        return Wait(VolumeReason::PeerNotMet);
+    }
+    match resource.fencing {
+        Fencing::ResourceAndStonith => {}
+        // It acknowledged between the loss of the link and its end, whatever ended it.
+        Fencing::ResourceOnly | Fencing::DontCare => return Wait(VolumeReason::NotFrozen),
+    }
+    match (seen.fate, policy.can_fence) {
+        (PeerFate::Outdated, _) => Do(VolumeStep::Promote, VolumeReason::PeerOutdatedItself),
+        (PeerFate::Fenced, _) => Do(VolumeStep::Promote, VolumeReason::PeerFenced),
+        (PeerFate::Unknown, true) => Do(VolumeStep::FencePeer, VolumeReason::PeerLost),
+        (PeerFate::Alive, _) => Wait(VolumeReason::PeerAlive),
+        (PeerFate::Silent, true) => Wait(VolumeReason::PeerSilent),
+        (PeerFate::Unknown | PeerFate::Silent, false) => Wait(VolumeReason::NoWayToFence),
+    }
+}
+
+/// Primary, frozen. The kernel's handler was asked when the peer was lost; where it failed, the same
+/// questions can be asked again, and nothing else thaws it but the peer's return.
+pub fn frozen(policy: &VolumePolicy, seen: &VolumeSeen, resource: &Resource) -> VolumeDecision {
+    let lost = |peer: &PeerVolume| peer.connection == Connection::Connecting;
+    // Frozen by quorum, for want of data, or by hand: not ours to thaw.
+    let by_fencing = !resource.quorum_on
+        && resource.fencing == Fencing::ResourceAndStonith
+        && resource.disk == Disk::UpToDate
+        && resource.peers.iter().any(lost);
+    if !by_fencing {
+        return Wait(VolumeReason::IoFrozen);
+    }
+    match (seen.fate, policy.can_fence) {
+        (PeerFate::Outdated | PeerFate::Fenced, _) => {
+            Do(VolumeStep::ResumeIo, VolumeReason::IoFrozen)
+        }
+        (PeerFate::Unknown, true) => Do(VolumeStep::FencePeer, VolumeReason::IoFrozen),
+        (PeerFate::Unknown, false) | (PeerFate::Alive | PeerFate::Silent, _) => {
+            Wait(VolumeReason::IoFrozen)
+        }
+    }
+}
+
+/// Whether a Primary has anything to read from and to write to.
+pub fn has_data(resource: &Resource) -> bool {
+    let peer_has =
+        |peer: &PeerVolume| peer.connection == Connection::Connected && peer.disk == Disk::UpToDate;
+    resource.disk == Disk::UpToDate || resource.peers.iter().any(peer_has)
+}
+
+/// How well a running member is served.
+pub fn serving(resource: &Resource) -> VolumeReason {
+    let stand_alone = |peer: &PeerVolume| peer.connection == Connection::StandAlone;
+    let complete =
+        |peer: &PeerVolume| peer.connection == Connection::Connected && peer.disk == Disk::UpToDate;
+    if resource.peers.is_empty() || resource.peers.iter().any(stand_alone) {
+        VolumeReason::ServingSplitBrain
+    } else if resource.disk != Disk::UpToDate {
+        VolumeReason::ServingDiskless
+    } else if !resource.peers.iter().any(complete) {
+        VolumeReason::ServingAlone
+    } else {
+        VolumeReason::Serving
+    }
+}
+
+/// Whether this machine may record its own disk as outdated because the peer asks it to, over the
+/// second network. The peer takes a yes for the proof that nothing was written here without it.
+///
+/// DRBD itself would outdate any Secondary: also one that went on alone for a while, holds what it
+/// acknowledged then, and demoted itself since. After a yes the answer is our disk, read again: only
+/// `Outdated` is one.
+pub fn may_outdate_itself(resource: &Resource) -> bool {
+    let secondary = match resource.role {
+        Role::Secondary => true,
+        Role::Primary | Role::Unknown => false,
+    };
+    // Whoever went on alone was frozen until DRBD had recorded here that the other side is outdated.
+    let went_on_alone = |peer: &PeerVolume| match peer.disk {
+        Disk::Outdated | Disk::Inconsistent => true,
+        Disk::Diskless | Disk::Changing | Disk::Unknown | Disk::Consistent | Disk::UpToDate => {
+            false
+        }
+    };
+    let knows = match resource.disk {
+        Disk::Outdated | Disk::Consistent | Disk::UpToDate => true,
+        // Half a resync says so by itself; without a disk there is nothing to record it on.
+        Disk::Inconsistent | Disk::Diskless | Disk::Changing | Disk::Unknown => false,
+    };
+    // While connected DRBD 8.4 turns Outdated back into UpToDate at once, and reports success.
+    let connected =
+        |peer: &PeerVolume| peer.connection == Connection::Connected && peer.disk != Disk::Diskless;
+    let hinders = |peer: &PeerVolume| connected(peer) || went_on_alone(peer);
+    secondary && knows && !resource.peers.iter().any(hinders)
+}
