@@ -12,6 +12,8 @@ pub mod datadir;
 pub mod decide;
 pub mod error;
 pub mod explain;
+pub mod fence;
+pub mod gate;
 pub mod gateway;
 pub mod handover;
 pub mod launch;

@@ -6,6 +6,7 @@ pub mod file;
 pub mod flags;
 mod parse;
 mod raw;
+pub mod rover;
 pub mod variables;
 
 use std::ffi::OsString;
@@ -19,6 +20,7 @@ use crate::gateway::Credentials;
 use crate::membership::MemberId;
 use crate::tls::TlsFiles;
 use parse::Checker;
+pub use rover::{FencePeer, Rover};
 
 /// Everything that is fixed for the life of the process.
 #[derive(Clone, Debug)]
@@ -61,6 +63,8 @@ pub struct Config {
     pub timeout: Duration,
     /// The etcd program, as the user named it.
     pub etcd: PathBuf,
+    /// The volume that this member roves on, if it does.
+    pub rover: Option<Rover>,
     /// How etcd is started.
     pub launch: Launch,
     /// What is odd, but no reason to stop.
@@ -221,6 +225,14 @@ impl Config {
             initial,
             name,
         };
+        let data_dir =
+            (etcd.data_dir).map_or_else(|| format!("{}.etcd", policy.name).into(), PathBuf::from);
+        let wal_dir = etcd.wal_dir.map(PathBuf::from);
+        let dirs = [
+            ("ETCD_DATA_DIR", data_dir.as_path()),
+            ("ETCD_WAL_DIR", wal_dir.as_deref().unwrap_or(Path::new(""))),
+        ];
+        let rover = check.rover(&rejoin, dirs);
         let peer_tls = check.tls(
             [("ETCD_PEER_TRUSTED_CA_FILE", etcd.peer_trusted_ca_file)],
             [("ETCD_PEER_CERT_FILE", etcd.peer_cert_file)],
@@ -259,9 +271,9 @@ impl Config {
         );
         check.log(rejoin.log.as_deref(), rejoin.log_format.as_deref());
         let config = Config {
-            data_dir: (etcd.data_dir)
-                .map_or_else(|| format!("{}.etcd", policy.name).into(), PathBuf::from),
-            wal_dir: etcd.wal_dir.map(PathBuf::from),
+            data_dir,
+            wal_dir,
+            rover,
             cluster_digest: policy.initial.digest(),
             token_digest: crate::membership::digest(&token),
             listen_peer_urls: check.listen_urls(

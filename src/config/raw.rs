@@ -65,6 +65,17 @@ pub struct RejoinSettings {
     pub etcd: Option<String>,
     pub log: Option<String>,
     pub log_format: Option<String>,
+    pub drbd: Option<String>,
+    pub mount: Option<String>,
+    pub gate: Option<String>,
+    pub gate_instance: Option<String>,
+    pub fence_peer: Option<String>,
+    pub fence_listen: Option<String>,
+    pub fence_key_file: Option<String>,
+    pub fence_command: Option<String>,
+    pub fence_timeout: Option<String>,
+    pub demote_timeout: Option<String>,
+    pub self_fence: Option<String>,
 }
 
 /// Everything the user said, and how etcd gets its part of it.

@@ -1,0 +1,97 @@
+//! Asking the other rover one thing, once.
+
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::mpsc;
+use std::time::Instant;
+
+use super::Machine;
+use super::key::Key;
+use super::wire::{Answer, Request, Talk};
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It answered, provably.
+    Heard(Answer),
+    /// Nothing came that could be believed, and what stood in the way.
+    Silent(String),
+}
+
+/// Asks the rover at `host:port`. Ends at the deadline.
+pub fn ask(
+    peer: &str,
+    key: &Key,
+    machine: &Machine,
+    request: &Request,
+    deadline: Instant,
+) -> Asked {
+    match try_ask(peer, key, machine, request, deadline) {
+        Ok(answer) => Asked::Heard(answer),
+        Err(why) => Asked::Silent(format!("{peer}: {why}")),
+    }
+}
+
+fn try_ask(
+    peer: &str,
+    key: &Key,
+    machine: &Machine,
+    request: &Request,
+    deadline: Instant,
+) -> Result<Answer, String> {
+    let mut talk = Talk::new(connect(peer, deadline)?, deadline);
+    talk.say_hello(machine)?;
+    let other = talk.hear_hello()?;
+    // With its own secret a machine proves everything to itself.
+    if other == *machine {
+        return Err("this is our own machine: it has to be the other one".into());
+    }
+    talk.ask(key, request)?;
+    let answer = talk.hear_answer(key)?;
+    match (request, &answer) {
+        (Request::Outdate(_), Answer::State(_))
+        | (Request::State(_), Answer::Outdated | Answer::Primary | Answer::Busy(_)) => {
+            Err("it answered another question".into())
+        }
+        (Request::Outdate(_), Answer::Outdated | Answer::Primary | Answer::Busy(_))
+        | (Request::State(_), Answer::State(_))
+        | (_, Answer::Failed(_)) => Ok(answer),
+    }
+}
+
+fn connect(peer: &str, deadline: Instant) -> Result<TcpStream, String> {
+    let mut last = "it has no address".to_string();
+    for address in resolve(peer, deadline)? {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err("no connection in time".into());
+        }
+        match TcpStream::connect_timeout(&address, left) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = format!("no connection: {error}"),
+        }
+    }
+    Err(last)
+}
+
+/// A resolver knows no deadline, and its server may be on the network that is gone: a name is looked up
+/// by a thread that nobody waits for longer than that.
+fn resolve(peer: &str, deadline: Instant) -> Result<Vec<SocketAddr>, String> {
+    if let Ok(address) = peer.parse() {
+        return Ok(vec![address]);
+    }
+    let (tx, rx) = mpsc::channel();
+    let name = peer.to_string();
+    std::thread::spawn(move || {
+        let found = name.to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+        let _ = tx.send(found);
+    });
+    let left = deadline.saturating_duration_since(Instant::now());
+    match rx.recv_timeout(left) {
+        Ok(Ok(mut addresses)) => {
+            addresses.sort_by_key(|address| matches!(address.ip(), IpAddr::V6(_)));
+            Ok(addresses)
+        }
+        Ok(Err(error)) => Err(format!("its name does not resolve: {error}")),
+        Err(_) => Err("its name did not resolve in time".into()),
+    }
+}

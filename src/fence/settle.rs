@@ -1,0 +1,104 @@
+//! What became of the other machine: asked first, turned off if that is allowed and needed.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::command::run;
+use super::key::Key;
+use super::wire::{Answer, Request, one_line};
+use super::{Asked, Machine, ask};
+use crate::decide::volume::PeerFate;
+
+/// What there is to settle it with.
+#[derive(Clone, Copy, Debug)]
+pub struct Means<'a> {
+    /// Where the other rover answers, and the secret.
+    pub peer: Option<(&'a str, &'a Key)>,
+    /// Who we are.
+    pub machine: &'a Machine,
+    /// The fence command; empty where there is none.
+    pub command: &'a [String],
+    /// How long all of it may take.
+    pub timeout: Duration,
+}
+
+/// How it was settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It has recorded that its disk is outdated.
+    Outdated,
+    /// The fence command says that it is off.
+    Fenced,
+    /// It answered: it is Primary.
+    Primary,
+    /// It answered: it will not, or cannot, be outdated.
+    Refused(String),
+    /// It said nothing that could be believed, and no fence command has confirmed anything.
+    Silent(String),
+}
+
+impl Settled {
+    /// As the decision takes it.
+    pub fn fate(&self) -> PeerFate {
+        match self {
+            Settled::Outdated => PeerFate::Outdated,
+            Settled::Fenced => PeerFate::Fenced,
+            Settled::Primary | Settled::Refused(_) => PeerFate::Alive,
+            Settled::Silent(_) => PeerFate::Silent,
+        }
+    }
+}
+
+impl fmt::Display for Settled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Settled::Outdated => f.write_str("the peer has recorded that its disk is outdated"),
+            Settled::Fenced => f.write_str("the fence command confirms that the peer is off"),
+            Settled::Primary => f.write_str("the peer answers that it is Primary"),
+            Settled::Refused(why) => write!(f, "the peer is not outdated: {why}"),
+            Settled::Silent(why) => write!(f, "the peer is silent: {why}"),
+        }
+    }
+}
+
+/// Makes the other machine harmless for this resource, or says why not. Ends within the time-out.
+///
+/// A peer that answers as Primary is never fenced: it works. Nor is one that goes first.
+pub fn settle(means: &Means, resource: &str) -> Settled {
+    let start = Instant::now();
+    // A fence command needs most of the time; a peer that lives answers within a moment.
+    let share = if means.command.is_empty() { 1 } else { 3 };
+    let request = Request::Outdate(resource.into());
+    let asked = means.peer.map(|(peer, key)| {
+        let deadline = start + means.timeout / share;
+        ask(peer, key, means.machine, &request, deadline)
+    });
+    let unsettled = match asked {
+        Some(Asked::Heard(Answer::Outdated)) => return Settled::Outdated,
+        Some(Asked::Heard(Answer::Primary)) => return Settled::Primary,
+        Some(Asked::Heard(Answer::Busy(why))) => return Settled::Refused(why),
+        Some(Asked::Heard(Answer::Failed(why) | Answer::State(why))) => Settled::Refused(why),
+        Some(Asked::Silent(why)) => Settled::Silent(why),
+        None => Settled::Silent("there is no REJOIN_FENCE_PEER to ask".into()),
+    };
+    if means.command.is_empty() {
+        return unsettled;
+    }
+    let peer = means.peer.map_or("", |(peer, _)| peer);
+    let env = [("FENCE_RESOURCE", resource), ("FENCE_PEER", peer)];
+    let ran = run(means.command, &env, start + means.timeout);
+    let why = match &ran.code {
+        Ok(0) => return Settled::Fenced,
+        Ok(code) => format!("ended with {code}"),
+        Err(why) => why.clone(),
+    };
+    let why = format!(
+        "the fence command has confirmed nothing: {why} {:?}",
+        one_line(&ran.said, 200)
+    );
+    match unsettled {
+        Settled::Refused(first) => Settled::Refused(format!("{first}; {why}")),
+        Settled::Silent(first) => Settled::Silent(format!("{first}; {why}")),
+        done @ (Settled::Outdated | Settled::Fenced | Settled::Primary) => done,
+    }
+}
