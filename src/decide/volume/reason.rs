@@ -58,7 +58,7 @@ reasons! {
     RoleLost, "role-lost", "mounted or running on a volume that is not Primary",
         "stop-child / kill-child / wait / unmount", "see the kernel's log: who has demoted it, or taken it down?";
     ReadOnly, "read-only", "the kernel has made the mount read-only after an error",
-        "stop-child / kill-child / wait / unmount / demote", "see the kernel's log for the I/O error";
+        "stop-child / kill-child / wait / unmount", "see the kernel's log for the I/O error";
     IoFailing, "io-failing", "its I/O was made to fail (`secondary --force`) and somebody still holds it",
         "stop-child / kill-child / wait / unmount / demote", "end whoever still has the device open";
     QuorumLost, "quorum-lost", "Primary without DRBD's quorum: its I/O fails, the others may go on",

@@ -1,0 +1,148 @@
+//! Is each row of the volume's table what we meant? `volume.txt` is the table in words; here it is run,
+//! and searched for rows and pairs of variants that no case shows.
+
+#[path = "volume/coverage.rs"]
+mod coverage;
+#[path = "volume/text.rs"]
+mod text;
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::OnceLock;
+
+use etcd_rejoin::decide::volume::{
+    VolumeReason, VolumeStep, decide_volume, letting_go, may_outdate_itself,
+};
+
+use text::{Case, in_words};
+
+fn cases() -> &'static [Case] {
+    static CASES: OnceLock<Vec<Case>> = OnceLock::new();
+    CASES.get_or_init(|| text::cases(include_str!("volume.txt")))
+}
+
+#[test]
+fn every_case_is_decided_as_written() {
+    let mut wrong = String::new();
+    let mut variants = 0;
+    for case in cases() {
+        assert!(
+            !case.comment.is_empty(),
+            "line {}: what happened?",
+            case.line
+        );
+        for (policy, seen) in &case.variants {
+            variants += 1;
+            let decided = in_words(decide_volume(policy, seen));
+            if decided != case.expected {
+                wrong += &format!(
+                    "line {}: {}\n  meant   {}\n  decided {decided}\n  on      {seen:?}\n",
+                    case.line, case.comment, case.expected,
+                );
+                break;
+            }
+        }
+    }
+    println!("{} cases, {variants} observations", cases().len());
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
+fn every_reason_decides_all_that_its_row_documents_and_nothing_else() {
+    let mut shown = BTreeSet::new();
+    for case in cases() {
+        for (policy, seen) in &case.variants {
+            let decision = decide_volume(policy, seen);
+            let row = decision.reason().row();
+            let name = decision.name();
+            assert!(
+                row.decision
+                    .split(" / ")
+                    .any(|documented| documented == name),
+                "line {}: {} is documented as {:?}, not as {name}",
+                case.line,
+                row.name,
+                row.decision,
+            );
+            shown.insert((row.name, name));
+        }
+    }
+    let mut unshown = Vec::new();
+    for row in VolumeReason::ALL.iter().map(|reason| reason.row()) {
+        let parts = row.decision.split(" / ");
+        unshown.extend(
+            parts
+                .filter(|part| !shown.contains(&(row.name, *part)))
+                .map(|part| format!("no case shows {} with {part}", row.name)),
+        );
+    }
+    assert!(unshown.is_empty(), "\n{}", unshown.join("\n"));
+    for step in VolumeStep::ALL {
+        assert!(
+            shown.iter().any(|(_, name)| *name == step.name()),
+            "no case shows {}",
+            step.name()
+        );
+    }
+}
+
+#[test]
+fn every_pair_of_variants_occurs() {
+    let seen: HashSet<_> = cases()
+        .iter()
+        .flat_map(|case| case.variants.iter().map(|(p, s)| coverage::facts(p, s)))
+        .collect();
+    let missing = coverage::missing(&seen);
+    assert!(
+        missing.is_empty(),
+        "{} pairs occur in no case:\n{}",
+        missing.len(),
+        missing.join("\n")
+    );
+}
+
+/// Nothing is measured as held that `decide_volume` would not let go, and the other way round.
+#[test]
+fn what_is_let_go_is_measured() {
+    for case in cases() {
+        for (policy, seen) in &case.variants {
+            let lets_go = match decide_volume(policy, seen).name() {
+                "stop-child" | "kill-child" | "unmount" | "demote" | "self-fence" => true,
+                "start-child" | "mount" | "promote" | "force-promote" | "serve" | "end" => false,
+                _ => continue,
+            };
+            assert_eq!(
+                letting_go(seen).is_some(),
+                lets_go,
+                "line {}: {seen:?}",
+                case.line
+            );
+        }
+    }
+}
+
+/// Whoever gets a yes may promote on it: it must never come from a machine that may hold more.
+#[test]
+fn a_machine_outdates_itself_only_where_it_wrote_nothing_alone() {
+    let mut yes = 0;
+    for case in cases() {
+        for (_, seen) in &case.variants {
+            let etcd_rejoin::decide::volume::Volume::Up(resource) = &seen.volume else {
+                continue;
+            };
+            if may_outdate_itself(resource) {
+                yes += 1;
+                let facts = coverage::facts(&case.variants[0].0, seen);
+                for never in [
+                    ("role", "primary"),
+                    ("disk", "diskless"),
+                    ("disk", "inconsistent"),
+                    ("peer disk", "outdated"),
+                    ("peer disk", "inconsistent"),
+                ] {
+                    assert!(!facts.contains(&never), "{never:?}: {seen:?}");
+                }
+            }
+        }
+    }
+    assert!(yes > 0);
+}
