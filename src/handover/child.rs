@@ -18,8 +18,9 @@ use crate::error::{Context, Error};
 /// The hidden first argument of the process between us and etcd.
 pub(super) const CHILD: &str = "__child";
 
-/// Starts etcd as a child of this thread, which must outlive it. Its standard error is `stderr`.
-pub(super) fn spawn(etcd: &Etcd, stderr: PipeWriter) -> Result<Pid, Error> {
+/// Starts this program as a child of this thread, and kills it when the thread ends. Its standard error
+/// is `stderr`, else ours.
+pub fn spawn(etcd: &Etcd, stderr: Option<PipeWriter>) -> Result<Pid, Error> {
     let name = std::env::args_os().next().unwrap_or_default();
     // The link leads to our very file, even if it was replaced or deleted meanwhile. Where /proc is
     // missing, `current_exe` fails too, and our own name is the only trace.
@@ -36,7 +37,10 @@ pub(super) fn spawn(etcd: &Etcd, stderr: PipeWriter) -> Result<Pid, Error> {
             // 33 ignored (sysdeps/unix/sysv/linux/spawni.c), and glibc lets nobody undo that.
             command.gid(getegid().as_raw());
         }
-        command.stderr(stderr.try_clone()?).spawn()
+        if let Some(stderr) = &stderr {
+            command.stderr(stderr.try_clone()?);
+        }
+        command.spawn()
     };
     let child = start(ourselves, true)
         // Some sandboxes let nobody set a group, not even the same one.

@@ -21,6 +21,7 @@ use std::sync::atomic::AtomicBool;
 
 use signal_hook::consts::FORBIDDEN;
 
+pub use child::spawn;
 pub use hidden::hidden_main;
 pub use last_words::LastWords;
 pub use trial::{Next, Outcome, Status, TrialError, Watch, trial};

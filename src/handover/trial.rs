@@ -188,7 +188,7 @@ where
     }
     let (reader, writer) = io::pipe().context(|| "cannot make a pipe".into())?;
     let copy = Copy::start(reader)?;
-    let child = child::spawn(etcd, writer)?;
+    let child = child::spawn(etcd, Some(writer))?;
     let shared = Arc::new(Shared::default());
     let view = Watch {
         shared: shared.clone(),

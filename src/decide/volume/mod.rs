@@ -7,10 +7,12 @@
 //! froze when it was lost, and can be told not to go on. Letting go comes before taking, and is never
 //! left half way because the gate opens again in between: it goes on upwards from where it is.
 
+mod bid;
 mod evidence;
 mod reason;
 mod state;
 
+pub use bid::may_bid;
 pub use evidence::may_outdate_itself;
 pub use reason::{VolumeReason, VolumeRow, volume_table};
 pub use state::*;
