@@ -1,5 +1,6 @@
 //! The commands: one function each.
 
+pub mod config;
 pub mod leave;
 mod preflight;
 pub mod probe;
