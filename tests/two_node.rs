@@ -3,6 +3,8 @@
 
 #[path = "two_node/check.rs"]
 mod check;
+#[path = "two_node/examples.rs"]
+mod examples;
 #[path = "two_node/machine.rs"]
 mod machine;
 #[path = "two_node/mistakes.rs"]

@@ -62,8 +62,9 @@ pub fn next_steps(plan: &Plan, files: &[File]) -> String {
     let _ = write!(
         text,
         "6. On both machines start the members: etcd1 or etcd2 with its environment, and etcd3 with\n\
-         \x20  {ETC}/etcd3.env. Both machines run an etcd3: the one that may not have the volume waits. It\n\
-         \x20  needs /dev, CAP_SYS_ADMIN and the mount point {mount} shared with the machine.\n\n\
+         \x20  {ETC}/etcd3.env. Both machines run an etcd3: the one that may not have the volume waits. In\n\
+         \x20  a container it needs the machine's network, /dev and the right to mount (privileged), and\n\
+         \x20  {mount} as an empty folder of its own image.\n\n\
          7. Last, keepalived on both machines.\n{wish}\n\
          `etcd-rejoin status` with etcd3's environment says on either machine who is what, and why.\n"
     );

@@ -5,7 +5,7 @@ use super::machine::Machine;
 
 const DRBD: &str = "/etc/drbd.d/etcd.res";
 const KEEPALIVED: &str = "/etc/keepalived/keepalived.conf";
-const HANDLER: &str = "/etc/drbd.d/etcd.res:22";
+const HANDLER: &str = "/etc/drbd.d/etcd.res:24";
 
 fn good() -> Machine {
     Machine::with_drbd("8.4.11")
@@ -35,13 +35,13 @@ fn what_two_node_writes_is_not_dangerous() {
 fn neither_fencing_nor_quorum_is_a_danger() {
     good()
         .drbd("fencing resource-and-stonith;", "")
-        .danger(&format!("{DRBD}:4"), "no-fencing-no-quorum");
+        .danger(&format!("{DRBD}:3"), "no-fencing-no-quorum");
     good()
         .drbd("resource-and-stonith", "dont-care")
         .danger(&format!("{DRBD}:20"), "no-fencing-no-quorum");
     Machine::with("9.2.12", &["--tie-breaker", "node3=10.2.0.3"])
         .drbd("quorum majority;", "quorum off;")
-        .danger(&format!("{DRBD}:4"), "no-fencing-no-quorum");
+        .danger(&format!("{DRBD}:3"), "no-fencing-no-quorum");
 }
 
 #[test]
@@ -374,7 +374,7 @@ fn times_longer_than_an_election_are_warnings() {
         .warning(&ping, "noticed-after-election");
     good()
         .drbd("        ping-int 2;\n", "")
-        .warning(&format!("{DRBD}:4"), "noticed-after-election");
+        .warning(&format!("{DRBD}:3"), "noticed-after-election");
     good()
         .drbd("--timeout 2s", "--timeout 9s")
         .warning(HANDLER, "fence-timeout");
