@@ -201,7 +201,7 @@ fn a_configuration_that_does_not_read_is_a_danger() {
         .danger("/etc/drbd.conf", "drbdadm-refuses");
     good()
         .drbd("    on node2 {", "    on node2 { {")
-        .danger(&format!("{DRBD}:33"), "not-readable");
+        .danger(&format!("{DRBD}:32"), "not-readable");
 }
 
 #[test]
