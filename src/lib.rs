@@ -10,6 +10,7 @@ pub mod commands;
 pub mod config;
 pub mod datadir;
 pub mod decide;
+pub mod drbd;
 pub mod error;
 pub mod explain;
 pub mod fence;
@@ -20,7 +21,9 @@ pub mod kmsg;
 pub mod launch;
 pub mod logging;
 pub mod membership;
+pub mod mount;
 pub mod observe;
+pub mod program;
 pub mod signals;
 pub mod tls;
 
