@@ -1,9 +1,12 @@
 //! The commands: one function each.
 
 pub mod config;
+pub mod fence_peer;
 pub mod leave;
+pub mod notify;
 mod preflight;
 pub mod probe;
+pub mod promote;
 pub mod quarantine;
 pub mod run;
 pub mod status;
