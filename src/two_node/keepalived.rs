@@ -1,7 +1,6 @@
 //! keepalived's configuration. It elects and carries the address; it mounts and promotes nothing.
 
 use std::fmt::Write;
-use std::net::IpAddr;
 
 use super::plan::{Plan, Wish};
 
@@ -34,7 +33,7 @@ pub fn keepalived(plan: &Plan, this: usize) -> String {
          {fifo}}}\n\n\
          # A machine that must not be promoted does not bid for the address.\n\
          vrrp_script promotable {{\n\
-         \x20   script \"{program} probe promotable --drbd {resource}\"\n\
+         \x20   script \"{program} probe promotable --gate {gate}\"\n\
          \x20   interval 1\n\
          \x20   timeout 3\n\
          \x20   fall 2\n\
@@ -63,7 +62,7 @@ pub fn keepalived(plan: &Plan, this: usize) -> String {
         );
     }
     // VRRP 3, which IPv6 needs, knows no password.
-    if let IpAddr::V4(_) = virtual_ip {
+    if virtual_ip.is_ipv4() {
         let _ = write!(
             text,
             "    authentication {{\n        auth_type PASS\n        auth_pass {}\n    }}\n",
