@@ -10,6 +10,7 @@ pub mod commands;
 pub mod config;
 pub mod datadir;
 pub mod decide;
+pub mod drbd;
 pub mod error;
 pub mod explain;
 pub mod fence;
@@ -19,7 +20,9 @@ pub mod handover;
 pub mod launch;
 pub mod logging;
 pub mod membership;
+pub mod mount;
 pub mod observe;
+pub mod program;
 pub mod signals;
 pub mod tls;
 

@@ -6,7 +6,7 @@ use std::process::exit;
 use clap::CommandFactory;
 use etcd_rejoin::cli::{self, Call, Cli, Command, EtcdFlags, QuarantineAction, RunArgs};
 use etcd_rejoin::commands::supervise::{self, Phase};
-use etcd_rejoin::commands::{Exit, leave, print, probe, quarantine, run, status, watch};
+use etcd_rejoin::commands::{Exit, leave, print, probe, quarantine, rove, run, status, watch};
 use etcd_rejoin::config::{Config, LogConfig, Overrides};
 use etcd_rejoin::handover;
 use etcd_rejoin::logging;
@@ -95,6 +95,7 @@ fn become_etcd(flags: Vec<OsString>, args: &RunArgs, phase: Phase, stop: &Stop) 
     }
     match Config::read(std::env::vars_os(), &flags, &args.overrides()) {
         Ok(config) => match phase {
+            Phase::First if config.rover.is_some() => rove(&config, stop),
             Phase::First => run::run(config, stop, args.max_steps, None),
             Phase::Again(handed) => run::run(config, stop, args.max_steps, Some(handed)),
             Phase::Supervise(handed) => supervise::supervise(&config, stop, handed),
@@ -106,6 +107,17 @@ fn become_etcd(flags: Vec<OsString>, args: &RunArgs, phase: Phase, stop: &Stop) 
             }
             Exit::CONFIG
         }
+    }
+}
+
+/// Owns the volume of a roving member; the member itself is a child.
+fn rove(config: &Config, stop: &Stop) -> Exit {
+    for warning in &config.warnings {
+        log::warn!("{warning}");
+    }
+    match &config.rover {
+        Some(rover) => rove::rove(rover, stop),
+        None => Exit::CONFIG,
     }
 }
 

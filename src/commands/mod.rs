@@ -4,6 +4,7 @@ pub mod leave;
 mod preflight;
 pub mod probe;
 pub mod quarantine;
+pub mod rove;
 pub mod run;
 pub mod status;
 pub mod supervise;

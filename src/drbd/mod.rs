@@ -1,0 +1,23 @@
+//! DRBD as its own tools tell of it and change it: `drbdsetup events2` and `show` for what is, `drbdadm`
+//! for what shall be. Never `--force`, never `--discard-my-data`, never `invalidate`.
+
+mod events;
+mod failure;
+mod metadata;
+mod settings;
+mod tool;
+mod words;
+
+pub use events::State;
+pub use failure::{Failure, Kind};
+pub use metadata::Metadata;
+pub use settings::Settings;
+pub use tool::Drbd;
+pub use words::{split_brain, summary};
+
+/// What the parsers read, for tests of recorded output.
+pub mod parse {
+    pub use super::events::parse as events;
+    pub use super::metadata::parse as metadata;
+    pub use super::settings::parse as settings;
+}

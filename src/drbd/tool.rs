@@ -1,0 +1,317 @@
+//! Runs `drbdadm` and `drbdsetup`: with a time limit, bounded output and typed failures.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::failure::{self, Failure, Kind};
+use super::metadata::{self, Metadata};
+use super::{events, settings};
+use crate::decide::volume::{Disk, Resource, Volume};
+use crate::error::Error;
+use crate::program::{self, NotRun};
+use crate::signals::Stop;
+
+/// How long a question may take: the kernel answers at once, or hangs.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long the kernel's settings are taken for granted between two looks.
+const SETTINGS_AGE: Duration = Duration::from_secs(5);
+/// How often a wait looks.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// One DRBD resource, reached by DRBD's own tools.
+#[derive(Clone, Debug)]
+pub struct Drbd {
+    resource: String,
+    search: OsString,
+    configuration: Option<PathBuf>,
+    /// What tools of DRBD's read from the environment.
+    env: Vec<(OsString, OsString)>,
+    settings: Option<(Instant, settings::Settings)>,
+}
+
+impl Drbd {
+    /// The resource of this name. `env` is our environment: PATH and DRBD's own variables are used.
+    pub fn new(
+        resource: &str,
+        env: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, Error> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
+        let whole = (1..=128).contains(&resource.len()) && resource.chars().all(fits);
+        if !whole || resource.starts_with('-') || resource == "all" {
+            return Err(Error::new(format!("{resource:?} is no name of a resource")));
+        }
+        let mut path = None;
+        let mut kept = Vec::new();
+        for (name, value) in env {
+            let known = name.to_str().unwrap_or_default();
+            if known == "PATH" {
+                path = Some(value);
+            } else if known.starts_with("DRBD_") || known.starts_with("__DRBD_") {
+                kept.push((name, value));
+            }
+        }
+        Ok(Drbd {
+            resource: resource.to_string(),
+            search: program::search_path(path.as_deref()),
+            configuration: None,
+            env: kept,
+            settings: None,
+        })
+    }
+
+    /// With another configuration file than DRBD's own.
+    pub fn with_configuration(mut self, file: impl Into<PathBuf>) -> Self {
+        self.configuration = Some(file.into());
+        self
+    }
+
+    /// The resource's name.
+    pub fn name(&self) -> &str {
+        &self.resource
+    }
+
+    /// Where programs are looked for.
+    pub fn search(&self) -> &OsStr {
+        &self.search
+    }
+
+    /// What the kernel says now.
+    pub fn look(&mut self) -> Volume {
+        let said = match self.run("drbdsetup", &["events2", "--now"], ANSWER, &|| false) {
+            Ok(said) => said,
+            Err(failure) => return Volume::Unusable(failure.to_string()),
+        };
+        let state = match events::parse(&said, &self.resource) {
+            Ok(Some(state)) => state,
+            Ok(None) => {
+                return match self.device() {
+                    Ok(_) => Volume::Down,
+                    Err(failure) => Volume::Unusable(failure.to_string()),
+                };
+            }
+            Err(why) => return Volume::Unusable(why),
+        };
+        Volume::Up(resource(state, self.settings()))
+    }
+
+    /// The settings, at most some seconds old. What cannot be read counts as no protection.
+    fn settings(&mut self) -> settings::Settings {
+        if let Some((read, settings)) = self.settings
+            && read.elapsed() < SETTINGS_AGE
+        {
+            return settings;
+        }
+        let said = self.run("drbdsetup", &["show", &self.resource], ANSWER, &|| false);
+        let read = match said {
+            Ok(said) => settings::parse(&said, &self.resource),
+            Err(failure) => Err(failure.to_string()),
+        };
+        let settings = read.unwrap_or_else(|why| {
+            log::warn!("cannot read fencing and quorum, taken as off: {why}");
+            settings::DEFAULTS
+        });
+        self.settings = Some((Instant::now(), settings));
+        settings
+    }
+
+    /// Brings the resource up as it is configured: module, disk, network. Up already is success.
+    pub fn bring_up(&mut self, limit: Duration) -> Result<(), Failure> {
+        self.settings = None;
+        self.admin("adjust", &[], limit, &|| false).map(drop)
+    }
+
+    /// Makes us Primary. Success is no evidence that nothing is lost: that is asked before. Already
+    /// Primary is success. DRBD calls its `fence-peer` handler meanwhile, DRBD 8.4 up to four times.
+    pub fn promote(&self, limit: Duration, give_up: &dyn Fn() -> bool) -> Result<(), Failure> {
+        self.admin("primary", &[], limit, give_up).map(drop)
+    }
+
+    /// Makes us Secondary. Already Secondary is success.
+    pub fn demote(&self, limit: Duration) -> Result<(), Failure> {
+        self.admin("secondary", &[], limit, &|| false).map(drop)
+    }
+
+    /// Records that our disk is outdated, and makes sure that this is recorded.
+    ///
+    /// The exit code is no evidence: while DRBD holds us to be connected it says yes and records nothing.
+    /// `Kind::NotRecorded` is that: ask again once the connection is seen to be lost. `Kind::Primary`:
+    /// refused, we are Primary. `Kind::LessThanOutdated`: the disk is Inconsistent or worse.
+    pub fn outdate(&mut self, limit: Duration) -> Result<(), Failure> {
+        self.admin("outdate", &[], limit, &|| false)?;
+        let (recorded, found) = match self.look() {
+            Volume::Up(resource) if resource.disk == Disk::Diskless => self.on_disk(),
+            Volume::Up(resource) => (
+                resource.disk == Disk::Outdated,
+                format!("the disk is {:?}", resource.disk),
+            ),
+            Volume::Down => self.on_disk(),
+            Volume::Unusable(why) => (false, why),
+        };
+        if recorded {
+            return Ok(());
+        }
+        Err(Failure {
+            kind: Kind::NotRecorded,
+            command: self.spoken("drbdadm", &["outdate", &self.resource]),
+            words: format!("said yes and recorded nothing: {found}"),
+        })
+    }
+
+    fn on_disk(&self) -> (bool, String) {
+        match self.metadata() {
+            Ok(Some(metadata)) if !metadata.up_to_date => (true, String::new()),
+            Ok(Some(_)) => (false, "the metadata says up to date".into()),
+            Ok(None) => (false, "the disk has no metadata".into()),
+            Err(failure) => (false, failure.to_string()),
+        }
+    }
+
+    /// What the metadata says, attached or not; `None` where there is none.
+    pub fn metadata(&self) -> Result<Option<Metadata>, Failure> {
+        match self.admin("get-gi", &[], ANSWER, &|| false) {
+            Ok(said) => metadata::parse(&said).map(Some).map_err(|words| Failure {
+                kind: Kind::Other,
+                command: self.spoken("drbdadm", &["get-gi", &self.resource]),
+                words,
+            }),
+            Err(failure) if failure.kind == Kind::NoMetadata => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The device, such as `/dev/drbd0`: from the configuration, up or not.
+    pub fn device(&self) -> Result<PathBuf, Failure> {
+        self.path("sh-dev")
+    }
+
+    /// The disk below it.
+    pub fn backing_disk(&self) -> Result<PathBuf, Failure> {
+        self.path("sh-ll-dev")
+    }
+
+    fn path(&self, question: &str) -> Result<PathBuf, Failure> {
+        let said = self.admin(question, &[], ANSWER, &|| false)?;
+        let path = said.trim();
+        if path.lines().count() == 1 && path.starts_with('/') {
+            return Ok(path.into());
+        }
+        Err(Failure {
+            kind: Kind::Other,
+            command: self.spoken("drbdadm", &[question, &self.resource]),
+            words: format!(
+                "{:?} is not one device",
+                path.chars().take(80).collect::<String>()
+            ),
+        })
+    }
+
+    /// Looks until `wanted` holds, for so long at most; the last look.
+    pub fn wait(
+        &mut self,
+        limit: Duration,
+        stop: &Stop,
+        wanted: impl Fn(&Volume) -> bool,
+    ) -> Volume {
+        let deadline = Instant::now() + limit;
+        loop {
+            let volume = self.look();
+            if wanted(&volume) || Instant::now() >= deadline {
+                return volume;
+            }
+            if stop.sleep_until(Instant::now() + LOOK_EVERY).is_some() {
+                return volume;
+            }
+        }
+    }
+
+    /// `drbdadm WORD RESOURCE`, with options between them.
+    pub fn admin(
+        &self,
+        word: &str,
+        options: &[&str],
+        limit: Duration,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<String, Failure> {
+        let words: Vec<&str> = [&[word], options, &[self.resource.as_str()]].concat();
+        self.run("drbdadm", &words, limit, give_up)
+    }
+
+    /// The command as a person would type it.
+    pub fn spoken(&self, tool: &str, words: &[&str]) -> String {
+        format!("{tool} {}", words.join(" "))
+    }
+
+    fn run(
+        &self,
+        tool: &str,
+        words: &[&str],
+        limit: Duration,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<String, Failure> {
+        let command = self.spoken(tool, words);
+        log::debug!("runs {command}");
+        let ended = program::find(tool, &self.search).and_then(|program| {
+            let mut command = program::command(&program, &self.search);
+            command.envs(self.env.iter().map(|(name, value)| (name, value)));
+            self.add_configuration(tool, &mut command);
+            program::run(command.args(words), limit, give_up)
+        });
+        let failed = |kind, words| Failure {
+            kind,
+            command: command.clone(),
+            words,
+        };
+        match ended {
+            Ok(ran) if ran.code == 0 && !ran.cut => Ok(ran.out),
+            Ok(ran) if ran.code == 0 => Err(failed(
+                Kind::Other,
+                "said more than can be understood".into(),
+            )),
+            Ok(ran) => {
+                let said = failure::words(&ran.out, &ran.err);
+                let kind = failure::kind(words[0], ran.code, &said);
+                let code = ran.code;
+                let said = match said.is_empty() {
+                    true => format!("ended with exit code {code}, without a word"),
+                    false => format!("{said} (exit code {code})"),
+                };
+                Err(failed(kind, said))
+            }
+            Err(why) => {
+                let kind = match &why {
+                    NotRun::NotFound => Kind::NoTool,
+                    NotRun::TimedOut(_) => Kind::TimedOut,
+                    NotRun::GivenUp => Kind::GivenUp,
+                    NotRun::Failed(_) => Kind::Other,
+                };
+                Err(failed(kind, format!("{tool} {why}")))
+            }
+        }
+    }
+
+    fn add_configuration(&self, tool: &str, command: &mut Command) {
+        if let Some(file) = &self.configuration
+            && tool == "drbdadm"
+        {
+            command.arg("-c").arg(file);
+        }
+    }
+}
+
+/// State and settings together.
+pub(super) fn resource(state: events::State, settings: settings::Settings) -> Resource {
+    Resource {
+        role: state.role,
+        disk: state.disk,
+        peers: state.peers,
+        fencing: settings.fencing,
+        quorum_on: settings.quorum_on,
+        // A DRBD that has the option and does not say whether there is quorum has said nothing.
+        quorum: state.quorum.unwrap_or(!settings.quorum_on),
+        may_promote: state.may_promote,
+        suspended: state.suspended,
+        failing: state.failing,
+    }
+}

@@ -1,0 +1,240 @@
+//! The file system on the volume: seen, checked, mounted, unmounted. Never made, never forced, never
+//! unmounted lazily: that hides a mount and leaves the device in use.
+
+mod blank;
+mod holders;
+mod info;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags};
+
+pub use blank::{Blank, blank};
+pub use holders::holders;
+pub use info::{Device, Mount, mounted, mounts};
+
+use crate::decide::volume::{Checked, Mounted};
+use crate::error::{Context, Error};
+use crate::program::{self, NotRun};
+
+/// How much of mountinfo is read: machines with many containers have thousands of lines.
+const MOUNTINFO: u64 = 16 << 20;
+/// How long the search for holders may take.
+const SEARCH: Duration = Duration::from_secs(2);
+
+/// A file system that we know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FileSystem {
+    /// ext4, and its elders.
+    Ext4,
+    /// XFS.
+    Xfs,
+}
+
+impl FileSystem {
+    /// Its name, as the kernel has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            FileSystem::Ext4 => "ext4",
+            FileSystem::Xfs => "xfs",
+        }
+    }
+
+    fn options(self) -> Option<&'static std::ffi::CStr> {
+        match self {
+            // After an error a file system must not go on writing what it thinks.
+            FileSystem::Ext4 => Some(c"errors=remount-ro"),
+            FileSystem::Xfs => None,
+        }
+    }
+}
+
+/// The numbers of a block device.
+pub fn device(path: &Path) -> Result<Device, Error> {
+    let meta = fs::metadata(path).context(|| format!("cannot see {}", path.display()))?;
+    if !meta.file_type().is_block_device() {
+        return Err(Error::new(format!(
+            "{} is not a block device",
+            path.display()
+        )));
+    }
+    Ok(Device {
+        major: rustix::fs::major(meta.rdev()),
+        minor: rustix::fs::minor(meta.rdev()),
+    })
+}
+
+/// What is mounted at `point` in our mount namespace, and whether it is `device`.
+pub fn look(point: &Path, device: Option<Device>) -> Result<Mounted, Error> {
+    let path = "/proc/self/mountinfo";
+    let mut text = Vec::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(MOUNTINFO).read_to_end(&mut text))
+        .context(|| format!("cannot read {path}"))?;
+    Ok(mounted(&mounts(&text), &real(point), device))
+}
+
+/// The kernel names a mount point without symbolic links. One that cannot be resolved stays as it is.
+fn real(point: &Path) -> PathBuf {
+    fs::canonicalize(point).unwrap_or_else(|_| point.to_path_buf())
+}
+
+/// Which file system the device holds; `None` if none that we know. Readable on a Primary alone.
+pub fn file_system(device: &Path) -> Result<Option<FileSystem>, Error> {
+    let failed = || format!("cannot read {}", device.display());
+    let mut file = fs::File::open(device).context(failed)?;
+    let mut magic = |at: u64, wanted: &[u8]| -> io::Result<bool> {
+        let mut found = vec![0; wanted.len()];
+        file.seek(SeekFrom::Start(at))?;
+        match file.read_exact(&mut found) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+            read => read.map(|()| found == wanted),
+        }
+    };
+    if magic(0, b"XFSB").context(failed)? {
+        return Ok(Some(FileSystem::Xfs));
+    }
+    // `s_magic` of the superblock, which starts at 1024.
+    match magic(1080, &0xEF53u16.to_le_bytes()).context(failed)? {
+        true => Ok(Some(FileSystem::Ext4)),
+        false => Ok(None),
+    }
+}
+
+/// Checks the file system of a device that is not mounted; the words behind `Broken`.
+///
+/// ext4: `e2fsck -p`, which replays the journal and repairs what is safe to repair. XFS replays its log
+/// when it is mounted, and `xfs_repair` refuses a log that was not replayed: there is nothing to do.
+pub fn check(
+    device: &Path,
+    kind: FileSystem,
+    search: &OsStr,
+    limit: Duration,
+    give_up: &dyn Fn() -> bool,
+) -> Result<(Checked, String), NotRun> {
+    match kind {
+        FileSystem::Xfs => return Ok((Checked::Clean, String::new())),
+        FileSystem::Ext4 => {}
+    }
+    let e2fsck = program::find("e2fsck", search)?;
+    let mut command = program::command(&e2fsck, search);
+    let ran = program::run(command.arg("-p").arg(device), limit, give_up)?;
+    let said: Vec<&str> = (ran.out.lines().chain(ran.err.lines()))
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    let said: String = said.join("; ").chars().take(400).collect();
+    // e2fsck(8): 1 corrected, 2 corrected and a reboot is wanted, 4 left uncorrected, 8 and more: failed.
+    match ran.code {
+        0 | 1 => Ok((Checked::Clean, said)),
+        code => Ok((
+            Checked::Broken,
+            format!("e2fsck ended with exit code {code}: {said}"),
+        )),
+    }
+}
+
+/// Mounts the device. Something mounted there already is an error: look first.
+pub fn mount(device: &Path, point: &Path, kind: FileSystem) -> Result<(), Error> {
+    let flags = MountFlags::NOATIME | MountFlags::NODEV | MountFlags::NOSUID;
+    rustix::mount::mount(device, point, kind.name(), flags, kind.options()).context(|| {
+        format!(
+            "cannot mount {} as {} at {}",
+            device.display(),
+            kind.name(),
+            point.display()
+        )
+    })
+}
+
+/// Why something is still mounted.
+#[derive(Debug)]
+pub enum UnmountError {
+    /// Somebody holds it: who, as far as we can see.
+    Busy(Vec<String>),
+    /// Anything else.
+    Failed(Error),
+}
+
+impl std::fmt::Display for UnmountError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            UnmountError::Busy(holders) if holders.is_empty() => {
+                f.write_str("it is busy, and nobody is seen who holds it")
+            }
+            UnmountError::Busy(holders) => write!(f, "it is held by {}", holders.join("; ")),
+            UnmountError::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Unmounts what is mounted at `point`, if it is the device. Not mounted is success.
+pub fn unmount(point: &Path, device: Device) -> Result<(), UnmountError> {
+    let point = real(point);
+    match look(&point, Some(device)).map_err(UnmountError::Failed)? {
+        Mounted::Yes | Mounted::ReadOnly => {}
+        Mounted::No | Mounted::Elsewhere(_) => return Ok(()),
+        Mounted::SomethingElse(what) => {
+            return Err(UnmountError::Failed(Error::new(format!(
+                "{} is not ours to unmount: {what}",
+                point.display()
+            ))));
+        }
+    }
+    match rustix::mount::unmount(&point, UnmountFlags::NOFOLLOW) {
+        Ok(()) => Ok(()),
+        Err(Errno::BUSY) => Err(UnmountError::Busy(holders(device, SEARCH))),
+        Err(error) => Err(UnmountError::Failed(Error::caused(
+            format!("cannot unmount {}", point.display()),
+            error,
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_is_told_by_its_magic() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk");
+        let of = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            file_system(&path).unwrap()
+        };
+        assert_eq!(of(b""), None);
+        assert_eq!(of(&[0; 4096]), None);
+        assert_eq!(of(b"XFSB"), Some(FileSystem::Xfs));
+        let mut ext4 = [0; 4096];
+        ext4[1080..1082].copy_from_slice(&[0x53, 0xEF]);
+        assert_eq!(of(&ext4), Some(FileSystem::Ext4));
+        let missing = file_system(&dir.path().join("none")).unwrap_err();
+        assert!(missing.to_string().contains("cannot read"), "{missing}");
+    }
+
+    #[test]
+    fn only_a_block_device_has_numbers_to_mount_by() {
+        let error = device(Path::new("/dev/null")).unwrap_err().to_string();
+        assert!(error.contains("not a block device"), "{error}");
+    }
+
+    #[test]
+    fn nothing_is_mounted_where_nothing_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let device = Device {
+            major: 4095,
+            minor: 1,
+        };
+        assert_eq!(look(dir.path(), Some(device)).unwrap(), Mounted::No);
+        assert!(unmount(dir.path(), device).is_ok());
+        let other = look(Path::new("/proc"), Some(device)).unwrap();
+        assert!(matches!(other, Mounted::SomethingElse(_)));
+    }
+}
