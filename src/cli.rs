@@ -1,6 +1,7 @@
 //! The command line: arguments, subcommands, every sentence of `--help`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -66,6 +67,38 @@ pub enum Command {
         #[command(flatten)]
         etcd: EtcdFlags,
     },
+    /// keepalived's notify script: note its latest wish in the gate file, and do nothing else
+    ///
+    /// In keepalived.conf: `notify "/usr/bin/etcd-rejoin notify --gate /run/etcd-rejoin/gate"`. An older
+    /// event never replaces a newer one, in whatever order the scripts run.
+    Notify {
+        /// The gate file [env: REJOIN_GATE]
+        #[arg(long, value_name = "PATH")]
+        gate: Option<PathBuf>,
+        /// What keepalived appends: INSTANCE or GROUP, its name, the state, the priority
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "WORDS"
+        )]
+        words: Vec<OsString>,
+    },
+    /// DRBD's fence-peer handler: make the other machine harmless before this one goes on alone
+    ///
+    /// The kernel runs it on the host. In the resource's `handlers` section: `fence-peer
+    /// "/usr/bin/etcd-rejoin fence-peer --peer HOST:PORT --key-file PATH";`. DRBD names the resource in
+    /// DRBD_RESOURCE.
+    #[command(after_help = FENCE_PEER_CODES)]
+    FencePeer(FencePeerArgs),
+    /// Allow one promotion that may lose acknowledged writes, where no evidence allows it
+    Promote {
+        /// Yes: for this once, and within five minutes
+        #[arg(long)]
+        accept_loss: bool,
+        /// Where etcd is configured by flags.
+        #[command(flatten)]
+        etcd: EtcdFlags,
+    },
     /// Print a shell's completions
     Completions {
         /// Which shell
@@ -74,6 +107,33 @@ pub enum Command {
     /// Print the manual page
     Man,
 }
+
+/// What the handler is told in drbd.conf: the kernel gives it no environment of ours.
+#[derive(Debug, Default, clap::Args)]
+pub struct FencePeerArgs {
+    /// Where the other machine's rover answers, over a network that is not the replication's
+    #[arg(long, value_name = "HOST:PORT", requires = "key_file")]
+    pub peer: Option<String>,
+    /// The file with the secret that both rovers share
+    #[arg(long, value_name = "PATH", requires = "peer")]
+    pub key_file: Option<PathBuf>,
+    /// A program, with its arguments, that surely turns the other machine off; it is told FENCE_RESOURCE
+    /// and FENCE_PEER
+    #[arg(long, value_name = "PROGRAM")]
+    pub fence_command: Option<String>,
+    /// How long all of it may take: the kernel holds back every write meanwhile
+    #[arg(long, value_name = "DURATION", default_value = "5s")]
+    pub timeout: String,
+}
+
+/// Source: DRBD `drbd_nl.c`, `conn_try_outdate_peer`.
+const FENCE_PEER_CODES: &str = "\
+Exit codes, as DRBD reads them:
+  4  the peer has recorded that its disk is outdated
+  5  the peer is silent, there is no fence command, and this machine is Primary: it goes on
+  6  the peer is Primary: DRBD outdates this machine
+  7  the fence command confirms that the peer is off
+  1  none of it: this machine is not promoted, or stays frozen";
 
 /// What follows `--`.
 #[derive(Debug, Default, clap::Args)]

@@ -17,6 +17,7 @@ pub mod fence;
 pub mod gate;
 pub mod gateway;
 pub mod handover;
+pub mod kmsg;
 pub mod launch;
 pub mod logging;
 pub mod membership;

@@ -6,9 +6,12 @@ use std::process::exit;
 use clap::CommandFactory;
 use etcd_rejoin::cli::{self, Call, Cli, Command, EtcdFlags, QuarantineAction, RunArgs};
 use etcd_rejoin::commands::supervise::{self, Phase};
-use etcd_rejoin::commands::{Exit, leave, print, probe, quarantine, rove, run, status, watch};
+use etcd_rejoin::commands::{
+    Exit, fence_peer, leave, notify, print, probe, promote, quarantine, rove, run, status, watch,
+};
 use etcd_rejoin::config::{Config, LogConfig, Overrides};
 use etcd_rejoin::handover;
+use etcd_rejoin::kmsg;
 use etcd_rejoin::logging;
 use etcd_rejoin::signals::Stop;
 
@@ -42,6 +45,13 @@ fn main() {
         Err(error) => {
             // Help and version are no mistakes; a closed stdout is nobody's loss.
             let _ = error.print();
+            // Who calls these two shows nobody what they print.
+            let called = words.first().and_then(|word| word.to_str());
+            if error.use_stderr()
+                && let Some(name @ ("notify" | "fence-peer")) = called
+            {
+                kmsg::tell(&format!("{name}: {error}"));
+            }
             Exit(error.exit_code())
         }
     };
@@ -65,6 +75,11 @@ fn command(cli: Cli, phase: Phase, stop: &Stop) -> Exit {
         },
         Command::Leave { undo: true, etcd } => at_once(stop, &etcd, |config| leave::undo(&config)),
         Command::Leave { undo: false, etcd } => at_once(stop, &etcd, leave::leave),
+        Command::Notify { gate, words } => notify::note(gate, &words),
+        Command::FencePeer(args) => fence_peer::fence_peer(args),
+        Command::Promote { accept_loss, etcd } => {
+            at_once(stop, &etcd, |config| promote::promote(&config, accept_loss))
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "etcd-rejoin", &mut script);

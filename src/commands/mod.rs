@@ -1,8 +1,11 @@
 //! The commands: one function each.
 
+pub mod fence_peer;
 pub mod leave;
+pub mod notify;
 mod preflight;
 pub mod probe;
+pub mod promote;
 pub mod quarantine;
 pub mod rove;
 pub mod run;

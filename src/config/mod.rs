@@ -20,6 +20,7 @@ use crate::gateway::Credentials;
 use crate::membership::MemberId;
 use crate::tls::TlsFiles;
 use parse::Checker;
+pub use parse::duration;
 pub use rover::{FencePeer, Rover};
 
 /// Everything that is fixed for the life of the process.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 /// More of what it prints is read and forgotten.
-const MAX_SAID: usize = 16 << 10;
+const MAX_SAID: usize = 64 << 10;
 
 /// How long to wait for the end of its output, or for its death, when there is nothing else to wait for.
 const GRACE: Duration = Duration::from_millis(200);

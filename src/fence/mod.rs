@@ -7,6 +7,7 @@
 mod ask;
 mod command;
 mod key;
+mod own;
 mod server;
 mod settle;
 mod wire;
@@ -14,9 +15,10 @@ mod wire;
 pub use ask::{Asked, ask};
 pub use command::{Ran, run};
 pub use key::Key;
+pub use own::{events, is_primary};
 pub use server::{Deed, Server};
 pub use settle::{Means, Settled, settle};
-pub use wire::{Answer, Request, is_resource};
+pub use wire::{Answer, Request, is_resource, one_line};
 
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use crate::support::Version;
 use crate::{call, executable};
 
-const COMMANDS: [&[&str]; 9] = [
+const COMMANDS: [&[&str]; 12] = [
     &["run"],
     &["status"],
     &["probe"],
@@ -13,6 +13,9 @@ const COMMANDS: [&[&str]; 9] = [
     &["quarantine", "list"],
     &["quarantine", "put-back"],
     &["leave"],
+    &["notify"],
+    &["fence-peer"],
+    &["promote"],
     &["completions"],
     &["man"],
 ];

@@ -2,8 +2,9 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait, waitpid};
 
 use crate::config::rover::VARIABLES;
 use crate::decide::volume::Child;
@@ -15,32 +16,53 @@ use crate::handover::{self, Etcd};
 pub struct Member {
     running: Option<(Pid, bool)>,
     ended: Option<i32>,
+    /// Held while another thread waits for children of its own.
+    waiting: Arc<Mutex<()>>,
 }
 
 impl Member {
-    /// As the decision sees it. Reaps what has ended, orphans included.
-    ///
-    /// Every other child is waited for by whoever started it, on this very thread, before it comes here.
+    /// What another thread holds while it waits for children of its own: nobody takes their status then.
+    pub fn waiting(&self) -> Arc<Mutex<()>> {
+        self.waiting.clone()
+    }
+
+    /// As the decision sees it. Reaps what has ended; as the first process of a container, orphans too.
     pub fn look(&mut self) -> Child {
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            let Some((_, asked)) = self.running.filter(|(running, _)| *running == pid) else {
-                continue;
-            };
-            let signal = status.terminating_signal().map(|signal| 128 + signal);
-            let code = status.exit_status().or(signal).unwrap_or(1);
-            self.running = None;
-            if asked {
-                log::info!("the member has ended with exit code {code}");
-            } else {
-                log::warn!("the member has ended by itself with exit code {code}");
-                self.ended = Some(code);
-            }
-        }
+        self.reap();
         match (self.running, self.ended) {
             (Some((_, true)), _) => Child::Stopping,
             (Some((_, false)), _) => Child::Running,
             (None, Some(code)) => Child::Ended(code),
             (None, None) => Child::None,
+        }
+    }
+
+    /// This thread's own children have all been waited for by now, but for the member.
+    fn reap(&mut self) {
+        let waiting = self.waiting.clone();
+        if let Ok(_alone) = waiting.try_lock() {
+            while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+                self.bury(pid, status);
+            }
+        } else if let Some((running, _)) = self.running
+            && let Ok(Some((pid, status))) = waitpid(Some(running), WaitOptions::NOHANG)
+        {
+            self.bury(pid, status);
+        }
+    }
+
+    fn bury(&mut self, pid: Pid, status: WaitStatus) {
+        let Some((_, asked)) = self.running.filter(|(running, _)| *running == pid) else {
+            return;
+        };
+        let signal = status.terminating_signal().map(|signal| 128 + signal);
+        let code = status.exit_status().or(signal).unwrap_or(1);
+        self.running = None;
+        if asked {
+            log::info!("the member has ended with exit code {code}");
+        } else {
+            log::warn!("the member has ended by itself with exit code {code}");
+            self.ended = Some(code);
         }
     }
 

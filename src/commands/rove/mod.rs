@@ -10,8 +10,8 @@ mod status;
 mod steps;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::SIGCHLD;
@@ -42,6 +42,8 @@ const LOOK_SOON: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
 /// The log says again what is waited for after this.
 const REMIND: Duration = Duration::from_secs(60);
+/// How long we try to be outdated: until DRBD here has noticed, too, that the link is gone.
+const OUTDATE: Duration = Duration::from_secs(5);
 /// How often the report for `status` is written when nothing changes.
 const REPORT_EVERY: Duration = Duration::from_secs(3);
 
@@ -116,9 +118,10 @@ impl<'a> Rove<'a> {
             })?),
             None => None,
         };
+        let member = Member::default();
         let server = match (&settings.fence, &key) {
             (Some(fence), Some(key)) => {
-                let deed = deed(drbd.clone(), settled.clone());
+                let deed = deed(drbd.clone(), settled.clone(), member.waiting());
                 let (key, machine) = (key.clone(), machine.clone());
                 Some(Server::start(
                     fence.listen,
@@ -135,7 +138,7 @@ impl<'a> Rove<'a> {
             stop,
             drbd,
             gate: GateReader::open(&settings.gate, settings.gate_instance.as_deref()),
-            member: Member::default(),
+            member,
             memory: Memory::new(),
             device: None,
             machine,
@@ -306,8 +309,9 @@ fn words(decision: VolumeDecision) -> String {
 }
 
 /// What is done for the other rover, which has proven the shared secret.
-fn deed(drbd: Drbd, settled: Arc<AtomicBool>) -> Arc<crate::fence::Deed> {
+fn deed(drbd: Drbd, settled: Arc<AtomicBool>, waiting: Arc<Mutex<()>>) -> Arc<crate::fence::Deed> {
     Arc::new(move |request| {
+        let _waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut drbd = drbd.clone();
         let volume = drbd.look();
         if let Request::State(_) = request {
@@ -329,13 +333,20 @@ fn deed(drbd: Drbd, settled: Arc<AtomicBool>) -> Arc<crate::fence::Deed> {
             // Not `Failed`: for that the asking side may turn us off, and what only we hold is lost.
             return Answer::Busy("this disk may hold what the other one lacks".into());
         }
-        let outdated = drbd.outdate(Duration::from_secs(5));
-        match drbd.look() {
-            Volume::Up(now) if now.disk == Disk::Outdated => Answer::Outdated,
-            volume => Answer::Failed(match outdated {
-                Ok(()) => format!("the disk is not outdated: {}", volume_words(&volume)),
-                Err(failure) => failure.to_string(),
-            }),
+        // A Secondary that has not noticed the loss yet takes `outdate` with success and does nothing
+        // (8.4.11): only the disk's own word counts.
+        let deadline = Instant::now() + OUTDATE;
+        loop {
+            let outdated = drbd.outdate(Duration::from_secs(5));
+            match (drbd.look(), outdated) {
+                (Volume::Up(now), _) if now.disk == Disk::Outdated => return Answer::Outdated,
+                (_, Err(failure)) => return Answer::Failed(failure.to_string()),
+                (volume, Ok(())) if Instant::now() >= deadline => {
+                    let shown = volume_words(&volume);
+                    return Answer::Failed(format!("the disk is not outdated: {shown}"));
+                }
+                (_, Ok(())) => std::thread::sleep(LOOK_SOON),
+            }
         }
     })
 }

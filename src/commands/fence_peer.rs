@@ -1,0 +1,122 @@
+//! The kernel's fence-peer handler. Frozen writes wait for it, so it ends in time whatever happens; and
+//! whatever goes wrong ends with 1, which DRBD takes for "not settled".
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use super::Exit;
+use crate::cli::FencePeerArgs;
+use crate::config;
+use crate::fence::{self, Key, Machine, Means, Settled};
+use crate::kmsg;
+
+/// Settles the peer's fate, says it in one line, and ends as DRBD wants to hear it.
+pub fn fence_peer(args: FencePeerArgs) -> Exit {
+    let resource = std::env::var("DRBD_RESOURCE").unwrap_or_default();
+    let (exit, why) = match config::duration(&args.timeout) {
+        Some(timeout) if !timeout.is_zero() => in_time(args, resource.clone(), timeout),
+        Some(_) | None => {
+            let why = format!(
+                "--timeout={} is not a duration: write 5s or 500ms",
+                args.timeout
+            );
+            (Exit::NOT_OK, why)
+        }
+    };
+    let code = exit.0;
+    kmsg::tell(&format!(
+        "fence-peer: {why} resource={resource} exit={code}"
+    ));
+    exit
+}
+
+/// A disk or a name server that answers nobody may hold a thread for ever, but not the kernel.
+fn in_time(args: FencePeerArgs, resource: String, timeout: Duration) -> (Exit, String) {
+    let (tx, rx) = mpsc::channel();
+    let start = Instant::now();
+    std::thread::spawn(move || {
+        let _ = tx.send(settled(&args, &resource, start, timeout));
+    });
+    match rx.recv_timeout(timeout) {
+        Ok(Ok(done)) => done,
+        Ok(Err(why)) => (Exit::NOT_OK, why),
+        Err(_) => {
+            let why = format!("not settled within {timeout:?}");
+            (Exit::NOT_OK, why)
+        }
+    }
+}
+
+fn settled(
+    args: &FencePeerArgs,
+    resource: &str,
+    start: Instant,
+    timeout: Duration,
+) -> Result<(Exit, String), String> {
+    if !fence::is_resource(resource) {
+        return Err(format!(
+            "DRBD_RESOURCE={resource:?} names no resource: DRBD sets it where it runs this as its handler"
+        ));
+    }
+    let command = args.fence_command.as_deref().unwrap_or_default();
+    let command: Vec<String> = command.split_whitespace().map(String::from).collect();
+    let key = match &args.key_file {
+        None => None,
+        Some(path) => {
+            let shown = path.display();
+            Some(Key::read(path).map_err(|why| format!("--key-file={shown} {why}"))?)
+        }
+    };
+    let peer = match (&args.peer, &key) {
+        (Some(peer), Some(key)) => {
+            fence::port(peer).map_err(|why| format!("--peer={peer} {why}"))?;
+            Some((peer.as_str(), key))
+        }
+        (None, _) | (_, None) => None,
+    };
+    if peer.is_none() && command.is_empty() {
+        return Err("neither --peer nor --fence-command is given: nothing can be settled".into());
+    }
+    // What follows needs time too: to ask for our own role, and to say how it went.
+    let share = if command.is_empty() { 6 } else { 9 };
+    let means = Means {
+        peer,
+        machine: &Machine::this().map_err(|error| error.to_string())?,
+        command: &command,
+        timeout: timeout * share / 10,
+    };
+    let settled = fence::settle(&means, resource);
+    let code = match &settled {
+        Settled::Outdated => 4,
+        Settled::Primary => {
+            return Ok((
+                Exit(6),
+                format!("{settled}: DRBD outdates the disk of this machine"),
+            ));
+        }
+        Settled::Fenced => 7,
+        Settled::Refused(_) => 1,
+        Settled::Silent(_) if !command.is_empty() => 1,
+        Settled::Silent(_) => return Ok(alone(resource, &settled, start + timeout * 9 / 10)),
+    };
+    Ok((Exit(code), settled.to_string()))
+}
+
+/// Nobody can tell a dead peer from a cut cable. The machine that is Primary is favoured; the other one
+/// waits for its peer or for a person, so the two never go on both.
+fn alone(resource: &str, settled: &Settled, deadline: Instant) -> (Exit, String) {
+    match fence::is_primary(resource, deadline) {
+        Ok(true) => (
+            Exit(5),
+            format!("{settled}: this machine is Primary and goes on"),
+        ),
+        Ok(false) => (
+            Exit(1),
+            format!("{settled}: this machine is not Primary and waits"),
+        ),
+        Err(why) => (
+            Exit(1),
+            format!("{settled}: our own role is not known: {why}"),
+        ),
+    }
+}

@@ -1,0 +1,252 @@
+//! `etcd-rejoin fence-peer`: what DRBD reads from its exit code, and that it ends in time.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use etcd_rejoin::fence::Answer;
+use tempfile::TempDir;
+
+use crate::{LONG, Peer, SECRET, nobody};
+
+/// A machine with a handler: a key, and stand-ins for DRBD's tool and for the fence command.
+struct Handler {
+    dir: TempDir,
+    args: Vec<String>,
+    resource: Option<&'static str>,
+}
+
+impl Handler {
+    fn new(peer: &str) -> Handler {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("key"), SECRET).unwrap();
+        let key = dir.path().join("key").display().to_string();
+        let args = ["--peer", peer, "--key-file", &key].map(String::from);
+        Handler {
+            dir,
+            args: args.into(),
+            resource: Some("etcd"),
+        }
+    }
+
+    fn script(&self, name: &str, text: &str) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    /// DRBD says this role of ours.
+    fn role(self, role: &str) -> Self {
+        let text = format!(
+            "[ \"$*\" = 'events2 --now' ] || exit 20\n\
+             echo 'exists resource name:other role:Primary suspended:no'\n\
+             echo 'exists resource name:etcd role:{role} suspended:no'\n\
+             echo 'exists connection name:etcd conn-name:peer connection:Connecting role:Unknown'\n\
+             echo 'exists -'"
+        );
+        self.script("drbdsetup", &text);
+        self
+    }
+
+    fn fencing_by(mut self, text: &str) -> Self {
+        let path = self.script("fence", text);
+        self.args.push("--fence-command".into());
+        self.args.push(format!("{} off", path.display()));
+        self
+    }
+
+    fn arg(mut self, words: &[&str]) -> Self {
+        self.args.extend(words.iter().map(|word| word.to_string()));
+        self
+    }
+
+    fn file(&self, name: &str) -> Option<String> {
+        std::fs::read_to_string(self.dir.path().join(name)).ok()
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    #[track_caller]
+    fn ends_with(&self, code: i32, part: &str) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_etcd-rejoin"));
+        command.arg("fence-peer").args(&self.args).env_clear();
+        command.env("PATH", format!("{}:/usr/bin:/bin", self.path().display()));
+        command.env("DIR", self.path());
+        if let Some(resource) = self.resource {
+            command.env("DRBD_RESOURCE", resource);
+        }
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(part), "{part:?} is not in {said}");
+        assert!(code == 2 || said.lines().count() == 1, "{said}");
+    }
+}
+
+#[test]
+fn the_peers_answer_is_drbds_code() {
+    for (answer, code, part) in [
+        (Answer::Outdated, 4, "outdated"),
+        (Answer::Primary, 6, "DRBD outdates the disk of this machine"),
+        (Answer::Busy("it goes first".into()), 1, "it goes first"),
+        (Answer::Failed("no disk".into()), 1, "no disk"),
+    ] {
+        let peer = Peer::answering(answer);
+        // Being Primary changes nothing about what a living peer says.
+        Handler::new(&peer.at())
+            .role("Primary")
+            .ends_with(code, part);
+    }
+}
+
+#[test]
+fn a_silent_peer_is_assumed_dead_by_a_primary_only() {
+    let nobody = nobody().to_string();
+    Handler::new(&nobody)
+        .role("Primary")
+        .ends_with(5, "goes on");
+    Handler::new(&nobody)
+        .role("Secondary")
+        .ends_with(1, "waits");
+    Handler::new(&nobody).role("Unknown").ends_with(1, "waits");
+    let of_another = Handler {
+        resource: Some("third"),
+        ..Handler::new(&nobody).role("Primary")
+    };
+    of_another.ends_with(1, "DRBD knows no resource third");
+    let without_tool = Handler::new(&nobody);
+    without_tool.ends_with(1, "our own role is not known");
+    let failing = Handler::new(&nobody);
+    failing.script("drbdsetup", "echo 'Failed to modprobe drbd'; exit 20");
+    failing.ends_with(1, "Failed to modprobe drbd");
+}
+
+#[test]
+fn a_peer_with_another_secret_counts_as_silent() {
+    let peer = Peer::answering(Answer::Outdated);
+    let handler = Handler::new(&peer.at()).role("Secondary");
+    std::fs::write(
+        handler.path().join("key"),
+        "another secret, which is long enough",
+    )
+    .unwrap();
+    handler.ends_with(1, "is its secret the same?");
+    assert_eq!(peer.deeds(), 0);
+}
+
+#[test]
+fn with_a_fence_command_nobody_assumes() {
+    let nobody = nobody().to_string();
+    let told = "echo $1 $FENCE_RESOURCE $FENCE_PEER >$DIR/told";
+    let handler = Handler::new(&nobody).role("Primary").fencing_by(told);
+    handler.ends_with(7, "confirms that the peer is off");
+    assert_eq!(handler.file("told"), Some(format!("off etcd {nobody}\n")));
+    let handler = Handler::new(&nobody)
+        .role("Primary")
+        .fencing_by("echo no BMC; exit 3");
+    handler.ends_with(1, "no BMC");
+    let missing = ["--fence-command", "/nowhere/fence"];
+    Handler::new(&nobody)
+        .role("Primary")
+        .arg(&missing)
+        .ends_with(1, "/nowhere/fence");
+    // A peer that lives and cannot do it is turned off too.
+    let peer = Peer::answering(Answer::Failed("no disk".into()));
+    Handler::new(&peer.at())
+        .fencing_by("exit 0")
+        .ends_with(7, "off");
+}
+
+#[test]
+fn a_peer_that_works_or_goes_first_is_never_turned_off() {
+    for (answer, code) in [
+        (Answer::Outdated, 4),
+        (Answer::Primary, 6),
+        (Answer::Busy("it goes first".into()), 1),
+    ] {
+        let peer = Peer::answering(answer);
+        let handler = Handler::new(&peer.at()).fencing_by("touch $DIR/fenced");
+        handler.ends_with(code, "");
+        assert_eq!(handler.file("fenced"), None);
+    }
+}
+
+#[test]
+fn it_ends_within_its_time_whatever_hangs() {
+    let hangs = "sleep 300";
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = silent.local_addr().unwrap().to_string();
+    let nobody = nobody().to_string();
+    let limit = ["--timeout", "1s"];
+    let no_role = Handler::new(&nobody).arg(&limit);
+    no_role.script("drbdsetup", hangs);
+    let pipe = Handler::new(&nobody).arg(&limit);
+    let key = pipe.path().join("key");
+    std::fs::remove_file(&key).unwrap();
+    let made = Command::new("mkfifo").arg(&key).status().unwrap();
+    assert!(made.success());
+    for handler in [
+        Handler::new(&silent).role("Secondary").arg(&limit),
+        Handler::new("192.0.2.1:7790").role("Secondary").arg(&limit),
+        Handler::new(&nobody).arg(&limit).fencing_by(hangs),
+        no_role,
+        pipe,
+    ] {
+        let start = Instant::now();
+        handler.ends_with(1, "");
+        assert!(start.elapsed() < Duration::from_secs(1) + LONG / 10);
+    }
+}
+
+#[test]
+fn a_silent_peer_leaves_time_to_ask_for_our_own_role() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = listener.local_addr().unwrap().to_string();
+    let handler = Handler::new(&silent)
+        .role("Primary")
+        .arg(&["--timeout", "2s"]);
+    handler.ends_with(5, "goes on");
+}
+
+#[test]
+fn what_is_set_wrongly_is_never_an_assumption() {
+    let nobody = nobody().to_string();
+    let wrong = |handler: Handler, part: &str| handler.role("Primary").ends_with(1, part);
+    wrong(
+        Handler {
+            resource: None,
+            ..Handler::new(&nobody)
+        },
+        "DRBD_RESOURCE",
+    );
+    wrong(
+        Handler {
+            resource: Some("a b"),
+            ..Handler::new(&nobody)
+        },
+        "DRBD_RESOURCE",
+    );
+    wrong(
+        Handler::new(&nobody).arg(&["--timeout", "5"]),
+        "--timeout=5",
+    );
+    wrong(Handler::new("node2"), "--peer=node2");
+    wrong(
+        Handler {
+            args: vec![],
+            ..Handler::new(&nobody)
+        },
+        "neither",
+    );
+    let short = Handler::new(&nobody);
+    std::fs::write(short.path().join("key"), "short").unwrap();
+    wrong(short, "5 bytes");
+    Handler::new(&nobody)
+        .role("Primary")
+        .arg(&["--nonsense"])
+        .ends_with(2, "--nonsense");
+}
