@@ -5,8 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+mod two_node;
+
 use crate::config::Overrides;
 use crate::config::variables::{EXIT_CODES, VARIABLES};
+
+pub use two_node::{CheckArgs, DrbdArg, TwoNodeArgs};
 
 /// A container entrypoint for etcd: a member that loses its disk comes back by itself.
 ///
@@ -98,6 +102,12 @@ pub enum Command {
         /// Where etcd is configured by flags.
         #[command(flatten)]
         etcd: EtcdFlags,
+    },
+    /// Two machines: write the configurations that belong together, or check a machine's
+    Config {
+        /// Which of both
+        #[command(subcommand)]
+        action: ConfigAction,
     },
     /// Print a shell's completions
     Completions {
@@ -252,6 +262,24 @@ pub enum QuarantineAction {
         #[command(flatten)]
         etcd: EtcdFlags,
     },
+}
+
+/// What to do with the configurations of two machines.
+#[derive(Debug, Subcommand)]
+pub enum ConfigAction {
+    /// Write DRBD's, keepalived's and the members' configuration for two machines
+    ///
+    /// Into a folder for each machine, with a text that says what to copy where. Secrets are random
+    /// unless files hold them. `drbdadm` and `keepalived`, where they are installed, are asked whether
+    /// they take what was written. Ends with 78 where a value is wrong, 74 where a file exists, does not
+    /// write, or is refused.
+    TwoNode(Box<TwoNodeArgs>),
+    /// Name what is dangerous in a machine's DRBD, keepalived and member configuration
+    ///
+    /// One finding a line: how bad, where, its name, what is so, and the cure. Changes nothing. Ends with
+    /// 0 where nothing is found, 1 where there are warnings only, 65 where writes can be lost or a member
+    /// can stay away unseen.
+    Check(CheckArgs),
 }
 
 /// What the words after the program name mean.

@@ -26,6 +26,7 @@ pub mod observe;
 pub mod program;
 pub mod signals;
 pub mod tls;
+pub mod two_node;
 
 /// The version, with the commit where one is known.
 pub const VERSION: &str = match option_env!("ETCD_REJOIN_VERSION") {

@@ -4,10 +4,15 @@ use std::ffi::OsString;
 use std::process::exit;
 
 use clap::CommandFactory;
-use etcd_rejoin::cli::{self, Call, Cli, Command, EtcdFlags, QuarantineAction, RunArgs};
+use etcd_rejoin::cli::{
+    self, Call, Cli, Command, ConfigAction, EtcdFlags, QuarantineAction, RunArgs,
+};
 use etcd_rejoin::commands::supervise::{self, Phase};
 use etcd_rejoin::commands::{
-    Exit, fence_peer, leave, notify, print, probe, promote, quarantine, rove, run, status, watch,
+use etcd_rejoin::commands::{
+    Exit, config, fence_peer, leave, notify, print, probe, promote, quarantine, rove, run, status,
+    watch,
+};
 };
 use etcd_rejoin::config::{Config, LogConfig, Overrides};
 use etcd_rejoin::handover;
@@ -80,6 +85,15 @@ fn command(cli: Cli, phase: Phase, stop: &Stop) -> Exit {
         Command::Promote { accept_loss, etcd } => {
             at_once(stop, &etcd, |config| promote::promote(&config, accept_loss))
         }
+        Command::Config { action } => {
+            if let Ok(Some(signal)) = stop.end_at_once() {
+                return Exit::signal(signal);
+            }
+            match action {
+                ConfigAction::TwoNode(args) => config::two_node(&args),
+                ConfigAction::Check(args) => config::check(&args, utf8_environment()),
+            }
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "etcd-rejoin", &mut script);
@@ -134,6 +148,12 @@ fn rove(config: &Config, stop: &Stop) -> Exit {
         Some(rover) => rove::rove(rover, stop),
         None => Exit::CONFIG,
     }
+}
+
+/// The environment's readable part.
+fn utf8_environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// Reads the configuration for a command that talks to a person.

@@ -97,6 +97,8 @@ need() {
             systemd-analyze) package systemd-analyze systemd ;;
             docker-compose) package docker-compose ;;
             ip) package ip iproute2 ;;
+            drbdadm) package /usr/sbin/drbdadm drbd-utils ;;
+            keepalived) package /usr/sbin/keepalived keepalived ;;
             cargo-deny) need cc && crate cargo-deny 0.20.2 --no-default-features ;;
             cargo-fuzz) need cc cxx && crate cargo-fuzz 0.13.2 ;;
             cxx) package c++ g++ ;;
@@ -156,7 +158,7 @@ static() {
 
 # Tests with real etcd wait more than they compute: twice as many as there are processors.
 part_test() {
-    need cc openssl etcd &&
+    need cc openssl etcd drbdadm keepalived &&
         RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))} tests "cargo test" cargo test --locked --no-fail-fast
 }
 

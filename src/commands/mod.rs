@@ -1,5 +1,6 @@
 //! The commands: one function each.
 
+pub mod config;
 pub mod fence_peer;
 pub mod leave;
 pub mod notify;

@@ -1,0 +1,152 @@
+//! What fits only alone: DRBD, keepalived and the roving member's environment, held against each other.
+
+use std::path::Path;
+
+use super::drbd::Drbd;
+use super::keepalived::Keepalived;
+use super::programs::{flag, key_file, program, seconds};
+use super::{Findings, Look};
+
+/// A demotion may take so many elections before it is worth a word.
+const DEMOTION: f64 = 10.0;
+
+/// The entrypoint's own defaults, in seconds.
+const FENCE_TIMEOUT: f64 = 5.0;
+const DEMOTE_TIMEOUT: f64 = 20.0;
+
+/// Holds them against each other.
+pub fn check(look: &Look, drbd: &Drbd, keepalived: &Keepalived, out: &mut Findings) {
+    let env = |name: &str| look.env.get(name).map(String::as_str);
+    let from = &look.env_from;
+    let roving = env("REJOIN_DRBD").is_some();
+    times(look, drbd, keepalived, out);
+    gate(look, keepalived, out);
+    if let Some(key) = env("REJOIN_FENCE_KEY_FILE") {
+        key_file(&look.host, &"REJOIN_FENCE_KEY_FILE", key, out);
+    }
+    if let Some(command) = env("REJOIN_FENCE_COMMAND") {
+        program(
+            &look.host,
+            &"REJOIN_FENCE_COMMAND",
+            "the fence command",
+            command,
+            out,
+        );
+    }
+    for resource in &drbd.resources {
+        let Some((line, at)) = resource.handler() else {
+            continue;
+        };
+        if resource.quorum() || !line.contains("fence-peer") {
+            continue;
+        }
+        if let (Some(ours), Some(theirs)) = (env("REJOIN_FENCE_PEER"), flag(line, "--peer"))
+            && ours != theirs
+        {
+            let what = format!("the handler asks {theirs}, REJOIN_FENCE_PEER={ours}");
+            out.danger(at, "fence-peer-differs", what, "give both the same");
+        }
+        let commands = (env("REJOIN_FENCE_COMMAND"), flag(line, "--fence-command"));
+        if commands.0.is_some() != commands.1.is_some() {
+            let (has, lacks) = match commands.0 {
+                Some(_) => ("REJOIN_FENCE_COMMAND", "the handler's --fence-command"),
+                None => ("the handler's --fence-command", "REJOIN_FENCE_COMMAND"),
+            };
+            if roving {
+                let what = format!(
+                    "{has} is set, {lacks} is not: one of them assumes that a silent machine is dead, the other one turns it off"
+                );
+                out.danger(at, "fence-command-differs", what, "set both, or neither");
+            }
+        }
+        if roving && env("REJOIN_FENCE_PEER").is_none() {
+            out.danger(
+                from,
+                "no-fence-peer",
+                "REJOIN_FENCE_PEER is not set: the entrypoint here does not answer the other machine's handler, which then cannot tell us from a dead machine",
+                "set REJOIN_FENCE_PEER, REJOIN_FENCE_LISTEN and REJOIN_FENCE_KEY_FILE",
+            );
+        }
+    }
+}
+
+/// The gate is where keepalived says it is.
+fn gate(look: &Look, keepalived: &Keepalived, out: &mut Findings) {
+    let Some(gate) = look.env.get("REJOIN_GATE") else {
+        return;
+    };
+    let gates = keepalived.gates();
+    for (told, at) in &gates {
+        if Path::new(told) != Path::new(gate) {
+            let what = format!(
+                "keepalived says what it wishes at {told}, and REJOIN_GATE={gate}: the entrypoint never hears it"
+            );
+            out.danger(at, "gate-differs", what, "give both the same path");
+        }
+    }
+    let ours = keepalived
+        .notify()
+        .into_iter()
+        .find(|s| s.value().contains("etcd-rejoin"));
+    if let (Some(notify), true) = (ours, gates.is_empty()) {
+        let what = "etcd-rejoin notify is not told where the gate is, and keepalived has no REJOIN_GATE of its own";
+        let cure = format!("add --gate {gate}");
+        out.danger(&notify.at, "gate-differs", what, cure);
+    }
+}
+
+/// Times longer than keepalived's election: the other machine is master and waits for us.
+fn times(look: &Look, drbd: &Drbd, keepalived: &Keepalived, out: &mut Findings) {
+    let election = keepalived.election();
+    let told = |name: &str| look.env.get(name).and_then(|value| seconds(value));
+    for resource in &drbd.resources {
+        let (seconds, at) = resource.noticed_after();
+        if seconds > election {
+            let what = format!(
+                "a lost peer is noticed after {seconds:.1} s, and keepalived elects after {election:.1} s: the new master waits for DRBD"
+            );
+            let cure = "set ping-int 2 and ping-timeout 10 in net, or a longer advert_int";
+            out.warning(at, "noticed-after-election", what, cure);
+        }
+        let Some((line, at)) = resource.handler() else {
+            continue;
+        };
+        let fenced = flag(line, "--fence-command").is_some();
+        let handler = flag(line, "--timeout").map_or(Some(FENCE_TIMEOUT), self::seconds);
+        if let (Some(handler), false, true) = (handler, fenced, line.contains("etcd-rejoin"))
+            && handler > election
+        {
+            let what = format!(
+                "the handler may take {handler:.1} s, and keepalived elects after {election:.1} s: writes stand still for longer than need be"
+            );
+            out.warning(at, "fence-timeout", what, "add --timeout 2s to the handler");
+        }
+    }
+    let fence = told("REJOIN_FENCE_TIMEOUT").unwrap_or(FENCE_TIMEOUT);
+    if look.env.contains_key("REJOIN_FENCE_PEER")
+        && !look.env.contains_key("REJOIN_FENCE_COMMAND")
+        && fence > election
+    {
+        let what = format!(
+            "a silent peer is waited for {fence:.1} s, and keepalived elects after {election:.1} s"
+        );
+        out.warning(
+            "REJOIN_FENCE_TIMEOUT",
+            "fence-timeout",
+            what,
+            "set REJOIN_FENCE_TIMEOUT=2s",
+        );
+    }
+    let demotion = told("REJOIN_DEMOTE_TIMEOUT").unwrap_or(DEMOTE_TIMEOUT);
+    if look.env.contains_key("REJOIN_DRBD") && demotion > DEMOTION * election {
+        let what = format!(
+            "letting the volume go may take {demotion:.0} s, and keepalived elects after {election:.1} s: the other machine is master all that time, and serves nothing"
+        );
+        out.warning(
+            "REJOIN_DEMOTE_TIMEOUT",
+            "demote-timeout",
+            what,
+            "set REJOIN_DEMOTE_TIMEOUT=20s",
+        );
+    }
+}
