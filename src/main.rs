@@ -5,14 +5,12 @@ use std::process::exit;
 
 use clap::CommandFactory;
 use etcd_rejoin::cli::{
-    self, Call, Cli, Command, ConfigAction, EtcdFlags, QuarantineAction, RunArgs,
+    self, Call, Cli, Command, ConfigAction, EtcdFlags, Probed, QuarantineAction, RunArgs,
 };
 use etcd_rejoin::commands::supervise::{self, Phase};
 use etcd_rejoin::commands::{
-use etcd_rejoin::commands::{
     Exit, config, fence_peer, leave, notify, print, probe, promote, quarantine, rove, run, status,
     watch,
-};
 };
 use etcd_rejoin::config::{Config, LogConfig, Overrides};
 use etcd_rejoin::handover;
@@ -69,7 +67,11 @@ fn command(cli: Cli, phase: Phase, stop: &Stop) -> Exit {
         Command::Status { json, etcd } => with_config(&etcd.etcd_flags, |config| {
             status::status(config, stop, json)
         }),
-        Command::Probe { etcd } => at_once(stop, &etcd, |config| probe::probe(&config)),
+        Command::Probe {
+            what: Some(Probed::Promotable { gate }),
+            ..
+        } => probe::promotable(gate),
+        Command::Probe { what: None, etcd } => at_once(stop, &etcd, |config| probe::probe(&config)),
         Command::Quarantine { action } => match action {
             QuarantineAction::List { etcd } => {
                 at_once(stop, &etcd, |config| quarantine::list(&config))

@@ -34,7 +34,7 @@ pub fn keepalived(plan: &Plan, this: usize) -> String {
          {fifo}}}\n\n\
          # A machine that must not be promoted does not bid for the address.\n\
          vrrp_script promotable {{\n\
-         \x20   script \"{program} probe promotable --drbd {resource}\"\n\
+         \x20   script \"{program} probe promotable --gate {gate}\"\n\
          \x20   interval 1\n\
          \x20   timeout 3\n\
          \x20   fall 2\n\

@@ -180,7 +180,7 @@ fn what_the_kernel_and_keepalived_are_told_is_what_the_entrypoint_is_told() {
     assert_eq!(variable(&env, "REJOIN_SELF_FENCE"), "reboot");
     assert_eq!(variable(&env, "REJOIN_GATE"), "/run/x/gate");
     assert!(keepalived.contains("notify --gate /run/x/gate\""));
-    assert!(keepalived.contains("probe promotable --drbd r1\""));
+    assert!(keepalived.contains("probe promotable --gate /run/x/gate\""));
     let peer = variable(&env, "REJOIN_FENCE_PEER");
     assert!(resource.contains(&format!("--peer {peer} ")));
 }
