@@ -48,7 +48,11 @@ pub enum Command {
         etcd: EtcdFlags,
     },
     /// Ask the etcd beside us for its health: exit code 0 if it is healthy, else 1
+    #[command(args_conflicts_with_subcommands = true)]
     Probe {
+        /// Ask for something else than etcd's health
+        #[command(subcommand)]
+        what: Option<Probed>,
         /// Where etcd is configured by flags.
         #[command(flatten)]
         etcd: EtcdFlags,
@@ -145,6 +149,20 @@ Exit codes, as DRBD reads them:
   7  the fence command confirms that the peer is off
   1  none of it: this machine is not promoted, or stays frozen";
 
+/// What `probe` can ask for beside etcd's health.
+#[derive(Debug, Subcommand)]
+pub enum Probed {
+    /// Two machines: could this one take the volume now? 0 if so, else 1 and the reason
+    ///
+    /// For keepalived's vrrp_script: a machine that must not be promoted does not bid for the address.
+    /// Asks the rover's last report beside the gate; where none runs, the answer is no.
+    Promotable {
+        /// The gate file or FIFO [env: REJOIN_GATE]
+        #[arg(long, value_name = "PATH")]
+        gate: Option<PathBuf>,
+    },
+}
+
 /// What follows `--`.
 #[derive(Debug, Default, clap::Args)]
 pub struct EtcdFlags {
@@ -166,6 +184,9 @@ Keys of --json, which stay as they are; new ones may come:
   cluster      state: quorate, no-leader, unreachable or alone; id; members; margin: how many more
                failures it survives
   failures     what was asked in vain, and why
+  volume       of a roving member: resource, state, mounted, mount, split_brain (in words, with the way
+               out), rover (its last report: gate, decision, reason, ...) or no_rover (why there is none);
+               where the volume is not mounted, name and volume are all there is
   decision     start, do, wait or refuse; none: etcd runs here, there is nothing to decide
   step         what is done: the name of a step, or null
   action       the decision in words

@@ -5,11 +5,12 @@ use std::process::exit;
 
 use clap::CommandFactory;
 use etcd_rejoin::cli::{
-    self, Call, Cli, Command, ConfigAction, EtcdFlags, QuarantineAction, RunArgs,
+    self, Call, Cli, Command, ConfigAction, EtcdFlags, Probed, QuarantineAction, RunArgs,
 };
 use etcd_rejoin::commands::supervise::{self, Phase};
 use etcd_rejoin::commands::{
-    Exit, config, fence_peer, leave, notify, print, probe, promote, quarantine, run, status, watch,
+    Exit, config, fence_peer, leave, notify, print, probe, promote, quarantine, rove, run, status,
+    watch,
 };
 use etcd_rejoin::config::{Config, LogConfig, Overrides};
 use etcd_rejoin::handover;
@@ -66,7 +67,11 @@ fn command(cli: Cli, phase: Phase, stop: &Stop) -> Exit {
         Command::Status { json, etcd } => with_config(&etcd.etcd_flags, |config| {
             status::status(config, stop, json)
         }),
-        Command::Probe { etcd } => at_once(stop, &etcd, |config| probe::probe(&config)),
+        Command::Probe {
+            what: Some(Probed::Promotable { gate }),
+            ..
+        } => probe::promotable(gate),
+        Command::Probe { what: None, etcd } => at_once(stop, &etcd, |config| probe::probe(&config)),
         Command::Quarantine { action } => match action {
             QuarantineAction::List { etcd } => {
                 at_once(stop, &etcd, |config| quarantine::list(&config))
@@ -121,6 +126,7 @@ fn become_etcd(flags: Vec<OsString>, args: &RunArgs, phase: Phase, stop: &Stop) 
     }
     match Config::read(std::env::vars_os(), &flags, &args.overrides()) {
         Ok(config) => match phase {
+            Phase::First if config.rover.is_some() => rove(&config, stop),
             Phase::First => run::run(config, stop, args.max_steps, None),
             Phase::Again(handed) => run::run(config, stop, args.max_steps, Some(handed)),
             Phase::Supervise(handed) => supervise::supervise(&config, stop, handed),
@@ -132,6 +138,17 @@ fn become_etcd(flags: Vec<OsString>, args: &RunArgs, phase: Phase, stop: &Stop) 
             }
             Exit::CONFIG
         }
+    }
+}
+
+/// Owns the volume of a roving member; the member itself is a child.
+fn rove(config: &Config, stop: &Stop) -> Exit {
+    for warning in &config.warnings {
+        log::warn!("{warning}");
+    }
+    match &config.rover {
+        Some(rover) => rove::rove(rover, stop),
+        None => Exit::CONFIG,
     }
 }
 

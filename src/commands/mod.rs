@@ -8,6 +8,7 @@ mod preflight;
 pub mod probe;
 pub mod promote;
 pub mod quarantine;
+pub mod rove;
 pub mod run;
 pub mod status;
 pub mod supervise;

@@ -1,7 +1,9 @@
 //! Health of the etcd beside us, for HEALTHCHECK and probes: needs no shell.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
+use super::rove::VolumeReport;
 use super::watch::own_client_urls;
 use super::{Exit, print};
 use crate::config::Config;
@@ -20,6 +22,25 @@ pub fn probe(config: &Config) -> Exit {
             Exit::NOT_OK
         }
     }
+}
+
+/// Says whether this machine may bid for the virtual address, by what the rover saw last.
+pub fn promotable(gate: Option<PathBuf>) -> Exit {
+    let gate = gate.or_else(|| std::env::var_os("REJOIN_GATE").map(PathBuf::from));
+    let Some(gate) = gate.filter(|gate| !gate.as_os_str().is_empty()) else {
+        eprintln!("etcd-rejoin: no gate is named: write --gate PATH, or set REJOIN_GATE");
+        return Exit::USAGE;
+    };
+    let why = match VolumeReport::read(&gate) {
+        Ok(report) if report.no_bid.is_empty() => {
+            print(&format!("promotable: {}\n", report.volume));
+            return Exit::OK;
+        }
+        Ok(report) => report.no_bid,
+        Err(why) => why,
+    };
+    print(&format!("not promotable: {why}\n"));
+    Exit::NOT_OK
 }
 
 /// Whether our own etcd says that it is healthy; else why not.

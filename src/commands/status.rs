@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::preflight;
 use super::probe;
+use super::rove::VolumeStatus;
 use super::{Exit, print};
 use crate::config::Config;
 use crate::datadir::{Finding, LockError, Volume};
@@ -22,6 +23,16 @@ pub fn status(config: Config, stop: &Stop, as_json: bool) -> Exit {
     let config = Arc::new(config);
     for warning in &config.warnings {
         eprintln!("etcd-rejoin: {warning}");
+    }
+    let roving = config.rover.as_ref().map(VolumeStatus::look);
+    if let Some(roving) = roving.as_ref().filter(|roving| !roving.is_here()) {
+        return match as_json {
+            true => print(&format!(
+                "{:#}\n",
+                json!({"name": config.policy.name, "volume": roving.to_json()})
+            )),
+            false => print(&roving.to_text()),
+        };
     }
     let volume = Volume::new(&config.data_dir, config.wal_dir.as_deref());
     let observer = match Observer::new(config.clone(), volume.clone(), stop.clone()) {
@@ -61,6 +72,7 @@ pub fn status(config: Config, stop: &Stop, as_json: bool) -> Exit {
         look,
         holder,
         health,
+        roving,
     };
     match as_json {
         true => print(&format!("{:#}\n", status.to_json())),
@@ -85,6 +97,8 @@ struct Status<'a> {
     holder: Option<String>,
     /// What our own etcd says, where something holds the data dir.
     health: Option<Result<(), String>>,
+    /// The volume of a roving member.
+    roving: Option<VolumeStatus>,
     /// Where etcd is.
     program: Result<std::path::PathBuf, String>,
 }
@@ -155,7 +169,10 @@ impl Status<'_> {
 
     fn to_text(&self) -> String {
         let (config, look, words) = (self.config, &self.look, self.words());
-        let mut text = String::new();
+        let mut text = self
+            .roving
+            .as_ref()
+            .map_or(String::new(), VolumeStatus::to_text);
         let mut line = |name: &str, what: String| text += &format!("{name:<11}{what}\n");
         line("member", config.policy.name.clone());
         let data = explain::data_dir(look);
@@ -268,6 +285,7 @@ impl Status<'_> {
                 "margin": quorate.map(|_| explain::margin(look, self.healthy())),
             },
             "failures": look.failures,
+            "volume": self.roving.as_ref().map(VolumeStatus::to_json),
             "decision": words.kind,
             "step": step,
             "action": words.action,

@@ -109,7 +109,7 @@ fn read_wish(path: &Path) -> Result<Option<Wish>, String> {
 
 /// Writes a small file that every user may read, whole or not at all, whatever the umask: keepalived
 /// starts its scripts with 0177. Nothing is synced: what it says ends with this boot.
-fn write(path: &Path, text: &str) -> Result<(), Error> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), Error> {
     let temporary = beside(path, ".tmp");
     let written = || -> io::Result<()> {
         match std::fs::remove_file(&temporary) {
@@ -125,7 +125,7 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
 }
 
 /// The gate's directory may be gone since the last boot: it lies on a tmpfs.
-fn make_dir(path: &Path) -> Result<(), Error> {
+pub(crate) fn make_dir(path: &Path) -> Result<(), Error> {
     let Some(dir) = path.parent() else {
         return Ok(());
     };
@@ -143,7 +143,7 @@ fn missing(error: &io::Error) -> bool {
 }
 
 /// The gate's path with an ending.
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut path = path.as_os_str().to_os_string();
     path.push(ending);
     path.into()

@@ -47,6 +47,7 @@ fn the_keys_of_json_are_the_documented_ones() {
         "peers",
         "cluster",
         "failures",
+        "volume",
         "decision",
         "step",
         "action",

@@ -1,0 +1,370 @@
+//! The roving member: owns the DRBD volume, its mount and the member on it; keepalived only says what it
+//! wishes. The same loop as everywhere: look, decide, take one step, look again.
+//!
+//! The member itself is the ordinary entrypoint, as a child, with its data dir on the mount.
+
+mod look;
+mod member;
+mod report;
+mod status;
+mod steps;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::SIGCHLD;
+
+use super::Exit;
+use crate::config::rover::Rover;
+use crate::decide::volume::{
+    Child, Disk, Gate, PeerFate, Role, Volume, VolumeDecision, VolumeSeen, VolumeStep,
+    decide_volume, may_outdate_itself,
+};
+use crate::drbd::{self, Drbd};
+use crate::error::{Context, Error};
+use crate::fence::{Answer, Key, Machine, Request, Server, Turn};
+use crate::gate::{self, GateReader};
+use crate::signals::Stop;
+use look::{Memory, policy};
+use member::Member;
+pub use report::VolumeReport;
+pub use status::VolumeStatus;
+
+/// How often the wish is read while there is nothing to do.
+const TICK: Duration = Duration::from_millis(50);
+/// How often everything is looked at then.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// While something passes by itself, or is being let go.
+const LOOK_SOON: Duration = Duration::from_millis(100);
+/// The pause after a step that failed grows to this.
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
+/// The log says again what is waited for after this.
+const REMIND: Duration = Duration::from_secs(60);
+/// How long we try to be outdated: until DRBD here has noticed, too, that the link is gone.
+const OUTDATE: Duration = Duration::from_secs(5);
+/// How often the report for `status` is written when nothing changes.
+const REPORT_EVERY: Duration = Duration::from_secs(3);
+
+/// Runs the roving member until it is told to end, or its member has ended.
+pub fn rove(settings: &Rover, stop: &Stop) -> Exit {
+    let mut rove = match Rove::new(settings, stop) {
+        Ok(rove) => rove,
+        Err(error) => {
+            log::error!("{error}");
+            return Exit::FAILED;
+        }
+    };
+    log::info!(
+        "etcd-rejoin {} roves: resource={} mount={} gate={}",
+        crate::VERSION,
+        settings.resource,
+        settings.mount.display(),
+        settings.gate.display()
+    );
+    loop {
+        if let Some(exit) = rove.round() {
+            return exit;
+        }
+    }
+}
+
+struct Rove<'a> {
+    settings: &'a Rover,
+    stop: &'a Stop,
+    drbd: Drbd,
+    gate: GateReader,
+    member: Member,
+    memory: Memory,
+    device: Option<PathBuf>,
+    machine: Machine,
+    key: Option<Key>,
+    turn: Arc<Turn>,
+    /// The peer is settled, and we are about to be promoted: no request can outdate us now.
+    settled: Arc<AtomicBool>,
+    /// Answers the other rover.
+    _server: Option<Server>,
+    /// Held for as long as we run: one rover for one gate.
+    _lock: std::fs::File,
+    said: Said,
+    failures: u32,
+    reported: Option<(Instant, VolumeReport)>,
+}
+
+/// What the log has said last.
+#[derive(Default)]
+struct Said {
+    line: String,
+    failure: String,
+    problem: String,
+    at: Option<Instant>,
+}
+
+impl<'a> Rove<'a> {
+    fn new(settings: &'a Rover, stop: &'a Stop) -> Result<Self, Error> {
+        // Ignored by whoever started us, a child's status would be lost, for DRBD's own tools too.
+        signal_hook::flag::register(SIGCHLD, Arc::default())
+            .context(|| "cannot handle SIGCHLD".into())?;
+        let lock = only_one(settings)?;
+        let drbd = Drbd::new(&settings.resource, std::env::vars_os())?;
+        let machine = Machine::this()?;
+        let turn = Arc::new(Turn::default());
+        let settled = Arc::new(AtomicBool::new(false));
+        let key = match &settings.fence {
+            Some(fence) => Some(Key::read(&fence.key_file).map_err(|why| {
+                let shown = fence.key_file.display();
+                Error::new(format!("REJOIN_FENCE_KEY_FILE={shown} {why}"))
+            })?),
+            None => None,
+        };
+        let member = Member::default();
+        let server = match (&settings.fence, &key) {
+            (Some(fence), Some(key)) => {
+                let deed = deed(drbd.clone(), settled.clone(), member.waiting());
+                let (key, machine) = (key.clone(), machine.clone());
+                Some(Server::start(
+                    fence.listen,
+                    key,
+                    machine,
+                    turn.clone(),
+                    deed,
+                )?)
+            }
+            _ => None,
+        };
+        Ok(Rove {
+            settings,
+            stop,
+            drbd,
+            gate: GateReader::open(&settings.gate, settings.gate_instance.as_deref()),
+            member,
+            memory: Memory::new(),
+            device: None,
+            machine,
+            key,
+            turn,
+            settled,
+            _server: server,
+            _lock: lock,
+            said: Said::default(),
+            failures: 0,
+            reported: None,
+        })
+    }
+
+    /// One look, one decision, at most one step. `Some` ends the program.
+    fn round(&mut self) -> Option<Exit> {
+        let seen = self.look();
+        // Nothing is settled that a look has forgotten.
+        if self.memory.fate == PeerFate::Unknown {
+            self.settled.store(false, Ordering::SeqCst);
+        }
+        let decision = decide_volume(&policy(self.settings), &seen);
+        self.say(&seen, decision);
+        self.report(&seen, decision);
+        let pause = match decision {
+            VolumeDecision::End(_) => return Some(self.end(&seen)),
+            VolumeDecision::Do(step, _) => match self.step(step) {
+                true => Duration::ZERO,
+                false => (LOOK_SOON * 2_u32.pow(self.failures.min(5))).min(MAX_BACKOFF),
+            },
+            VolumeDecision::Wait(_) if seen.gate == Gate::Master || seen.demoting_for.is_some() => {
+                LOOK_SOON
+            }
+            VolumeDecision::Wait(_) | VolumeDecision::Serve(_) | VolumeDecision::Refuse(_) => {
+                LOOK_EVERY
+            }
+        };
+        self.pause(pause, &seen);
+        None
+    }
+
+    /// Until it is time to look again, or the wish changes, or we are told to end.
+    fn pause(&mut self, pause: Duration, seen: &VolumeSeen) {
+        let until = Instant::now() + pause;
+        while Instant::now() < until {
+            let tick = until.min(Instant::now() + TICK);
+            let stopped = self.stop.sleep_until(tick).is_some();
+            if self.gate.latest() != seen.gate || (stopped && !seen.ending) {
+                return;
+            }
+            if stopped {
+                std::thread::sleep(TICK);
+            }
+        }
+    }
+
+    fn step(&mut self, step: VolumeStep) -> bool {
+        let begin = Instant::now();
+        match self.take(step) {
+            Ok(()) => {
+                self.failures = 0;
+                self.said.failure.clear();
+                log::debug!(
+                    "step={} took={}ms",
+                    step.name(),
+                    begin.elapsed().as_millis()
+                );
+                true
+            }
+            Err(error) => {
+                self.failures += 1;
+                let line = error.to_string();
+                if line != self.said.failure {
+                    log::warn!("{line}; looks again, then tries again step={}", step.name());
+                    self.said.failure = line;
+                }
+                false
+            }
+        }
+    }
+
+    /// Says what is decided, when that changes, and now and then while it does not.
+    fn say(&mut self, seen: &VolumeSeen, decision: VolumeDecision) {
+        if let Some(problem) = self.gate.problem()
+            && problem != self.said.problem
+        {
+            log::warn!("{problem}");
+            self.said.problem = problem.to_string();
+        }
+        let row = decision.reason().row();
+        let gate = format!("{:?}", seen.gate).to_lowercase();
+        let line = format!(
+            "{}: {}; {} gate={gate} volume={:?} reason={}",
+            words(decision),
+            row.when,
+            match row.cure {
+                nothing if nothing.starts_with("nothing to do") => nothing.to_string(),
+                cure => format!("to go on: {cure}"),
+            },
+            volume_words(&seen.volume),
+            row.name
+        );
+        let again = self.said.at.is_none_or(|at| at.elapsed() >= REMIND);
+        let waits = match decision {
+            VolumeDecision::Wait(_) | VolumeDecision::Refuse(_) => seen.gate == Gate::Master,
+            VolumeDecision::Do(..) | VolumeDecision::Serve(_) | VolumeDecision::End(_) => false,
+        };
+        if line == self.said.line && !(waits && again) {
+            return;
+        }
+        match decision {
+            VolumeDecision::Refuse(_) => log::error!("{line}"),
+            _ => log::info!("{line}"),
+        }
+        self.said.line = line;
+        self.said.at = Some(Instant::now());
+    }
+
+    fn report(&mut self, seen: &VolumeSeen, decision: VolumeDecision) {
+        let policy = policy(self.settings);
+        let report = VolumeReport::of(
+            &self.settings.resource,
+            &policy,
+            seen,
+            decision,
+            &self.machine.0,
+        );
+        let written = self.reported.as_ref();
+        let due =
+            written.is_none_or(|(at, last)| at.elapsed() >= REPORT_EVERY || !last.says(&report));
+        if due {
+            // Only for people and for keepalived's check, which take its absence for a no.
+            if let Err(error) = report.write(&self.settings.gate) {
+                log::debug!("{error}");
+            }
+            self.reported = Some((Instant::now(), report));
+        }
+    }
+
+    /// Nothing is held any more.
+    fn end(&self, seen: &VolumeSeen) -> Exit {
+        match (seen.child, self.stop.raised()) {
+            (Child::Ended(0), None) => Exit::NOT_OK,
+            (Child::Ended(code), _) => Exit(code),
+            (_, Some(signal)) => Exit::signal(signal),
+            (_, None) => Exit::NOT_OK,
+        }
+    }
+}
+
+/// The volume in one line.
+fn volume_words(volume: &Volume) -> String {
+    match volume {
+        Volume::Unusable(words) => words.clone(),
+        Volume::Down => "not up".into(),
+        Volume::Up(resource) => drbd::summary(resource),
+    }
+}
+
+fn words(decision: VolumeDecision) -> String {
+    match decision {
+        VolumeDecision::Do(step, _) => format!("does {}", step.name()),
+        VolumeDecision::Wait(_) => "waits".into(),
+        VolumeDecision::Refuse(_) => "refuses to promote".into(),
+        VolumeDecision::Serve(_) => "serves".into(),
+        VolumeDecision::End(_) => "ends".into(),
+    }
+}
+
+/// What is done for the other rover, which has proven the shared secret.
+fn deed(drbd: Drbd, settled: Arc<AtomicBool>, waiting: Arc<Mutex<()>>) -> Arc<crate::fence::Deed> {
+    Arc::new(move |request| {
+        let _waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut drbd = drbd.clone();
+        let volume = drbd.look();
+        if let Request::State(_) = request {
+            return Answer::State(volume_words(&volume));
+        }
+        if request.resource() != drbd.name() {
+            return Answer::Failed(format!("there is no {} here", request.resource()));
+        }
+        let Volume::Up(resource) = volume else {
+            return Answer::Failed(volume_words(&volume));
+        };
+        if resource.role == Role::Primary {
+            return Answer::Primary;
+        }
+        if settled.load(Ordering::SeqCst) {
+            return Answer::Busy("it is about to be promoted here".into());
+        }
+        if !may_outdate_itself(&resource) {
+            // Not `Failed`: for that the asking side may turn us off, and what only we hold is lost.
+            return Answer::Busy("this disk may hold what the other one lacks".into());
+        }
+        // A Secondary that has not noticed the loss yet takes `outdate` with success and does nothing
+        // (8.4.11): only the disk's own word counts.
+        let deadline = Instant::now() + OUTDATE;
+        loop {
+            let outdated = drbd.outdate(Duration::from_secs(5));
+            match (drbd.look(), outdated) {
+                (Volume::Up(now), _) if now.disk == Disk::Outdated => return Answer::Outdated,
+                (_, Err(failure)) => return Answer::Failed(failure.to_string()),
+                (volume, Ok(())) if Instant::now() >= deadline => {
+                    let shown = volume_words(&volume);
+                    return Answer::Failed(format!("the disk is not outdated: {shown}"));
+                }
+                (_, Ok(())) => std::thread::sleep(LOOK_SOON),
+            }
+        }
+    })
+}
+
+/// Two rovers on one gate would undo each other's steps.
+fn only_one(settings: &Rover) -> Result<std::fs::File, Error> {
+    let path = gate::beside(&settings.gate, ".lock");
+    gate::make_dir(&settings.gate)?;
+    let shown = path.display();
+    let file = (std::fs::OpenOptions::new().create(true).append(true))
+        .open(&path)
+        .context(|| format!("cannot open {shown}"))?;
+    let exclusive = rustix::fs::FlockOperation::NonBlockingLockExclusive;
+    match rustix::fs::flock(&file, exclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::new(format!(
+            "another etcd-rejoin holds {shown}: one rover for one gate"
+        ))),
+        Err(error) => Err(Error::new(format!("cannot lock {shown}: {error}"))),
+    }
+}

@@ -1,0 +1,111 @@
+//! The volume's part of `status`: what DRBD says now, and what the rover makes of it.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::{VolumeReport, volume_words};
+use crate::config::rover::Rover;
+use crate::decide::volume::{Mounted, Volume};
+use crate::drbd::{self, Drbd};
+use crate::mount;
+
+/// The volume as a person asks for it.
+#[derive(Debug)]
+pub struct VolumeStatus {
+    resource: String,
+    volume: Volume,
+    mounted: Mounted,
+    rover: Result<VolumeReport, String>,
+}
+
+impl VolumeStatus {
+    /// Looks, without changing anything. The gate is the rover's to read: its words are in the report.
+    pub fn look(settings: &Rover) -> VolumeStatus {
+        let drbd = Drbd::new(&settings.resource, std::env::vars_os());
+        let (volume, device) = match drbd {
+            Ok(mut drbd) => (drbd.look(), drbd.device().ok()),
+            Err(error) => (Volume::Unusable(error.to_string()), None),
+        };
+        let device = device.and_then(|device| mount::device(&device).ok());
+        let mounted = mount::look(&settings.mount, device)
+            .unwrap_or_else(|error| Mounted::SomethingElse(error.to_string()));
+        VolumeStatus {
+            resource: settings.resource.clone(),
+            volume,
+            mounted,
+            rover: VolumeReport::read(&settings.gate),
+        }
+    }
+
+    /// Whether the member's data can be seen here. Else what lies below the mount point is not its data.
+    pub fn is_here(&self) -> bool {
+        match &self.mounted {
+            Mounted::Yes | Mounted::ReadOnly => true,
+            Mounted::No | Mounted::SomethingElse(_) | Mounted::Elsewhere(_) => false,
+        }
+    }
+
+    fn mounted(&self) -> String {
+        match &self.mounted {
+            Mounted::Yes => "mounted here".into(),
+            Mounted::ReadOnly => "mounted here, read-only after an error".into(),
+            Mounted::No => "not mounted here".into(),
+            Mounted::SomethingElse(what) => format!("not mounted here; in its place: {what}"),
+            Mounted::Elsewhere(place) => format!("mounted at {place}, where it does not belong"),
+        }
+    }
+
+    fn split_brain(&self) -> Option<String> {
+        match &self.volume {
+            Volume::Up(resource) => drbd::split_brain(&self.resource, resource),
+            Volume::Unusable(_) | Volume::Down => None,
+        }
+    }
+
+    /// As text.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        let mut line = |name: &str, what: &str| {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{name:<11}{what}");
+        };
+        line(
+            "volume",
+            &format!("{}: {}", self.resource, volume_words(&self.volume)),
+        );
+        line("", &self.mounted());
+        match &self.rover {
+            Ok(rover) => {
+                line("gate", &rover.gate);
+                line("rover", &rover.decision);
+                line("because", &format!("{}: {}", rover.reason, rover.when));
+                line("to change", &rover.to_change);
+                if !rover.holders.is_empty() {
+                    line("held by", &rover.holders.join(", "));
+                }
+                if !rover.no_bid.is_empty() {
+                    line("no master", &rover.no_bid);
+                }
+            }
+            Err(why) => line("rover", why),
+        }
+        for words in self.split_brain().iter().flat_map(|words| words.lines()) {
+            line("", words);
+        }
+        text
+    }
+
+    /// As JSON.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "resource": self.resource,
+            "state": volume_words(&self.volume),
+            "mounted": self.is_here(),
+            "mount": self.mounted(),
+            "split_brain": self.split_brain(),
+            "rover": self.rover.as_ref().ok(),
+            "no_rover": self.rover.as_ref().err(),
+        })
+    }
+}

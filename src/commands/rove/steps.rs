@@ -1,0 +1,185 @@
+//! Takes one step of the volume. Each is idempotent, bounded in time, and safe to be killed in.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::Rove;
+use crate::decide::volume::{Checked, PeerFate, VolumeStep};
+use crate::drbd::Failure;
+use crate::error::Error;
+use crate::fence::{Means, settle};
+use crate::gate::accept_loss;
+use crate::mount::{self, FileSystem, UnmountError};
+
+/// How long DRBD may take to attach a disk and to connect.
+const BRING_UP: Duration = Duration::from_secs(30);
+/// How long a demotion itself may take; it is tried again.
+const DEMOTE: Duration = Duration::from_secs(5);
+/// How long a check of the file system may take: a journal replay, not a scan of terabytes.
+const CHECK: Duration = Duration::from_secs(600);
+
+impl Rove<'_> {
+    /// Takes it. The error says what stood in the way; the next look tells what is true.
+    pub(super) fn take(&mut self, step: VolumeStep) -> Result<(), Error> {
+        match step {
+            VolumeStep::BringUp => self.drbd.bring_up(BRING_UP).map_err(said),
+            VolumeStep::FencePeer => self.fence_peer(),
+            VolumeStep::ResumeIo => (self.drbd.admin("resume-io", &[], DEMOTE, &|| false))
+                .map(drop)
+                .map_err(said),
+            VolumeStep::Promote => {
+                let promoted = self.drbd.promote(self.promotion(), &|| false);
+                self.promoted(promoted)
+            }
+            VolumeStep::ForcePromote => {
+                // Before it is used: a word that outlives its promotion would be used twice.
+                accept_loss::consume(&self.settings.gate)?;
+                let promoted = self
+                    .drbd
+                    .admin("primary", &["--force"], self.promotion(), &|| false);
+                self.promoted(promoted.map(drop))
+            }
+            VolumeStep::CheckFileSystem => {
+                let (device, kind) = self.file_system()?;
+                let (checked, words) =
+                    mount::check(&device, kind, self.drbd.search(), CHECK, &|| false)
+                        .map_err(|why| Error::new(format!("e2fsck {why}")))?;
+                if checked == Checked::Broken {
+                    log::error!("the file system needs a person: {words}");
+                }
+                self.memory.checked = checked;
+                Ok(())
+            }
+            VolumeStep::Mount => {
+                let (device, kind) = self.file_system()?;
+                mount::mount(&device, &self.settings.mount, kind)
+            }
+            VolumeStep::StartChild => self.member.start(),
+            VolumeStep::StopChild => {
+                self.member.stop();
+                Ok(())
+            }
+            VolumeStep::KillChild => {
+                self.member.kill();
+                Ok(())
+            }
+            VolumeStep::Unmount => {
+                let device = mount::device(&self.device()?)?;
+                let unmounted = mount::unmount(&self.settings.mount, device);
+                self.memory.holders = match &unmounted {
+                    Err(UnmountError::Busy(holders)) => holders.clone(),
+                    Ok(()) | Err(UnmountError::Failed(_)) => Vec::new(),
+                };
+                unmounted.map_err(|why| {
+                    let shown = self.settings.mount.display();
+                    Error::new(format!("cannot unmount {shown}: {why}"))
+                })
+            }
+            VolumeStep::Demote => {
+                self.drbd.demote(DEMOTE).map_err(said)?;
+                self.memory.released();
+                Ok(())
+            }
+            VolumeStep::SelfFence => self_fence(),
+        }
+    }
+
+    /// DRBD calls its handler up to four times.
+    fn promotion(&self) -> Duration {
+        self.settings.fence_timeout * 4 + Duration::from_secs(10)
+    }
+
+    fn promoted(&mut self, promoted: Result<(), Failure>) -> Result<(), Error> {
+        match promoted {
+            Ok(()) => {
+                self.memory.promoted = true;
+                self.memory.checked = Checked::No;
+                Ok(())
+            }
+            Err(failure) => {
+                // What was known of the peer was not enough for DRBD: ask again.
+                self.forget_fate();
+                Err(said(failure))
+            }
+        }
+    }
+
+    fn fence_peer(&mut self) -> Result<(), Error> {
+        let deadline = Instant::now() + self.settings.fence_timeout;
+        let Some(turn) = self.turn.take(deadline) else {
+            return Err(Error::new(
+                "the peer is asking us to be outdated at this moment",
+            ));
+        };
+        let peer = (self.settings.fence.as_ref()).zip(self.key.as_ref());
+        let means = Means {
+            peer: peer.map(|(fence, key)| (fence.peer.as_str(), key)),
+            machine: &self.machine,
+            command: &self.settings.fence_command,
+            timeout: self.settings.fence_timeout,
+        };
+        let settled = settle(&means, &self.settings.resource);
+        self.memory.fate = settled.fate();
+        self.memory.fate_at = Instant::now();
+        let harmless = match self.memory.fate {
+            PeerFate::Outdated | PeerFate::Fenced => true,
+            PeerFate::Unknown | PeerFate::Alive | PeerFate::Silent => false,
+        };
+        // From here on a request to outdate ourselves is refused: the peer has lost its turn.
+        self.settled.store(harmless, Ordering::SeqCst);
+        drop(turn);
+        match harmless {
+            true => log::info!("{settled}"),
+            false => log::warn!("{settled}"),
+        }
+        Ok(())
+    }
+
+    pub(super) fn forget_fate(&mut self) {
+        self.memory.fate = PeerFate::Unknown;
+        self.settled.store(false, Ordering::SeqCst);
+    }
+
+    fn file_system(&mut self) -> Result<(PathBuf, FileSystem), Error> {
+        let device = self.device()?;
+        match mount::file_system(&device)? {
+            Some(kind) => Ok((device, kind)),
+            None => Err(Error::new(format!(
+                "{} holds neither ext4 nor XFS: `etcd-rejoin volume init` makes a file system, once",
+                device.display()
+            ))),
+        }
+    }
+
+    fn device(&mut self) -> Result<PathBuf, Error> {
+        match &self.device {
+            Some(device) => Ok(device.clone()),
+            None => self.drbd.device().map_err(said),
+        }
+    }
+}
+
+fn said(failure: Failure) -> Error {
+    Error::new(failure.to_string())
+}
+
+/// Reboots this machine at once, without a sync: nothing that is still to be written may be.
+fn self_fence() -> Result<(), Error> {
+    log::error!(
+        "reboots this machine: REJOIN_SELF_FENCE=reboot, and the volume could not be let go"
+    );
+    log::logger().flush();
+    // In a container without the right to reboot, the trigger may still be there.
+    let trigger = std::fs::write("/proc/sysrq-trigger", "b");
+    let reboot = rustix::system::reboot(rustix::system::RebootCommand::Restart);
+    Err(Error::new(format!(
+        "cannot reboot this machine: /proc/sysrq-trigger: {}; reboot: {}",
+        trigger
+            .err()
+            .map_or("no effect".into(), |error| error.to_string()),
+        reboot
+            .err()
+            .map_or("no effect".into(), |error| error.to_string())
+    )))
+}
