@@ -1,7 +1,7 @@
 //! `config`: the configurations of two machines, written or checked.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Exit, print};
 use crate::cli::{CheckArgs, TwoNodeArgs};
@@ -105,7 +105,7 @@ pub fn check(args: &CheckArgs, env: impl Iterator<Item = (String, String)>) -> E
         host,
         drbd_conf: args.drbd_conf.clone(),
         keepalived_conf: keepalived_conf.clone(),
-        other_keepalived_conf: other.map(PathBuf::clone),
+        other_keepalived_conf: other.cloned(),
         env,
         env_from,
         grammar: args.drbd.map(Into::into),

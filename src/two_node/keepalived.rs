@@ -1,7 +1,6 @@
 //! keepalived's configuration. It elects and carries the address; it mounts and promotes nothing.
 
 use std::fmt::Write;
-use std::net::IpAddr;
 
 use super::plan::{Plan, Wish};
 
@@ -63,7 +62,7 @@ pub fn keepalived(plan: &Plan, this: usize) -> String {
         );
     }
     // VRRP 3, which IPv6 needs, knows no password.
-    if let IpAddr::V4(_) = virtual_ip {
+    if virtual_ip.is_ipv4() {
         let _ = write!(
             text,
             "    authentication {{\n        auth_type PASS\n        auth_pass {}\n    }}\n",

@@ -201,7 +201,7 @@ fn a_configuration_that_does_not_read_is_a_danger() {
         .danger("/etc/drbd.conf", "drbdadm-refuses");
     good()
         .drbd("    on node2 {", "    on node2 { {")
-        .danger(&format!("{DRBD}:33"), "not-readable");
+        .danger(&format!("{DRBD}:32"), "not-readable");
 }
 
 #[test]
@@ -400,13 +400,16 @@ fn times_longer_than_an_election_are_warnings() {
 
 #[test]
 fn a_gate_that_nobody_hears_is_a_danger() {
-    let place = format!("{KEEPALIVED}:42");
+    let (notify, probe) = (format!("{KEEPALIVED}:42"), format!("{KEEPALIVED}:12"));
+    let moved = good().env("GATE=/run/etcd-rejoin/gate", "GATE=/run/gate");
+    moved.danger(&notify, "gate-differs");
+    moved.danger(&probe, "gate-differs");
     good()
-        .env("GATE=/run/etcd-rejoin/gate", "GATE=/run/gate")
-        .danger(&place, "gate-differs");
+        .keepalived("notify --gate /run/etcd-rejoin/gate", "notify")
+        .danger(&notify, "gate-differs");
     good()
-        .keepalived(" --gate /run/etcd-rejoin/gate", "")
-        .danger(&place, "gate-differs");
+        .keepalived("promotable --gate /run/etcd-rejoin/gate", "promotable")
+        .danger(&probe, "gate-differs");
     Machine::with("9.2.12", &["--fifo"])
         .env("GATE=/run/etcd-rejoin/gate", "GATE=/run/gate")
         .danger(&format!("{KEEPALIVED}:8"), "gate-differs");

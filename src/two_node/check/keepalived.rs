@@ -69,6 +69,12 @@ impl<'a> Keepalived<'a> {
             .collect()
     }
 
+    /// The lines that run our probe.
+    pub fn probes(&self) -> impl Iterator<Item = &'a Statement> {
+        let lines = self.scripts.iter().filter_map(|s| s.last("script"));
+        lines.filter(|line| line.value().contains("probe promotable"))
+    }
+
     /// The gates that `etcd-rejoin notify` is told.
     pub fn gates(&self) -> Vec<(&'a str, &'a At)> {
         let notify = self.notify().into_iter();

@@ -84,6 +84,14 @@ fn gate(look: &Look, keepalived: &Keepalived, out: &mut Findings) {
             out.danger(at, "gate-differs", what, "give both the same path");
         }
     }
+    for probe in keepalived.probes() {
+        let told = flag(probe.value(), "--gate");
+        if told.is_none_or(|told| Path::new(told) != Path::new(gate)) {
+            let what = "the probe does not ask beside REJOIN_GATE: it says no for ever, and this machine never bids for the address";
+            let cure = format!("let it be ... probe promotable --gate {gate}");
+            out.danger(&probe.at, "gate-differs", what, cure);
+        }
+    }
     let ours = keepalived
         .notify()
         .into_iter()
