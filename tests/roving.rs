@@ -25,7 +25,14 @@ mod drbd;
 mod mutants;
 #[path = "roving/rover.rs"]
 mod rover;
+#[path = "roving/rules.rs"]
+mod rules;
 #[path = "roving/runs.rs"]
 mod runs;
+#[path = "roving/scenarios.rs"]
+mod scenarios;
+#[path = "volume/text.rs"]
+#[allow(dead_code)]
+mod words;
 #[path = "roving/world.rs"]
 mod world;

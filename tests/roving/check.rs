@@ -6,14 +6,25 @@ use stateright::{Checker, Expectation, HasDiscoveries, Model};
 
 use crate::cluster::Cluster;
 
-/// No *always* breaks, and these *sometimes* occur, the others do not.
+/// No *always* breaks, and these *sometimes* occur.
 pub fn holds(name: &str, sometimes: &[&str], model: Cluster) {
+    asks(name, sometimes, &[], model);
+}
+
+/// No *always* breaks, and none of these ever occurs.
+pub fn never(name: &str, never: &[&str], model: Cluster) {
+    asks(name, &[], never, model);
+}
+
+fn asks(name: &str, sometimes: &[&str], never: &[&str], model: Cluster) {
     let began = Instant::now();
     let checker = model.checker().spawn_bfs().join();
     for property in checker.model().properties() {
         let found = checker.discovery(property.name);
         let expected = match property.expectation {
-            Expectation::Sometimes => sometimes.contains(&property.name),
+            Expectation::Sometimes if sometimes.contains(&property.name) => true,
+            Expectation::Sometimes if never.contains(&property.name) => false,
+            Expectation::Sometimes => continue,
             Expectation::Always | Expectation::Eventually => false,
         };
         if found.is_some() != expected {

@@ -2,7 +2,7 @@
 
 use etcd_rejoin::decide::volume::{
     Disk, PeerFate, Resource, Role, VolumeDecision, VolumePolicy, VolumeSeen, VolumeStep,
-    decide_volume, may_outdate_itself,
+    decide_volume, handler_exit_code, may_outdate_itself,
 };
 use stateright::{Model, Property};
 
@@ -12,10 +12,14 @@ use crate::world::{Budget, Rover, Settings, World};
 pub const NO_LOSS: &str = "no acknowledged write is missing where the member serves";
 pub const ONE_WRITER: &str = "at most one machine can acknowledge";
 pub const WHOLE: &str = "no member runs on half a resync";
-pub const FAILOVER: &str = "the other machine takes over after a death";
-pub const BACK: &str = "and the first one after the other's death";
+pub const FAILOVER: &str = "the other machine takes over while the dead one is off";
+pub const TWICE: &str = "and the first one when that one dies";
+pub const RETURN: &str = "the other machine takes over when the dead one is back";
 
 pub type Decide = fn(&VolumePolicy, &VolumeSeen) -> VolumeDecision;
+
+/// The real one: `handler_exit_code`.
+pub type HandlerExitCode = fn(&Resource, PeerFate, bool) -> u8;
 
 /// What can happen next. The number is the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,14 +55,13 @@ pub struct Cluster {
     pub decide: Decide,
     /// What a rover answers to the peer's question.
     pub may_outdate: fn(&Resource) -> bool,
-    /// The handler takes every yes for an answer.
-    pub handler_trusts: bool,
+    /// What the kernel's handler ends with.
+    pub handler_exit_code: HandlerExitCode,
     /// What was known of the peer is enough to thaw.
     pub thaws_on_memory: bool,
-    /// A rover looks at once whenever something has changed.
+    /// A rover looks whenever something has changed, and promotes at once.
     pub attentive: bool,
     pub policy: VolumePolicy,
-    schedule: Vec<Action>,
 }
 
 impl Cluster {
@@ -68,11 +71,10 @@ impl Cluster {
             budget,
             decide: decide_volume,
             may_outdate: may_outdate_itself,
-            handler_trusts: false,
+            handler_exit_code,
             thaws_on_memory: false,
             attentive: false,
             policy: policy(&settings),
-            schedule: Vec::new(),
         }
     }
 
@@ -86,8 +88,8 @@ impl Cluster {
         self
     }
 
-    pub fn handler_trusts(mut self) -> Cluster {
-        self.handler_trusts = true;
+    pub fn with_handler(mut self, handler: HandlerExitCode) -> Cluster {
+        self.handler_exit_code = handler;
         self
     }
 
@@ -98,12 +100,6 @@ impl Cluster {
 
     pub fn attentive(mut self) -> Cluster {
         self.attentive = true;
-        self
-    }
-
-    /// Begins where this schedule ends.
-    pub fn after(mut self, schedule: &[Action]) -> Cluster {
-        self.schedule = schedule.to_vec();
         self
     }
 
@@ -126,7 +122,11 @@ impl Cluster {
             both(Action::Promote, true);
             return;
         }
-        let fences = |step| matches!(step, VolumeStep::FencePeer | VolumeStep::Thaw);
+        let fences = |step| match step {
+            VolumeStep::FencePeer | VolumeStep::Thaw => true,
+            VolumeStep::Promote => self.attentive,
+            _ => false,
+        };
         match self.decision(world, at) {
             VolumeDecision::Do(step, _) => both(Action::Look, fences(step)),
             // It still remembers what it saw.
@@ -168,6 +168,21 @@ impl Cluster {
         }
     }
 
+    /// The world after this schedule.
+    pub fn world_after(&self, schedule: &[Action]) -> World {
+        let mut world = World::healthy(self.budget);
+        for action in schedule {
+            let mut actions = Vec::new();
+            self.actions(&world, &mut actions);
+            assert!(
+                actions.contains(action),
+                "not now: {action:?}, but {actions:?}\n{world:?}"
+            );
+            self.step(&mut world, *action);
+        }
+        world
+    }
+
     fn step(&self, world: &mut World, action: Action) {
         let settings = &self.settings;
         match action {
@@ -183,6 +198,9 @@ impl Cluster {
                 world.remember(at);
                 if let VolumeDecision::Do(step, _) = decision {
                     self.act(world, at, step, works);
+                    if self.attentive && step == VolumeStep::Promote {
+                        self.promote(world, at, works);
+                    }
                 }
             }
             Action::Promote(at, works) => self.promote(world, at, works),
@@ -241,17 +259,7 @@ impl Model for Cluster {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        let mut world = World::healthy(self.budget);
-        for action in &self.schedule {
-            let mut actions = Vec::new();
-            self.actions(&world, &mut actions);
-            assert!(
-                actions.contains(action),
-                "not now: {action:?}, but {actions:?}\n{world:?}"
-            );
-            self.step(&mut world, *action);
-        }
-        vec![world]
+        vec![self.world_after(&[])]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
@@ -304,7 +312,8 @@ impl Model for Cluster {
                 (world.machines.iter()).all(|m| !m.rover.child || m.disk != Disk::Inconsistent)
             }),
             Property::<Self>::sometimes(FAILOVER, |_, world| world.failovers > 0),
-            Property::<Self>::sometimes(BACK, |_, world| world.failovers > 1),
+            Property::<Self>::sometimes(TWICE, |_, world| world.failovers > 1),
+            Property::<Self>::sometimes(RETURN, |_, world| world.returns > 0),
         ]
     }
 }

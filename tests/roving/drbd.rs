@@ -8,7 +8,7 @@ impl World {
     /// Off: everything but the disk is gone.
     pub fn power_off(&mut self, at: usize, settings: &Settings) {
         if self.last == Some(at as u8) {
-            self.last_died = true;
+            self.last_died |= self.machines[at].role == Role::Primary;
         }
         let machine = &mut self.machines[at];
         machine.on = false;
@@ -79,6 +79,15 @@ impl World {
             (true, false, true) => Some(1),
             (true, false, false) | (false, _, _) => None,
         };
+        // "Can only connect to data with current UUID": a Primary that lost its disk knows which it was.
+        for (at, machine) in self.machines.iter_mut().enumerate() {
+            let peer = [two, one][at];
+            let stale = machine.stored.ahead || peer.stored.state != Disk::UpToDate;
+            if machine.disk == Disk::Diskless && machine.role == Role::Primary && stale {
+                machine.stand_alone = true;
+                return;
+            }
+        }
         // "I shall become SyncTarget, but I am primary!"
         if source.is_some_and(|source| self.machines[1 - source].role == Role::Primary) {
             self.machines
@@ -108,7 +117,20 @@ impl World {
             };
             machine.stored.state = machine.disk;
         }
+        self.begin_generation();
         self.settle(settings);
+    }
+
+    /// Whoever writes, a disk beside one that is gone begins a generation of its own.
+    fn begin_generation(&mut self) {
+        let writes = self
+            .machines
+            .iter()
+            .any(|machine| machine.role == Role::Primary);
+        let diskless = self.machines.map(|machine| machine.disk == Disk::Diskless);
+        for (at, machine) in self.machines.iter_mut().enumerate() {
+            machine.stored.ahead |= self.connected && writes && !diskless[at] && diskless[1 - at];
+        }
     }
 
     /// The resync has ended.
@@ -133,12 +155,7 @@ impl World {
         {
             self.machines[1 - at].stored.peer_outdated = false;
         }
-        // A Primary goes on beside a disk that is gone: a generation of its own.
-        let peer = &mut self.machines[1 - at];
-        if self.connected && peer.disk != Disk::Diskless {
-            let writes = peer.role == Role::Primary || self.machines[at].role == Role::Primary;
-            self.machines[1 - at].stored.ahead |= writes;
-        }
+        self.begin_generation();
         self.settle(settings);
     }
 
@@ -173,10 +190,10 @@ impl World {
 
     pub fn become_primary(&mut self, at: usize, settings: &Settings) {
         let connected = self.connected;
-        let beside_a_disk = connected && self.machines[1 - at].disk != Disk::Diskless;
         let machine = &mut self.machines[at];
         machine.role = Role::Primary;
-        machine.stored.ahead |= !beside_a_disk;
+        machine.stored.ahead |= !connected && machine.disk != Disk::Diskless;
+        self.begin_generation();
         self.settle(settings);
     }
 
@@ -196,8 +213,12 @@ impl World {
         let bit = 1 << (self.acked.count_ones() as u8);
         self.left.write -= 1;
         self.acked |= bit;
-        if self.last.is_some_and(|last| usize::from(last) != at) && self.last_died {
-            self.failovers = (self.failovers + 1).min(2);
+        let other = usize::from(self.last.unwrap_or(at as u8));
+        if other != at && self.last_died {
+            match self.machines[other].on {
+                true => self.returns += 1,
+                false => self.failovers += 1,
+            }
         }
         self.last = Some(at as u8);
         self.last_died = false;

@@ -1,8 +1,9 @@
 //! The table with one rule broken each.
 
 use etcd_rejoin::decide::volume::{
-    Connection, Disk, Fencing, Mounted, PeerFate, Replication, Role, Volume, VolumeDecision,
-    VolumePolicy, VolumeReason, VolumeSeen, VolumeStep, decide_volume,
+    Checked, Child, Connection, Disk, Fencing, Gate, Mounted, PeerFate, Replication, Resource,
+    Role, Volume, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeStep,
+    decide_volume, handler_exit_code,
 };
 
 use VolumeDecision::{Do, Refuse, Wait};
@@ -138,13 +139,13 @@ pub fn starts_unmounted(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecis
 pub fn mounts_unpromoted(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
     changed(policy, seen, |seen| {
         if let Volume::Up(resource) = &mut seen.volume
-            && seen.gate == etcd_rejoin::decide::volume::Gate::Master
+            && seen.gate == Gate::Master
         {
             resource.role = Role::Primary;
             resource.suspended = false;
             seen.promoted = true;
             // And takes the success of `mount` for granted.
-            if seen.checked == etcd_rejoin::decide::volume::Checked::Clean {
+            if seen.checked == Checked::Clean {
                 seen.mounted = Mounted::Yes;
             }
         }
@@ -165,8 +166,30 @@ pub fn lost_is_outdated(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecis
 /// The wish goes unheard once the member runs.
 pub fn backup_is_ignored(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
     changed(policy, seen, |seen| {
-        if seen.child == etcd_rejoin::decide::volume::Child::Running {
-            seen.gate = etcd_rejoin::decide::volume::Gate::Master;
+        if seen.child == Child::Running {
+            seen.gate = Gate::Master;
         }
     })
+}
+
+/// A peer that is silent is dead, whoever asks.
+pub fn whoever_asks_assumes(resource: &Resource, fate: PeerFate, command: bool) -> u8 {
+    match (fate, handler_exit_code(resource, fate, command)) {
+        (PeerFate::Silent, 1) if !command => 5,
+        (_, code) => code,
+    }
+}
+
+/// A Primary goes on beside a silent peer, though that one could turn it off.
+pub fn assumes_beside_a_fence_command(resource: &Resource, fate: PeerFate, _: bool) -> u8 {
+    handler_exit_code(resource, fate, false)
+}
+
+/// A yes is a yes, whether the peer was frozen or not.
+pub fn every_yes_counts(_: &Resource, fate: PeerFate, _: bool) -> u8 {
+    match fate {
+        PeerFate::Outdated => 4,
+        PeerFate::Fenced => 7,
+        PeerFate::Unknown | PeerFate::Alive | PeerFate::Silent => 1,
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use etcd_rejoin::decide::volume::{
     Checked, Child, Connection, Disk, Gate, Mounted, PeerFate, PeerVolume, Replication, Resource,
-    Role, Volume, VolumePolicy, VolumeSeen, VolumeStep, handler_exit_code,
+    Role, Volume, VolumePolicy, VolumeSeen, VolumeStep,
 };
 
 use crate::cluster::Cluster;
@@ -159,15 +159,7 @@ impl Cluster {
     pub fn handler(&self, world: &mut World, at: usize, command_works: bool) {
         let fate = self.ask(world, at, command_works);
         let resource = world.resource(at, &self.settings);
-        let code = match self.handler_trusts {
-            true => match fate {
-                PeerFate::Outdated => 4,
-                PeerFate::Fenced => 7,
-                PeerFate::Silent if !self.settings.command && resource.role == Role::Primary => 5,
-                PeerFate::Unknown | PeerFate::Alive | PeerFate::Silent => 1,
-            },
-            false => handler_exit_code(&resource, fate, self.settings.command),
-        };
+        let code = (self.handler_exit_code)(&resource, fate, self.settings.command);
         world.handled(at, code);
     }
 

@@ -155,10 +155,12 @@ pub struct World {
     pub acked: u8,
     /// Who has acknowledged last.
     pub last: Option<u8>,
-    /// That one was turned off or has crashed since.
+    /// That one has lost its power since, as Primary.
     pub last_died: bool,
-    /// The other machine has acknowledged after the death of the one before, once or twice.
+    /// How often the other machine has acknowledged first after a death, while the dead one was off.
     pub failovers: u8,
+    /// The same, when it was on again.
+    pub returns: u8,
 }
 
 impl World {
@@ -198,6 +200,7 @@ impl World {
             last: None,
             last_died: false,
             failovers: 0,
+            returns: 0,
         }
     }
 
