@@ -57,6 +57,8 @@ pub struct Cluster {
     pub may_outdate: fn(&Resource) -> bool,
     /// What the kernel's handler ends with.
     pub handler_exit_code: HandlerExitCode,
+    /// A peer that answers, and does not outdate itself, is turned off unless it is Primary.
+    pub fences_who_refuses: bool,
     /// What was known of the peer is enough to thaw.
     pub thaws_on_memory: bool,
     /// A rover looks whenever something has changed, and promotes at once.
@@ -72,6 +74,7 @@ impl Cluster {
             decide: decide_volume,
             may_outdate: may_outdate_itself,
             handler_exit_code,
+            fences_who_refuses: false,
             thaws_on_memory: false,
             attentive: false,
             policy: policy(&settings),
@@ -90,6 +93,11 @@ impl Cluster {
 
     pub fn with_handler(mut self, handler: HandlerExitCode) -> Cluster {
         self.handler_exit_code = handler;
+        self
+    }
+
+    pub fn fences_who_refuses(mut self) -> Cluster {
+        self.fences_who_refuses = true;
         self
     }
 

@@ -201,6 +201,11 @@ impl World {
     pub fn handled(&mut self, at: usize, code: u8) {
         let machine = &mut self.machines[at];
         machine.handler = false;
+        if code == 6 {
+            // "Peer is primary, outdating myself."
+            self.outdate(at);
+        }
+        let machine = &mut self.machines[at];
         if matches!(code, 4 | 5 | 7) && !self.connected {
             machine.stored.peer_outdated = true;
             machine.suspended = false;

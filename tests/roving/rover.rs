@@ -141,10 +141,13 @@ impl Cluster {
                 world.outdate(other);
             }
             // Its answer is its disk, read again.
-            return match agrees && world.machines[other].disk == Disk::Outdated {
-                true => PeerFate::Outdated,
-                false => PeerFate::Alive,
-            };
+            if agrees && world.machines[other].disk == Disk::Outdated {
+                return PeerFate::Outdated;
+            }
+            // Who works is never turned off; whoever else says no may be.
+            if world.machines[other].role == Role::Primary || !self.fences_who_refuses {
+                return PeerFate::Alive;
+            }
         }
         if self.settings.command && command_works {
             if world.machines[other].on {
@@ -152,14 +155,21 @@ impl Cluster {
             }
             return PeerFate::Fenced;
         }
-        PeerFate::Silent
+        match world.lan && world.machines[other].rover.runs {
+            true => PeerFate::Alive,
+            false => PeerFate::Silent,
+        }
     }
 
     /// The kernel's handler: `etcd-rejoin fence-peer`.
     pub fn handler(&self, world: &mut World, at: usize, command_works: bool) {
         let fate = self.ask(world, at, command_works);
         let resource = world.resource(at, &self.settings);
-        let code = (self.handler_exit_code)(&resource, fate, self.settings.command);
+        let works = world.lan && world.machines[1 - at].rover.runs;
+        let code = match fate {
+            PeerFate::Alive if works && world.machines[1 - at].role == Role::Primary => 6,
+            fate => (self.handler_exit_code)(&resource, fate, self.settings.command),
+        };
         world.handled(at, code);
     }
 
