@@ -131,8 +131,8 @@ pub struct FencePeerArgs {
     /// The file with the secret that both rovers share
     #[arg(long, value_name = "PATH", requires = "peer")]
     pub key_file: Option<PathBuf>,
-    /// A program, with its arguments, that surely turns the other machine off; it is told FENCE_RESOURCE
-    /// and FENCE_PEER
+    /// A program, with its arguments, that surely turns the other machine off; in its environment are
+    /// PATH, FENCE_RESOURCE and FENCE_PEER
     #[arg(long, value_name = "PROGRAM")]
     pub fence_command: Option<String>,
     /// How long all of it may take: the kernel holds back every write meanwhile

@@ -99,12 +99,27 @@ pub fn run(
     limit: Duration,
     give_up: &dyn Fn() -> bool,
 ) -> Result<Ran, NotRun> {
+    ended(command, limit, GRACE, give_up)
+}
+
+/// Runs it to its end; at the time limit it is killed at once, with what it started. For who is waited
+/// for itself.
+pub fn run_or_kill(command: &mut Command, limit: Duration) -> Result<Ran, NotRun> {
+    ended(command, limit, Duration::ZERO, &|| false)
+}
+
+fn ended(
+    command: &mut Command,
+    limit: Duration,
+    grace: Duration,
+    give_up: &dyn Fn() -> bool,
+) -> Result<Ran, NotRun> {
     // Whoever started us may have ignored SIGCHLD, and an exec passes that on: then we cannot wait for a
     // child, and drbdadm cannot for its own and ends with 0 whatever happened (measured). A handler
     // makes it the default again in a child.
     let noticed = Arc::new(AtomicBool::new(false));
     let handler = signal_hook::flag::register(SIGCHLD, noticed);
-    let ran = start(command, limit, give_up);
+    let ran = start(command, limit, grace, give_up);
     if let Ok(handler) = handler {
         signal_hook::low_level::unregister(handler);
     }
@@ -114,6 +129,7 @@ pub fn run(
 fn start(
     command: &mut Command,
     limit: Duration,
+    grace: Duration,
     give_up: &dyn Fn() -> bool,
 ) -> Result<Ran, NotRun> {
     command
@@ -127,7 +143,7 @@ fn start(
     })?;
     let ran = follow(&mut child, Instant::now() + limit, limit, give_up);
     if ran.is_err() {
-        bury(&mut child);
+        bury(&mut child, grace);
     }
     ran
 }
@@ -174,9 +190,9 @@ fn follow(
 }
 
 /// Ends it and what it started; gives up on what does not die.
-fn bury(child: &mut Child) {
+fn bury(child: &mut Child, grace: Duration) {
     let group = Pid::from_child(child);
-    for (signal, patience) in [(Signal::TERM, GRACE), (Signal::KILL, BURIAL)] {
+    for (signal, patience) in [(Signal::TERM, grace), (Signal::KILL, BURIAL)] {
         // Gone already is what we want.
         let _ = kill_process_group(group, signal);
         let deadline = Instant::now() + patience;
@@ -275,6 +291,17 @@ mod tests {
         assert_eq!(ran, Err(NotRun::TimedOut(limit)));
         assert_eq!(sh("sleep 60", LONG, &|| true), Err(NotRun::GivenUp));
         assert!(begun.elapsed() < LONG);
+    }
+
+    #[test]
+    fn who_may_be_killed_gets_no_grace() {
+        let begun = Instant::now();
+        let search = search_path(None);
+        let mut command = command(&find("sh", &search).unwrap(), &search);
+        let limit = Duration::from_millis(100);
+        let ran = run_or_kill(command.args(["-c", "trap '' TERM; sleep 60 & wait"]), limit);
+        assert_eq!(ran, Err(NotRun::TimedOut(limit)));
+        assert!(begun.elapsed() < GRACE);
     }
 
     #[test]

@@ -14,6 +14,8 @@ mod mistakes;
 mod running;
 #[path = "cli/status.rs"]
 mod status;
+#[path = "cli/two_nodes.rs"]
+mod two_nodes;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -27,6 +27,7 @@ declare -A asks=(
     [test]="everything that cargo test runs, real etcd included"
     [container]="PID 1, stop, restart, lost volume, in Docker"
     [examples]="does every example do what it says?"
+    [netns]="does the gate say what real keepalived wishes, in network namespaces?"
     [fuzz]="does any input make a parser panic?"
 )
 parts=(format shell lint doc deny build test)
@@ -169,6 +170,10 @@ part_container() {
 part_examples() {
     need cc images docker-compose systemd-analyze openssl &&
         tests examples cargo test --locked --test examples -- --ignored --test-threads=1
+}
+
+part_netns() {
+    need cc ip keepalived && tests netns cargo test --locked --test netns -- --ignored
 }
 
 # A file of tests that nobody wrote a part for.

@@ -10,6 +10,9 @@ use crate::config;
 use crate::fence::{self, Key, Machine, Means, Settled};
 use crate::kmsg;
 
+/// How soon a peer that refused for now is asked again.
+const AGAIN: Duration = Duration::from_millis(200);
+
 /// Settles the peer's fate, says it in one line, and ends as DRBD wants to hear it.
 pub fn fence_peer(args: FencePeerArgs) -> Exit {
     let resource = std::env::var("DRBD_RESOURCE").unwrap_or_default();
@@ -77,25 +80,32 @@ fn settled(
     if peer.is_none() && command.is_empty() {
         return Err("neither --peer nor --fence-command is given: nothing can be settled".into());
     }
+    let machine = Machine::this().map_err(|error| error.to_string())?;
     // What follows needs time too: to ask for our own role, and to say how it went.
     let share = if command.is_empty() { 6 } else { 9 };
-    let means = Means {
-        peer,
-        machine: &Machine::this().map_err(|error| error.to_string())?,
-        command: &command,
-        timeout: timeout * share / 10,
+    let until = start + timeout * share / 10;
+    let settled = loop {
+        let means = Means {
+            peer,
+            machine: &machine,
+            command: &command,
+            timeout: until.saturating_duration_since(Instant::now()),
+        };
+        match fence::settle(&means, resource) {
+            // It asks our rover the same at this moment, and hears that we are Primary: it gives way.
+            // A single no would leave the kernel frozen for good.
+            Settled::Busy(_) if Instant::now() + AGAIN * 2 < until => std::thread::sleep(AGAIN),
+            settled => break settled,
+        }
     };
-    let settled = fence::settle(&means, resource);
     let code = match &settled {
         Settled::Outdated => 4,
         Settled::Primary => {
-            return Ok((
-                Exit(6),
-                format!("{settled}: DRBD outdates the disk of this machine"),
-            ));
+            let why = format!("{settled}: DRBD outdates the disk of this machine");
+            return Ok((Exit(6), why));
         }
         Settled::Fenced => 7,
-        Settled::Refused(_) => 1,
+        Settled::Busy(_) | Settled::Refused(_) => 1,
         Settled::Silent(_) if !command.is_empty() => 1,
         Settled::Silent(_) => return Ok(alone(resource, &settled, start + timeout * 9 / 10)),
     };

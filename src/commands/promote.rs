@@ -1,14 +1,10 @@
 //! `promote --accept-loss`: an operator's word in place of evidence. Promotes nothing itself.
 
-use std::time::{Duration, Instant};
-
 use super::{Exit, print};
 use crate::config::Config;
-use crate::fence;
+use crate::decide::volume::Volume;
+use crate::drbd::{Drbd, summary};
 use crate::gate::accept_loss;
-
-/// How long DRBD may take to say how it is.
-const LOOK: Duration = Duration::from_secs(5);
 
 /// Gives the word for one promotion, or says what it would mean.
 pub fn promote(config: &Config, accepted: bool) -> Exit {
@@ -19,10 +15,11 @@ pub fn promote(config: &Config, accepted: bool) -> Exit {
         return Exit::CONFIG;
     };
     let resource = &rover.resource;
-    let seen = match fence::events(resource, Instant::now() + LOOK) {
-        Ok(lines) if lines.is_empty() => format!("  it knows no resource {resource}\n"),
-        Ok(lines) => lines.iter().map(|line| format!("  {line}\n")).collect(),
-        Err(why) => format!("  nothing: {why}\n"),
+    let seen = match Drbd::new(resource, std::env::vars_os()).map(|mut drbd| drbd.look()) {
+        Ok(Volume::Up(volume)) => summary(&volume),
+        Ok(Volume::Down) => "it is not up".into(),
+        Ok(Volume::Unusable(why)) => why,
+        Err(error) => error.to_string(),
     };
     let said = print(&format!(
         "DRBD says of {resource}:\n{seen}\n{WHAT_IT_MEANS}\n"

@@ -5,7 +5,6 @@
 //! demotes or kills by itself.
 
 mod ask;
-mod command;
 mod key;
 mod own;
 mod server;
@@ -13,9 +12,8 @@ mod settle;
 mod wire;
 
 pub use ask::{Asked, ask};
-pub use command::{Ran, run};
 pub use key::Key;
-pub use own::{events, is_primary};
+pub use own::is_primary;
 pub use server::{Deed, Server};
 pub use settle::{Means, Settled, settle};
 pub use wire::{Answer, Request, is_resource, one_line};

@@ -1,13 +1,14 @@
 //! What became of the other machine: asked first, turned off if that is allowed and needed.
 
 use std::fmt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::command::run;
 use super::key::Key;
 use super::wire::{Answer, Request, one_line};
 use super::{Asked, Machine, ask};
 use crate::decide::volume::PeerFate;
+use crate::program;
 
 /// What there is to settle it with.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +32,9 @@ pub enum Settled {
     Fenced,
     /// It answered: it is Primary.
     Primary,
-    /// It answered: it will not, or cannot, be outdated.
+    /// It answered: not now, it asks the same and goes first, or it has a reason that may pass.
+    Busy(String),
+    /// It answered: it cannot be outdated.
     Refused(String),
     /// It said nothing that could be believed, and no fence command has confirmed anything.
     Silent(String),
@@ -43,7 +46,7 @@ impl Settled {
         match self {
             Settled::Outdated => PeerFate::Outdated,
             Settled::Fenced => PeerFate::Fenced,
-            Settled::Primary | Settled::Refused(_) => PeerFate::Alive,
+            Settled::Primary | Settled::Busy(_) | Settled::Refused(_) => PeerFate::Alive,
             Settled::Silent(_) => PeerFate::Silent,
         }
     }
@@ -55,6 +58,7 @@ impl fmt::Display for Settled {
             Settled::Outdated => f.write_str("the peer has recorded that its disk is outdated"),
             Settled::Fenced => f.write_str("the fence command confirms that the peer is off"),
             Settled::Primary => f.write_str("the peer answers that it is Primary"),
+            Settled::Busy(why) => write!(f, "the peer refuses for now: {why}"),
             Settled::Refused(why) => write!(f, "the peer is not outdated: {why}"),
             Settled::Silent(why) => write!(f, "the peer is silent: {why}"),
         }
@@ -76,7 +80,7 @@ pub fn settle(means: &Means, resource: &str) -> Settled {
     let unsettled = match asked {
         Some(Asked::Heard(Answer::Outdated)) => return Settled::Outdated,
         Some(Asked::Heard(Answer::Primary)) => return Settled::Primary,
-        Some(Asked::Heard(Answer::Busy(why))) => return Settled::Refused(why),
+        Some(Asked::Heard(Answer::Busy(why))) => return Settled::Busy(why),
         Some(Asked::Heard(Answer::Failed(why) | Answer::State(why))) => Settled::Refused(why),
         Some(Asked::Silent(why)) => Settled::Silent(why),
         None => Settled::Silent("there is no REJOIN_FENCE_PEER to ask".into()),
@@ -84,21 +88,35 @@ pub fn settle(means: &Means, resource: &str) -> Settled {
     if means.command.is_empty() {
         return unsettled;
     }
-    let peer = means.peer.map_or("", |(peer, _)| peer);
-    let env = [("FENCE_RESOURCE", resource), ("FENCE_PEER", peer)];
-    let ran = run(means.command, &env, start + means.timeout);
-    let why = match &ran.code {
-        Ok(0) => return Settled::Fenced,
-        Ok(code) => format!("ended with {code}"),
-        Err(why) => why.clone(),
+    let left = means.timeout.saturating_sub(start.elapsed());
+    let why = match fence(means, resource, left) {
+        Ok(()) => return Settled::Fenced,
+        Err(why) => format!("the fence command has confirmed nothing: {why}"),
     };
-    let why = format!(
-        "the fence command has confirmed nothing: {why} {:?}",
-        one_line(&ran.said, 200)
-    );
     match unsettled {
         Settled::Refused(first) => Settled::Refused(format!("{first}; {why}")),
         Settled::Silent(first) => Settled::Silent(format!("{first}; {why}")),
-        done @ (Settled::Outdated | Settled::Fenced | Settled::Primary) => done,
+        done @ (Settled::Outdated | Settled::Fenced | Settled::Primary | Settled::Busy(_)) => done,
+    }
+}
+
+/// Runs the fence command. Only its exit code 0 says that the machine is off.
+fn fence(means: &Means, resource: &str, limit: Duration) -> Result<(), String> {
+    let Some((program, args)) = means.command.split_first() else {
+        return Err("there is none".into());
+    };
+    let search = program::search_path(std::env::var_os("PATH").as_deref());
+    let mut command = program::command(Path::new(program), &search);
+    command
+        .args(args)
+        .env("FENCE_RESOURCE", resource)
+        .env("FENCE_PEER", means.peer.map_or("", |(peer, _)| peer));
+    match program::run_or_kill(&mut command, limit) {
+        Ok(ran) if ran.code == 0 => Ok(()),
+        Ok(ran) => {
+            let said = one_line(&format!("{} {}", ran.out, ran.err), 200);
+            Err(format!("{program} ended with {}: {said}", ran.code))
+        }
+        Err(why) => Err(format!("{program} {why}")),
     }
 }

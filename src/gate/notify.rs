@@ -115,9 +115,10 @@ pub fn notify(path: &Path, event: &Event, stamp: Stamp) -> Result<Noted, Error> 
     Ok(Noted::Written)
 }
 
-/// Nobody else writes while this is held; it ends with the process, however that ends.
+/// Nobody else writes while this is held; it ends with the process, however that ends. A lock of the
+/// scripts alone: the rover holds one of its own for as long as it runs.
 fn lock(path: &Path) -> Result<File, Error> {
-    let path = beside(path, ".lock");
+    let path = beside(path, ".writing");
     let failed = || format!("cannot lock {}", path.display());
     let file = (OpenOptions::new().write(true).create(true).truncate(false))
         .mode(0o600)
@@ -205,6 +206,16 @@ mod tests {
                 Noted::Written
             );
         }
+    }
+
+    #[test]
+    fn a_rover_that_runs_stops_no_script() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("gate");
+        let rover = File::create(beside(&path, ".lock")).unwrap();
+        flock(&rover, FlockOperation::LockExclusive).unwrap();
+        let noted = notify(&path, &state(Gate::Master), at(1)).unwrap();
+        assert_eq!(noted, Noted::Written);
     }
 
     #[test]

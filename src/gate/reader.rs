@@ -63,10 +63,10 @@ impl GateReader {
         // First what the FIFO still holds: keepalived writes STOP, then removes the FIFO that it made.
         self.drain();
         match std::fs::metadata(&self.path) {
-            Ok(meta) if meta.file_type().is_fifo() => self.from_fifo(&meta),
+            Ok(meta) if meta.file_type().is_fifo() => self.look_at_fifo(&meta),
             Ok(_) => {
                 self.fifo = None;
-                self.from_file();
+                self.look_at_file();
             }
             // A FIFO that is gone takes nothing back; a file that is gone says nothing.
             Err(error) if missing(&error) && self.fifo.is_some() => {}
@@ -105,7 +105,7 @@ impl GateReader {
         self.fifo.as_ref().is_some_and(|fifo| fifo.no_writer)
     }
 
-    fn from_file(&mut self) {
+    fn look_at_file(&mut self) {
         let shown = self.path.display();
         match (read_wish(&self.path), &self.boot) {
             (Ok(Some(wish)), Ok(boot)) if wish.boot != *boot => {
@@ -134,7 +134,7 @@ impl GateReader {
         }
     }
 
-    fn from_fifo(&mut self, meta: &Metadata) {
+    fn look_at_fifo(&mut self, meta: &Metadata) {
         let id = (meta.dev(), meta.ino());
         if self.fifo.as_ref().is_none_or(|fifo| fifo.id != id) {
             let first = self.fifo.is_none() && self.said_by.is_none();

@@ -43,7 +43,9 @@ impl Handler {
             "[ \"$*\" = 'events2 --now' ] || exit 20\n\
              echo 'exists resource name:other role:Primary suspended:no'\n\
              echo 'exists resource name:etcd role:{role} suspended:no'\n\
-             echo 'exists connection name:etcd conn-name:peer connection:Connecting role:Unknown'\n\
+             echo 'exists connection name:etcd peer-node-id:0 conn-name:peer connection:Connecting role:Unknown'\n\
+             echo 'exists device name:etcd volume:0 minor:0 disk:UpToDate'\n\
+             echo 'exists peer-device name:etcd peer-node-id:0 conn-name:peer volume:0 replication:Off peer-disk:DUnknown resync-suspended:no'\n\
              echo 'exists -'"
         );
         self.script("drbdsetup", &text);
@@ -75,7 +77,6 @@ impl Handler {
         let mut command = Command::new(env!("CARGO_BIN_EXE_etcd-rejoin"));
         command.arg("fence-peer").args(&self.args).env_clear();
         command.env("PATH", format!("{}:/usr/bin:/bin", self.path().display()));
-        command.env("DIR", self.path());
         if let Some(resource) = self.resource {
             command.env("DRBD_RESOURCE", resource);
         }
@@ -141,7 +142,7 @@ fn a_peer_with_another_secret_counts_as_silent() {
 #[test]
 fn with_a_fence_command_nobody_assumes() {
     let nobody = nobody().to_string();
-    let told = "echo $1 $FENCE_RESOURCE $FENCE_PEER >$DIR/told";
+    let told = "echo $1 $FENCE_RESOURCE $FENCE_PEER >${0%/*}/told";
     let handler = Handler::new(&nobody).role("Primary").fencing_by(told);
     handler.ends_with(7, "confirms that the peer is off");
     assert_eq!(handler.file("told"), Some(format!("off etcd {nobody}\n")));
@@ -169,7 +170,7 @@ fn a_peer_that_works_or_goes_first_is_never_turned_off() {
         (Answer::Busy("it goes first".into()), 1),
     ] {
         let peer = Peer::answering(answer);
-        let handler = Handler::new(&peer.at()).fencing_by("touch $DIR/fenced");
+        let handler = Handler::new(&peer.at()).fencing_by("touch ${0%/*}/fenced");
         handler.ends_with(code, "");
         assert_eq!(handler.file("fenced"), None);
     }
@@ -210,6 +211,21 @@ fn a_silent_peer_leaves_time_to_ask_for_our_own_role() {
         .role("Primary")
         .arg(&["--timeout", "2s"]);
     handler.ends_with(5, "goes on");
+}
+
+#[test]
+fn a_peer_that_gives_way_is_asked_again() {
+    // It asks us just now, and would go first; then it hears that we are Primary.
+    let peer = Peer::of(crate::machine("0"), Answer::Outdated);
+    let turn = peer.turn.take(Instant::now()).unwrap();
+    let handler = Handler::new(&peer.at()).arg(&["--timeout", "10s"]);
+    std::thread::scope(|scope| {
+        scope.spawn(|| handler.ends_with(4, "outdated"));
+        // It is asked in vain meanwhile.
+        std::thread::sleep(Duration::from_millis(500));
+        drop(turn);
+    });
+    assert_eq!(peer.deeds(), 1);
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! Which variants of the inputs of `decide_volume` occur together in a case.
 
-use std::collections::HashSet;
-
 use etcd_rejoin::decide::volume::{
     Checked, Child, Connection, Disk, Fencing, Gate, Mounted, PeerFate, PeerVolume, Replication,
     Role, Volume, VolumePolicy, VolumeSeen,
@@ -168,21 +166,23 @@ pub fn facts(policy: &VolumePolicy, seen: &VolumeSeen) -> Facts {
 }
 
 /// The pairs that occur nowhere, in words.
-pub fn missing(cases: &HashSet<Facts>) -> Vec<String> {
-    let occur: HashSet<_> = (cases.iter())
-        .flat_map(|facts| {
-            facts
-                .iter()
-                .flat_map(|a| facts.iter().map(move |b| (*a, *b)))
-        })
+pub fn missing(cases: impl Iterator<Item = Facts>) -> Vec<String> {
+    let all: Facts = (VARIANTS.iter())
+        .flat_map(|(what, which)| which.iter().map(|which| (*what, *which)))
         .collect();
+    let at = |fact| (all.iter().position(|known| *known == fact)).expect("a known variant");
+    let mut occurs = vec![false; all.len() * all.len()];
+    for facts in cases {
+        let places: Vec<usize> = facts.into_iter().map(at).collect();
+        for a in &places {
+            places.iter().for_each(|b| occurs[a * all.len() + b] = true);
+        }
+    }
     let mut missing = Vec::new();
-    for (at, (one, ones)) in VARIANTS.iter().enumerate() {
-        for (two, twos) in &VARIANTS[at + 1..] {
-            for (a, b) in ones.iter().flat_map(|a| twos.iter().map(move |b| (*a, *b))) {
-                if !impossible((one, a), (two, b)) && !occur.contains(&((*one, a), (*two, b))) {
-                    missing.push(format!("{one} {a:?} with {two} {b:?}"));
-                }
+    for (a, one) in all.iter().enumerate() {
+        for (b, two) in all.iter().enumerate().skip(a + 1) {
+            if one.0 != two.0 && !occurs[a * all.len() + b] && !impossible(*one, *two) {
+                missing.push(format!("{} {:?} with {} {:?}", one.0, one.1, two.0, two.1));
             }
         }
     }

@@ -205,10 +205,8 @@ fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
             "promoted" => seen.promoted = yes(),
             "ending" => seen.ending = yes(),
             "demoting" => {
-                seen.demoting_for = match words.strip_suffix('s') {
-                    Some(seconds) => Some(Duration::from_secs(seconds.parse().unwrap())),
-                    None => None,
-                }
+                let seconds = words.strip_suffix('s');
+                seen.demoting_for = seconds.map(|n| Duration::from_secs(n.parse().unwrap()));
             }
             _ => panic!("line {at}: {verb:?} is no verb of this file"),
         }

@@ -25,9 +25,7 @@ impl Rove<'_> {
         match step {
             VolumeStep::BringUp => self.drbd.bring_up(BRING_UP).map_err(said),
             VolumeStep::FencePeer => self.fence_peer(),
-            VolumeStep::ResumeIo => (self.drbd.admin("resume-io", &[], DEMOTE, &|| false))
-                .map(drop)
-                .map_err(said),
+            VolumeStep::Thaw => self.thaw(),
             VolumeStep::Promote => {
                 let promoted = self.drbd.promote(self.promotion(), &|| false);
                 self.promoted(promoted)
@@ -102,6 +100,19 @@ impl Rove<'_> {
                 self.forget_fate();
                 Err(said(failure))
             }
+        }
+    }
+
+    /// The frozen writes are acknowledged then: only once the peer can no longer go on without us.
+    fn thaw(&mut self) -> Result<(), Error> {
+        self.fence_peer()?;
+        match self.memory.fate {
+            PeerFate::Outdated | PeerFate::Fenced => {
+                let resumed = self.drbd.admin("resume-io", &[], DEMOTE, &|| false);
+                resumed.map(drop).map_err(said)
+            }
+            // Said already, and asked again later.
+            PeerFate::Unknown | PeerFate::Alive | PeerFate::Silent => Ok(()),
         }
     }
 

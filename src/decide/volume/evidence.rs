@@ -190,13 +190,12 @@ pub fn frozen(policy: &VolumePolicy, seen: &VolumeSeen, resource: &Resource) -> 
         return Wait(VolumeReason::IoFrozen);
     }
     match (seen.fate, policy.can_fence) {
-        (PeerFate::Outdated | PeerFate::Fenced, _) => {
-            Do(VolumeStep::ResumeIo, VolumeReason::IoFrozen)
+        // Whatever was known is asked again: DRBD has frozen because the peer was lost once more.
+        (PeerFate::Unknown | PeerFate::Outdated | PeerFate::Fenced, true) => {
+            Do(VolumeStep::Thaw, VolumeReason::IoFrozen)
         }
-        (PeerFate::Unknown, true) => Do(VolumeStep::FencePeer, VolumeReason::IoFrozen),
-        (PeerFate::Unknown, false) | (PeerFate::Alive | PeerFate::Silent, _) => {
-            Wait(VolumeReason::IoFrozen)
-        }
+        (PeerFate::Unknown | PeerFate::Outdated | PeerFate::Fenced, false)
+        | (PeerFate::Alive | PeerFate::Silent, _) => Wait(VolumeReason::IoFrozen),
     }
 }
 
@@ -220,6 +219,35 @@ pub fn serving(resource: &Resource) -> VolumeReason {
         VolumeReason::ServingAlone
     } else {
         VolumeReason::Serving
+    }
+}
+
+/// What the kernel's `fence-peer` handler ends with, given what became of the peer: 4 the peer has
+/// outdated itself, 5 it is assumed dead, 7 it was turned off, 1 nothing is settled.
+///
+/// It is asked when a Primary loses its peer, and by `drbdadm primary` on a Secondary. There DRBD takes a
+/// 4 or 7 for enough, and nobody else looks between our decision and the promotion: so a Secondary gets
+/// one only where a Primary that was lost meanwhile is frozen.
+pub fn handler_exit_code(resource: &Resource, fate: PeerFate, has_fence_command: bool) -> u8 {
+    let primary = match resource.role {
+        Role::Primary => true,
+        Role::Secondary | Role::Unknown => false,
+    };
+    let proves = match resource.fencing {
+        Fencing::ResourceAndStonith => true,
+        Fencing::ResourceOnly | Fencing::DontCare => primary,
+    };
+    match fate {
+        PeerFate::Outdated if proves => 4,
+        PeerFate::Fenced if proves => 7,
+        // Two machines that cannot fence cannot tell a dead peer from a cut cable: whoever writes
+        // goes on, and the other one waits for a person.
+        PeerFate::Silent if primary && !has_fence_command => 5,
+        PeerFate::Unknown
+        | PeerFate::Outdated
+        | PeerFate::Fenced
+        | PeerFate::Alive
+        | PeerFate::Silent => 1,
     }
 }
 

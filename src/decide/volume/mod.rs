@@ -13,7 +13,7 @@ mod reason;
 mod state;
 
 pub use bid::may_bid;
-pub use evidence::may_outdate_itself;
+pub use evidence::{handler_exit_code, may_outdate_itself};
 pub use reason::{VolumeReason, VolumeRow, volume_table};
 pub use state::*;
 
@@ -26,8 +26,9 @@ pub enum VolumeStep {
     BringUp,
     /// Ask the peer over the second network to outdate itself; if it is silent, run the fence command.
     FencePeer,
-    /// `drbdadm resume-io`: the peer can no longer go on, so we do.
-    ResumeIo,
+    /// As `FencePeer`, and on a yes `drbdadm resume-io` at once. One step, because a yes of before the
+    /// last connection says nothing any more, and a look can miss a short connection.
+    Thaw,
     /// `drbdadm primary`.
     Promote,
     /// `drbdadm primary --force`, for an operator who accepts the loss. Spends the permission.
@@ -55,7 +56,7 @@ impl VolumeStep {
     pub const ALL: &'static [VolumeStep] = &[
         VolumeStep::BringUp,
         VolumeStep::FencePeer,
-        VolumeStep::ResumeIo,
+        VolumeStep::Thaw,
         VolumeStep::Promote,
         VolumeStep::ForcePromote,
         VolumeStep::CheckFileSystem,
@@ -73,7 +74,7 @@ impl VolumeStep {
         match self {
             VolumeStep::BringUp => "bring-up",
             VolumeStep::FencePeer => "fence-peer",
-            VolumeStep::ResumeIo => "resume-io",
+            VolumeStep::Thaw => "thaw",
             VolumeStep::Promote => "promote",
             VolumeStep::ForcePromote => "force-promote",
             VolumeStep::CheckFileSystem => "check-file-system",
@@ -229,7 +230,11 @@ fn unsound(seen: &VolumeSeen) -> Option<VolumeReason> {
     if resource.quorum_on && !resource.quorum {
         return Some(VolumeReason::QuorumLost);
     }
-    (!evidence::has_data(resource)).then_some(VolumeReason::NoData)
+    if !evidence::has_data(resource) {
+        return Some(VolumeReason::NoData);
+    }
+    // `primary` succeeds on a SyncTarget, also where it has become one since we looked.
+    (!running && resource.disk != Disk::UpToDate).then_some(VolumeReason::NotWhole)
 }
 
 /// The next step of letting go: the member, the mount, the role.

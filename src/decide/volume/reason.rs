@@ -65,6 +65,8 @@ reasons! {
         "stop-child / kill-child / wait / unmount / demote", "bring the replication links or the other nodes back";
     NoData, "no-data", "Primary, and neither our disk nor a connected peer's is UpToDate",
         "stop-child / kill-child / wait / unmount / demote", "see the kernel's log for the I/O error; replace the disk, or bring the peer back";
+    NotWhole, "not-whole", "Primary, no member runs yet, and our disk is not UpToDate: a resync began just before the promotion",
+        "unmount / demote", "nothing to do: it is promoted again once the resync has ended";
     MountLost, "mount-lost", "the member runs, and the volume is not mounted where it belongs",
         "stop-child / kill-child / wait", "find out who has unmounted it (`umount -l` hides a mount and keeps it)";
     MountPointTaken, "mount-point-taken", "something else is mounted at the mount point; it is not touched",
@@ -132,7 +134,7 @@ reasons! {
     LossAccepted, "loss-accepted", "an operator has said `promote --accept-loss`",
         "fence-peer / force-promote", "nothing to do; it holds for this once";
     IoFrozen, "io-frozen", "Primary, and its I/O is frozen until it is settled what became of the peer",
-        "fence-peer / resume-io / wait", "bring the peer or the replication link back; with REJOIN_FENCE_COMMAND it goes on without a person";
+        "thaw / wait", "bring the peer or the replication link back; with REJOIN_FENCE_COMMAND it goes on without a person";
     FileSystemUnchecked, "file-system-unchecked", "just promoted",
         "check-file-system", "nothing to do";
     NotMounted, "not-mounted", "promoted, and the file system is clean",

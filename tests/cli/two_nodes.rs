@@ -1,0 +1,115 @@
+//! The commands of the two-node setup: keepalived's script, and the operator's word.
+
+use etcd_rejoin::decide::volume::Gate;
+use etcd_rejoin::gate::{GateReader, accept_loss};
+
+use crate::{Call, call, executable};
+
+const SAID: [&str; 4] = ["INSTANCE", "etcd", "MASTER", "100"];
+
+#[test]
+fn a_notify_script_notes_the_wish_and_says_nothing() {
+    let mut notify = call(&["notify", "--gate", "run/gate"]);
+    for word in SAID {
+        notify = notify.arg(word);
+    }
+    let said = notify.run();
+    assert_eq!((said.all().as_str(), said.code), ("", 0));
+    let gate = notify.dir().join("run/gate");
+    assert_eq!(GateReader::open(&gate, Some("etcd")).latest(), Gate::Master);
+    // By the variable too, with words of the user before keepalived's.
+    let mut notify = call(&["notify", "--own", "word"]);
+    for word in SAID {
+        notify = notify.arg(word);
+    }
+    let gate = notify.dir().join("gate");
+    let mut notify = notify.env("REJOIN_GATE", &gate);
+    notify.run().ends_with(0);
+    assert_eq!(GateReader::open(&gate, None).latest(), Gate::Master);
+}
+
+#[test]
+fn a_notify_script_that_cannot_says_why() {
+    let said = call(&["notify", "INSTANCE", "etcd", "MASTER", "100"]).run();
+    said.ends_with(2).has(&["--gate PATH", "REJOIN_GATE"]);
+    let with_gate = |words: &[&str]| {
+        let mut call = call(&["notify", "--gate", "gate"]);
+        for word in words {
+            call = call.arg(word);
+        }
+        call
+    };
+    let mut without = with_gate(&[]);
+    without.run().ends_with(2).has(&["four words"]);
+    with_gate(&["INSTANCE", "etcd", "UP", "1"])
+        .run()
+        .ends_with(2);
+    assert!(!without.dir().join("gate").exists());
+    let mut notify = with_gate(&SAID);
+    std::fs::create_dir(notify.dir().join("gate")).unwrap();
+    notify
+        .run()
+        .ends_with(74)
+        .has(&["cannot write gate", "Master of etcd is lost"]);
+    call(&["notify", "--gate", "/proc/gate"])
+        .arg("GROUP")
+        .arg("g")
+        .arg("STOP")
+        .arg("0")
+        .run()
+        .ends_with(74)
+        .has(&["/proc/gate.writing", "Stop of g is lost"]);
+}
+
+fn promote(args: &[&str]) -> Call {
+    let call = call(&[&["promote"], args].concat());
+    let (gate, mount) = (call.dir().join("gate"), call.dir().to_path_buf());
+    let script = "#!/bin/sh\n[ \"$*\" = 'events2 --now' ] || exit 20\n\
+                  echo 'exists resource name:etcd role:Secondary suspended:no'\n\
+                  echo 'exists connection name:etcd peer-node-id:0 conn-name:peer connection:Connecting role:Unknown'\n\
+                  echo 'exists device name:etcd volume:0 minor:0 disk:UpToDate'\n\
+                  echo 'exists peer-device name:etcd peer-node-id:0 conn-name:peer volume:0 replication:Off peer-disk:DUnknown resync-suspended:no'\n\
+                  echo 'exists -'\n";
+    executable(call.dir(), "drbdsetup", script);
+    let path = format!("{}:/usr/bin:/bin", call.dir().display());
+    call.env("PATH", path)
+        .env("REJOIN_DRBD", "etcd")
+        .env("REJOIN_GATE", gate.parent().unwrap().with_extension("gate"))
+        .env("REJOIN_MOUNT", mount)
+}
+
+#[test]
+fn an_operator_who_accepts_the_loss_says_so_for_this_once() {
+    let mut asked = promote(&[]);
+    let said = asked.run();
+    said.ends_with(65)
+        .has(&["peer not connected", "What may be lost", "--accept-loss"]);
+    let gate = asked.dir().with_extension("gate");
+    assert!(!accept_loss::given(&gate, "etcd"));
+
+    let mut accepted = promote(&["--accept-loss"]);
+    let said = accepted.run();
+    said.ends_with(0).has(&["What may be lost", "5 minutes"]);
+    let gate = accepted.dir().with_extension("gate");
+    assert!(accept_loss::given(&gate, "etcd") && !accept_loss::given(&gate, "other"));
+    accept_loss::consume(&gate).unwrap();
+    assert!(!accept_loss::given(&gate, "etcd"));
+}
+
+#[test]
+fn where_nothing_roves_there_is_nothing_to_promote() {
+    let said = call(&["promote", "--accept-loss"]).run();
+    said.ends_with(78).has(&["REJOIN_DRBD is not set"]);
+}
+
+#[test]
+fn without_drbd_the_word_can_still_be_given() {
+    let mut silent = promote(&["--accept-loss"]);
+    executable(
+        silent.dir(),
+        "drbdsetup",
+        "#!/bin/sh\necho Failed to modprobe drbd; exit 20\n",
+    );
+    silent.run().ends_with(0).has(&["modprobe", "5 minutes"]);
+    accept_loss::consume(&silent.dir().with_extension("gate")).unwrap();
+}

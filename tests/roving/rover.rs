@@ -1,0 +1,239 @@
+//! The rover: what it sees, what it does, and what it answers.
+
+use std::time::Duration;
+
+use etcd_rejoin::decide::volume::{
+    Checked, Child, Connection, Disk, Gate, Mounted, PeerFate, PeerVolume, Replication, Resource,
+    Role, Volume, VolumePolicy, VolumeSeen, VolumeStep,
+};
+
+use crate::cluster::Cluster;
+use crate::world::{Machine, Rover, Settings, World};
+
+pub fn policy(settings: &Settings) -> VolumePolicy {
+    VolumePolicy {
+        can_fence: !settings.quorum,
+        demote_timeout: Duration::from_secs(20),
+        self_fence: false,
+    }
+}
+
+impl World {
+    /// What `drbdsetup` says.
+    pub fn resource(&self, at: usize, settings: &Settings) -> Resource {
+        let (machine, peer) = (&self.machines[at], &self.machines[1 - at]);
+        let lost = match machine.stored.peer_outdated {
+            true => Disk::Outdated,
+            false => Disk::Unknown,
+        };
+        let replication = match self.source {
+            _ if !self.connected => Replication::Off,
+            None => Replication::Established,
+            Some(source) if usize::from(source) == at => Replication::SyncSource,
+            Some(_) => Replication::SyncTarget,
+        };
+        let connection = match (self.connected, machine.stand_alone) {
+            (true, _) => Connection::Connected,
+            (false, true) => Connection::StandAlone,
+            (false, false) => Connection::Connecting,
+        };
+        let mut peers = vec![PeerVolume {
+            name: "peer".into(),
+            connection,
+            role: if self.connected {
+                peer.role
+            } else {
+                Role::Unknown
+            },
+            disk: if self.connected { peer.disk } else { lost },
+            replication,
+        }];
+        if settings.quorum {
+            let (connection, role, disk) = match self.third[at] {
+                true => (Connection::Connected, Role::Secondary, Disk::Diskless),
+                false => (Connection::Connecting, Role::Unknown, Disk::Unknown),
+            };
+            peers.push(PeerVolume {
+                name: "third".into(),
+                connection,
+                role,
+                disk,
+                replication: Replication::Off,
+            });
+        }
+        Resource {
+            role: machine.role,
+            disk: machine.disk,
+            peers,
+            fencing: settings.fencing,
+            quorum_on: settings.quorum,
+            quorum: machine.quorum,
+            may_promote: (settings.quorum).then(|| !self.refuses_primary(at, settings)),
+            suspended: machine.suspended,
+            failing: false,
+        }
+    }
+
+    pub fn seen(&self, at: usize, settings: &Settings) -> VolumeSeen {
+        let machine = &self.machines[at];
+        VolumeSeen {
+            gate: if machine.gate {
+                Gate::Master
+            } else {
+                Gate::Backup
+            },
+            ending: false,
+            volume: match machine.up {
+                true => Volume::Up(self.resource(at, settings)),
+                false => Volume::Down,
+            },
+            mounted: if machine.mounted {
+                Mounted::Yes
+            } else {
+                Mounted::No
+            },
+            child: if machine.rover.child {
+                Child::Running
+            } else {
+                Child::None
+            },
+            promoted: machine.rover.promoted,
+            met_peer: machine.rover.met,
+            fate: machine.rover.fate,
+            checked: if machine.rover.checked {
+                Checked::Clean
+            } else {
+                Checked::No
+            },
+            accept_loss: false,
+            demoting_for: None,
+            holders: Vec::new(),
+        }
+    }
+
+    /// What a look does to the rover's memory.
+    pub fn remember(&mut self, at: usize) {
+        let peer = self.machines[1 - at];
+        let in_sync = self.connected && self.source.is_none();
+        let Machine {
+            disk, rover, gate, ..
+        } = &mut self.machines[at];
+        if in_sync && *disk == Disk::UpToDate && peer.disk == Disk::UpToDate {
+            rover.met = true;
+        }
+        if self.connected && peer.disk == Disk::Diskless {
+            rover.met = false;
+        }
+        if self.connected || !*gate {
+            rover.fate = PeerFate::Unknown;
+        }
+    }
+}
+
+impl Cluster {
+    /// Asks the other rover over the second network to outdate its disk; turns it off if it is silent.
+    pub fn ask(&self, world: &mut World, at: usize, command_works: bool) -> PeerFate {
+        let other = 1 - at;
+        if world.lan && world.machines[other].rover.runs {
+            let peer = &world.machines[other];
+            let agrees = peer.up && (self.may_outdate)(&world.resource(other, &self.settings));
+            if agrees {
+                world.outdate(other);
+            }
+            // Its answer is its disk, read again.
+            if agrees && world.machines[other].disk == Disk::Outdated {
+                return PeerFate::Outdated;
+            }
+            // Who works is never turned off; whoever else says no may be.
+            if world.machines[other].role == Role::Primary || !self.fences_who_refuses {
+                return PeerFate::Alive;
+            }
+        }
+        if self.settings.command && command_works {
+            if world.machines[other].on {
+                world.power_off(other, &self.settings);
+            }
+            return PeerFate::Fenced;
+        }
+        match world.lan && world.machines[other].rover.runs {
+            true => PeerFate::Alive,
+            false => PeerFate::Silent,
+        }
+    }
+
+    /// The kernel's handler: `etcd-rejoin fence-peer`.
+    pub fn handler(&self, world: &mut World, at: usize, command_works: bool) {
+        let fate = self.ask(world, at, command_works);
+        let resource = world.resource(at, &self.settings);
+        let works = world.lan && world.machines[1 - at].rover.runs;
+        let code = match fate {
+            PeerFate::Alive if works && world.machines[1 - at].role == Role::Primary => 6,
+            fate => (self.handler_exit_code)(&resource, fate, self.settings.command),
+        };
+        world.handled(at, code);
+    }
+
+    /// `drbdadm primary`.
+    pub fn promote(&self, world: &mut World, at: usize, command_works: bool) {
+        world.machines[at].rover.promoting = false;
+        if world.refuses_primary(at, &self.settings) {
+            return;
+        }
+        if world.primary_asks(at, &self.settings) {
+            self.handler(world, at, command_works);
+            if !world.machines[at].stored.peer_outdated {
+                return;
+            }
+        }
+        world.become_primary(at, &self.settings);
+        let rover = &mut world.machines[at].rover;
+        (rover.promoted, rover.checked) = (true, false);
+    }
+
+    pub fn act(&self, world: &mut World, at: usize, step: VolumeStep, command_works: bool) {
+        let machine = &mut world.machines[at];
+        match step {
+            VolumeStep::BringUp => world.bring_up(at, &self.settings),
+            VolumeStep::FencePeer => {
+                let fate = self.ask(world, at, command_works);
+                world.machines[at].rover.fate = fate;
+            }
+            VolumeStep::Thaw => {
+                let fate = match machine.rover.fate {
+                    fate @ (PeerFate::Outdated | PeerFate::Fenced) if self.thaws_on_memory => fate,
+                    _ => self.ask(world, at, command_works),
+                };
+                let machine = &mut world.machines[at];
+                machine.rover.fate = fate;
+                let yes = matches!(fate, PeerFate::Outdated | PeerFate::Fenced);
+                if machine.suspended && yes {
+                    machine.suspended = false;
+                    machine.stored.ahead = true;
+                }
+            }
+            VolumeStep::Promote => machine.rover.promoting = true,
+            VolumeStep::CheckFileSystem => machine.rover.checked = true,
+            // A Secondary refuses (EMEDIUMTYPE).
+            VolumeStep::Mount => machine.mounted = machine.role == Role::Primary,
+            VolumeStep::StartChild => machine.rover.child = true,
+            // Frozen, etcd hangs in its write, and so does the mount.
+            VolumeStep::StopChild => machine.rover.child &= machine.suspended,
+            VolumeStep::Unmount => machine.mounted &= machine.suspended,
+            VolumeStep::Demote => {
+                if !machine.mounted {
+                    machine.role = Role::Secondary;
+                    (machine.suspended, machine.handler) = (false, false);
+                    (machine.rover.promoted, machine.rover.checked) = (false, false);
+                }
+            }
+            VolumeStep::KillChild | VolumeStep::ForcePromote | VolumeStep::SelfFence => {
+                unreachable!("{step:?} is not in this world")
+            }
+        }
+    }
+
+    /// Killed with `-9`: the member dies with it (PR_SET_PDEATHSIG), the rest stays.
+    pub fn kill_rover(world: &mut World, at: usize) {
+        world.machines[at].rover = Rover::GONE;
+    }
+}
