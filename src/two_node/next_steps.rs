@@ -46,10 +46,9 @@ pub fn next_steps(plan: &Plan, files: &[File]) -> String {
     );
     let _ = write!(
         text,
-        "5. The volume. On both machines, with the roving member's environment:\n\n\
-         \x20    set -a; . {ETC}/etcd3.env; set +a\n\
-         \x20    etcd-rejoin volume init\n\n\
-         \x20  Then on one of them, once: etcd-rejoin volume init --first\n\
+        "5. The volume. On both machines:\n\n\
+         \x20    etcd-rejoin volume init --resource {resource}\n\n\
+         \x20  Then on one of them, once: etcd-rejoin volume init --resource {resource} --first\n\
          \x20  Both refuse where they find anything: a file system, a signature, metadata with data.\n\n"
     );
     let wish = match plan.wish {

@@ -285,7 +285,7 @@ fn the_next_steps_name_every_file_and_its_place() {
         "node2/fence.key",
         "/etc/etcd-rejoin/fence.key  (mode 600)",
         "config check --env-file",
-        "volume init --first",
+        "volume init --resource etcd --first",
         "waits for a person",
     ] {
         assert!(text.contains(part), "{part:?} is not in {text}");
