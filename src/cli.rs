@@ -136,7 +136,7 @@ pub struct FencePeerArgs {
     #[arg(long, value_name = "PROGRAM")]
     pub fence_command: Option<String>,
     /// How long all of it may take: the kernel holds back every write meanwhile
-    #[arg(long, value_name = "DURATION", default_value = "5s")]
+    #[arg(long, value_name = "DURATION", default_value = "8s")]
     pub timeout: String,
 }
 

@@ -43,7 +43,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(2);
 /// The log says again what is waited for after this.
 const REMIND: Duration = Duration::from_secs(60);
 /// How long we try to be outdated: until DRBD here has noticed, too, that the link is gone.
-const OUTDATE: Duration = Duration::from_secs(5);
+const OUTDATE: Duration = Duration::from_secs(4);
 /// How often the report for `status` is written when nothing changes.
 const REPORT_EVERY: Duration = Duration::from_secs(3);
 
