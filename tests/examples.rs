@@ -207,6 +207,30 @@ fn the_compose_file_brings_a_member_back_unchanged() {
     );
 }
 
+/// What it needs of a machine, DRBD and keepalived, is shown in virtual machines.
+#[test]
+#[ignore = "needs docker-compose"]
+fn compose_understands_the_two_nodes() {
+    let temp = tempfile::tempdir().unwrap();
+    let lines = text("two-nodes/compose.yaml").replace(
+        "env_file: /etc/etcd-rejoin/",
+        &format!("env_file: {}/", example("two-nodes/node1").display()),
+    );
+    let file = temp.path().join("compose.yaml");
+    fs::write(&file, lines).unwrap();
+    let mut command = match try_docker(&["compose", "version"]).status.success() {
+        true => Command::new("docker"),
+        false => Command::new("docker-compose"),
+    };
+    if command.get_program() == "docker" {
+        command.arg("compose");
+    }
+    let shown = output((command.arg("-f").arg(&file).arg("config")).env("MEMBER", "etcd1"));
+    for part in ["ETCD_NAME: etcd1", "ETCD_NAME: etcd3", "REJOIN_DRBD: etcd"] {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+}
+
 // ---- a static pod -------------------------------------------------------------------------------
 
 #[test]
@@ -276,21 +300,26 @@ fn the_static_pod_s_flags_are_understood() {
 
 #[test]
 #[ignore = "needs systemd-analyze"]
-fn systemd_understands_the_unit() {
+fn systemd_understands_the_units() {
     let temp = tempfile::tempdir().unwrap();
-    let unit = temp.path().join("etcd-rejoin.service");
-    fs::write(
-        &unit,
-        text("etcd-rejoin.service").replace("=/usr/local/bin/etcd-rejoin", &format!("={PROGRAM}")),
-    )
-    .unwrap();
-    let output = Command::new("systemd-analyze")
-        .arg("verify")
-        .arg(&unit)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "{said}");
+    for name in [
+        "etcd-rejoin.service",
+        "two-nodes/etcd-rejoin-roving.service",
+    ] {
+        let unit = temp.path().join(example(name).file_name().unwrap());
+        let here = format!("={PROGRAM}");
+        let lines = text(name)
+            .replace("=/usr/local/bin/etcd-rejoin", &here)
+            .replace("=/usr/bin/etcd-rejoin", &here);
+        fs::write(&unit, lines).unwrap();
+        let output = Command::new("systemd-analyze")
+            .arg("verify")
+            .arg(&unit)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{said}");
+    }
 }
 
 /// A certificate authority, and a certificate for members and clients at these addresses.

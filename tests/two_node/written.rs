@@ -351,3 +351,39 @@ fn the_example_is_what_the_command_writes() {
         );
     }
 }
+
+#[test]
+fn our_own_configuration_takes_the_written_environments() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let more = [
+        "--drbd",
+        "8.4",
+        "--fence-command",
+        "/bin/true",
+        "--self-fence",
+    ];
+    two_node(&out, &more).ends_with(0);
+    for name in ["node1/etcd1.env", "node2/etcd2.env", "node1/etcd3.env"] {
+        let text = read(&out, name);
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let env = lines.map(|line| line.split_once('=').unwrap());
+        let key = out.join("node1/fence.key");
+        let env = env.map(|(name, value)| match name {
+            // Where it lies on the machine.
+            "REJOIN_FENCE_KEY_FILE" => (name, key.to_str().unwrap()),
+            _ => (name, value),
+        });
+        let output = assert_cmd::Command::new(env!("CARGO_BIN_EXE_etcd-rejoin"))
+            .arg("status")
+            .env_clear()
+            .envs(env)
+            .env("REJOIN_TIMEOUT", "50ms")
+            .timeout(std::time::Duration::from_secs(30))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_ne!(output.status.code(), Some(78), "{name}: {said}");
+        assert!(!said.contains("configuration:"), "{name}: {said}");
+    }
+}
