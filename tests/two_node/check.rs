@@ -379,9 +379,6 @@ fn times_longer_than_an_election_are_warnings() {
         .drbd("--timeout 8s", "--timeout 19s")
         .warning(HANDLER, "fence-timeout");
     good()
-        .drbd(" --timeout 2s", "")
-        .warning(HANDLER, "fence-timeout");
-    good()
         .env("TIMEOUT=8s", "TIMEOUT=19s")
         .warning("REJOIN_FENCE_TIMEOUT", "fence-timeout");
     good()
