@@ -44,7 +44,8 @@ fn asks(name: &str, sometimes: &[&str], never: &[&str], model: Cluster) {
 }
 
 /// Once nothing fails any more, and whatever was cut, killed or off is back, the member can serve again
-/// from every state.
+/// from every state; but for a split brain, which only a rover brings about that is so slow between its
+/// look and its promotion that a resync begins and breaks off in between.
 pub fn never_stuck(name: &str, model: &Cluster) {
     let mut at = HashMap::new();
     let mut states = model.init_states();
@@ -81,9 +82,11 @@ pub fn never_stuck(name: &str, model: &Cluster) {
             }
         }
     }
-    let stuck = (0..states.len()).find(|at| !good[*at]);
-    if let Some(first) = stuck {
-        let count = good.iter().filter(|good| !**good).count();
+    let split = |world: &World| world.machines.iter().any(|machine| machine.stand_alone);
+    let excused = |at: usize| !model.attentive && split(&states[at]);
+    let mut stuck = (0..states.len()).filter(|at| !good[*at] && !excused(*at));
+    if let Some(first) = stuck.next() {
+        let count = 1 + stuck.count();
         panic!(
             "{name}: {count} of {} states are stuck, first: {:#?}",
             states.len(),

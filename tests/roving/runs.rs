@@ -109,6 +109,7 @@ fn when_all_is_back_the_member_serves() {
     };
     for settings in [Settings::FROZEN, Settings::STONITH, Settings::QUORUM] {
         never_stuck("back", &Cluster::new(settings, cuts));
+        never_stuck("back, promptly", &Cluster::new(settings, cuts).attentive());
         never_stuck("back", &Cluster::new(settings, CRASHES));
     }
 }
