@@ -4,6 +4,7 @@
 mod events;
 mod failure;
 mod metadata;
+mod set_up;
 mod settings;
 mod tool;
 mod words;
@@ -11,6 +12,7 @@ mod words;
 pub use events::State;
 pub use failure::{Failure, Kind};
 pub use metadata::Metadata;
+pub use set_up::{OnDisk, SetUp, set_up};
 pub use settings::Settings;
 pub use tool::Drbd;
 pub use words::{split_brain, summary};
