@@ -195,8 +195,12 @@ impl Drbd {
                 command: self.spoken("drbdadm", &["get-gi", &self.resource]),
                 words,
             }),
-            Err(failure) if failure.kind == Kind::NoMetadata => Ok(None),
-            Err(failure) => Err(failure),
+            // It says nothing where there is none; `dump-md` does.
+            Err(failure) => match self.admin("dump-md", &[], ANSWER, &|| false) {
+                Err(words) if words.kind == Kind::NoMetadata => Ok(None),
+                Err(words) => Err(words),
+                Ok(_) => Err(failure),
+            },
         }
     }
 
