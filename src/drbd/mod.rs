@@ -1,5 +1,5 @@
 //! DRBD as its own tools tell of it and change it: `drbdsetup events2` and `show` for what is, `drbdadm`
-//! for what shall be. Never `--force`, never `--discard-my-data`, never `invalidate`.
+//! for what shall be. No `--force` unless a person has said so; never `--discard-my-data` or `invalidate`.
 
 mod events;
 mod failure;

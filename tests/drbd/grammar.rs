@@ -25,9 +25,13 @@ fn calls() -> Vec<String> {
     std::fs::remove_file(stand_in.path("metadata")).unwrap();
     assert_eq!(init(&stand_in, &[]).0, 0);
     stand_in.answers("drbdadm outdate", "");
+    stand_in.answers("drbdadm resume-io", "");
     let mut drbd = stand_in.drbd();
     let _ = drbd.outdate(LONG);
     drbd.demote(LONG).unwrap();
+    for (word, options) in [("primary", &["--force"][..]), ("resume-io", &[])] {
+        drbd.admin(word, options, LONG, &|| false).unwrap();
+    }
     let mut calls = stand_in.calls();
     calls.retain(|call| call.starts_with("drbdadm "));
     calls.sort();
@@ -52,6 +56,7 @@ fn drbdadm_knows_every_word_of_ours_under_both_grammars() {
         "new-current-uuid",
         "outdate",
         "primary",
+        "resume-io",
         "secondary",
         "sh-dev",
         "sh-ll-dev",
