@@ -1,11 +1,15 @@
 //! The command line: arguments, subcommands, every sentence of `--help`.
 
+mod volume;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 mod two_node;
+
+pub use volume::{FileSystemArg, VolumeAction, VolumeInitArgs};
 
 use crate::config::Overrides;
 use crate::config::variables::{EXIT_CODES, VARIABLES};
@@ -112,6 +116,12 @@ pub enum Command {
         /// Which of both
         #[command(subcommand)]
         action: ConfigAction,
+    },
+    /// Set up the volume of a member that lives on two machines
+    Volume {
+        /// What to do with it
+        #[command(subcommand)]
+        action: VolumeAction,
     },
     /// Print a shell's completions
     Completions {
