@@ -19,13 +19,14 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 dir=${1:-$cache/vm}
 suite=bookworm
 # Raised when a list below changes: what an older recipe made is then made again.
-recipe=1
+recipe=2
 
-packages=(bash busybox-static drbd-utils e2fsprogs iproute2 keepalived mount psmisc util-linux xfsprogs)
+packages=(bash busybox-static coreutils drbd-utils e2fsprogs iproute2 keepalived mount procps psmisc
+    util-linux xfsprogs)
 # What those depend on for their installation or for scripts that no guest runs.
 unwanted='perl|python3|libpython3|systemd|usrmerge|libicu|dpkg|debconf|init-system-helpers|gcc-|mawk|base-files|tar_|libsnmp-base|libfile-|libtext-|libnumber-|media-types|lsb-base|sysvinit'
-programs=(bash blkid drbdadm drbdmeta drbdsetup dumpe2fs e2fsck findmnt flock fuser ip keepalived
-    mke2fs mkfs.xfs mount tc tune2fs umount wipefs xfs_repair)
+programs=(bash blkid dd drbdadm drbdmeta drbdsetup dumpe2fs e2fsck env findmnt flock fuser ip keepalived
+    mke2fs mkfs.xfs mount pgrep pkill ps stat tc timeout tune2fs umount wipefs xfs_repair)
 modules=(virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk
     failover net_failover virtio_net libcrc32c lru_cache drbd xfs sch_netem)
 
