@@ -247,7 +247,7 @@ impl Guest {
     }
 
     /// The lines that a script prints, as they come, until it or the guest ends.
-    pub fn lines(&self, script: &str) -> Result<impl Iterator<Item = String>, String> {
+    pub fn lines(&self, script: &str) -> Result<impl Iterator<Item = String> + use<>, String> {
         let stream = self.send(script, SCRIPT)?;
         stream.set_read_timeout(None).map_err(|e| e.to_string())?;
         Ok(BufReader::new(stream).lines().map_while(Result::ok))

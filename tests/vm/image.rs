@@ -23,13 +23,8 @@ pub struct Image {
 pub fn image() -> &'static Image {
     static IMAGE: OnceLock<Image> = OnceLock::new();
     IMAGE.get_or_init(|| {
-        let cache = PathBuf::from(output(
-            Command::new(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/tests/setup/vm.sh"
-            )),
-            "tests/setup/vm.sh",
-        ));
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/setup/vm.sh");
+        let cache = PathBuf::from(output(&mut Command::new(script), script));
         let dir = tempfile::tempdir().expect("a temporary directory");
         let files = dir.path().join("initrd.img");
         let mut archive = fs::read(cache.join("guest.img")).expect("guest.img");

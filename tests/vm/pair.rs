@@ -23,33 +23,36 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Two new machines with the volume set up, three members running, and machine 1 the master.
+    /// Two machines that were never powered on.
     pub fn new() -> Pair {
-        let begun = Instant::now();
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let dir = image().dir.path().join(COUNT.fetch_add(1, Ordering::Relaxed).to_string());
         let (ports, fence) = (Ports::free(), FenceDevice::new());
         let guests = [1, 2].map(|n| Guest::new(n, &dir.join(n.to_string()), &ports, fence.port));
         fence.connect(&guests);
-        let pair = Pair {
+        Pair {
             guests,
             fence,
             record: Record::default(),
-        };
-        pair.guests.iter().for_each(Guest::start);
-        pair.guests.iter().for_each(Guest::wait_up);
+        }
+    }
+
+    /// Sets up the volume, starts three members, and makes machine 1 the master.
+    pub fn set_up(&self) {
+        let begun = Instant::now();
+        self.guests.iter().for_each(Guest::start);
+        self.guests.iter().for_each(Guest::wait_up);
         println!("two machines up after {:.1?}", begun.elapsed());
-        pair.first_volume();
+        self.first_volume();
         println!("a volume after {:.1?}", begun.elapsed());
-        for guest in &pair.guests {
+        for guest in &self.guests {
             guest.run("/guest/up");
         }
-        pair.guests[0].run("/guest/service start keepalived");
-        pair.wait("machine 1 is the master", || pair.serving() == Some(1));
-        pair.guests[1].run("/guest/service start keepalived");
-        pair.wait("three healthy members", || pair.healthy() == 3);
+        self.guests[0].run("/guest/service start keepalived");
+        self.wait("machine 1 is the master", || self.serving() == Some(1));
+        self.guests[1].run("/guest/service start keepalived");
+        self.wait("three healthy members", || self.healthy() == 3);
         println!("three members after {:.1?}", begun.elapsed());
-        pair
     }
 
     /// What an operator does once, on two machines with empty disks.
