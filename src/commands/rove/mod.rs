@@ -353,7 +353,7 @@ fn deed(drbd: Drbd, settled: Arc<AtomicBool>, waiting: Arc<Mutex<()>>) -> Arc<cr
 
 /// Two rovers on one gate would undo each other's steps.
 fn only_one(settings: &Rover) -> Result<std::fs::File, Error> {
-    let path = gate::beside(&settings.gate, ".lock");
+    let path = gate::beside(&settings.gate, ".rover");
     gate::make_dir(&settings.gate)?;
     let shown = path.display();
     let file = (std::fs::OpenOptions::new().create(true).append(true))
