@@ -1,11 +1,15 @@
 //! The command line: arguments, subcommands, every sentence of `--help`.
 
+mod volume;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 mod two_node;
+
+pub use volume::{FileSystemArg, VolumeAction, VolumeInitArgs};
 
 use crate::config::Overrides;
 use crate::config::variables::{EXIT_CODES, VARIABLES};
@@ -113,6 +117,12 @@ pub enum Command {
         #[command(subcommand)]
         action: ConfigAction,
     },
+    /// Set up the volume of a member that lives on two machines
+    Volume {
+        /// What to do with it
+        #[command(subcommand)]
+        action: VolumeAction,
+    },
     /// Print a shell's completions
     Completions {
         /// Which shell
@@ -136,7 +146,7 @@ pub struct FencePeerArgs {
     #[arg(long, value_name = "PROGRAM")]
     pub fence_command: Option<String>,
     /// How long all of it may take: the kernel holds back every write meanwhile
-    #[arg(long, value_name = "DURATION", default_value = "5s")]
+    #[arg(long, value_name = "DURATION", default_value = "8s")]
     pub timeout: String,
 }
 

@@ -5,17 +5,19 @@ use std::process::exit;
 
 use clap::CommandFactory;
 use etcd_rejoin::cli::{
-    self, Call, Cli, Command, ConfigAction, EtcdFlags, Probed, QuarantineAction, RunArgs,
+    self, Call, Cli, Command, ConfigAction, EtcdFlags, FileSystemArg, Probed, QuarantineAction,
+    RunArgs, VolumeAction,
 };
 use etcd_rejoin::commands::supervise::{self, Phase};
 use etcd_rejoin::commands::{
     Exit, config, fence_peer, leave, notify, print, probe, promote, quarantine, rove, run, status,
-    watch,
+    volume, watch,
 };
 use etcd_rejoin::config::{Config, LogConfig, Overrides};
 use etcd_rejoin::handover;
 use etcd_rejoin::kmsg;
 use etcd_rejoin::logging;
+use etcd_rejoin::mount::FileSystem;
 use etcd_rejoin::signals::Stop;
 
 fn main() {
@@ -95,6 +97,22 @@ fn command(cli: Cli, phase: Phase, stop: &Stop) -> Exit {
                 ConfigAction::TwoNode(args) => config::two_node(&args),
                 ConfigAction::Check(args) => config::check(&args, utf8_environment()),
             }
+        }
+        Command::Volume {
+            action: VolumeAction::Init(args),
+        } => {
+            let named = std::env::var_os("REJOIN_DRBD").map(|name| name.to_string_lossy().into());
+            let request = volume::Init {
+                resource: args.resource.or(named),
+                first: args.first,
+                file_system: match args.fs {
+                    FileSystemArg::Ext4 => FileSystem::Ext4,
+                    FileSystemArg::Xfs => FileSystem::Xfs,
+                },
+                wait: args.wait,
+                dry_run: args.dry_run,
+            };
+            volume::init(&request, std::env::vars_os(), stop)
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();

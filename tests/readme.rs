@@ -3,6 +3,7 @@
 //! `UPDATE_README=1 cargo test --test readme` writes them.
 
 use etcd_rejoin::config::variables::{VARIABLES, exit_codes_table, variables_table};
+use etcd_rejoin::decide::volume::{VolumeReason, volume_table};
 use etcd_rejoin::decide::{Reason, table};
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
@@ -24,6 +25,7 @@ fn replaced(readme: &str, name: &str, table: &str) -> String {
 fn the_readmes_tables_are_the_codes() {
     let readme = std::fs::read_to_string(README).unwrap();
     let mut wanted = replaced(&readme, "decisions", &table());
+    wanted = replaced(&wanted, "volume", &volume_table());
     wanted = replaced(&wanted, "variables", &variables_table());
     wanted = replaced(&wanted, "exit-codes", &exit_codes_table());
     if std::env::var_os("UPDATE_README").is_some() {
@@ -38,6 +40,7 @@ fn the_readmes_tables_are_the_codes() {
 #[test]
 fn reasons_and_variables_have_names_of_their_own() {
     let mut names: Vec<_> = Reason::ALL.iter().map(|reason| reason.row().name).collect();
+    names.extend(VolumeReason::ALL.iter().map(|reason| reason.row().name));
     names.extend(VARIABLES.iter().map(|variable| variable.name));
     let all = names.len();
     names.sort_unstable();

@@ -26,6 +26,7 @@ declare -A asks=(
     [build]="does a release build, and is it one static file?"
     [test]="everything that cargo test runs, real etcd included"
     [container]="PID 1, stop, restart, lost volume, in Docker"
+    [mount]="checking, mounting, unmounting and naming holders, on loop devices, as root"
     [examples]="does every example do what it says?"
     [netns]="does the gate say what real keepalived wishes, in network namespaces?"
     [fuzz]="does any input make a parser panic?"
@@ -100,6 +101,8 @@ need() {
             ip) package ip iproute2 ;;
             drbdadm) package /usr/sbin/drbdadm drbd-utils ;;
             keepalived) package /usr/sbin/keepalived keepalived ;;
+            mkfs) package /usr/sbin/mkfs.ext4 e2fsprogs && package /usr/sbin/mkfs.xfs xfsprogs ;;
+            mount) package losetup mount && package unshare util-linux ;;
             cargo-deny) need cc && crate cargo-deny 0.20.2 --no-default-features ;;
             cargo-fuzz) need cc cxx && crate cargo-fuzz 0.13.2 ;;
             cxx) package c++ g++ ;;
@@ -165,6 +168,10 @@ part_test() {
 
 part_container() {
     need cc images && tests container cargo test --locked --test container -- --ignored
+}
+
+part_mount() {
+    need cc mkfs mount && tests mount cargo test --locked --test mount -- --ignored
 }
 
 part_examples() {

@@ -12,6 +12,7 @@ pub mod rove;
 pub mod run;
 pub mod status;
 pub mod supervise;
+pub mod volume;
 pub mod watch;
 
 /// Prints the answer of a command. Nobody reading it is no failure, as with `etcd-rejoin man | head`.

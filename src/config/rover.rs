@@ -107,7 +107,7 @@ impl Checker {
             gate_instance: rejoin.gate_instance.clone(),
             fence,
             fence_command,
-            fence_timeout: self.positive("REJOIN_FENCE_TIMEOUT", &rejoin.fence_timeout, 5),
+            fence_timeout: self.positive("REJOIN_FENCE_TIMEOUT", &rejoin.fence_timeout, 8),
             demote_timeout: self.positive("REJOIN_DEMOTE_TIMEOUT", &rejoin.demote_timeout, 20),
             self_fence: match rejoin.self_fence.as_deref() {
                 None | Some("never") => false,

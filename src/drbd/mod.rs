@@ -1,9 +1,10 @@
 //! DRBD as its own tools tell of it and change it: `drbdsetup events2` and `show` for what is, `drbdadm`
-//! for what shall be. Never `--force`, never `--discard-my-data`, never `invalidate`.
+//! for what shall be. No `--force` unless a person has said so; never `--discard-my-data` or `invalidate`.
 
 mod events;
 mod failure;
 mod metadata;
+mod set_up;
 mod settings;
 mod tool;
 mod words;
@@ -11,6 +12,7 @@ mod words;
 pub use events::State;
 pub use failure::{Failure, Kind};
 pub use metadata::Metadata;
+pub use set_up::{OnDisk, SetUp, set_up};
 pub use settings::Settings;
 pub use tool::Drbd;
 pub use words::{split_brain, summary};

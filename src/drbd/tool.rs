@@ -37,9 +37,7 @@ impl Drbd {
         resource: &str,
         env: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, Error> {
-        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
-        let whole = (1..=128).contains(&resource.len()) && resource.chars().all(fits);
-        if !whole || resource.starts_with('-') || resource == "all" {
+        if !crate::fence::is_resource(resource) || resource == "all" {
             return Err(Error::new(format!("{resource:?} is no name of a resource")));
         }
         let mut path = None;
@@ -122,6 +120,27 @@ impl Drbd {
         self.admin("adjust", &[], limit, &|| false).map(drop)
     }
 
+    /// Creates metadata on the disk. Finds it any, or anything else, it refuses: it gets no answer to
+    /// its question.
+    pub fn create_metadata(&self, limit: Duration) -> Result<(), Failure> {
+        self.admin("create-md", &[], limit, &|| false).map(drop)
+    }
+
+    /// Takes the resource down: network, disk, and all.
+    pub fn take_down(&mut self, limit: Duration) -> Result<(), Failure> {
+        self.settings = None;
+        self.admin("down", &[], limit, &|| false).map(drop)
+    }
+
+    /// Declares both disks equal and up to date, without a copy. DRBD refuses where the own metadata is
+    /// not fresh and the peer connected.
+    pub fn first_generation(&self, limit: Duration) -> Result<(), Failure> {
+        // DRBD 9 asks for the volume, 8.4 takes it.
+        let volume = format!("{}/0", self.resource);
+        let words = ["new-current-uuid", "--clear-bitmap", &volume];
+        self.run("drbdadm", &words, limit, &|| false).map(drop)
+    }
+
     /// Makes us Primary. Success is no evidence that nothing is lost: that is asked before. Already
     /// Primary is success. DRBD calls its `fence-peer` handler meanwhile, DRBD 8.4 up to four times.
     pub fn promote(&self, limit: Duration, give_up: &dyn Fn() -> bool) -> Result<(), Failure> {
@@ -176,8 +195,12 @@ impl Drbd {
                 command: self.spoken("drbdadm", &["get-gi", &self.resource]),
                 words,
             }),
-            Err(failure) if failure.kind == Kind::NoMetadata => Ok(None),
-            Err(failure) => Err(failure),
+            // It says nothing where there is none; `dump-md` does.
+            Err(failure) => match self.admin("dump-md", &[], ANSWER, &|| false) {
+                Err(words) if words.kind == Kind::NoMetadata => Ok(None),
+                Err(words) => Err(words),
+                Ok(_) => Err(failure),
+            },
         }
     }
 
@@ -189,6 +212,11 @@ impl Drbd {
     /// The disk below it.
     pub fn backing_disk(&self) -> Result<PathBuf, Failure> {
         self.path("sh-ll-dev")
+    }
+
+    /// The disk that holds the metadata: the same, unless it is configured apart.
+    pub fn metadata_disk(&self) -> Result<PathBuf, Failure> {
+        self.path("sh-md-dev")
     }
 
     fn path(&self, question: &str) -> Result<PathBuf, Failure> {

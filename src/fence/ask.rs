@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Machine;
 use super::key::Key;
@@ -16,6 +16,10 @@ pub enum Asked {
     /// Nothing came that could be believed, and what stood in the way.
     Silent(String),
 }
+
+/// Who lives accepts within a moment, a lost packet included (the kernel sends another after 1 s). A dead
+/// machine must not cost all the time that a living one may take to answer: writes are frozen meanwhile.
+const CONNECT: Duration = Duration::from_millis(1500);
 
 /// Asks the rover at `host:port`. Ends at the deadline.
 pub fn ask(
@@ -65,7 +69,7 @@ fn connect(peer: &str, deadline: Instant) -> Result<TcpStream, String> {
         if left.is_zero() {
             return Err("no connection in time".into());
         }
-        match TcpStream::connect_timeout(&address, left) {
+        match TcpStream::connect_timeout(&address, left.min(CONNECT)) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = format!("no connection: {error}"),
         }

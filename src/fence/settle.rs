@@ -70,11 +70,16 @@ impl fmt::Display for Settled {
 /// A peer that answers as Primary is never fenced: it works. Nor is one that goes first.
 pub fn settle(means: &Means, resource: &str) -> Settled {
     let start = Instant::now();
-    // A fence command needs most of the time; a peer that lives answers within a moment.
-    let share = if means.command.is_empty() { 1 } else { 3 };
+    // A peer that lives answers once its own DRBD has noticed the loss, some seconds later than ours: it
+    // is not turned off before that. The rest is for the fence command.
+    let (share, of) = if means.command.is_empty() {
+        (1, 1)
+    } else {
+        (2, 3)
+    };
     let request = Request::Outdate(resource.into());
     let asked = means.peer.map(|(peer, key)| {
-        let deadline = start + means.timeout / share;
+        let deadline = start + means.timeout * share / of;
         ask(peer, key, means.machine, &request, deadline)
     });
     let unsettled = match asked {

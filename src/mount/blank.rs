@@ -1,7 +1,6 @@
 //! Whether a disk is free to be taken: nothing on it that anybody may want back. Reads only.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::Duration;
@@ -69,7 +68,7 @@ fn by_zeros(zeros: bool) -> Blank {
 }
 
 fn zeros(device: &Path) -> io::Result<bool> {
-    let mut file = fs::File::open(device)?;
+    let mut file = super::uncached(device)?;
     let size = file.seek(SeekFrom::End(0))?;
     for from in [0, size.saturating_sub(ENDS)] {
         file.seek(SeekFrom::Start(from))?;
@@ -85,6 +84,7 @@ fn zeros(device: &Path) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn disk(write: impl FnOnce(&mut Vec<u8>)) -> tempfile::NamedTempFile {
         let mut bytes = vec![0; 12 << 20];

@@ -12,6 +12,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::Advice;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
@@ -88,7 +89,7 @@ fn real(point: &Path) -> PathBuf {
 /// Which file system the device holds; `None` if none that we know. Readable on a Primary alone.
 pub fn file_system(device: &Path) -> Result<Option<FileSystem>, Error> {
     let failed = || format!("cannot read {}", device.display());
-    let mut file = fs::File::open(device).context(failed)?;
+    let mut file = uncached(device).context(failed)?;
     let mut magic = |at: u64, wanted: &[u8]| -> io::Result<bool> {
         let mut found = vec![0; wanted.len()];
         file.seek(SeekFrom::Start(at))?;
@@ -105,6 +106,14 @@ pub fn file_system(device: &Path) -> Result<Option<FileSystem>, Error> {
         true => Ok(Some(FileSystem::Ext4)),
         false => Ok(None),
     }
+}
+
+/// Opens a device for what is on it now: what was read of a disk below DRBD stays cached while DRBD
+/// writes past the cache.
+fn uncached(device: &Path) -> io::Result<fs::File> {
+    let file = fs::File::open(device)?;
+    rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;
+    Ok(file)
 }
 
 /// Checks the file system of a device that is not mounted; the words behind `Broken`.

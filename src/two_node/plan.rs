@@ -151,11 +151,11 @@ impl Plan {
         format!("{scheme}://{}", self.at(address, port))
     }
 
-    /// How long the question about a lost peer may take: less than an election, unless a machine has to
-    /// be turned off first.
+    /// How long settling a lost peer's fate may take: it answers once its own DRBD has noticed the loss,
+    /// and turning a machine off takes longer still.
     pub fn fence_timeout(&self) -> &'static str {
         match self.fence_command {
-            None => "2s",
+            None => "8s",
             Some(_) => "20s",
         }
     }

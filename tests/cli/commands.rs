@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use crate::support::Version;
 use crate::{call, executable};
 
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 14] = [
     &["run"],
     &["status"],
     &["probe"],
@@ -16,6 +16,8 @@ const COMMANDS: [&[&str]; 12] = [
     &["notify"],
     &["fence-peer"],
     &["promote"],
+    &["volume"],
+    &["volume", "init"],
     &["completions"],
     &["man"],
 ];

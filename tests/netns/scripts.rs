@@ -75,7 +75,7 @@ fn a_script_that_ends_late_changes_nothing() {
 #[test]
 #[ignore = "needs root and keepalived"]
 fn flapping_ends_with_the_last_wish() {
-    let mut machines = Machines::new(By::SlowScript("FAULT|MASTER"));
+    let mut machines = Machines::new(By::SlowScript("FAULT|BACKUP"));
     machines.one.start();
     machines.one.becomes(Gate::Master);
     for _ in 0..5 {

@@ -49,6 +49,33 @@ pub enum Action {
     HealThird(usize),
 }
 
+impl Action {
+    /// Faults happen as often as the budget says. All else goes on without end.
+    pub fn is_fault(self) -> bool {
+        match self {
+            Action::PowerOff(_)
+            | Action::KillRover(_)
+            | Action::Detach(_)
+            | Action::CutLink
+            | Action::CutLan
+            | Action::CutThird(_)
+            | Action::Write(_) => true,
+            Action::Gate(_)
+            | Action::StartRover(_)
+            | Action::Look(..)
+            | Action::Promote(..)
+            | Action::Forget(_)
+            | Action::Handler(..)
+            | Action::Connect
+            | Action::Synced
+            | Action::PowerOn(_)
+            | Action::HealLink
+            | Action::HealLan
+            | Action::HealThird(_) => false,
+        }
+    }
+}
+
 pub struct Cluster {
     pub settings: Settings,
     pub budget: Budget,

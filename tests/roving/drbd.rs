@@ -55,7 +55,8 @@ impl World {
                 machine.handler = true;
                 machine.suspended = settings.fencing == Fencing::ResourceAndStonith;
             }
-            machine.stored.ahead |= !machine.suspended;
+            // A generation begins on an UpToDate disk alone.
+            machine.stored.ahead |= !machine.suspended && machine.disk == Disk::UpToDate;
         }
     }
 
@@ -89,10 +90,9 @@ impl World {
             }
         }
         // "I shall become SyncTarget, but I am primary!"
-        if source.is_some_and(|source| self.machines[1 - source].role == Role::Primary) {
-            self.machines
-                .iter_mut()
-                .for_each(|machine| machine.stand_alone = true);
+        let target = source.map(|source| 1 - source);
+        if let Some(at) = target.filter(|at| self.machines[*at].role == Role::Primary) {
+            self.machines[at].stand_alone = true;
             return;
         }
         self.connected = true;
@@ -209,7 +209,7 @@ impl World {
         if matches!(code, 4 | 5 | 7) && !self.connected {
             machine.stored.peer_outdated = true;
             machine.suspended = false;
-            machine.stored.ahead |= machine.role == Role::Primary;
+            machine.stored.ahead |= machine.role == Role::Primary && machine.disk == Disk::UpToDate;
         }
     }
 

@@ -1,6 +1,6 @@
 //! The real table within these bounds: no *always* breaks, and what shall happen sometimes happens.
 
-use crate::check::{holds, never};
+use crate::check::{holds, never, never_stuck};
 use crate::cluster::{Cluster, FAILOVER, RETURN, TWICE};
 use crate::world::{Budget, Settings};
 
@@ -96,6 +96,22 @@ fn a_disk_that_fails_takes_its_writes_along_and_no_others() {
 fn turning_off_who_refuses_loses_nothing() {
     let model = Cluster::new(Settings::STONITH.nine(), CRASHES).fences_who_refuses();
     holds("fences who refuses", ALL, model);
+}
+
+/// A person is needed for a split brain, for a lost machine without a fence command, and for nothing
+/// else: when all is back, so is the member.
+#[test]
+fn when_all_is_back_the_member_serves() {
+    let cuts = Budget {
+        write: 1,
+        cut_lan: 0,
+        ..CUTS
+    };
+    for settings in [Settings::FROZEN, Settings::STONITH, Settings::QUORUM] {
+        never_stuck("back", &Cluster::new(settings, cuts));
+        never_stuck("back, promptly", &Cluster::new(settings, cuts).attentive());
+        never_stuck("back", &Cluster::new(settings, CRASHES));
+    }
 }
 
 const ANY: [Settings; 6] = [

@@ -43,7 +43,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(2);
 /// The log says again what is waited for after this.
 const REMIND: Duration = Duration::from_secs(60);
 /// How long we try to be outdated: until DRBD here has noticed, too, that the link is gone.
-const OUTDATE: Duration = Duration::from_secs(5);
+const OUTDATE: Duration = Duration::from_secs(4);
 /// How often the report for `status` is written when nothing changes.
 const REPORT_EVERY: Duration = Duration::from_secs(3);
 
@@ -353,7 +353,7 @@ fn deed(drbd: Drbd, settled: Arc<AtomicBool>, waiting: Arc<Mutex<()>>) -> Arc<cr
 
 /// Two rovers on one gate would undo each other's steps.
 fn only_one(settings: &Rover) -> Result<std::fs::File, Error> {
-    let path = gate::beside(&settings.gate, ".lock");
+    let path = gate::beside(&settings.gate, ".rover");
     gate::make_dir(&settings.gate)?;
     let shown = path.display();
     let file = (std::fs::OpenOptions::new().create(true).append(true))

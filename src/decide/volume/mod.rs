@@ -223,6 +223,12 @@ fn unsound(seen: &VolumeSeen) -> Option<VolumeReason> {
     if resource.failing {
         return Some(VolumeReason::IoFailing);
     }
+    // `primary` succeeds on a SyncTarget, also where it has become one since we looked.
+    let whole = resource.disk == Disk::UpToDate;
+    let idle = !running && !mounted;
+    if !whole && idle && (resource.suspended || evidence::has_data(resource)) {
+        return Some(VolumeReason::NotWhole);
+    }
     // Frozen is not failing: it may go on, and nothing could be unmounted now.
     if resource.suspended {
         return None;
@@ -233,8 +239,7 @@ fn unsound(seen: &VolumeSeen) -> Option<VolumeReason> {
     if !evidence::has_data(resource) {
         return Some(VolumeReason::NoData);
     }
-    // `primary` succeeds on a SyncTarget, also where it has become one since we looked.
-    (!running && resource.disk != Disk::UpToDate).then_some(VolumeReason::NotWhole)
+    (!running && !whole).then_some(VolumeReason::NotWhole)
 }
 
 /// The next step of letting go: the member, the mount, the role.

@@ -11,7 +11,9 @@ use super::{Findings, Look};
 const DEMOTION: f64 = 10.0;
 
 /// The entrypoint's own defaults, in seconds.
-const FENCE_TIMEOUT: f64 = 5.0;
+const FENCE_TIMEOUT: f64 = 8.0;
+/// So many elections settling the peer may take: it answers once its own DRBD has noticed the loss.
+const FENCING: f64 = 3.0;
 const DEMOTE_TIMEOUT: f64 = 20.0;
 
 /// Holds them against each other.
@@ -122,18 +124,18 @@ fn times(look: &Look, drbd: &Drbd, keepalived: &Keepalived, out: &mut Findings) 
         let fenced = flag(line, "--fence-command").is_some();
         let handler = flag(line, "--timeout").map_or(Some(FENCE_TIMEOUT), self::seconds);
         if let (Some(handler), false, true) = (handler, fenced, line.contains("etcd-rejoin"))
-            && handler > election
+            && handler > FENCING * election
         {
             let what = format!(
                 "the handler may take {handler:.1} s, and keepalived elects after {election:.1} s: writes stand still for longer than need be"
             );
-            out.warning(at, "fence-timeout", what, "add --timeout 2s to the handler");
+            out.warning(at, "fence-timeout", what, "add --timeout 8s to the handler");
         }
     }
     let fence = told("REJOIN_FENCE_TIMEOUT").unwrap_or(FENCE_TIMEOUT);
     if look.env.contains_key("REJOIN_FENCE_PEER")
         && !look.env.contains_key("REJOIN_FENCE_COMMAND")
-        && fence > election
+        && fence > FENCING * election
     {
         let what = format!(
             "a silent peer is waited for {fence:.1} s, and keepalived elects after {election:.1} s"
@@ -142,7 +144,7 @@ fn times(look: &Look, drbd: &Drbd, keepalived: &Keepalived, out: &mut Findings) 
             "REJOIN_FENCE_TIMEOUT",
             "fence-timeout",
             what,
-            "set REJOIN_FENCE_TIMEOUT=2s",
+            "set REJOIN_FENCE_TIMEOUT=8s",
         );
     }
     let demotion = told("REJOIN_DEMOTE_TIMEOUT").unwrap_or(DEMOTE_TIMEOUT);

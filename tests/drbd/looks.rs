@@ -1,0 +1,95 @@
+//! A look is what the kernel says, or why it cannot be known.
+
+use etcd_rejoin::decide::volume::{Connection, Disk, Fencing, Resource, Role, Volume};
+
+use crate::{StandIn, recorded};
+
+fn up(volume: Volume) -> Resource {
+    match volume {
+        Volume::Up(resource) => resource,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn state_and_settings_come_together() {
+    let stand_in = StandIn::new();
+    let seen = up(stand_in.drbd().look());
+    assert_eq!((seen.role, seen.disk), (Role::Secondary, Disk::UpToDate));
+    assert_eq!(seen.fencing, Fencing::ResourceAndStonith);
+    assert!(!seen.quorum_on && seen.quorum && seen.may_promote.is_none());
+    assert_eq!(seen.peers.len(), 1);
+    assert_eq!(seen.peers[0].role, Role::Secondary);
+}
+
+#[test]
+fn drbd_9_tells_quorum_and_may_promote() {
+    let stand_in = StandIn::new();
+    stand_in.put("state", &recorded("9/connected.events2"));
+    stand_in.put("show", &recorded("9/quorum.show"));
+    let seen = up(stand_in.drbd().look());
+    assert!(seen.quorum_on && seen.quorum);
+    assert_eq!(seen.may_promote, Some(true));
+    let none = recorded("9/connected.events2").replace(" quorum:yes", "");
+    stand_in.put("state", &none);
+    assert!(!up(stand_in.drbd().look()).quorum);
+}
+
+#[test]
+fn a_peer_that_is_recorded_as_outdated_is_seen_while_it_is_away() {
+    let stand_in = StandIn::new();
+    stand_in.put("state", &recorded("8.4/standalone-outdated-peer.events2"));
+    let seen = up(stand_in.drbd().look());
+    assert_eq!(seen.peers[0].connection, Connection::StandAlone);
+    assert_eq!(seen.peers[0].disk, Disk::Outdated);
+}
+
+#[test]
+fn settings_that_cannot_be_read_are_no_protection() {
+    let stand_in = StandIn::new();
+    stand_in.fails(
+        "drbdsetup show",
+        20,
+        "received netlink error reply: No such device",
+    );
+    assert_eq!(up(stand_in.drbd().look()).fencing, Fencing::DontCare);
+}
+
+#[test]
+fn a_resource_that_is_not_up_is_down_only_where_it_is_configured() {
+    let stand_in = StandIn::new();
+    stand_in.put("state", "exists -\n");
+    assert_eq!(stand_in.drbd().look(), Volume::Down);
+    stand_in.fails(
+        "drbdadm sh-dev",
+        1,
+        "'etcd' not defined in your config (for this host).",
+    );
+    let seen = stand_in.drbd().look();
+    assert!(
+        matches!(&seen, Volume::Unusable(why) if why.contains("not defined")),
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_known_says_why() {
+    let stand_in = StandIn::new();
+    for (script, wanted) in [
+        ("echo 'Failed to modprobe drbd' >&2; exit 20", "modprobe"),
+        (
+            "echo 'exists resource name:etcd role:King suspended:no'; echo exists -",
+            "King",
+        ),
+        ("head -n 2 state", "no end"),
+        ("head -c 3000000 /dev/zero", "more than can be understood"),
+        ("printf 'exists \\377\\n'", "events2 said"),
+    ] {
+        stand_in.answers("drbdsetup events2", script);
+        let seen = stand_in.drbd().look();
+        assert!(
+            matches!(&seen, Volume::Unusable(why) if why.contains(wanted)),
+            "{seen:?}"
+        );
+    }
+}

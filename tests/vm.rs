@@ -1,0 +1,24 @@
+//! Two virtual machines with DRBD 8.4, keepalived and three members of etcd, the third one roving: does
+//! no crash, cut or restart lose an acknowledged write?
+//!
+//! A client writes through the virtual address all the time; what it was told is written is recorded
+//! outside of the machines. `tests/setup/vm.sh` fetches what the machines are made of; they are emulated,
+//! so nothing but a processor is needed. One case by name:
+//! `cargo test --test vm -- --ignored --nocapture the_master_is_killed`.
+
+#[path = "vm/failover.rs"]
+mod failover;
+#[path = "vm/fence.rs"]
+mod fence;
+#[path = "vm/guest.rs"]
+mod guest;
+#[path = "vm/image.rs"]
+mod image;
+#[path = "vm/lab.rs"]
+mod lab;
+#[path = "vm/pair.rs"]
+mod pair;
+#[path = "vm/stops.rs"]
+mod stops;
+#[path = "vm/writer.rs"]
+mod writer;

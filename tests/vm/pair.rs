@@ -1,0 +1,225 @@
+//! Two machines: three members, the third one roving on the DRBD volume, keepalived and the fence device.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use super::fence::FenceDevice;
+use super::guest::{Guest, Net, Ports};
+use super::image::image;
+use super::writer::Record;
+
+/// How long the pair may take to do what it is expected to do: four times what an idle machine needs.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Both guests and what is known of them.
+#[derive(Debug)]
+pub struct Pair {
+    /// The machines.
+    pub guests: [Guest; 2],
+    /// Turns one off for the other.
+    pub fence: FenceDevice,
+    /// What clients were told is written.
+    pub record: Record,
+}
+
+impl Pair {
+    /// Two machines that were never powered on.
+    pub fn new() -> Pair {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let dir = image().dir.path().join(COUNT.fetch_add(1, Ordering::Relaxed).to_string());
+        let (ports, fence) = (Ports::free(), FenceDevice::new());
+        let guests = [1, 2].map(|n| Guest::new(n, &dir.join(n.to_string()), &ports, fence.port));
+        fence.connect(&guests);
+        Pair {
+            guests,
+            fence,
+            record: Record::default(),
+        }
+    }
+
+    /// Sets up the volume, starts three members, and makes machine 1 the master.
+    pub fn set_up(&self) {
+        let begun = Instant::now();
+        self.guests.iter().for_each(Guest::start);
+        self.guests.iter().for_each(Guest::wait_up);
+        println!("two machines up after {:.1?}", begun.elapsed());
+        self.first_volume();
+        println!("a volume after {:.1?}", begun.elapsed());
+        for guest in &self.guests {
+            guest.run("/guest/up");
+        }
+        self.guests[0].run("/guest/service start keepalived");
+        self.wait("machine 1 is the master", || self.serving() == Some(1));
+        self.guests[1].run("/guest/service start keepalived");
+        self.wait("three healthy members", || self.healthy() == 3);
+        println!("three members after {:.1?}", begun.elapsed());
+    }
+
+    /// What an operator does once, on two machines with empty disks.
+    fn first_volume(&self) {
+        for guest in &self.guests {
+            guest.run("drbdadm create-md --force etcd && drbdadm up etcd");
+        }
+        self.guests[0].run(
+            "timeout 60 drbdadm wait-connect etcd && drbdadm new-current-uuid --clear-bitmap etcd && sleep 1 &&
+             drbdadm primary etcd && mkfs.ext4 -q -E nodiscard /dev/drbd0 && drbdadm secondary etcd",
+        );
+    }
+
+    /// Machine 1 or 2.
+    pub fn guest(&self, n: usize) -> &Guest {
+        &self.guests[n - 1]
+    }
+
+    /// Waits until it is so; fails with what both machines say.
+    #[track_caller]
+    pub fn wait(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !holds() {
+            assert!(Instant::now() < end, "not in {PATIENCE:?}: {what}");
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+
+    /// The machine that is Primary with the volume mounted, where there is exactly one.
+    pub fn serving(&self) -> Option<usize> {
+        let script = "grep -q ' /srv/etcd ' /proc/mounts && drbdadm role etcd | grep -q ^Primary && echo yes";
+        let on: Vec<usize> = (self.guests.iter())
+            .filter(|guest| guest.is_on() && guest.ask(script) == "yes")
+            .map(|guest| guest.n)
+            .collect();
+        match on[..] {
+            [n] => Some(n),
+            _ => None,
+        }
+    }
+
+    /// How many members answer a linearizable read.
+    pub fn healthy(&self) -> usize {
+        let on = self.guests.iter().find(|guest| guest.is_on());
+        let script = "for at in 1 2 100; do
+            timeout 10 etcdctl --endpoints http://10.1.0.$at:2379 --command-timeout 5s get x > /dev/null 2>&1 && echo $at
+            done; true";
+        on.map_or(0, |guest| guest.ask(script).lines().count())
+    }
+
+    /// What DRBD says of its disks there, such as `UpToDate/UpToDate`.
+    pub fn disks(&self, n: usize) -> String {
+        self.guest(n).ask("drbdadm dstate etcd")
+    }
+
+    /// Waits until both disks are UpToDate as both machines see it.
+    #[track_caller]
+    pub fn wait_synced(&self) {
+        let both = "UpToDate/UpToDate";
+        self.wait("both disks UpToDate", || {
+            self.disks(1) == both && self.disks(2) == both
+        });
+    }
+
+    /// Powers a machine on again, with all that starts at boot.
+    pub fn return_of(&self, n: usize) {
+        self.guest(n).kill();
+        self.guest(n).start();
+        self.guest(n).wait_up();
+        self.guest(n).run("/guest/up; /guest/service start keepalived");
+    }
+
+    /// A writer on this machine, with a prefix of its own.
+    pub fn write_from(&self, n: usize) {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let prefix = format!("w{}-", COUNT.fetch_add(1, Ordering::Relaxed));
+        let before = self.record.len();
+        self.record.write_from(self.guest(n), &prefix);
+        self.wait("acknowledged writes", || self.record.len() > before + 5);
+    }
+
+    /// Ends the writers.
+    pub fn stop_writing(&self) {
+        for guest in self.guests.iter().filter(|guest| guest.is_on()) {
+            guest.run("pkill -f /guest/write || true");
+        }
+    }
+
+    /// The longest time that a case may leave clients without an acknowledged write is printed, not judged.
+    #[track_caller]
+    pub fn wait_acknowledged_after(&self, moment: Instant, what: &str) -> Duration {
+        self.wait("an acknowledged write", || self.record.first_after(moment).is_some());
+        let took = self.record.first_after(moment).unwrap() - moment;
+        println!("{what}: first acknowledged write after {:.1} s", took.as_secs_f64());
+        took
+    }
+
+    /// Everything that was acknowledged is there, and the machines agree on one history.
+    #[track_caller]
+    pub fn check(&self) {
+        self.stop_writing();
+        self.wait("three healthy members", || self.healthy() == 3);
+        let keys = self.guests[0].run(
+            "etcdctl --endpoints http://10.1.0.100:2379 get w --prefix --keys-only",
+        );
+        let there: std::collections::HashSet<&str> = keys.lines().collect();
+        let acknowledged = self.record.keys();
+        let lost: Vec<_> = (acknowledged.iter())
+            .filter(|key| !there.contains(key.as_str()))
+            .collect();
+        println!("acknowledged {}, lost {}", acknowledged.len(), lost.len());
+        assert!(lost.is_empty(), "lost, though acknowledged: {lost:?}");
+        for guest in &self.guests {
+            let split = guest.run("dmesg | grep -c Split-Brain || true");
+            assert_eq!(split, "0", "guest {} saw a split brain", guest.n);
+        }
+    }
+
+    /// The state every case begins with: machine 1 serves, all is healthy, nothing is cut.
+    pub fn settle(&self) {
+        for guest in &self.guests {
+            for net in [Net::Lan, Net::Repl] {
+                guest.set_link(net, true);
+                guest.lose_packets(net, false);
+            }
+        }
+        self.fence.set_working(true);
+        self.wait_synced();
+        if self.serving() != Some(1) {
+            self.move_to(1);
+        }
+        self.wait("three healthy members", || self.healthy() == 3);
+    }
+
+    /// A planned move: keepalived of the other machine stops, and starts again later.
+    #[track_caller]
+    pub fn move_to(&self, n: usize) {
+        let from = self.guest(3 - n);
+        self.guest(n).run("[ -e /run/service/keepalived/pid ] || /guest/service start keepalived");
+        from.run("/guest/service stop keepalived || true");
+        self.wait("the move", || self.serving() == Some(n));
+        from.run("/guest/service start keepalived");
+    }
+
+    /// What both machines have to say, for a failure.
+    pub fn report(&self) {
+        for guest in &self.guests {
+            eprintln!("---- guest {} ({})", guest.n, if guest.is_on() { "on" } else { "off" });
+            if !guest.is_on() {
+                eprintln!("{}", guest.console());
+                continue;
+            }
+            let script = "cut -d' ' -f1 /proc/uptime; drbdsetup events2 --now; grep /srv /proc/mounts
+                for log in rover own keepalived; do echo \"-- $log\"; tail -n 40 /run/$log.log | cut -c1-300; done
+                echo '-- fence'; tail -n 20 /run/fence.log; cat /run/etcd-rejoin/gate
+                echo '-- kernel'; dmesg | grep -i drbd | tail -n 30; ps -eo pid,stat,args | grep -E 'etcd|drbd'";
+            match guest.try_run(script, Duration::from_secs(30)) {
+                Ok(said) => eprintln!("{}", said.text),
+                Err(why) => eprintln!("{why}\n{}", guest.console()),
+            }
+        }
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        self.fence.connect(&[]);
+        self.guests.iter().for_each(Guest::kill);
+    }
+}
