@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use super::Exit;
 use crate::cli::FencePeerArgs;
 use crate::config;
+use crate::decide::volume::{Resource, Role, handler_exit_code, may_ask_of_the_peer};
+use crate::drbd;
 use crate::fence::{self, Key, Machine, Means, Settled};
 use crate::kmsg;
 
@@ -84,6 +86,14 @@ fn settled(
     // What follows needs time too: to ask for our own role, and to say how it went.
     let share = if command.is_empty() { 6 } else { 9 };
     let until = start + timeout * share / 10;
+    let own =
+        fence::own(resource, until).map_err(|why| format!("our own role is not known: {why}"))?;
+    if own.role != Role::Primary && !may_ask_of_the_peer(&own) {
+        return Err(format!(
+            "nothing that becomes of the peer would prove our own data complete: {}",
+            drbd::summary(&own)
+        ));
+    }
     let settled = loop {
         let means = Means {
             peer,
@@ -98,35 +108,24 @@ fn settled(
             settled => break settled,
         }
     };
-    let code = match &settled {
-        Settled::Outdated => 4,
-        Settled::Primary => {
-            let why = format!("{settled}: DRBD outdates the disk of this machine");
-            return Ok((Exit(6), why));
-        }
-        Settled::Fenced => 7,
-        Settled::Busy(_) | Settled::Refused(_) => 1,
-        Settled::Silent(_) if !command.is_empty() => 1,
-        Settled::Silent(_) => return Ok(alone(resource, &settled, start + timeout * 9 / 10)),
-    };
-    Ok((Exit(code), settled.to_string()))
+    Ok(ending(&own, &settled, !command.is_empty()))
 }
 
-/// Nobody can tell a dead peer from a cut cable. The machine that is Primary is favoured; the other one
-/// waits for its peer or for a person, so the two never go on both.
-fn alone(resource: &str, settled: &Settled, deadline: Instant) -> (Exit, String) {
-    match fence::is_primary(resource, deadline) {
-        Ok(true) => (
-            Exit(5),
-            format!("{settled}: this machine is Primary and goes on"),
-        ),
-        Ok(false) => (
-            Exit(1),
-            format!("{settled}: this machine is not Primary and waits"),
-        ),
-        Err(why) => (
-            Exit(1),
-            format!("{settled}: our own role is not known: {why}"),
-        ),
-    }
+/// The exit code: what became of the peer, and what we are ourselves.
+fn ending(own: &Resource, settled: &Settled, has_command: bool) -> (Exit, String) {
+    let code = match settled {
+        Settled::Primary => 6,
+        Settled::Outdated
+        | Settled::Fenced
+        | Settled::Busy(_)
+        | Settled::Refused(_)
+        | Settled::Silent(_) => handler_exit_code(own, settled.fate(), has_command),
+    };
+    let more = match (settled, code) {
+        (Settled::Primary, _) => ": DRBD outdates the disk of this machine",
+        (Settled::Silent(_), 5) => ": this machine is Primary and goes on",
+        (Settled::Silent(_), _) if !has_command => ": this machine is not Primary and waits",
+        (_, _) => "",
+    };
+    (Exit(i32::from(code)), format!("{settled}{more}"))
 }

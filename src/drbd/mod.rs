@@ -13,8 +13,8 @@ pub use events::State;
 pub use failure::{Failure, Kind};
 pub use metadata::Metadata;
 pub use set_up::{OnDisk, SetUp, set_up};
-pub use settings::Settings;
-pub use tool::Drbd;
+pub use settings::{DEFAULTS, Settings};
+pub use tool::{Drbd, resource};
 pub use words::{split_brain, summary};
 
 /// What the parsers read, for tests of recorded output.

@@ -329,7 +329,7 @@ impl Drbd {
 }
 
 /// State and settings together.
-pub(super) fn resource(state: events::State, settings: settings::Settings) -> Resource {
+pub fn resource(state: events::State, settings: settings::Settings) -> Resource {
     Resource {
         role: state.role,
         disk: state.disk,

@@ -13,7 +13,7 @@ mod wire;
 
 pub use ask::{Asked, ask};
 pub use key::Key;
-pub use own::is_primary;
+pub use own::own;
 pub use server::{Deed, Server};
 pub use settle::{Means, Settled, settle};
 pub use wire::{Answer, Request, is_resource, one_line};

@@ -27,6 +27,7 @@ impl Handler {
             args: args.into(),
             resource: Some("etcd"),
         }
+        .role("Primary")
     }
 
     fn script(&self, name: &str, text: &str) -> PathBuf {
@@ -40,7 +41,8 @@ impl Handler {
     /// DRBD says this role of ours.
     fn role(self, role: &str) -> Self {
         let text = format!(
-            "[ \"$*\" = 'events2 --now' ] || exit 20\n\
+            "[ \"$*\" = 'show etcd' ] && cat ${{0%/*}}/show && exit\n\
+             [ \"$*\" = 'events2 --now' ] || exit 20\n\
              echo 'exists resource name:other role:Primary suspended:no'\n\
              echo 'exists resource name:etcd role:{role} suspended:no'\n\
              echo 'exists connection name:etcd peer-node-id:0 conn-name:peer connection:Connecting role:Unknown'\n\
@@ -49,6 +51,8 @@ impl Handler {
              echo 'exists -'"
         );
         self.script("drbdsetup", &text);
+        let show = include_str!("../fixtures/drbd/8.4/fencing.show");
+        std::fs::write(self.path().join("show"), show).unwrap();
         self
     }
 
@@ -104,6 +108,29 @@ fn the_peers_answer_is_drbds_code() {
     }
 }
 
+/// Measured with DRBD 8.4.11: it promotes a Consistent disk when its handler says 7.
+#[test]
+fn a_secondary_fences_nobody_unless_it_proves_its_own_data() {
+    let nobody = nobody().to_string();
+    let told = "echo off >${0%/*}/told";
+    let good = Handler::new(&nobody).role("Secondary").fencing_by(told);
+    good.ends_with(7, "confirms");
+    let stale = Handler::new(&nobody).role("Secondary").fencing_by(told);
+    let text = std::fs::read_to_string(stale.path().join("drbdsetup")).unwrap();
+    stale.script(
+        "drbdsetup",
+        &text.replace("disk:UpToDate", "disk:Consistent"),
+    );
+    let soft = Handler::new(&nobody).role("Secondary").fencing_by(told);
+    let show = std::fs::read_to_string(soft.path().join("show")).unwrap();
+    let show = show.replace("resource-and-stonith", "resource-only");
+    std::fs::write(soft.path().join("show"), show).unwrap();
+    for handler in [stale, soft] {
+        handler.ends_with(1, "would prove our own data complete");
+        assert_eq!(handler.file("told"), None);
+    }
+}
+
 #[test]
 fn a_silent_peer_is_assumed_dead_by_a_primary_only() {
     let nobody = nobody().to_string();
@@ -120,6 +147,7 @@ fn a_silent_peer_is_assumed_dead_by_a_primary_only() {
     };
     of_another.ends_with(1, "DRBD knows no resource third");
     let without_tool = Handler::new(&nobody);
+    without_tool.script("drbdsetup", "exit 20");
     without_tool.ends_with(1, "our own role is not known");
     let failing = Handler::new(&nobody);
     failing.script("drbdsetup", "echo 'Failed to modprobe drbd'; exit 20");

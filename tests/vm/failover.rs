@@ -29,7 +29,9 @@ fn the_backup_is_killed_and_returns() {
     let killed = Instant::now();
     lab.guest(2).kill();
     // The volume freezes until the peer's fate is settled.
-    lab.wait("the peer's disk is recorded Outdated", || lab.disks(1) == "UpToDate/Outdated");
+    lab.wait("the peer's disk is recorded Outdated", || {
+        lab.disks(1) == "UpToDate/Outdated"
+    });
     lab.wait_acknowledged_after(Instant::now(), "backup killed");
     println!("longest gap {:.1?}", lab.record.longest_gap(killed));
     lab.return_of(2);
@@ -48,13 +50,17 @@ fn a_rolling_restart_of_both_never_serves_old_data() {
     lab.guest(1).kill();
     lab.wait_acknowledged_after(killed, "first machine killed");
     let count = lab.record.len();
-    lab.wait("writes that only machine 2 has", || lab.record.len() > count + 10);
+    lab.wait("writes that only machine 2 has", || {
+        lab.record.len() > count + 10
+    });
     lab.guest(2).kill();
     // Alone, with a disk that cannot know whether the other one went on.
     lab.fence.set_working(false);
     lab.return_of(1);
     lab.wait("machine 1 is keepalived's master", || {
-        lab.guest(1).ask("ip -o addr show dev lan").contains("10.1.0.100")
+        lab.guest(1)
+            .ask("ip -o addr show dev lan")
+            .contains("10.1.0.100")
     });
     std::thread::sleep(std::time::Duration::from_secs(15));
     assert_eq!(lab.disks(1), "Consistent/DUnknown");

@@ -70,8 +70,12 @@ impl Shared {
         let _ = BufReader::new(&stream).read_line(&mut line);
         // One at a time: of two that would kill each other only one does.
         let guests = self.guests.lock().unwrap();
-        let asked = guests.iter().find(|guest| line.trim() == guest.n.to_string());
-        let asker_lives = guests.iter().any(|guest| line.trim() != guest.n.to_string() && guest.is_on());
+        let asked = guests
+            .iter()
+            .find(|guest| line.trim() == guest.n.to_string());
+        let asker_lives = guests
+            .iter()
+            .any(|guest| line.trim() != guest.n.to_string() && guest.is_on());
         match asked {
             Some(guest) if self.works.load(Ordering::SeqCst) && asker_lives => {
                 guest.kill();

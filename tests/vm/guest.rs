@@ -125,7 +125,8 @@ impl Guest {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(&image.qemu);
         // A guest that reboots or panics ends its QEMU.
-        command.args("-M q35 -accel tcg,thread=multi,tb-size=256 -cpu max -smp 1 -m 512".split(' '));
+        command
+            .args("-M q35 -accel tcg,thread=multi,tb-size=256 -cpu max -smp 1 -m 512".split(' '));
         command.args("-nodefaults -no-user-config -display none -no-reboot".split(' '));
         command.arg("-kernel").arg(&image.kernel);
         command.arg("-initrd").arg(&image.files);
@@ -135,7 +136,9 @@ impl Guest {
         ));
         for name in ["volume", "own"] {
             command.arg("-drive").arg(disk(name));
-            command.arg("-device").arg(format!("virtio-blk-pci,drive={name}"));
+            command
+                .arg("-device")
+                .arg(format!("virtio-blk-pci,drive={name}"));
         }
         let control = self.ports.control[at];
         let slirp = format!("user,id=net0,hostfwd=tcp:127.0.0.1:{control}-:2222");
@@ -144,11 +147,12 @@ impl Guest {
             command.arg("-netdev").arg(wire);
             command.arg("-device").arg(card(net));
         }
-        command.arg("-serial").arg(format!("file:{}", shown("console")));
-        command.arg("-monitor").arg(format!(
-            "unix:{},server=on,wait=off",
-            shown("monitor")
-        ));
+        command
+            .arg("-serial")
+            .arg(format!("file:{}", shown("console")));
+        command
+            .arg("-monitor")
+            .arg(format!("unix:{},server=on,wait=off", shown("monitor")));
         let log = fs::File::create(self.dir.join("qemu")).expect("a log");
         command
             .stdin(Stdio::null())
@@ -162,7 +166,10 @@ impl Guest {
                 std::thread::park();
             }
         });
-        let child = receive.recv().unwrap().expect("setpriv (util-linux) starts QEMU");
+        let child = receive
+            .recv()
+            .unwrap()
+            .expect("setpriv (util-linux) starts QEMU");
         *self.qemu.lock().unwrap() = Some(child);
     }
 
@@ -172,9 +179,18 @@ impl Guest {
         let mark = format!("guest {} is up", self.n);
         while !self.console().contains(&mark) {
             let log = fs::read_to_string(self.dir.join("qemu")).unwrap_or_default();
-            assert!(self.is_on(), "guest {} ended: {log}\n{}", self.n, self.console());
+            assert!(
+                self.is_on(),
+                "guest {} ended: {log}\n{}",
+                self.n,
+                self.console()
+            );
             let console = self.console();
-            assert!(Instant::now() < end, "guest {} is not up: {log}\n{console}", self.n);
+            assert!(
+                Instant::now() < end,
+                "guest {} is not up: {log}\n{console}",
+                self.n
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -212,7 +228,9 @@ impl Guest {
                 let text = String::from_utf8_lossy(&text);
                 return Err(format!("guest {}: no end after {limit:?}: {text}", self.n));
             }
-            stream.set_read_timeout(Some(left)).map_err(|e| failed("time limit", e))?;
+            stream
+                .set_read_timeout(Some(left))
+                .map_err(|e| failed("time limit", e))?;
             match stream.read(&mut part) {
                 Ok(0) => break,
                 Ok(n) => text.extend(&part[..n]),
@@ -223,7 +241,10 @@ impl Guest {
         let text = String::from_utf8_lossy(&text).into_owned();
         let (text, code) = (text.rsplit_once("\n__exit="))
             .ok_or_else(|| format!("guest {}: no exit code: {text}", self.n))?;
-        let code = code.trim().parse().map_err(|_| format!("exit code {code}"))?;
+        let code = code
+            .trim()
+            .parse()
+            .map_err(|_| format!("exit code {code}"))?;
         Ok(Said {
             text: text.trim_end().to_string(),
             code,
@@ -233,7 +254,9 @@ impl Guest {
     /// Runs a script that must succeed; returns what it printed.
     #[track_caller]
     pub fn run(&self, script: &str) -> String {
-        let said = self.try_run(script, SCRIPT).unwrap_or_else(|e| panic!("{e}\n{script}"));
+        let said = self
+            .try_run(script, SCRIPT)
+            .unwrap_or_else(|e| panic!("{e}\n{script}"));
         assert_eq!(said.code, 0, "guest {}: {script}\n{}", self.n, said.text);
         said.text
     }
@@ -269,7 +292,10 @@ impl Guest {
             Net::Lan => "card1",
             Net::Repl => "card2",
         };
-        self.monitor(&format!("set_link {card} {}", if on { "on" } else { "off" }));
+        self.monitor(&format!(
+            "set_link {card} {}",
+            if on { "on" } else { "off" }
+        ));
     }
 
     /// Loses every packet that it sends there, with the carrier as it was; `false` ends that.

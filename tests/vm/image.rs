@@ -73,7 +73,11 @@ fn overlay(program: &Path) -> Vec<u8> {
     for dir in ["guest", "etc/drbd.d"] {
         add(dir, 0o40755, b"");
     }
-    add("usr/bin/etcd-rejoin", 0o100755, &fs::read(program).expect("the program"));
+    add(
+        "usr/bin/etcd-rejoin",
+        0o100755,
+        &fs::read(program).expect("the program"),
+    );
     let scripts = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vm/guest"));
     for file in fs::read_dir(scripts).expect("tests/vm/guest") {
         let path = file.expect("an entry").path();
@@ -92,7 +96,21 @@ fn overlay(program: &Path) -> Vec<u8> {
 fn entry(archive: &mut Vec<u8>, name: &str, mode: u32, data: &[u8]) {
     let pad = |archive: &mut Vec<u8>| archive.resize(archive.len().next_multiple_of(4), 0);
     let (ino, size) = (archive.len() as u32, data.len() as u32);
-    let fields = [ino, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name.len() as u32 + 1, 0];
+    let fields = [
+        ino,
+        mode,
+        0,
+        0,
+        1,
+        0,
+        size,
+        0,
+        0,
+        0,
+        0,
+        name.len() as u32 + 1,
+        0,
+    ];
     archive.extend(b"070701");
     for field in fields {
         archive.extend(format!("{field:08x}").bytes());

@@ -1,8 +1,8 @@
 //! One pair for all cases, one case at a time. A case that fails gets a report, and the next one new
 //! machines.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::ops::Deref;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::pair::Pair;
@@ -36,7 +36,9 @@ impl Deref for Lab {
     type Target = Pair;
 
     fn deref(&self) -> &Pair {
-        self.pair.as_ref().expect("a pair, for as long as the case runs")
+        self.pair
+            .as_ref()
+            .expect("a pair, for as long as the case runs")
     }
 }
 

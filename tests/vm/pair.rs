@@ -26,7 +26,10 @@ impl Pair {
     /// Two machines that were never powered on.
     pub fn new() -> Pair {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let dir = image().dir.path().join(COUNT.fetch_add(1, Ordering::Relaxed).to_string());
+        let dir = image()
+            .dir
+            .path()
+            .join(COUNT.fetch_add(1, Ordering::Relaxed).to_string());
         let (ports, fence) = (Ports::free(), FenceDevice::new());
         let guests = [1, 2].map(|n| Guest::new(n, &dir.join(n.to_string()), &ports, fence.port));
         fence.connect(&guests);
@@ -122,7 +125,8 @@ impl Pair {
         self.guest(n).kill();
         self.guest(n).start();
         self.guest(n).wait_up();
-        self.guest(n).run("/guest/up; /guest/service start keepalived");
+        self.guest(n)
+            .run("/guest/up; /guest/service start keepalived");
     }
 
     /// A writer on this machine, with a prefix of its own.
@@ -144,9 +148,14 @@ impl Pair {
     /// The longest time that a case may leave clients without an acknowledged write is printed, not judged.
     #[track_caller]
     pub fn wait_acknowledged_after(&self, moment: Instant, what: &str) -> Duration {
-        self.wait("an acknowledged write", || self.record.first_after(moment).is_some());
+        self.wait("an acknowledged write", || {
+            self.record.first_after(moment).is_some()
+        });
         let took = self.record.first_after(moment).unwrap() - moment;
-        println!("{what}: first acknowledged write after {:.1} s", took.as_secs_f64());
+        println!(
+            "{what}: first acknowledged write after {:.1} s",
+            took.as_secs_f64()
+        );
         took
     }
 
@@ -155,9 +164,8 @@ impl Pair {
     pub fn check(&self) {
         self.stop_writing();
         self.wait("three healthy members", || self.healthy() == 3);
-        let keys = self.guests[0].run(
-            "etcdctl --endpoints http://10.1.0.100:2379 get w --prefix --keys-only",
-        );
+        let keys = self.guests[0]
+            .run("etcdctl --endpoints http://10.1.0.100:2379 get w --prefix --keys-only");
         let there: std::collections::HashSet<&str> = keys.lines().collect();
         let acknowledged = self.record.keys();
         let lost: Vec<_> = (acknowledged.iter())
@@ -191,7 +199,8 @@ impl Pair {
     #[track_caller]
     pub fn move_to(&self, n: usize) {
         let from = self.guest(3 - n);
-        self.guest(n).run("[ -e /run/service/keepalived/pid ] || /guest/service start keepalived");
+        self.guest(n)
+            .run("[ -e /run/service/keepalived/pid ] || /guest/service start keepalived");
         from.run("/guest/service stop keepalived || true");
         self.wait("the move", || self.serving() == Some(n));
         from.run("/guest/service start keepalived");
@@ -200,7 +209,11 @@ impl Pair {
     /// What both machines have to say, for a failure.
     pub fn report(&self) {
         for guest in &self.guests {
-            eprintln!("---- guest {} ({})", guest.n, if guest.is_on() { "on" } else { "off" });
+            eprintln!(
+                "---- guest {} ({})",
+                guest.n,
+                if guest.is_on() { "on" } else { "off" }
+            );
             if !guest.is_on() {
                 eprintln!("{}", guest.console());
                 continue;

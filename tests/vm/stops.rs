@@ -13,7 +13,10 @@ fn a_planned_move_and_back() {
         let begun = Instant::now();
         lab.move_to(n);
         lab.wait_acknowledged_after(Instant::now(), &format!("moved to machine {n}"));
-        println!("move to machine {n}: longest gap {:.1?}", lab.record.longest_gap(begun));
+        println!(
+            "move to machine {n}: longest gap {:.1?}",
+            lab.record.longest_gap(begun)
+        );
     }
     lab.check();
 }
@@ -24,11 +27,18 @@ fn sigterm_leaves_it_secondary_and_unmounted() {
     let lab = lab("sigterm_leaves_it_secondary_and_unmounted");
     lab.write_from(2);
     let stopped = Instant::now();
-    let said = lab.guest(1).try_run("/guest/service stop rover", super::guest::SCRIPT).unwrap();
+    let said = lab
+        .guest(1)
+        .try_run("/guest/service stop rover", super::guest::SCRIPT)
+        .unwrap();
     println!("stopped in {:.1?}", stopped.elapsed());
     assert_eq!(said.code, 128 + 15, "{}", said.text);
     assert_eq!(lab.guest(1).run("drbdadm role etcd"), "Secondary/Secondary");
-    assert_eq!(lab.guest(1).run("grep -c ' /srv/etcd ' /proc/mounts || true"), "0");
+    assert_eq!(
+        lab.guest(1)
+            .run("grep -c ' /srv/etcd ' /proc/mounts || true"),
+        "0"
+    );
     lab.guest(1).run("/guest/service start rover");
     lab.wait_acknowledged_after(stopped, "stopped and started");
     lab.check();

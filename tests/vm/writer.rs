@@ -20,7 +20,10 @@ impl Record {
         std::thread::spawn(move || {
             for line in lines {
                 if let Some(key) = line.strip_prefix("acknowledged ") {
-                    record.lock().unwrap().push((Instant::now(), key.to_string()));
+                    record
+                        .lock()
+                        .unwrap()
+                        .push((Instant::now(), key.to_string()));
                 }
             }
         });

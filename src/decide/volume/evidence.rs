@@ -233,10 +233,7 @@ pub fn handler_exit_code(resource: &Resource, fate: PeerFate, has_fence_command:
         Role::Primary => true,
         Role::Secondary | Role::Unknown => false,
     };
-    let proves = match resource.fencing {
-        Fencing::ResourceAndStonith => true,
-        Fencing::ResourceOnly | Fencing::DontCare => primary,
-    };
+    let proves = primary || may_ask_of_the_peer(resource);
     match fate {
         PeerFate::Outdated if proves => 4,
         PeerFate::Fenced if proves => 7,
@@ -249,6 +246,19 @@ pub fn handler_exit_code(resource: &Resource, fate: PeerFate, has_fence_command:
         | PeerFate::Alive
         | PeerFate::Silent => 1,
     }
+}
+
+/// Whether what becomes of the peer can prove anything for this Secondary: it has all that was
+/// acknowledged up to the loss, and nothing was acknowledged after it.
+///
+/// DRBD 8.4.11 promotes a Consistent disk when its handler says 7, and calls it UpToDate then: what the
+/// turned off peer had written alone is gone.
+pub fn may_ask_of_the_peer(resource: &Resource) -> bool {
+    let frozen = match resource.fencing {
+        Fencing::ResourceAndStonith => true,
+        Fencing::ResourceOnly | Fencing::DontCare => false,
+    };
+    frozen && resource.disk == Disk::UpToDate
 }
 
 /// Whether this machine may record its own disk as outdated because the peer asks it to, over the

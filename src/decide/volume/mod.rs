@@ -13,7 +13,7 @@ mod reason;
 mod state;
 
 pub use bid::may_bid;
-pub use evidence::{handler_exit_code, may_outdate_itself};
+pub use evidence::{handler_exit_code, may_ask_of_the_peer, may_outdate_itself};
 pub use reason::{VolumeReason, VolumeRow, volume_table};
 pub use state::*;
 
