@@ -29,6 +29,7 @@ declare -A asks=(
     [mount]="checking, mounting, unmounting and naming holders, on loop devices, as root"
     [examples]="does every example do what it says?"
     [netns]="does the gate say what real keepalived wishes, in network namespaces?"
+    [vm]="does a crash, a cut or a restart of two machines with DRBD and keepalived lose a write?"
     [fuzz]="does any input make a parser panic?"
 )
 parts=(format shell lint doc deny build test)
@@ -108,6 +109,7 @@ need() {
             cxx) package c++ g++ ;;
             etcd) tests/setup/etcd.sh >/dev/null ;;
             images) tests/setup/images.sh >/dev/null ;;
+            guests) tests/setup/vm.sh >/dev/null ;;
             *) say "no rule for $what"; false ;;
         esac || { fail "cannot get $what"; return 1; }
     done
@@ -181,6 +183,11 @@ part_examples() {
 
 part_netns() {
     need cc ip keepalived && tests netns cargo test --locked --test netns -- --ignored
+}
+
+# One pair of machines for all cases, one case at a time; they say how long each failover took.
+part_vm() {
+    need cc etcd guests && tests vm cargo test --locked --test vm -- --ignored --show-output --test-threads=1
 }
 
 # A file of tests that nobody wrote a part for.

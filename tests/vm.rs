@@ -14,10 +14,14 @@ mod fence;
 mod guest;
 #[path = "vm/image.rs"]
 mod image;
+#[path = "vm/keepalived.rs"]
+mod keepalived;
 #[path = "vm/lab.rs"]
 mod lab;
 #[path = "vm/pair.rs"]
 mod pair;
+#[path = "vm/partitions.rs"]
+mod partitions;
 #[path = "vm/stops.rs"]
 mod stops;
 #[path = "vm/writer.rs"]

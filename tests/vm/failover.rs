@@ -57,11 +57,7 @@ fn a_rolling_restart_of_both_never_serves_old_data() {
     // Alone, with a disk that cannot know whether the other one went on.
     lab.fence.set_working(false);
     lab.return_of(1);
-    lab.wait("machine 1 is keepalived's master", || {
-        lab.guest(1)
-            .ask("ip -o addr show dev lan")
-            .contains("10.1.0.100")
-    });
+    lab.wait("machine 1 is keepalived's master", || lab.has_address(1));
     std::thread::sleep(std::time::Duration::from_secs(15));
     assert_eq!(lab.disks(1), "Consistent/DUnknown");
     assert_eq!(lab.guest(1).ask("drbdadm role etcd"), "Secondary/Unknown");

@@ -8,8 +8,9 @@ use super::guest::{Guest, Net, Ports};
 use super::image::image;
 use super::writer::Record;
 
-/// How long the pair may take to do what it is expected to do: four times what an idle machine needs.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+/// How long the pair may take to do what it is expected to do: many times what an idle machine needs,
+/// since emulated guests starve where the processors are busy.
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Both guests and what is known of them.
 #[derive(Debug)]
@@ -204,6 +205,25 @@ impl Pair {
         from.run("/guest/service stop keepalived || true");
         self.wait("the move", || self.serving() == Some(n));
         from.run("/guest/service start keepalived");
+    }
+
+    /// Whether keepalived holds the virtual address there.
+    pub fn has_address(&self, n: usize) -> bool {
+        let addresses = self.guest(n).ask("ip -o addr show dev lan");
+        addresses.contains("10.1.0.100/")
+    }
+
+    /// Restarts both rovers with these settings in addition; the backup first.
+    #[track_caller]
+    pub fn reconfigure(&self, settings: &str) {
+        let lines = settings.replace(' ', "\n");
+        for n in [2, 1] {
+            self.guest(n).run(&format!(
+                "echo '{lines}' > /run/rover.env; /guest/service stop rover || true; /guest/service start rover"
+            ));
+        }
+        self.wait("somebody serves", || self.serving().is_some());
+        self.wait("three healthy members", || self.healthy() == 3);
     }
 
     /// What both machines have to say, for a failure.

@@ -55,3 +55,46 @@ fn a_killed_container_starts_again() {
     assert_eq!(lab.serving(), Some(1));
     lab.check();
 }
+
+/// A program that nobody stops holds a file open on the volume.
+const HOLD: &str =
+    "setsid tail -f /srv/etcd/data/member/snap/db > /dev/null 2>&1 < /dev/null & echo $!";
+
+#[test]
+#[ignore = "needs qemu"]
+fn a_held_file_delays_the_demotion_and_is_named() {
+    let lab = lab("a_held_file_delays_the_demotion_and_is_named");
+    lab.write_from(2);
+    let holder = lab.guest(1).run(HOLD);
+    lab.guest(1).run("/guest/service stop keepalived || true");
+    let begun = Instant::now();
+    lab.wait("the holder is named", || {
+        lab.guest(1).ask(&format!(
+            "grep -c 'tail.*{holder}\\|{holder}.*tail' /run/rover.log"
+        )) > String::from("0")
+    });
+    assert_eq!(lab.guest(2).run("drbdadm role etcd"), "Secondary/Primary");
+    lab.guest(1).run(&format!("kill {holder}"));
+    lab.wait("the move", || lab.serving() == Some(2));
+    lab.wait_acknowledged_after(begun, "holder named");
+    lab.guest(1).run("/guest/service start keepalived");
+    lab.check();
+}
+
+#[test]
+#[ignore = "needs qemu"]
+fn a_demotion_that_does_not_end_ends_the_machine_where_that_is_wanted() {
+    let lab = lab("a_demotion_that_does_not_end_ends_the_machine_where_that_is_wanted");
+    lab.reconfigure("REJOIN_SELF_FENCE=reboot REJOIN_DEMOTE_TIMEOUT=8s");
+    lab.write_from(2);
+    lab.guest(1).run(HOLD);
+    let begun = Instant::now();
+    lab.guest(1).run("/guest/service stop keepalived || true");
+    lab.wait("the machine ends", || !lab.guest(1).is_on());
+    println!("ended after {:.1?}", begun.elapsed());
+    lab.wait_acknowledged_after(begun, "keepalived stopped, self-fenced");
+    lab.return_of(1);
+    lab.wait_synced();
+    lab.reconfigure("");
+    lab.check();
+}

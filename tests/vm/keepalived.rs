@@ -1,0 +1,50 @@
+//! keepalived itself dies, or cannot make up its mind.
+
+use std::time::{Duration, Instant};
+
+use super::lab::lab;
+
+#[test]
+#[ignore = "needs qemu"]
+fn keepalived_killed_with_its_address_left_behind() {
+    let lab = lab("keepalived_killed_with_its_address_left_behind");
+    lab.write_from(2);
+    let begun = Instant::now();
+    // Both processes at once: no event is said, and the address stays.
+    lab.guest(1).run("pkill -KILL -x keepalived");
+    lab.wait("one serves", || lab.serving().is_some());
+    lab.wait("one address", || lab.has_address(1) != lab.has_address(2));
+    lab.wait_acknowledged_after(Instant::now(), "both processes of keepalived killed");
+    println!("longest gap {:.1?}", lab.record.longest_gap(begun));
+    lab.check();
+}
+
+#[test]
+#[ignore = "needs qemu"]
+fn keepalived_killed_and_its_child_left() {
+    let lab = lab("keepalived_killed_and_its_child_left");
+    lab.write_from(2);
+    let begun = Instant::now();
+    lab.guest(1).run("kill -KILL $(cat /run/ka.pid)");
+    lab.wait("machine 2 serves", || lab.serving() == Some(2));
+    lab.wait_acknowledged_after(begun, "keepalived's parent killed");
+    println!("longest gap {:.1?}", lab.record.longest_gap(begun));
+    lab.check();
+}
+
+#[test]
+#[ignore = "needs qemu"]
+fn flapping_ends_with_one_that_serves() {
+    let lab = lab("flapping_ends_with_one_that_serves");
+    lab.write_from(1);
+    for pause in [0, 1, 3, 5, 0, 2] {
+        for guest in &lab.guests {
+            guest.run("/guest/service stop keepalived || true; /guest/service start keepalived");
+            std::thread::sleep(Duration::from_secs(pause));
+        }
+    }
+    let flapped = Instant::now();
+    lab.wait("one serves", || lab.serving().is_some());
+    lab.wait_acknowledged_after(flapped, "flapping");
+    lab.check();
+}
