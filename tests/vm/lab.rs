@@ -45,10 +45,10 @@ impl Deref for Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         println!("{}: {:.0?}", self.case, self.begun.elapsed());
-        if std::thread::panicking() {
-            if let Some(pair) = self.pair.take() {
-                pair.report();
-            }
+        if std::thread::panicking()
+            && let Some(pair) = self.pair.take()
+        {
+            pair.report();
         }
     }
 }

@@ -71,7 +71,7 @@ fn a_held_file_delays_the_demotion_and_is_named() {
     lab.wait("the holder is named", || {
         lab.guest(1).ask(&format!(
             "grep -c 'tail.*{holder}\\|{holder}.*tail' /run/rover.log"
-        )) > String::from("0")
+        )) != "0"
     });
     assert_eq!(lab.guest(2).run("drbdadm role etcd"), "Secondary/Primary");
     lab.guest(1).run(&format!("kill {holder}"));
