@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test binary uses a part of it
 
 use std::fs::{self, File};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -34,13 +35,16 @@ pub fn binary(version: &str) -> PathBuf {
 /// A loopback address that no other test uses.
 pub fn address() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let (pid, n) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    format!(
-        "127.{}.{}.{}",
-        64 + n % 64 + pid / 65_536 % 2 * 64,
-        pid / 256 % 256,
-        pid % 256
-    )
+    let pid = std::process::id();
+    loop {
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let first = 64 + n % 64 + pid / 65_536 % 2 * 64;
+        let address = format!("127.{first}.{}.{}", pid / 256 % 256, pid % 256);
+        // After 64 addresses they come again: an etcd of another test may still run there.
+        if TcpListener::bind((address.as_str(), 2379)).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// Waits until something is there.
