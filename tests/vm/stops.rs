@@ -39,8 +39,9 @@ fn sigterm_leaves_it_secondary_and_unmounted() {
             .run("grep -c ' /srv/etcd ' /proc/mounts || true"),
         "0"
     );
+    let started = Instant::now();
     lab.guest(1).run("/guest/service start rover");
-    lab.wait_acknowledged_after(stopped, "stopped and started");
+    lab.wait_acknowledged_after(started, "started again");
     lab.check();
 }
 
@@ -49,8 +50,8 @@ fn sigterm_leaves_it_secondary_and_unmounted() {
 fn a_killed_container_starts_again() {
     let lab = lab("a_killed_container_starts_again");
     lab.write_from(2);
-    let killed = Instant::now();
     lab.guest(1).run("/guest/service kill rover");
+    let killed = Instant::now();
     lab.wait_acknowledged_after(killed, "rover and member killed");
     assert_eq!(lab.serving(), Some(1));
     lab.check();
@@ -70,8 +71,8 @@ fn a_held_file_delays_the_demotion_and_is_named() {
     let begun = Instant::now();
     lab.wait("the holder is named", || {
         lab.guest(1).ask(&format!(
-            "grep -c 'tail.*{holder}\\|{holder}.*tail' /run/rover.log"
-        )) != "0"
+            "grep -q 'tail.*{holder}\\|{holder}.*tail' /run/rover.log && echo yes"
+        )) == "yes"
     });
     assert_eq!(lab.guest(2).run("drbdadm role etcd"), "Secondary/Primary");
     lab.guest(1).run(&format!("kill {holder}"));
