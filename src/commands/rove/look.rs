@@ -23,6 +23,7 @@ pub struct Memory {
     pub fate_at: Instant,
     pub checked: Checked,
     pub letting_go: Option<Instant>,
+    pub frozen: Option<Instant>,
     pub holders: Vec<String>,
 }
 
@@ -35,6 +36,7 @@ impl Memory {
             fate_at: Instant::now(),
             checked: Checked::No,
             letting_go: None,
+            frozen: None,
             holders: Vec::new(),
         }
     }
@@ -65,6 +67,21 @@ impl Memory {
         }
         if gate != Gate::Master && self.checked == Checked::Broken {
             self.checked = Checked::No;
+        }
+    }
+
+    /// The peer's fate, as far as it is ours to ask for. While writes have been frozen for no longer than
+    /// `handler`, the kernel's own handler is asking at this moment: a machine is turned off once.
+    fn fate(&mut self, volume: &Volume, handler: Duration) -> PeerFate {
+        let suspended = match volume {
+            Volume::Up(resource) => resource.suspended,
+            Volume::Down | Volume::Unusable(_) => false,
+        };
+        let since = suspended.then(|| self.frozen.unwrap_or_else(Instant::now));
+        self.frozen = since;
+        match since {
+            Some(since) if since.elapsed() < handler => PeerFate::Silent,
+            Some(_) | None => self.fate,
         }
     }
 
@@ -100,6 +117,7 @@ impl Rove<'_> {
         let volume = self.drbd.look();
         self.memory.update(gate, &volume);
         let child = self.member.look();
+        let fate = self.memory.fate(&volume, self.settings.fence_timeout);
         let mut seen = VolumeSeen {
             gate,
             ending: self.stop.raised().is_some(),
@@ -108,7 +126,7 @@ impl Rove<'_> {
             child,
             promoted: self.memory.promoted,
             met_peer: self.memory.met_peer,
-            fate: self.memory.fate,
+            fate,
             checked: self.memory.checked,
             accept_loss: accept_loss::given(&self.settings.gate, &self.settings.resource),
             demoting_for: None,
@@ -233,6 +251,21 @@ mod tests {
             memory.update(gate, &up(Disk::UpToDate, peer));
             assert_eq!(memory.fate == PeerFate::Fenced, kept, "{gate:?} {peer:?}");
         }
+    }
+
+    #[test]
+    fn while_the_kernels_handler_asks_we_do_not() {
+        let mut memory = Memory::new();
+        let Volume::Up(mut resource) = up(Disk::UpToDate, LOST) else {
+            unreachable!("it is up");
+        };
+        resource.suspended = true;
+        let frozen = Volume::Up(resource);
+        let (long, no_time) = (Duration::from_secs(60), Duration::ZERO);
+        assert_eq!(memory.fate(&frozen, long), PeerFate::Silent);
+        assert_eq!(memory.fate(&frozen, no_time), PeerFate::Unknown);
+        memory.fate(&up(Disk::UpToDate, TOGETHER), long);
+        assert_eq!(memory.frozen, None);
     }
 
     #[test]
