@@ -78,8 +78,9 @@ impl Shared {
             .any(|guest| line.trim() != guest.n.to_string() && guest.is_on());
         match asked {
             Some(guest) if self.works.load(Ordering::SeqCst) && asker_lives => {
+                // Asked twice, by the kernel's handler and by the rover, it still turns off once.
+                self.used.fetch_add(guest.is_on().into(), Ordering::SeqCst);
                 guest.kill();
-                self.used.fetch_add(1, Ordering::SeqCst);
                 let _ = stream.write_all(b"off\n");
             }
             Some(_) | None => {}

@@ -298,13 +298,21 @@ impl Guest {
         ));
     }
 
-    /// Loses every packet that it sends there, with the carrier as it was; `false` ends that.
-    pub fn lose_packets(&self, net: Net, lose: bool) {
-        let net = net.name();
-        match lose {
-            true => self.run(&format!("tc qdisc replace dev {net} root netem loss 100%")),
-            false => self.run(&format!("tc qdisc del dev {net} root 2> /dev/null || true")),
-        };
+    /// Loses every packet that it sends in these networks, with the carrier as it was. It may be turned
+    /// off for that before this returns.
+    pub fn lose_packets(&self, nets: &[Net]) {
+        let commands = nets.iter().map(|net| {
+            let net = net.name();
+            format!("tc qdisc replace dev {net} root netem loss 100%\n")
+        });
+        let said = self.try_run(&commands.collect::<String>(), SCRIPT);
+        let done = said.as_ref().is_ok_and(|said| said.code == 0);
+        assert!(done || !self.is_on(), "guest {}: {said:?}", self.n);
+    }
+
+    /// That ends.
+    pub fn keep_packets(&self) {
+        self.run("for net in lan repl; do tc qdisc del dev $net root 2> /dev/null; done; true");
     }
 
     fn monitor(&self, command: &str) {

@@ -2,8 +2,9 @@
 //! scripts of `tests/vm/guest` on top. Built once for each run of the tests.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 /// Kernel, files and QEMU.
@@ -16,7 +17,9 @@ pub struct Image {
     /// Starts QEMU.
     pub qemu: PathBuf,
     /// Holds `files`, and everything else of this run.
-    pub dir: tempfile::TempDir,
+    pub dir: PathBuf,
+    /// Takes the directory away when this program has ended, however it ended: a static is not dropped.
+    _broom: Child,
 }
 
 /// The one of this run.
@@ -25,8 +28,17 @@ pub fn image() -> &'static Image {
     IMAGE.get_or_init(|| {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/setup/vm.sh");
         let cache = PathBuf::from(output(&mut Command::new(script), script));
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let files = dir.path().join("initrd.img");
+        let dir = tempfile::tempdir().expect("a temporary directory").keep();
+        let broom = Command::new("sh")
+            .args(["-c", "cat; sleep 1; rm -rf \"$1\"", "broom"])
+            .arg(&dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .expect("a shell");
+        let files = dir.join("initrd.img");
         let mut archive = fs::read(cache.join("guest.img")).expect("guest.img");
         archive.extend(fs::read(cache.join("etcd-bookworm.img")).expect("etcd-bookworm.img"));
         archive.resize(archive.len().next_multiple_of(4), 0);
@@ -37,6 +49,7 @@ pub fn image() -> &'static Image {
             files,
             qemu: cache.join("qemu/run"),
             dir,
+            _broom: broom,
         }
     })
 }

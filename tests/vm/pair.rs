@@ -29,7 +29,6 @@ impl Pair {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let dir = image()
             .dir
-            .path()
             .join(COUNT.fetch_add(1, Ordering::Relaxed).to_string());
         let (ports, fence) = (Ports::free(), FenceDevice::new());
         let guests = [1, 2].map(|n| Guest::new(n, &dir.join(n.to_string()), &ports, fence.port));
@@ -185,8 +184,8 @@ impl Pair {
         for guest in &self.guests {
             for net in [Net::Lan, Net::Repl] {
                 guest.set_link(net, true);
-                guest.lose_packets(net, false);
             }
+            guest.keep_packets();
         }
         self.fence.set_working(true);
         self.wait_synced();

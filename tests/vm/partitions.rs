@@ -11,17 +11,17 @@ const TEMPTATION: Duration = Duration::from_secs(15);
 
 /// Every packet between the machines is lost in these networks, and no carrier with it.
 fn cut(pair: &Pair, nets: &[Net]) {
-    for guest in pair.guests.iter().filter(|guest| guest.is_on()) {
-        nets.iter().for_each(|net| guest.lose_packets(*net, true));
-    }
+    std::thread::scope(|scope| {
+        for guest in pair.guests.iter().filter(|guest| guest.is_on()) {
+            scope.spawn(|| guest.lose_packets(nets));
+        }
+    });
 }
 
 /// That ends.
 fn heal(pair: &Pair) {
     for guest in pair.guests.iter().filter(|guest| guest.is_on()) {
-        [Net::Lan, Net::Repl]
-            .iter()
-            .for_each(|net| guest.lose_packets(*net, false));
+        guest.keep_packets();
     }
 }
 
