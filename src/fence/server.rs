@@ -25,6 +25,9 @@ const MAX_UNPROVEN: usize = 8;
 /// So many talks there may be at all.
 const MAX_TALKS: usize = 32;
 
+/// How long we wait for one of them to have left.
+const LEAVE: Duration = Duration::from_millis(500);
+
 /// What is done for who has proven the secret: looks at the role, outdates the disk, says how it went.
 ///
 /// Only one is under way at a time for requests to outdate, in the [`Turn`] of this rover. It never says
@@ -117,6 +120,11 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>, ending: &AtomicBool) {
                 Err(_) => std::thread::sleep(Duration::from_millis(100)),
             }
         };
+        // Those that were told to go take a moment on a busy machine; the newest must not pay for it.
+        let patience = Instant::now() + LEAVE;
+        while shared.talks.load(Ordering::Relaxed) >= MAX_TALKS && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(2));
+        }
         if shared.talks.load(Ordering::Relaxed) >= MAX_TALKS || !shared.admit(id, &stream) {
             continue;
         }
