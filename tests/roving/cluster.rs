@@ -141,7 +141,7 @@ impl Cluster {
     /// What the rover would do now, if anything.
     pub fn decision(&self, world: &World, at: usize) -> VolumeDecision {
         let mut looked = *world;
-        looked.remember(at);
+        looked.remember(at, &self.settings);
         (self.decide)(&self.policy, &looked.seen(at, &self.settings))
     }
 
@@ -230,7 +230,7 @@ impl Cluster {
             }
             Action::Look(at, works) => {
                 let decision = self.decision(world, at);
-                world.remember(at);
+                world.remember(at, &self.settings);
                 if let VolumeDecision::Do(step, _) = decision {
                     self.act(world, at, step, works);
                     if self.attentive && step == VolumeStep::Promote {
@@ -282,7 +282,7 @@ impl Cluster {
         if self.attentive {
             for at in 0..2 {
                 if world.machines[at].rover.runs {
-                    world.remember(at);
+                    world.remember(at, &self.settings);
                 }
             }
         }

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use etcd_rejoin::decide::volume::{
-    Checked, Child, Connection, Disk, Gate, Mounted, PeerFate, PeerVolume, Replication, Resource,
-    Role, Volume, VolumePolicy, VolumeSeen, VolumeStep,
+    Checked, Child, Connection, Disk, Gate, Mounted, PeerFate, PeerVolume, Remembered, Replication,
+    Resource, Role, Volume, VolumePolicy, VolumeSeen, VolumeStep,
 };
 
 use crate::cluster::Cluster;
-use crate::world::{Machine, Rover, Settings, World};
+use crate::world::{Rover, Settings, World};
 
 pub fn policy(settings: &Settings) -> VolumePolicy {
     VolumePolicy {
         can_fence: !settings.quorum,
+        fence_timeout: Duration::from_secs(8),
         demote_timeout: Duration::from_secs(20),
         self_fence: false,
     }
@@ -106,27 +107,28 @@ impl World {
                 Checked::No
             },
             accept_loss: false,
+            // The kernel's handler has had its say.
+            frozen_for: machine.suspended.then_some(Duration::from_secs(60)),
             demoting_for: None,
             holders: Vec::new(),
         }
     }
 
     /// What a look does to the rover's memory.
-    pub fn remember(&mut self, at: usize) {
-        let peer = self.machines[1 - at];
-        let in_sync = self.connected && self.source.is_none();
-        let Machine {
-            disk, rover, gate, ..
-        } = &mut self.machines[at];
-        if in_sync && *disk == Disk::UpToDate && peer.disk == Disk::UpToDate {
-            rover.met = true;
-        }
-        if self.connected && peer.disk == Disk::Diskless {
-            rover.met = false;
-        }
-        if self.connected || !*gate {
-            rover.fate = PeerFate::Unknown;
-        }
+    pub fn remember(&mut self, at: usize, settings: &Settings) {
+        let seen = self.seen(at, settings);
+        let known = Remembered {
+            promoted: seen.promoted,
+            met_peer: seen.met_peer,
+            fate: seen.fate,
+            checked: seen.checked,
+        };
+        let known = known.after(seen.gate, &seen.volume);
+        let rover = &mut self.machines[at].rover;
+        rover.promoted = known.promoted;
+        rover.met = known.met_peer;
+        rover.fate = known.fate;
+        rover.checked = known.checked == Checked::Clean;
     }
 }
 

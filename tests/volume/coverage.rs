@@ -32,7 +32,7 @@ const VARIANTS: &[(&str, &[&str])] = &[
     ),
     ("quorum", &["off", "held", "lost"]),
     ("may promote", &["yes", "no", "unsaid"]),
-    ("suspended", YES_NO),
+    ("suspended", &["no", "just now", "for long"]),
     ("failing", YES_NO),
     (
         "connection",
@@ -155,7 +155,14 @@ pub fn facts(policy: &VolumePolicy, seen: &VolumeSeen) -> Facts {
                 None => "unsaid",
             },
         ),
-        ("suspended", yes_no(resource.suspended)),
+        (
+            "suspended",
+            match seen.frozen_for {
+                None => "no",
+                Some(time) if time < policy.fence_timeout => "just now",
+                Some(_) => "for long",
+            },
+        ),
         ("failing", yes_no(resource.failing)),
     ]);
     if resource.peers.is_empty() {

@@ -135,6 +135,7 @@ fn resource() -> Resource {
 fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
     let mut policy = VolumePolicy {
         can_fence: true,
+        fence_timeout: Duration::from_secs(8),
         demote_timeout: Duration::from_secs(20),
         self_fence: false,
     };
@@ -151,6 +152,7 @@ fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
         fate: PeerFate::Unknown,
         checked: Checked::No,
         accept_loss: false,
+        frozen_for: None,
         demoting_for: None,
         holders: Vec::new(),
     };
@@ -171,7 +173,11 @@ fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
                 "down" => volume = Some(Volume::Down),
                 "up" => volume = None,
                 words => words.split(' ').for_each(|word| match word {
-                    "suspended" => resource.suspended = true,
+                    "suspended" | "just-suspended" => {
+                        resource.suspended = true;
+                        let seconds = if word == "suspended" { 60 } else { 1 };
+                        seen.frozen_for = Some(Duration::from_secs(seconds));
+                    }
                     "failing" => resource.failing = true,
                     "secondary" => resource.role = Role::Secondary,
                     "unknown" => resource.role = Role::Unknown,

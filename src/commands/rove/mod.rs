@@ -157,7 +157,7 @@ impl<'a> Rove<'a> {
     fn round(&mut self) -> Option<Exit> {
         let seen = self.look();
         // Nothing is settled that a look has forgotten.
-        if self.memory.fate == PeerFate::Unknown {
+        if self.memory.known.fate == PeerFate::Unknown {
             self.settled.store(false, Ordering::SeqCst);
         }
         let decision = decide_volume(&policy(self.settings), &seen);

@@ -46,7 +46,7 @@ impl Rove<'_> {
                 if checked == Checked::Broken {
                     log::error!("the file system needs a person: {words}");
                 }
-                self.memory.checked = checked;
+                self.memory.known.checked = checked;
                 Ok(())
             }
             VolumeStep::Mount => {
@@ -76,7 +76,8 @@ impl Rove<'_> {
             }
             VolumeStep::Demote => {
                 self.drbd.demote(DEMOTE).map_err(said)?;
-                self.memory.released();
+                self.memory.known.demote();
+                self.memory.holders.clear();
                 Ok(())
             }
             VolumeStep::SelfFence => self_fence(),
@@ -91,8 +92,7 @@ impl Rove<'_> {
     fn promoted(&mut self, promoted: Result<(), Failure>) -> Result<(), Error> {
         match promoted {
             Ok(()) => {
-                self.memory.promoted = true;
-                self.memory.checked = Checked::No;
+                self.memory.known.promote();
                 Ok(())
             }
             Err(failure) => {
@@ -106,7 +106,7 @@ impl Rove<'_> {
     /// The frozen writes are acknowledged then: only once the peer can no longer go on without us.
     fn thaw(&mut self) -> Result<(), Error> {
         self.fence_peer()?;
-        match self.memory.fate {
+        match self.memory.known.fate {
             PeerFate::Outdated | PeerFate::Fenced => {
                 let resumed = self.drbd.admin("resume-io", &[], DEMOTE, &|| false);
                 resumed.map(drop).map_err(said)
@@ -131,9 +131,9 @@ impl Rove<'_> {
             timeout: self.settings.fence_timeout,
         };
         let settled = settle(&means, &self.settings.resource);
-        self.memory.fate = settled.fate();
+        self.memory.known.fate = settled.fate();
         self.memory.fate_at = Instant::now();
-        let harmless = match self.memory.fate {
+        let harmless = match self.memory.known.fate {
             PeerFate::Outdated | PeerFate::Fenced => true,
             PeerFate::Unknown | PeerFate::Alive | PeerFate::Silent => false,
         };
@@ -148,7 +148,7 @@ impl Rove<'_> {
     }
 
     pub(super) fn forget_fate(&mut self) {
-        self.memory.fate = PeerFate::Unknown;
+        self.memory.known.fate = PeerFate::Unknown;
         self.settled.store(false, Ordering::SeqCst);
     }
 

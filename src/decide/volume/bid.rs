@@ -21,6 +21,7 @@ pub fn may_bid(policy: &VolumePolicy, seen: &VolumeSeen) -> Result<VolumeReason,
             | VolumeReason::PeerUnclear
             | VolumeReason::MayNotPromote
             // Primary already: to lose the address too would help nobody.
+            | VolumeReason::HandlerAsks
             | VolumeReason::IoFrozen => Ok(reason),
             _ => Err(reason),
         },

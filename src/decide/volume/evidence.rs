@@ -189,6 +189,10 @@ pub fn frozen(policy: &VolumePolicy, seen: &VolumeSeen, resource: &Resource) -> 
     if !by_fencing {
         return Wait(VolumeReason::IoFrozen);
     }
+    // Asked by both at once, a machine would be turned off twice.
+    if (seen.frozen_for).is_none_or(|frozen| frozen < policy.fence_timeout) {
+        return Wait(VolumeReason::HandlerAsks);
+    }
     match (seen.fate, policy.can_fence) {
         // Whatever was known is asked again: DRBD has frozen because the peer was lost once more.
         (PeerFate::Unknown | PeerFate::Outdated | PeerFate::Fenced, true) => {

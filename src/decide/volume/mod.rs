@@ -9,11 +9,13 @@
 
 mod bid;
 mod evidence;
+mod memory;
 mod reason;
 mod state;
 
 pub use bid::may_bid;
 pub use evidence::{handler_exit_code, may_ask_of_the_peer, may_outdate_itself};
+pub use memory::Remembered;
 pub use reason::{VolumeReason, VolumeRow, volume_table};
 pub use state::*;
 

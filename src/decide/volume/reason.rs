@@ -135,6 +135,8 @@ reasons! {
         "fence-peer / force-promote", "nothing to do; it holds for this once";
     IoFrozen, "io-frozen", "Primary, and its I/O is frozen until it is settled what became of the peer",
         "thaw / wait", "bring the peer or the replication link back; with REJOIN_FENCE_COMMAND it goes on without a person";
+    HandlerAsks, "handler-asks", "Primary, and its I/O is frozen since a moment: DRBD's own handler is asking what became of the peer",
+        "wait", "nothing to do: where the handler has no answer, we ask once REJOIN_FENCE_TIMEOUT is over";
     FileSystemUnchecked, "file-system-unchecked", "just promoted",
         "check-file-system", "nothing to do";
     NotMounted, "not-mounted", "promoted, and the file system is clean",

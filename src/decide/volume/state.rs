@@ -223,6 +223,8 @@ pub struct VolumeSeen {
     pub checked: Checked,
     /// An operator has said `promote --accept-loss`, for this once: spent by a promotion.
     pub accept_loss: bool,
+    /// How long our writes have been frozen; `None` while they are not.
+    pub frozen_for: Option<Duration>,
     /// How long something that must be let go ([`letting_go`]) has been held, a child that was told to
     /// stop included; `None` while there is nothing of the kind.
     pub demoting_for: Option<Duration>,
@@ -235,6 +237,8 @@ pub struct VolumeSeen {
 pub struct VolumePolicy {
     /// There is a way to ask the peer or to fence it (`REJOIN_FENCE_PEER`, `REJOIN_FENCE_COMMAND`).
     pub can_fence: bool,
+    /// How long that may take (`REJOIN_FENCE_TIMEOUT`), for the kernel's handler as for us.
+    pub fence_timeout: Duration,
     /// How long a demotion may take (`REJOIN_DEMOTE_TIMEOUT`).
     pub demote_timeout: Duration,
     /// `REJOIN_SELF_FENCE=reboot`: at that deadline this machine reboots itself.

@@ -1,0 +1,176 @@
+//! What a rover remembers between two looks, and what each look makes of it. Pure; the time after which
+//! an answer is too old to count is the rover's.
+
+use super::{Checked, Connection, Disk, Gate, PeerFate, PeerVolume, Resource, Role, Volume};
+
+/// What no look can tell, because it is over. Gone with the rover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Remembered {
+    /// See [`super::VolumeSeen::promoted`].
+    pub promoted: bool,
+    /// See [`super::VolumeSeen::met_peer`].
+    pub met_peer: bool,
+    /// See [`super::VolumeSeen::fate`].
+    pub fate: PeerFate,
+    /// See [`super::VolumeSeen::checked`].
+    pub checked: Checked,
+}
+
+impl Remembered {
+    /// What a rover knows that has just started.
+    pub const NOTHING: Remembered = Remembered {
+        promoted: false,
+        met_peer: false,
+        fate: PeerFate::Unknown,
+        checked: Checked::No,
+    };
+
+    /// After this look.
+    pub fn after(mut self, gate: Gate, volume: &Volume) -> Self {
+        match volume {
+            Volume::Up(resource) => self.hear(resource),
+            // While it was down, the peer may have gone on without us.
+            Volume::Down => self.met_peer = false,
+            // A tool that fails tells nothing.
+            Volume::Unusable(_) => {}
+        }
+        if gate != Gate::Master {
+            self.fate = PeerFate::Unknown;
+            if self.checked == Checked::Broken {
+                self.checked = Checked::No;
+            }
+        }
+        self
+    }
+
+    fn hear(&mut self, resource: &Resource) {
+        let connected = |disk: Disk| {
+            (resource.peers.iter())
+                .any(|peer| peer.connection == Connection::Connected && peer.disk == disk)
+        };
+        if connected(Disk::Diskless) {
+            self.met_peer = false;
+        }
+        if resource.disk == Disk::UpToDate && connected(Disk::UpToDate) {
+            self.met_peer = true;
+        }
+        let lost = |peer: &PeerVolume| match peer.connection {
+            Connection::Connected => false,
+            Connection::StandAlone | Connection::Connecting => true,
+        };
+        if !resource.peers.iter().any(lost) {
+            self.fate = PeerFate::Unknown;
+        }
+        match resource.role {
+            Role::Primary => {}
+            Role::Secondary | Role::Unknown => self.promoted = false,
+        }
+    }
+
+    /// `drbdadm primary` has succeeded.
+    pub fn promote(&mut self) {
+        self.promoted = true;
+        self.checked = Checked::No;
+    }
+
+    /// `drbdadm secondary` has succeeded. A broken file system stays one until the gate closes.
+    pub fn demote(&mut self) {
+        self.promoted = false;
+        if self.checked == Checked::Clean {
+            self.checked = Checked::No;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::volume::{Fencing, Replication};
+
+    fn up(disk: Disk, peer: (Connection, Disk)) -> Volume {
+        Volume::Up(Resource {
+            role: Role::Secondary,
+            disk,
+            peers: vec![PeerVolume {
+                name: "node2".into(),
+                connection: peer.0,
+                role: Role::Unknown,
+                disk: peer.1,
+                replication: Replication::Off,
+            }],
+            fencing: Fencing::ResourceAndStonith,
+            quorum_on: false,
+            quorum: true,
+            may_promote: None,
+            suspended: false,
+            failing: false,
+        })
+    }
+
+    const TOGETHER: (Connection, Disk) = (Connection::Connected, Disk::UpToDate);
+    const LOST: (Connection, Disk) = (Connection::Connecting, Disk::Unknown);
+
+    #[test]
+    fn a_peer_is_met_only_while_both_disks_are_up_to_date() {
+        for (disk, peer, met) in [
+            (Disk::UpToDate, TOGETHER, true),
+            (Disk::Inconsistent, TOGETHER, false),
+            (
+                Disk::UpToDate,
+                (Connection::Connected, Disk::Inconsistent),
+                false,
+            ),
+            (Disk::UpToDate, LOST, false),
+            (
+                Disk::UpToDate,
+                (Connection::StandAlone, Disk::UpToDate),
+                false,
+            ),
+        ] {
+            let mut memory = Remembered::NOTHING;
+            memory = memory.after(Gate::Backup, &up(disk, peer));
+            assert_eq!(memory.met_peer, met, "{disk:?} {peer:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_met_is_forgotten_while_the_volume_is_down_or_the_peer_has_no_disk() {
+        let mut memory = Remembered::NOTHING;
+        memory = memory.after(Gate::Master, &up(Disk::UpToDate, TOGETHER));
+        memory = memory.after(Gate::Master, &up(Disk::UpToDate, LOST));
+        assert!(memory.met_peer, "a lost peer was met");
+        memory = memory.after(Gate::Master, &Volume::Unusable("no answer".into()));
+        assert!(memory.met_peer, "a tool that fails tells nothing");
+        memory = memory.after(Gate::Master, &Volume::Down);
+        assert!(!memory.met_peer);
+        memory = memory.after(Gate::Master, &up(Disk::UpToDate, TOGETHER));
+        let diskless = (Connection::Connected, Disk::Diskless);
+        memory = memory.after(Gate::Master, &up(Disk::UpToDate, diskless));
+        assert!(!memory.met_peer);
+    }
+
+    #[test]
+    fn the_fate_of_a_peer_holds_until_it_is_back_or_the_gate_closes() {
+        for (gate, peer, kept) in [
+            (Gate::Master, LOST, true),
+            (Gate::Backup, LOST, false),
+            (Gate::Master, TOGETHER, false),
+        ] {
+            let mut memory = Remembered::NOTHING;
+            memory.fate = PeerFate::Fenced;
+            memory = memory.after(gate, &up(Disk::UpToDate, peer));
+            assert_eq!(memory.fate == PeerFate::Fenced, kept, "{gate:?} {peer:?}");
+        }
+    }
+
+    #[test]
+    fn a_broken_file_system_is_promoted_again_only_after_the_gate_has_closed() {
+        let mut memory = Remembered::NOTHING;
+        memory.checked = Checked::Broken;
+        memory.demote();
+        memory = memory.after(Gate::Master, &up(Disk::UpToDate, TOGETHER));
+        assert_eq!(memory.checked, Checked::Broken);
+        memory = memory.after(Gate::Backup, &up(Disk::UpToDate, TOGETHER));
+        assert_eq!(memory.checked, Checked::No);
+    }
+}
