@@ -1,6 +1,8 @@
 //! Is each row of the decision table what we meant? `decisions.txt` is the table in words; here it is
 //! run, and searched for rows and pairs of variants that no case shows.
 
+#[path = "support/cases.rs"]
+mod cases;
 #[path = "decisions/coverage.rs"]
 mod coverage;
 #[path = "decisions/text.rs"]
@@ -19,26 +21,9 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn every_case_is_decided_as_written() {
-    let mut wrong = String::new();
-    let mut variants = 0;
-    for case in cases() {
-        assert!(
-            !case.comment.is_empty(),
-            "line {}: what happened?",
-            case.line
-        );
-        for (policy, seen) in &case.variants {
-            variants += 1;
-            let decided = in_words(&decide(policy, seen));
-            if decided != case.expected {
-                wrong += &format!(
-                    "line {}: {}\n  meant   {}\n  decided {decided}\n  on      {seen:?}\n",
-                    case.line, case.comment, case.expected,
-                );
-            }
-        }
-    }
+    let variants: usize = cases().iter().map(|case| case.variants.len()).sum();
     println!("{} cases, {variants} observations", cases().len());
+    let wrong = cases::wrong(&cases(), |(policy, seen)| in_words(&decide(policy, seen)));
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 

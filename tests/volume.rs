@@ -1,6 +1,8 @@
 //! Is each row of the volume's table what we meant? `volume.txt` is the table in words; here it is run,
 //! and searched for rows and pairs of variants that no case shows.
 
+#[path = "support/cases.rs"]
+mod cases;
 #[path = "volume/coverage.rs"]
 mod coverage;
 #[path = "volume/text.rs"]
@@ -10,7 +12,8 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use etcd_rejoin::decide::volume::{
-    Volume, VolumeReason, VolumeStep, decide_volume, letting_go, may_outdate_itself,
+    Request, Role, Volume, VolumeReason, VolumeStep, asked_to_outdate, decide_volume, letting_go,
+    may_bid, may_outdate_itself,
 };
 
 use text::{Case, in_words};
@@ -22,27 +25,11 @@ fn cases() -> &'static [Case] {
 
 #[test]
 fn every_case_is_decided_as_written() {
-    let mut wrong = String::new();
-    let mut variants = 0;
-    for case in cases() {
-        assert!(
-            !case.comment.is_empty(),
-            "line {}: what happened?",
-            case.line
-        );
-        for (policy, seen) in &case.variants {
-            variants += 1;
-            let decided = in_words(decide_volume(policy, seen));
-            if decided != case.expected {
-                wrong += &format!(
-                    "line {}: {}\n  meant   {}\n  decided {decided}\n  on      {seen:?}\n",
-                    case.line, case.comment, case.expected,
-                );
-                break;
-            }
-        }
-    }
+    let variants: usize = cases().iter().map(|case| case.variants.len()).sum();
     println!("{} cases, {variants} observations", cases().len());
+    let wrong = cases::wrong(cases(), |(policy, seen)| {
+        in_words(decide_volume(policy, seen))
+    });
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
@@ -142,4 +129,37 @@ fn a_machine_outdates_itself_only_where_it_wrote_nothing_alone() {
         }
     }
     assert!(yes > 0);
+}
+
+/// A machine that becomes master with nothing behind it helps nobody.
+#[test]
+fn keepalived_bids_only_where_the_volume_can_be_taken() {
+    let cases = text::cases(include_str!("volume/bids.txt"));
+    let wrong = cases::wrong(&cases, |(policy, seen)| match may_bid(policy, seen) {
+        Ok(reason) => format!("yes ({reason})"),
+        Err(reason) => format!("no ({reason})"),
+    });
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// What only this disk holds is never given up for the asking, and never a reason to be turned off.
+#[test]
+fn a_request_to_outdate_is_granted_only_by_a_secondary_that_may() {
+    for case in cases() {
+        for (_, seen) in &case.variants {
+            for promoting in [false, true] {
+                let Volume::Up(resource) = &seen.volume else {
+                    assert_eq!(asked_to_outdate(&seen.volume, promoting), Request::Cannot);
+                    continue;
+                };
+                let granted = may_outdate_itself(resource) && !promoting;
+                match asked_to_outdate(&seen.volume, promoting) {
+                    Request::Grant => assert!(granted, "{seen:?}"),
+                    Request::Primary => assert_eq!(resource.role, Role::Primary),
+                    Request::NotNow(_) => assert!(!granted && resource.role != Role::Primary),
+                    Request::Cannot => panic!("it is up: {seen:?}"),
+                }
+            }
+        }
+    }
 }

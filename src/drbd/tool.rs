@@ -91,27 +91,32 @@ impl Drbd {
             }
             Err(why) => return Volume::Unusable(why),
         };
-        Volume::Up(resource(state, self.settings()))
+        match self.settings() {
+            Ok(settings) => Volume::Up(resource(state, settings)),
+            Err(why) => Volume::Unusable(why),
+        }
     }
 
-    /// The settings, at most some seconds old. What cannot be read counts as no protection.
-    fn settings(&mut self) -> settings::Settings {
+    /// The settings, at most some seconds old; the last known ones while the tool gives no answer. An
+    /// answer that cannot be read counts as no protection: what is held can still be let go then.
+    fn settings(&mut self) -> Result<settings::Settings, String> {
         if let Some((read, settings)) = self.settings
             && read.elapsed() < SETTINGS_AGE
         {
-            return settings;
+            return Ok(settings);
         }
-        let said = self.run("drbdsetup", &["show", &self.resource], ANSWER, &|| false);
-        let read = match said {
-            Ok(said) => settings::parse(&said, &self.resource),
-            Err(failure) => Err(failure.to_string()),
+        let settings = match self.run("drbdsetup", &["show", &self.resource], ANSWER, &|| false) {
+            Ok(said) => settings::parse(&said, &self.resource).unwrap_or_else(|why| {
+                log::warn!("cannot read fencing and quorum, taken as off: {why}");
+                settings::DEFAULTS
+            }),
+            Err(failure) => match self.settings {
+                Some((_, known)) => known,
+                None => return Err(failure.to_string()),
+            },
         };
-        let settings = read.unwrap_or_else(|why| {
-            log::warn!("cannot read fencing and quorum, taken as off: {why}");
-            settings::DEFAULTS
-        });
         self.settings = Some((Instant::now(), settings));
-        settings
+        Ok(settings)
     }
 
     /// Brings the resource up as it is configured: module, disk, network. Up already is success.

@@ -1,79 +1,19 @@
 //! Reads `tests/decisions.txt`: cases in words, each with one or several observations. The words are
 //! explained at the top of that file.
 
+use crate::cases::Meaning;
+
 use etcd_rejoin::decide::{
     Begin, Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, JoinNote, Observation,
     Peer, Policy, Quorate, Start, Step, Trial, decide,
 };
 use etcd_rejoin::membership::{ClusterId, InitialCluster, Member, MemberId};
 
-/// What follows a comment: what is seen, in every variant, and what is to be decided.
-pub struct Case {
-    /// Where it begins in the file.
-    pub line: usize,
-    pub comment: String,
-    pub variants: Vec<(Policy, Observation)>,
-    pub expected: String,
-}
-
-/// One choice for each `or`: lines that must all lead to the same decision.
-type Choices = Vec<Vec<String>>;
+pub type Case = crate::cases::Case<(Policy, Observation)>;
 
 pub fn cases(text: &str) -> Vec<Case> {
-    let lines: Vec<(usize, &str)> = (text.lines().enumerate())
-        .map(|(at, line)| (at + 1, line.trim()))
-        .collect();
-    (lines.split(|(_, line)| line.is_empty()))
-        .filter(|block| block.iter().any(|(_, line)| *line == "----"))
-        .map(case)
-        .collect()
-}
-
-fn case(block: &[(usize, &str)]) -> Case {
-    let line = block[0].0;
-    let mut comment = String::new();
-    let mut choices: Choices = Vec::new();
-    let mut expected = None;
-    let mut below = false;
-    for (at, text) in block {
-        if let Some(words) = text.strip_prefix('#') {
-            comment = format!("{comment} {}", words.trim()).trim().to_string();
-        } else if *text == "----" {
-            below = true;
-        } else if below {
-            assert!(expected.is_none(), "line {at}: a second decision");
-            expected = Some(text.to_string());
-        } else if let Some(or) = text.strip_prefix("or ") {
-            let last = choices.last_mut().expect("`or` follows a line");
-            let verb = last[0].split(' ').next().expect("a verb").to_string();
-            last.push(format!("{verb} {}", or.trim()));
-        } else {
-            choices.push(vec![text.to_string()]);
-        }
-    }
-    let variants = (combinations(&choices).iter())
-        .map(|lines| variant(line, lines))
-        .collect();
-    Case {
-        line,
-        comment,
-        variants,
-        expected: expected.unwrap_or_else(|| panic!("line {line}: no decision")),
-    }
-}
-
-fn combinations(choices: &Choices) -> Choices {
-    choices.iter().fold(vec![Vec::new()], |all, choice| {
-        (all.iter())
-            .flat_map(|lines| {
-                choice.iter().map(|line| {
-                    let mut lines = lines.clone();
-                    lines.push(line.clone());
-                    lines
-                })
-            })
-            .collect()
-    })
+    let any = |verb: &str| panic!("{verb:?} has no choices");
+    crate::cases::cases(text, &Meaning { variant, any })
 }
 
 fn variant(at: usize, lines: &[String]) -> (Policy, Observation) {

@@ -47,12 +47,19 @@ fn a_peer_that_is_recorded_as_outdated_is_seen_while_it_is_away() {
 #[test]
 fn settings_that_cannot_be_read_are_no_protection() {
     let stand_in = StandIn::new();
-    stand_in.fails(
-        "drbdsetup show",
-        20,
-        "received netlink error reply: No such device",
-    );
+    stand_in.put("show", "what is this?\n");
     assert_eq!(up(stand_in.drbd().look()).fencing, Fencing::DontCare);
+}
+
+#[test]
+fn settings_that_are_not_told_are_no_answer() {
+    let stand_in = StandIn::new();
+    stand_in.fails("drbdsetup show", 20, "received netlink error reply: Busy");
+    let seen = stand_in.drbd().look();
+    assert!(
+        matches!(&seen, Volume::Unusable(why) if why.contains("netlink")),
+        "{seen:?}"
+    );
 }
 
 #[test]

@@ -3,79 +3,22 @@
 
 use std::time::Duration;
 
+use crate::cases::Meaning;
+
 use etcd_rejoin::decide::volume::{
     Checked, Child, Connection, Disk, Fencing, Gate, Mounted, PeerFate, PeerVolume, Replication,
     Resource, Role, Volume, VolumeDecision, VolumePolicy, VolumeSeen,
 };
 
-/// What follows a comment: what is seen, in every variant, and what is to be decided.
-pub struct Case {
-    /// Where it begins in the file.
-    pub line: usize,
-    pub comment: String,
-    pub variants: Vec<(VolumePolicy, VolumeSeen)>,
-    pub expected: String,
-}
-
-/// One choice for each `or`: lines that must all lead to the same decision.
-type Choices = Vec<Vec<String>>;
+pub type Case = crate::cases::Case<(VolumePolicy, VolumeSeen)>;
 
 pub fn cases(text: &str) -> Vec<Case> {
-    let lines: Vec<(usize, &str)> = (text.lines().enumerate())
-        .map(|(at, line)| (at + 1, line.trim()))
-        .collect();
-    (lines.split(|(_, line)| line.is_empty()))
-        .filter(|block| block.iter().any(|(_, line)| *line == "----"))
-        .map(case)
-        .collect()
-}
-
-fn case(block: &[(usize, &str)]) -> Case {
-    let line = block[0].0;
-    let mut comment = String::new();
-    let mut choices: Choices = Vec::new();
-    let mut expected = None;
-    let mut below = false;
-    for (at, text) in block {
-        if let Some(words) = text.strip_prefix('#') {
-            comment = format!("{comment} {}", words.trim()).trim().to_string();
-        } else if *text == "----" {
-            below = true;
-        } else if below {
-            assert!(expected.is_none(), "line {at}: a second decision");
-            expected = Some(text.to_string());
-        } else {
-            let (verb, words) = text.split_once(' ').expect("a verb and words");
-            let words: Vec<&str> = match verb {
-                "any" => any(words),
-                _ => words.split(" | ").map(str::trim).collect(),
-            };
-            let verb = match verb {
-                "any" => text.split(' ').nth(1).expect("any of what"),
-                verb => verb,
-            };
-            choices.push(
-                words
-                    .iter()
-                    .map(|words| format!("{verb} {words}"))
-                    .collect(),
-            );
-        }
-    }
-    let variants = (combinations(&choices).iter())
-        .map(|lines| variant(line, lines))
-        .collect();
-    Case {
-        line,
-        comment,
-        variants,
-        expected: expected.unwrap_or_else(|| panic!("line {line}: no decision")),
-    }
+    crate::cases::cases(text, &Meaning { variant, any })
 }
 
 /// Every choice of a verb, for what must make no difference.
-fn any(verb: &str) -> Vec<&'static str> {
-    let choices = match verb {
+fn any(verb: &str) -> &'static str {
+    match verb {
         "gate" => "master | backup | fault | stop | unknown",
         "disk" => {
             "diskless | changing | inconsistent | outdated | unknown | consistent | up-to-date"
@@ -100,22 +43,7 @@ fn any(verb: &str) -> Vec<&'static str> {
         "demoting" => "no | 3s",
         "policy" => "can-fence | cannot-fence | can-fence self-fence | cannot-fence self-fence",
         _ => panic!("{verb:?} has no choices"),
-    };
-    choices.split(" | ").map(str::trim).collect()
-}
-
-fn combinations(choices: &Choices) -> Choices {
-    choices.iter().fold(vec![Vec::new()], |all, choice| {
-        (all.iter())
-            .flat_map(|lines| {
-                choice.iter().map(|line| {
-                    let mut lines = lines.clone();
-                    lines.push(line.clone());
-                    lines
-                })
-            })
-            .collect()
-    })
+    }
 }
 
 fn resource() -> Resource {

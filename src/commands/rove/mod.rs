@@ -19,10 +19,10 @@ use signal_hook::consts::SIGCHLD;
 use super::Exit;
 use crate::config::rover::Rover;
 use crate::decide::volume::{
-    Child, Disk, Gate, PeerFate, Role, Volume, VolumeDecision, VolumeSeen, VolumeStep,
-    decide_volume, may_outdate_itself,
+    self, Child, Gate, PeerFate, Volume, VolumeDecision, VolumeSeen, VolumeStep, asked_to_outdate,
+    decide_volume,
 };
-use crate::drbd::{self, Drbd};
+use crate::drbd::{self, Drbd, Kind};
 use crate::error::{Context, Error};
 use crate::fence::{Answer, Key, Machine, Request, Server, Turn};
 use crate::gate::{self, GateReader};
@@ -42,7 +42,7 @@ const LOOK_SOON: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
 /// The log says again what is waited for after this.
 const REMIND: Duration = Duration::from_secs(60);
-/// How long we try to be outdated: until DRBD here has noticed, too, that the link is gone.
+/// How long DRBD may take to record that our disk is outdated.
 const OUTDATE: Duration = Duration::from_secs(4);
 /// How often the report for `status` is written when nothing changes.
 const REPORT_EVERY: Duration = Duration::from_secs(3);
@@ -320,33 +320,18 @@ fn deed(drbd: Drbd, settled: Arc<AtomicBool>, waiting: Arc<Mutex<()>>) -> Arc<cr
         if request.resource() != drbd.name() {
             return Answer::Failed(format!("there is no {} here", request.resource()));
         }
-        let Volume::Up(resource) = volume else {
-            return Answer::Failed(volume_words(&volume));
-        };
-        if resource.role == Role::Primary {
-            return Answer::Primary;
-        }
-        if settled.load(Ordering::SeqCst) {
-            return Answer::Busy("it is about to be promoted here".into());
-        }
-        if !may_outdate_itself(&resource) {
-            // Not `Failed`: for that the asking side may turn us off, and what only we hold is lost.
-            return Answer::Busy("this disk may hold what the other one lacks".into());
-        }
-        // A Secondary that has not noticed the loss yet takes `outdate` with success and does nothing
-        // (8.4.11): only the disk's own word counts.
-        let deadline = Instant::now() + OUTDATE;
-        loop {
-            let outdated = drbd.outdate(Duration::from_secs(5));
-            match (drbd.look(), outdated) {
-                (Volume::Up(now), _) if now.disk == Disk::Outdated => return Answer::Outdated,
-                (_, Err(failure)) => return Answer::Failed(failure.to_string()),
-                (volume, Ok(())) if Instant::now() >= deadline => {
-                    let shown = volume_words(&volume);
-                    return Answer::Failed(format!("the disk is not outdated: {shown}"));
+        match asked_to_outdate(&volume, settled.load(Ordering::SeqCst)) {
+            volume::Request::Primary => Answer::Primary,
+            volume::Request::NotNow(why) => Answer::Busy(why.into()),
+            volume::Request::Cannot => Answer::Failed(volume_words(&volume)),
+            volume::Request::Grant => match drbd.outdate(OUTDATE) {
+                Ok(()) => Answer::Outdated,
+                // It has connected again meanwhile: asked once more, it says what it is then.
+                Err(failure) if failure.kind == Kind::NotRecorded => {
+                    Answer::Busy(failure.to_string())
                 }
-                (_, Ok(())) => std::thread::sleep(LOOK_SOON),
-            }
+                Err(failure) => Answer::Failed(failure.to_string()),
+            },
         }
     })
 }

@@ -1,6 +1,8 @@
 //! Whether keepalived may bid for the address here: would the volume be taken, if the gate were open?
 
-use super::{Gate, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, decide_volume};
+use super::{
+    Gate, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeStep, decide_volume,
+};
 
 /// `Ok`: this machine could take the volume now, or as soon as the other one has let it go. `Err`: it
 /// could not, whoever wishes it; a machine that becomes master with nothing behind it helps nobody.
@@ -11,7 +13,29 @@ pub fn may_bid(policy: &VolumePolicy, seen: &VolumeSeen) -> Result<VolumeReason,
     let decision = decide_volume(policy, &open);
     let reason = decision.reason();
     match decision {
-        VolumeDecision::Do(..) | VolumeDecision::Serve(_) => Ok(reason),
+        VolumeDecision::Serve(_) => Ok(reason),
+        VolumeDecision::Do(step, _) => match step {
+            VolumeStep::Promote
+            | VolumeStep::ForcePromote
+            | VolumeStep::FencePeer
+            | VolumeStep::Thaw
+            | VolumeStep::CheckFileSystem
+            | VolumeStep::Mount
+            | VolumeStep::StartChild => Ok(reason),
+            // Nothing is known of its data yet.
+            VolumeStep::BringUp => Err(reason),
+            VolumeStep::StopChild
+            | VolumeStep::KillChild
+            | VolumeStep::Unmount
+            | VolumeStep::Demote
+            | VolumeStep::SelfFence => match reason {
+                // Released only to be taken again.
+                VolumeReason::FoundHeld
+                | VolumeReason::ChildEnded
+                | VolumeReason::ChildStopping => Ok(reason),
+                _ => Err(reason),
+            },
+        },
         VolumeDecision::Refuse(_) | VolumeDecision::End(_) => Err(reason),
         VolumeDecision::Wait(_) => match reason {
             // The other machine works: this one is its standby.

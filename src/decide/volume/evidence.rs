@@ -3,8 +3,8 @@
 
 use super::VolumeDecision::{Do, Refuse, Wait};
 use super::{
-    Connection, Disk, Fencing, PeerFate, PeerVolume, Replication, Resource, Role, VolumeDecision,
-    VolumePolicy, VolumeReason, VolumeSeen, VolumeStep,
+    Connection, Disk, Fencing, PeerFate, PeerVolume, Replication, Resource, Role, Volume,
+    VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeStep,
 };
 
 /// The gate is open and nothing is held: promote, or why not.
@@ -263,6 +263,38 @@ pub fn may_ask_of_the_peer(resource: &Resource) -> bool {
         Fencing::ResourceOnly | Fencing::DontCare => false,
     };
     frozen && resource.disk == Disk::UpToDate
+}
+
+/// What a rover does about the other one's request to outdate the disk here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Outdates it.
+    Grant,
+    /// Says that it is Primary: it works, and nobody turns it off.
+    Primary,
+    /// Says no for now, and is left alone.
+    NotNow(&'static str),
+    /// Cannot. Where there is a fence command, the other one turns this machine off.
+    Cannot,
+}
+
+/// `promoting`: the peer is settled already, and we are about to be promoted.
+pub fn asked_to_outdate(volume: &Volume, promoting: bool) -> Request {
+    let resource = match volume {
+        Volume::Up(resource) => resource,
+        Volume::Down | Volume::Unusable(_) => return Request::Cannot,
+    };
+    match resource.role {
+        Role::Primary => Request::Primary,
+        Role::Secondary | Role::Unknown if promoting => {
+            Request::NotNow("it is about to be promoted here")
+        }
+        // What only this disk holds would be lost with it: never a reason to be turned off.
+        Role::Secondary | Role::Unknown if !may_outdate_itself(resource) => {
+            Request::NotNow("this disk is still connected, or may hold what the other one lacks")
+        }
+        Role::Secondary | Role::Unknown => Request::Grant,
+    }
 }
 
 /// Whether this machine may record its own disk as outdated because the peer asks it to, over the

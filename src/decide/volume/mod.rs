@@ -14,7 +14,9 @@ mod reason;
 mod state;
 
 pub use bid::may_bid;
-pub use evidence::{handler_exit_code, may_ask_of_the_peer, may_outdate_itself};
+pub use evidence::{
+    Request, asked_to_outdate, handler_exit_code, may_ask_of_the_peer, may_outdate_itself,
+};
 pub use memory::Remembered;
 pub use reason::{VolumeReason, VolumeRow, volume_table};
 pub use state::*;

@@ -77,7 +77,7 @@ reasons! {
         "demote / refuse", "promote and repair it by hand (`e2fsck`), with this process stopped on both machines";
     DemotionOverdue, "demotion-overdue", "what must be let go is still held after REJOIN_DEMOTE_TIMEOUT",
         "stop-child / kill-child / unmount / demote / self-fence", "end the processes that hold the mount or the device; REJOIN_SELF_FENCE=reboot reboots this machine instead";
-    Unusable, "unusable", "no kernel module, no tools, or no such resource; whatever runs goes on running",
+    Unusable, "unusable", "DRBD's tools give no answer: no kernel module, no tools, no such resource, or not in time; whatever runs goes on running",
         "wait / refuse", "load the module, install drbd-utils, or correct REJOIN_DRBD; the tool's own words say which";
     VolumeDown, "volume-down", "the resource is not up",
         "bring-up", "nothing to do: `drbdadm adjust` brings it up, so that it replicates on both machines";
