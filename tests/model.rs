@@ -14,6 +14,9 @@
 //! and time. A majority counts as lost where fewer voters than a quorum have all that they
 //! acknowledged; such states are left out, but for the runs that go beyond.
 
+#[path = "support/cases.rs"]
+#[allow(dead_code)]
+mod cases;
 #[path = "model/actions.rs"]
 mod actions;
 #[path = "model/check.rs"]

@@ -15,6 +15,9 @@
 //! the file system, a promotion that an operator forces, a resource whose two machines differ in their
 //! settings, and time.
 
+#[path = "support/cases.rs"]
+#[allow(dead_code)]
+mod cases;
 #[path = "roving/check.rs"]
 mod check;
 #[path = "roving/cluster.rs"]
