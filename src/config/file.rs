@@ -9,7 +9,7 @@ use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use saphyr_parser::{Event, Parser};
 use serde_json::{Map, Value};
 
-use super::parse::read_text;
+use super::words::read_text;
 
 /// A configuration file larger than this is no configuration file.
 const MAX_SIZE: u64 = 1 << 20;

@@ -8,6 +8,7 @@ mod parse;
 mod raw;
 pub mod rover;
 pub mod variables;
+mod words;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -20,8 +21,8 @@ use crate::gateway::Credentials;
 use crate::membership::MemberId;
 use crate::tls::TlsFiles;
 use parse::Checker;
-pub use parse::duration;
 pub use rover::{FencePeer, Rover};
+pub use words::duration;
 
 /// Everything that is fixed for the life of the process.
 #[derive(Clone, Debug)]
@@ -97,7 +98,7 @@ impl LogConfig {
     pub fn read(env: impl Fn(&str) -> Option<OsString>) -> Self {
         let text = |name| env(name).and_then(|value| value.into_string().ok());
         LogConfig {
-            level: (text("REJOIN_LOG").and_then(|level| parse::level(&level)))
+            level: (text("REJOIN_LOG").and_then(|level| words::level(&level)))
                 .unwrap_or(log::LevelFilter::Info),
             json: text("REJOIN_LOG_FORMAT").is_some_and(|format| format == "json"),
         }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::parse::shorten;
+use super::words::shorten;
 use super::{file, flags, variables};
 
 /// etcd's settings that we need, all of them as text. etcd's own defaults apply where none is given.

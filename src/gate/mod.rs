@@ -8,6 +8,7 @@
 //! machine that becomes master meanwhile finds this one Primary, and waits.
 
 pub mod accept_loss;
+mod fifo;
 mod notify;
 mod reader;
 mod stamp;

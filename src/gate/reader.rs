@@ -1,19 +1,13 @@
 //! The rover's side of the gate: the latest wish, from the file or from the FIFO. Never waits.
 
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::fs::Metadata;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use super::fifo::Fifo;
 use super::notify::is_no_change;
 use super::{Stamp, Wish, beside, boot_id, gate, missing, read_wish, write};
 use crate::decide::volume::Gate;
-
-/// A line without an end is no line of keepalived.
-const MAX_LINE: usize = 1024;
-
-/// How much a FIFO holds, where the kernel does not say.
-const PIPE: usize = 65_536;
 
 /// Reads keepalived's latest wish. Cheap: ask it 10 to 20 times a second.
 #[derive(Debug)]
@@ -28,17 +22,6 @@ pub struct GateReader {
     /// Another instance has spoken, and nobody told us which one counts.
     ambiguous: bool,
     problem: Option<String>,
-}
-
-/// An open FIFO, and the beginning of a line that has not ended yet.
-#[derive(Debug)]
-struct Fifo {
-    file: File,
-    id: (u64, u64),
-    partial: Vec<u8>,
-    room: usize,
-    /// Nobody has it open for writing: keepalived does not run.
-    no_writer: bool,
 }
 
 impl GateReader {
@@ -251,70 +234,6 @@ impl GateReader {
     }
 }
 
-impl Fifo {
-    /// For reading only: then an empty FIFO tells whether anybody has it open for writing (fifo(7)).
-    fn open(path: &Path) -> std::io::Result<Fifo> {
-        let nonblock = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(nonblock)
-            .open(path)?;
-        let meta = file.metadata()?;
-        if !meta.file_type().is_fifo() {
-            return Err(ErrorKind::NotFound.into());
-        }
-        let room = rustix::pipe::fcntl_getpipe_size(&file).unwrap_or(PIPE);
-        Ok(Fifo {
-            id: (meta.dev(), meta.ino()),
-            file,
-            partial: Vec::new(),
-            room,
-            no_writer: false,
-        })
-    }
-
-    /// The whole lines that wait, and whether it was so full that later ones may be lost.
-    fn lines(&mut self) -> std::io::Result<(Vec<String>, bool)> {
-        let mut lines = Vec::new();
-        let mut read = 0;
-        let mut buffer = [0; 4096];
-        // As much as it holds, no more: a writer without end must not keep us here.
-        while read <= self.room {
-            match self.file.read(&mut buffer) {
-                Ok(0) => {
-                    self.no_writer = true;
-                    self.partial.clear();
-                    break;
-                }
-                Ok(n) => {
-                    read += n;
-                    self.no_writer = false;
-                    for byte in &buffer[..n] {
-                        match byte {
-                            b'\n' => {
-                                let line = std::mem::take(&mut self.partial);
-                                lines.push(String::from_utf8_lossy(&line).into_owned());
-                            }
-                            // The end of an endless line is no line either: it stays too long.
-                            byte if self.partial.len() <= MAX_LINE => self.partial.push(*byte),
-                            _ => {}
-                        }
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.no_writer = false;
-                    break;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        lines.retain(|line| line.len() <= MAX_LINE);
-        // A page at its end may be too small for one more line.
-        Ok((lines, read + 4096 > self.room))
-    }
-}
-
 /// Kind, name and state of a line. Names are quoted, and may hold blanks.
 fn parse(line: &str) -> Option<(&str, &str, &str)> {
     let (kind, rest) = line.split_once(" \"")?;
@@ -325,213 +244,4 @@ fn parse(line: &str) -> Option<(&str, &str, &str)> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::io::Write;
-    use tempfile::TempDir;
-
-    pub(crate) fn make_fifo(path: &Path) {
-        use rustix::fs::{CWD, FileType, Mode, mknodat};
-        mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
-    }
-
-    /// A FIFO that keepalived has open, as it opens it.
-    fn fifo() -> (TempDir, PathBuf, File) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("gate");
-        make_fifo(&path);
-        let keepalived = keepalived(&path);
-        (dir, path, keepalived)
-    }
-
-    fn keepalived(path: &Path) -> File {
-        let nonblock = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-        let mut options = OpenOptions::new();
-        (options
-            .read(true)
-            .write(true)
-            .custom_flags(nonblock)
-            .open(path))
-        .unwrap()
-    }
-
-    fn say(mut to: &File, text: &str) {
-        to.write_all(text.as_bytes()).unwrap();
-    }
-
-    #[test]
-    fn lines_wait_for_a_late_reader_and_the_last_one_counts() {
-        let (_dir, path, keepalived) = fifo();
-        let said = "INSTANCE \"etcd\" BACKUP 100\nINSTANCE \"etcd\" MASTER 100\n";
-        say(&keepalived, said);
-        let mut reader = GateReader::open(&path, None);
-        assert_eq!(reader.latest(), Gate::Master);
-        say(
-            &keepalived,
-            "INSTANCE \"etcd\" FAULT 100\nINSTANCE \"etcd\" BACKUP 100\nGROUP \"g\" MASTER 0\n",
-        );
-        assert_eq!(reader.latest(), Gate::Backup);
-        assert_eq!(reader.problem(), None);
-    }
-
-    #[test]
-    fn half_a_line_waits_for_its_other_half() {
-        let (_dir, path, keepalived) = fifo();
-        let mut reader = GateReader::open(&path, None);
-        say(&keepalived, "INSTANCE \"etcd\" MAS");
-        assert_eq!(reader.latest(), Gate::Unknown);
-        say(&keepalived, "TER 100\nINSTANCE \"etcd\" BACK");
-        assert_eq!(reader.latest(), Gate::Master);
-    }
-
-    #[test]
-    fn what_changes_no_state_is_not_heard() {
-        let (_dir, path, keepalived) = fifo();
-        let mut reader = GateReader::open(&path, None);
-        say(&keepalived, "INSTANCE \"etcd\" MASTER 100\n");
-        say(
-            &keepalived,
-            "INSTANCE \"etcd\" MASTER_RX_LOWER_PRI 100\nINSTANCE \"etcd\" MASTER_PRIORITY 90\ngarbage\n\n\u{ff}\n",
-        );
-        assert_eq!(reader.latest(), Gate::Master);
-        say(&keepalived, "INSTANCE \"etcd\" SOMETHING 100\n");
-        assert_eq!(reader.latest(), Gate::Unknown);
-    }
-
-    #[test]
-    fn several_instances_need_a_name() {
-        let (_dir, path, keepalived) = fifo();
-        let mut reader = GateReader::open(&path, None);
-        let mut named = GateReader::open(&path, Some("other"));
-        say(
-            &keepalived,
-            "INSTANCE \"etcd\" MASTER 100\nINSTANCE \"other\" BACKUP 100\n",
-        );
-        assert_eq!(reader.latest(), Gate::Unknown);
-        assert!(reader.problem().unwrap().contains("REJOIN_GATE_INSTANCE"));
-        say(
-            &keepalived,
-            "INSTANCE \"etcd\" MASTER 100\nGROUP \"other\" FAULT 0\n",
-        );
-        assert_eq!(named.latest(), Gate::Fault);
-    }
-
-    #[test]
-    fn a_restarted_reader_knows_the_last_wish_while_keepalived_runs() {
-        let (_dir, path, keepalived) = fifo();
-        say(&keepalived, "INSTANCE \"etcd\" MASTER 100\n");
-        assert_eq!(GateReader::open(&path, None).latest(), Gate::Master);
-        assert_eq!(GateReader::open(&path, None).latest(), Gate::Master);
-        assert_eq!(GateReader::open(&path, Some("x")).latest(), Gate::Unknown);
-        drop(keepalived);
-        let mut reader = GateReader::open(&path, None);
-        assert_eq!(reader.latest(), Gate::Unknown);
-        assert!(reader.keepalived_gone());
-    }
-
-    #[test]
-    fn a_restarted_reader_hears_what_came_meanwhile() {
-        let (_dir, path, keepalived) = fifo();
-        say(&keepalived, "INSTANCE \"etcd\" MASTER 100\n");
-        assert_eq!(GateReader::open(&path, None).latest(), Gate::Master);
-        say(&keepalived, "INSTANCE \"etcd\" STOP 100\n");
-        assert_eq!(GateReader::open(&path, None).latest(), Gate::Stop);
-    }
-
-    #[test]
-    fn a_dead_keepalived_leaves_its_last_wish() {
-        let (_dir, path, old) = fifo();
-        let mut reader = GateReader::open(&path, None);
-        say(&old, "INSTANCE \"etcd\" MASTER 100\n");
-        assert_eq!(
-            (reader.latest(), reader.keepalived_gone()),
-            (Gate::Master, false)
-        );
-        drop(old);
-        assert_eq!(
-            (reader.latest(), reader.keepalived_gone()),
-            (Gate::Master, true)
-        );
-        let new = keepalived(&path);
-        say(&new, "INSTANCE \"etcd\" BACKUP 100\n");
-        assert_eq!(
-            (reader.latest(), reader.keepalived_gone()),
-            (Gate::Backup, false)
-        );
-    }
-
-    #[test]
-    fn a_fifo_that_keepalived_removed_and_made_again_is_found() {
-        let (_dir, path, old) = fifo();
-        let mut reader = GateReader::open(&path, None);
-        say(&old, "INSTANCE \"etcd\" MASTER 100\n");
-        assert_eq!(reader.latest(), Gate::Master);
-        say(&old, "INSTANCE \"etcd\" STOP 100\n");
-        drop(old);
-        std::fs::remove_file(&path).unwrap();
-        assert_eq!(reader.latest(), Gate::Stop);
-        make_fifo(&path);
-        say(&keepalived(&path), "nothing of use\n");
-        assert_eq!(reader.latest(), Gate::Stop);
-        let new = keepalived(&path);
-        say(&new, "INSTANCE \"etcd\" MASTER 100\n");
-        assert_eq!(reader.latest(), Gate::Master);
-    }
-
-    #[test]
-    fn a_full_fifo_has_lost_its_end() {
-        let (_dir, path, mut keepalived) = fifo();
-        while keepalived.write(b"INSTANCE \"etcd\" MASTER 100\n").is_ok() {}
-        let mut reader = GateReader::open(&path, None);
-        assert_eq!(reader.latest(), Gate::Unknown);
-        assert!(reader.problem().unwrap().contains("was full"));
-        say(&keepalived, "INSTANCE \"etcd\" MASTER 100\n");
-        assert_eq!(reader.latest(), Gate::Master);
-    }
-
-    #[test]
-    fn an_endless_line_takes_no_memory() {
-        let (_dir, path, keepalived) = fifo();
-        let mut reader = GateReader::open(&path, None);
-        for _ in 0..40 {
-            say(&keepalived, &"x".repeat(60_000));
-            assert_eq!(reader.latest(), Gate::Unknown);
-        }
-        say(&keepalived, "\nINSTANCE \"etcd\" MASTER 100\n");
-        assert_eq!(reader.latest(), Gate::Master);
-    }
-
-    #[test]
-    fn a_gate_file_counts_in_its_own_boot_only() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("gate");
-        let mut reader = GateReader::open(&path, None);
-        let mut other = GateReader::open(&path, Some("other"));
-        assert_eq!(reader.latest(), Gate::Unknown);
-        let boot = boot_id().unwrap();
-        for (text, gate) in [
-            (format!("MASTER 1.1 {boot} etcd\n"), Gate::Master),
-            ("MASTER 1.1 earlier etcd\n".into(), Gate::Unknown),
-            (format!("STOP 1.1 {boot} etcd\n"), Gate::Stop),
-            ("garbage".into(), Gate::Unknown),
-            ("x".repeat(1 << 20), Gate::Unknown),
-        ] {
-            std::fs::write(&path, text).unwrap();
-            assert_eq!(reader.latest(), gate);
-            assert_eq!(reader.problem().is_some(), gate == Gate::Unknown);
-            assert_eq!(other.latest(), Gate::Unknown);
-        }
-        std::fs::remove_file(&path).unwrap();
-        assert_eq!(reader.latest(), Gate::Unknown);
-        std::fs::create_dir(&path).unwrap();
-        assert_eq!(reader.latest(), Gate::Unknown);
-    }
-
-    proptest! {
-        #[test]
-        fn no_line_panics(line in ".*") {
-            let _ = parse(&line);
-        }
-    }
-}
+pub(super) mod tests;

@@ -3,6 +3,7 @@
 
 pub mod check;
 mod drbd;
+mod inputs;
 mod keepalived;
 mod members;
 mod next_steps;
