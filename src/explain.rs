@@ -369,8 +369,10 @@ fn names(look: &Look, reason: Reason) -> Vec<String> {
         Reason::NotAllowed => {
             let mut names = peers(|heard| matches!(heard, Heard::Refused(_)));
             names.extend(look.seen.refused.clone());
+            names.extend(look.seen.denied.iter().map(|(_, words)| words.clone()));
             names
         }
+        Reason::CannotStart => look.seen.hindered.iter().cloned().collect(),
         Reason::DataLostNoLeader
         | Reason::NotListedNoLeader
         | Reason::DataDamagedNoQuorum

@@ -8,7 +8,6 @@ use rustix::fs::{Access, access, statvfs};
 
 use super::Exit;
 use crate::config::Config;
-use crate::decide::Step;
 
 /// etcd preallocates a WAL file of this size before it starts.
 ///
@@ -44,18 +43,10 @@ pub fn program(config: &Config) -> Result<PathBuf, (Exit, String)> {
     })
 }
 
-/// Whether etcd could start after this step; the error says what stands in its way.
+/// Whether etcd could start here; the error says what stands in its way.
 ///
 /// `peer_ports` tries the peer ports too; not while we listen there ourselves.
-pub fn surroundings(config: &Config, step: &Step, peer_ports: bool) -> Result<(), String> {
-    match step {
-        Step::RemoveMember(_) | Step::AddMember { .. } | Step::Quarantine | Step::GiveUp => {}
-        Step::NoteJoin(_)
-        | Step::Promise
-        | Step::SetAsideLeftovers
-        | Step::UpdatePeerUrls(_)
-        | Step::DeleteSetAside { .. } => return Ok(()),
-    }
+pub fn surroundings(config: &Config, peer_ports: bool) -> Result<(), String> {
     let peer_urls = config.listen_peer_urls.iter().filter(|_| peer_ports);
     for url in config.listen_client_urls.iter().chain(peer_urls) {
         bindable(url)?;

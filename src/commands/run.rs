@@ -72,6 +72,7 @@ pub fn run(config: Config, stop: &Stop, max_steps: Option<u32>, again: Option<Ha
         server: None,
         trial: again.as_ref().map_or(Trial::None, |handed| handed.trial),
         failed: again.and_then(|handed| Some((handed.start, Exit(handed.failed?)))),
+        denied: None,
         refusals: 0,
         pause: PAUSES.0,
         said: Said::default(),
@@ -100,6 +101,8 @@ struct Run<'a> {
     trial: Trial,
     /// The start that just failed on trial, and how.
     failed: Option<(Start, Exit)>,
+    /// The step that the cluster does not allow us.
+    denied: Option<(Step, String)>,
     /// How often in a row a step was not taken.
     refusals: u32,
     pause: Duration,
@@ -152,8 +155,19 @@ impl Run<'_> {
         };
         look.seen.no_chores = self.refusals >= MAX_CHORE_TRIES;
         look.seen.failed = self.failed.as_ref().map(|(start, _)| start.clone());
-        let decision = decide(&self.config.policy, &look.seen);
+        look.seen.denied.clone_from(&self.denied);
         self.saw(&look);
+        let mut decision = decide(&self.config.policy, &look.seen);
+        if let Decision::Do(step, _) = &decision
+            && step.counts_on_a_start()
+            && self.steps_left != Some(0)
+        {
+            // Our own answers need the peer port: that they can be given shows that it is free.
+            self.serve(&look)?;
+            let ports = self.server.is_none();
+            look.seen.hindered = preflight::surroundings(&self.config, ports).err();
+            decision = decide(&self.config.policy, &look.seen);
+        }
         match &decision {
             Decision::Start(start, _) => self.start(start, &look, &decision),
             Decision::Do(step, _) => self.step(step, &look, &decision),
@@ -165,6 +179,7 @@ impl Run<'_> {
                 log::error!("{}", self.wait_line(&look, &decision));
                 Err(match (reason, &self.failed) {
                     (Reason::StartFailed, Some((_, exit))) => *exit,
+                    (Reason::CannotStart, _) => Exit::FAILED,
                     (reason, _) => self.last_report(*reason, &look).unwrap_or(Exit::REFUSED),
                 })
             }
@@ -220,13 +235,8 @@ impl Run<'_> {
             );
             return Err(Exit::STEPS_TAKEN);
         }
-        // Answering the others comes before the promise, and shows that the port is free.
+        // Answering the others comes before the promise.
         self.serve(look)?;
-        let ports = self.server.is_none();
-        if let Err(why) = preflight::surroundings(&self.config, step, ports) {
-            log::error!("{why}; nothing was changed");
-            return Err(Exit::FAILED);
-        }
         let line = format!(
             "{} step={}",
             self.line(look, decision),
@@ -262,32 +272,25 @@ impl Run<'_> {
             }
             Err(Undone::Changed) => Ok(()),
             Err(Undone::Stopped(signal)) => Err(self.stopped(signal)),
-            Err(Undone::Failed(error)) if is_chore(step) => {
-                log::warn!("{error}; starts without step={}", explain::step_name(step));
-                self.refusals = MAX_CHORE_TRIES;
-                Ok(())
-            }
+            Err(Undone::Failed(error)) if step.is_chore() => self.without(step, &error.to_string()),
+            Err(Undone::Refused(words)) if step.is_chore() => self.without(step, &words),
             Err(Undone::Failed(error)) => {
                 log::error!("{error} step={}", explain::step_name(step));
                 Err(Exit::FAILED)
             }
-            Err(Undone::Refused(words)) if is_chore(step) => {
-                log::warn!("{words}; starts without step={}", explain::step_name(step));
-                self.refusals = MAX_CHORE_TRIES;
-                Ok(())
-            }
             Err(Undone::Refused(words)) => {
-                let row = Reason::NotAllowed.row();
-                log::error!(
-                    "refuses to go on: {words}; to go on: {} reason={} step={}",
-                    row.cure,
-                    row.name,
-                    explain::step_name(step)
-                );
-                Err(Exit::REFUSED)
+                self.denied = Some((step.clone(), words));
+                Ok(())
             }
             Err(Undone::Cluster(words)) => self.not_taken(step, &words),
         }
+    }
+
+    /// Own data does without this step in this run.
+    fn without(&mut self, step: &Step, why: &str) -> Result<(), Exit> {
+        log::warn!("{why}; starts without step={}", explain::step_name(step));
+        self.refusals = MAX_CHORE_TRIES;
+        Ok(())
     }
 
     /// The cluster was not ready for the step. It was no change, or one whose outcome is unknown: the
@@ -421,19 +424,5 @@ impl Run<'_> {
     fn stopped(&self, signal: i32) -> Exit {
         log::info!("stopped by signal {signal} before etcd ran");
         Exit::signal(signal)
-    }
-}
-
-/// Steps that own data can do without.
-fn is_chore(step: &Step) -> bool {
-    match step {
-        Step::UpdatePeerUrls(_) | Step::DeleteSetAside { .. } => true,
-        Step::NoteJoin(_)
-        | Step::AddMember { .. }
-        | Step::RemoveMember(_)
-        | Step::Quarantine
-        | Step::SetAsideLeftovers
-        | Step::GiveUp
-        | Step::Promise => false,
     }
 }

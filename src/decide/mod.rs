@@ -85,6 +85,36 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// Own data can do without it: where it does not succeed, etcd starts all the same.
+    pub fn is_chore(&self) -> bool {
+        match self {
+            Step::UpdatePeerUrls(_) | Step::DeleteSetAside { .. } => true,
+            Step::NoteJoin(_)
+            | Step::AddMember { .. }
+            | Step::RemoveMember(_)
+            | Step::Quarantine
+            | Step::SetAsideLeftovers
+            | Step::GiveUp
+            | Step::Promise => false,
+        }
+    }
+
+    /// It gives something up, or takes a place, because etcd is to start here afterwards.
+    pub fn counts_on_a_start(&self) -> bool {
+        match self {
+            Step::RemoveMember(_) | Step::AddMember { .. } | Step::Quarantine | Step::GiveUp => {
+                true
+            }
+            Step::NoteJoin(_)
+            | Step::Promise
+            | Step::SetAsideLeftovers
+            | Step::UpdatePeerUrls(_)
+            | Step::DeleteSetAside { .. } => false,
+        }
+    }
+}
+
 /// What to do now, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Decision {
@@ -133,6 +163,19 @@ pub fn decide(policy: &Policy, seen: &Observation) -> Decision {
         // A refused start leaves `member/snap/db`: nothing may lie there when etcd begins anew.
         Decision::Start(..) if seen.leftovers && seen.data == DataDir::Empty => {
             Do(Step::SetAsideLeftovers, Reason::Leftovers)
+        }
+        // Asked again, the cluster would say the same; a person has to allow it.
+        Do(step, _)
+            if seen
+                .denied
+                .as_ref()
+                .is_some_and(|(denied, _)| *denied == step) =>
+        {
+            Refuse(Reason::NotAllowed)
+        }
+        // A full disk or a port in use is no reason to leave the cluster.
+        Do(step, _) if seen.hindered.is_some() && step.counts_on_a_start() => {
+            Refuse(Reason::CannotStart)
         }
         decision => decision,
     }

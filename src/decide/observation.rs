@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Start;
+use super::{Start, Step};
 use crate::membership::{ClusterId, InitialCluster, Member, MemberId};
 
 /// Who must be heard before a new cluster is founded.
@@ -203,6 +203,10 @@ pub struct Observation {
     pub trial: Trial,
     /// The start that has just failed on trial, with nothing changed since.
     pub failed: Option<Start>,
+    /// A step that the cluster does not allow us (TLS, user, or gateway), and its words.
+    pub denied: Option<(Step, String)>,
+    /// Why etcd could not start here at all: a port in use, a full or read-only disk.
+    pub hindered: Option<String>,
     /// The other members.
     pub peers: Vec<Peer>,
     /// The linearizable answer, if there is one.
@@ -233,6 +237,8 @@ impl Default for Observation {
             added_learner: None,
             trial: Trial::None,
             failed: None,
+            denied: None,
+            hindered: None,
             peers: Vec::new(),
             quorate: None,
             refused: None,

@@ -54,6 +54,8 @@ reasons! {
         "refuse", "point this member at its own cluster, or move the data dir away by hand if it is not wanted";
     StartFailed, "start-failed", "own, empty", "the same start has just failed on trial, and nothing has changed since",
         "refuse", "what etcd printed says why; the exit code is etcd's";
+    CannotStart, "cannot-start", "any", "a step is due that counts on a start, and etcd could not start here: a port is in use, the disk is full or read-only",
+        "refuse", "free the port or the disk; nothing was changed";
     GivenUp, "given-up", "own", "this identity was given up: listed / not listed / no leader",
         "remove-member / quarantine / wait", "nothing to do: it goes on once the others have a leader";
     DataBehind, "data-behind", "own", "quorate, listed; on trial etcd found that acknowledged entries are missing here",
@@ -102,7 +104,7 @@ reasons! {
         "wait", "bring back enough of the other members for a leader";
     NotListedNoLeader, "not-listed-no-leader", "empty", "no leader, not listed in what is seen",
         "wait", "bring back enough of the other members for a leader";
-    NotAllowed, "not-allowed", "damaged, empty", "the others refuse to answer us: TLS, user, or gateway",
+    NotAllowed, "not-allowed", "any", "the others refuse to answer us, or to take a step of ours: TLS, user, or gateway",
         "refuse", "see the refusal's own words; REJOIN_CACERT, REJOIN_CERT, REJOIN_KEY, REJOIN_USER and REJOIN_PASSWORD_FILE say how we speak to client URLs, ETCD_PEER_* how to peer URLs";
     FirstStartContinued, "first-start-continued", "empty", "founding promise; a peer has left the first start for etcd",
         "start new", "nothing to do";

@@ -43,6 +43,8 @@ const VARIANTS: &[(&str, &[&str])] = &[
     ("note", &["none", "unnamed", "this entry", "another"]),
     ("trial", &["none", "behind", "unreadable", "other"]),
     ("failed", &["this start", "another", "none"]),
+    ("denied", &["this step", "another", "none"]),
+    ("hindered", YES_NO),
     ("promise", YES_NO),
     ("given up", YES_NO),
     ("left", YES_NO),
@@ -69,6 +71,8 @@ const PAIRS: &[(&str, &str, &str)] = &[
     ("any", "data", "in use"),
     ("any", "data", "twin"),
     ("any", "data", "refused"),
+    ("any", "data", "denied"),
+    ("any", "data", "hindered"),
     ("own", "failed", "cluster"),
     ("empty", "failed", "leftovers"),
     ("damaged", "given up", "membership"),
@@ -137,6 +141,8 @@ pub fn facts(policy: &Policy, seen: &Observation) -> Facts {
         ("note", note(policy, seen)),
         ("trial", trial(seen)),
         ("failed", failed(policy, seen)),
+        ("denied", denied(policy, seen)),
+        ("hindered", yes_no(seen.hindered.is_some())),
         ("promise", yes_no(seen.promise)),
         ("given up", yes_no(seen.given_up)),
         ("left", yes_no(seen.left)),
@@ -277,6 +283,18 @@ fn failed(policy: &Policy, seen: &Observation) -> &'static str {
     before.leftovers = false;
     match decide(policy, &before) {
         Decision::Start(start, _) if start == *failed => "this start",
+        _ => "another",
+    }
+}
+
+fn denied(policy: &Policy, seen: &Observation) -> &'static str {
+    let Some((denied, _)) = &seen.denied else {
+        return "none";
+    };
+    let mut before = seen.clone();
+    before.denied = None;
+    match decide(policy, &before) {
+        Decision::Do(step, _) if step == *denied => "this step",
         _ => "another",
     }
 }

@@ -46,6 +46,14 @@ fn variant(at: usize, lines: &[String]) -> (Policy, Observation) {
             seen.failed = Some(start);
         }
     }
+    let denied = |line: &String| line.starts_with("also ") && line.contains("denied=same");
+    let mut before = seen.clone();
+    before.hindered = None;
+    if lines.iter().any(denied)
+        && let Decision::Do(step, _) = decide(&policy, &before)
+    {
+        seen.denied = Some((step, "403".into()));
+    }
     (policy, seen)
 }
 
@@ -191,7 +199,9 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
             ("trial", "unreadable") => seen.trial = Trial::Unreadable,
             ("trial", "other") => seen.trial = Trial::Other,
             ("failed", "new") => seen.failed = Some(new_on_trial()),
-            ("failed", "same") => {}
+            ("failed", "same") | ("denied", "same") => {}
+            ("denied", "promise") => seen.denied = Some((Step::Promise, "403".into())),
+            ("hindered", "") => seen.hindered = Some("the port is in use".into()),
             ("set-aside", number) => seen.set_aside = number.parse().unwrap(),
             _ => panic!("line {at}: {word:?} is nothing else"),
         }

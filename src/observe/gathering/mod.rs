@@ -342,6 +342,8 @@ impl<'a> Gathering<'a> {
             added_learner: contents.added_learner,
             trial,
             failed: None,
+            denied: None,
+            hindered: None,
             peers: self.peers,
             // One gateway that refuses is no matter where another one answers.
             refused: self.refused.filter(|_| self.quorate.is_none()),
