@@ -44,8 +44,6 @@ const MAX_BACKOFF: Duration = Duration::from_secs(2);
 const REMIND: Duration = Duration::from_secs(60);
 /// How long DRBD may take to record that our disk is outdated.
 const OUTDATE: Duration = Duration::from_secs(4);
-/// How often the report for `status` is written when nothing changes.
-const REPORT_EVERY: Duration = Duration::from_secs(3);
 
 /// Runs the roving member until it is told to end, or its member has ended.
 pub fn rove(settings: &Rover, stop: &Stop) -> Exit {
@@ -212,7 +210,7 @@ impl<'a> Rove<'a> {
                 self.failures += 1;
                 let line = error.to_string();
                 if line != self.said.failure {
-                    log::warn!("{line}; looks again, then tries again step={}", step.name());
+                    log::warn!("{line}; looks again step={}", step.name());
                     self.said.failure = line;
                 }
                 false
@@ -268,7 +266,7 @@ impl<'a> Rove<'a> {
         );
         let written = self.reported.as_ref();
         let due =
-            written.is_none_or(|(at, last)| at.elapsed() >= REPORT_EVERY || !last.says(&report));
+            written.is_none_or(|(at, last)| at.elapsed() >= report::EVERY || !last.says(&report));
         if due {
             // Only for people and for keepalived's check, which take its absence for a no.
             if let Err(error) = report.write(&self.settings.gate) {

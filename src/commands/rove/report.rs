@@ -1,8 +1,9 @@
 //! What the rover saw last, for `status` and for keepalived's check. Never read by the rover itself:
 //! truth is the kernel's state, and this file is gone with the boot that wrote it.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,8 @@ use super::volume_words;
 
 /// A report that is older was written by a rover that hangs or has died.
 const FRESH: Duration = Duration::from_secs(15);
+/// How often it is written when nothing changes.
+pub const EVERY: Duration = Duration::from_secs(3);
 /// No report is longer.
 const LONGEST: u64 = 64 << 10;
 
@@ -79,6 +82,27 @@ impl VolumeReport {
         let mut same_time = self.clone();
         same_time.at = other.at;
         same_time == *other
+    }
+
+    /// Says on every call that the rover is still at the step that the last report names, and never asks
+    /// to give it up: for a step that may take longer than a report is fresh. keepalived would move the
+    /// address away from a machine that checks its file system.
+    pub fn still(self, gate: &Path) -> impl Fn() -> bool + use<> {
+        let gate = gate.to_path_buf();
+        let said = Cell::new(Instant::now());
+        move || {
+            if said.get().elapsed() >= EVERY {
+                said.set(Instant::now());
+                let report = VolumeReport {
+                    at: now(),
+                    ..self.clone()
+                };
+                if let Err(error) = report.write(&gate) {
+                    log::debug!("{error}");
+                }
+            }
+            false
+        }
     }
 
     /// Writes it beside the gate.

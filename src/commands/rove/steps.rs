@@ -27,21 +27,26 @@ impl Rove<'_> {
             VolumeStep::FencePeer => self.fence_peer(),
             VolumeStep::Thaw => self.thaw(),
             VolumeStep::Promote => {
-                let promoted = self.drbd.promote(self.promotion(), &|| false);
+                let still = self.still();
+                let promoted = self.drbd.promote(self.promotion(), &still);
                 self.promoted(promoted)
             }
             VolumeStep::ForcePromote => {
                 // Before it is used: a word that outlives its promotion would be used twice.
                 accept_loss::consume(&self.settings.gate)?;
+                let still = self.still();
                 let promoted = self
                     .drbd
-                    .admin("primary", &["--force"], self.promotion(), &|| false);
-                self.promoted(promoted.map(drop))
+                    .admin("primary", &["--force"], self.promotion(), &still);
+                self.promoted(promoted.map(drop)).map_err(|why| {
+                    let again = "the operator's word is spent; to try again, say it again";
+                    Error::new(format!("{why}; {again}: etcd-rejoin promote --accept-loss"))
+                })
             }
             VolumeStep::CheckFileSystem => {
                 let (device, kind) = self.file_system()?;
                 let (checked, words) =
-                    mount::check(&device, kind, self.drbd.search(), CHECK, &|| false)
+                    mount::check(&device, kind, self.drbd.search(), CHECK, &self.still())
                         .map_err(|why| Error::new(format!("e2fsck {why}")))?;
                 if checked == Checked::Broken {
                     log::error!("the file system needs a person: {words}");
@@ -81,6 +86,14 @@ impl Rove<'_> {
                 Ok(())
             }
             VolumeStep::SelfFence => self_fence(),
+        }
+    }
+
+    /// For a step that takes long: the report stays fresh.
+    fn still(&self) -> Box<dyn Fn() -> bool> {
+        match &self.reported {
+            Some((_, report)) => Box::new(report.clone().still(&self.settings.gate)),
+            None => Box::new(|| false),
         }
     }
 
