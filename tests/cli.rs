@@ -12,6 +12,8 @@ mod files;
 mod mistakes;
 #[path = "cli/running.rs"]
 mod running;
+#[path = "support/said.rs"]
+mod said;
 #[path = "cli/status.rs"]
 mod status;
 #[path = "cli/two_nodes.rs"]
@@ -24,36 +26,8 @@ use std::time::Duration;
 use assert_cmd::Command;
 use tempfile::TempDir;
 
+use said::Said;
 use support::addresses::Addresses;
-
-/// What a call printed, and its exit code.
-#[derive(Debug)]
-pub(crate) struct Said {
-    pub(crate) out: String,
-    pub(crate) err: String,
-    pub(crate) code: i32,
-}
-
-impl Said {
-    /// Everything it printed.
-    pub(crate) fn all(&self) -> String {
-        format!("{}{}", self.out, self.err)
-    }
-
-    #[track_caller]
-    pub(crate) fn has(&self, parts: &[&str]) -> &Self {
-        for part in parts {
-            assert!(self.all().contains(part), "{part:?} is not in {self:#?}");
-        }
-        self
-    }
-
-    #[track_caller]
-    pub(crate) fn ends_with(&self, code: i32) -> &Self {
-        assert_eq!(self.code, code, "{self:#?}");
-        self
-    }
-}
 
 /// The settings of a call: nothing but what is set here.
 pub(crate) struct Call {
@@ -114,13 +88,7 @@ impl Call {
     }
 
     pub(crate) fn run(&mut self) -> Said {
-        let output = self.command.output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Said {
-            out: text(&output.stdout),
-            err: text(&output.stderr),
-            code: output.status.code().unwrap_or(-1),
-        }
+        self.command.output().unwrap().into()
     }
 }
 

@@ -14,11 +14,13 @@
 //! and time. A majority counts as lost where fewer voters than a quorum have all that they
 //! acknowledged; such states are left out, but for the runs that go beyond.
 
+#[path = "model/actions.rs"]
+mod actions;
 #[path = "support/cases.rs"]
 #[allow(dead_code)]
 mod cases;
-#[path = "model/actions.rs"]
-mod actions;
+#[path = "support/caught.rs"]
+mod caught;
 #[path = "model/check.rs"]
 mod check;
 #[path = "model/cluster.rs"]

@@ -18,6 +18,8 @@
 #[path = "support/cases.rs"]
 #[allow(dead_code)]
 mod cases;
+#[path = "support/caught.rs"]
+mod caught;
 #[path = "roving/check.rs"]
 mod check;
 #[path = "roving/cluster.rs"]

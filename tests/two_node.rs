@@ -9,6 +9,8 @@ mod examples;
 mod machine;
 #[path = "two_node/mistakes.rs"]
 mod mistakes;
+#[path = "support/said.rs"]
+mod said;
 #[path = "two_node/tools.rs"]
 mod tools;
 #[path = "two_node/written.rs"]
@@ -19,30 +21,7 @@ use std::time::Duration;
 
 use assert_cmd::Command;
 
-/// What a call printed, and its exit code.
-#[derive(Debug)]
-pub(crate) struct Said {
-    pub(crate) out: String,
-    pub(crate) err: String,
-    pub(crate) code: i32,
-}
-
-impl Said {
-    #[track_caller]
-    pub(crate) fn has(&self, parts: &[&str]) -> &Self {
-        for part in parts {
-            let there = self.out.contains(part) || self.err.contains(part);
-            assert!(there, "{part:?} is not in {self:#?}");
-        }
-        self
-    }
-
-    #[track_caller]
-    pub(crate) fn ends_with(&self, code: i32) -> &Self {
-        assert_eq!(self.code, code, "{self:#?}");
-        self
-    }
-}
+pub(crate) use said::Said;
 
 /// Our program with these words.
 pub(crate) fn call(words: &[&str]) -> Said {
@@ -52,12 +31,7 @@ pub(crate) fn call(words: &[&str]) -> Said {
         .timeout(Duration::from_secs(60))
         .output()
         .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Said {
-        out: text(&output.stdout),
-        err: text(&output.stderr),
-        code: output.status.code().unwrap_or(-1),
-    }
+    output.into()
 }
 
 /// The handful of inputs.
@@ -70,6 +44,19 @@ pub(crate) const INPUTS: &[&str] = &[
     "10.1.0.100/24",
     "--interface",
     "nosuch0",
+];
+
+/// The same with addresses of IPv6; the interface follows.
+pub(crate) const INPUTS_V6: &[&str] = &[
+    "--drbd",
+    "9",
+    "--machine",
+    "name=a,lan=fd00:1::1,replication=fd00:2::1,disk=/dev/sdb",
+    "--machine",
+    "name=b,lan=fd00:1::2,replication=fd00:2::2,disk=/dev/sdb",
+    "--virtual-ip",
+    "fd00:1::64/64",
+    "--interface",
 ];
 
 /// `config two-node` into that folder, with these words on top.

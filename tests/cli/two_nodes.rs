@@ -62,9 +62,16 @@ fn a_notify_script_that_cannot_says_why() {
 }
 
 fn promote(args: &[&str]) -> Call {
-    let call = call(&[&["promote"], args].concat());
-    let (gate, mount) = (call.dir().join("gate"), call.dir().to_path_buf());
-    let script = "#!/bin/sh\n[ \"$*\" = 'events2 --now' ] || exit 20\n\
+    roving(&[&["promote"], args].concat())
+}
+
+/// A call beside a volume whose peer is lost.
+fn roving(args: &[&str]) -> Call {
+    let call = call(args);
+    let (gate, mount) = (call.dir().join("gate"), call.dir().join("mount"));
+    std::fs::create_dir(&mount).unwrap();
+    let script = "#!/bin/sh\n[ \"$*\" != 'show etcd' ] || { echo 'resource etcd {'; echo '}'; exit; }\n\
+                  [ \"$*\" = 'events2 --now' ] || exit 20\n\
                   echo 'exists resource name:etcd role:Secondary suspended:no'\n\
                   echo 'exists connection name:etcd peer-node-id:0 conn-name:peer connection:Connecting role:Unknown'\n\
                   echo 'exists device name:etcd volume:0 minor:0 disk:UpToDate'\n\
@@ -74,7 +81,8 @@ fn promote(args: &[&str]) -> Call {
     let path = format!("{}:/usr/bin:/bin", call.dir().display());
     call.env("PATH", path)
         .env("REJOIN_DRBD", "etcd")
-        .env("REJOIN_GATE", gate.parent().unwrap().with_extension("gate"))
+        .env("REJOIN_GATE", gate)
+        .env("ETCD_DATA_DIR", mount.join("data"))
         .env("REJOIN_MOUNT", mount)
 }
 
@@ -84,13 +92,13 @@ fn an_operator_who_accepts_the_loss_says_so_for_this_once() {
     let said = asked.run();
     said.ends_with(65)
         .has(&["peer not connected", "What may be lost", "--accept-loss"]);
-    let gate = asked.dir().with_extension("gate");
+    let gate = asked.dir().join("gate");
     assert!(!accept_loss::given(&gate, "etcd"));
 
     let mut accepted = promote(&["--accept-loss"]);
     let said = accepted.run();
     said.ends_with(0).has(&["What may be lost", "5 minutes"]);
-    let gate = accepted.dir().with_extension("gate");
+    let gate = accepted.dir().join("gate");
     assert!(accept_loss::given(&gate, "etcd") && !accept_loss::given(&gate, "other"));
     accept_loss::consume(&gate).unwrap();
     assert!(!accept_loss::given(&gate, "etcd"));
@@ -111,5 +119,81 @@ fn without_drbd_the_word_can_still_be_given() {
         "#!/bin/sh\necho Failed to modprobe drbd; exit 20\n",
     );
     silent.run().ends_with(0).has(&["modprobe", "5 minutes"]);
-    accept_loss::consume(&silent.dir().with_extension("gate")).unwrap();
+    accept_loss::consume(&silent.dir().join("gate")).unwrap();
+}
+
+/// What the rover saw last, as it writes it beside the gate, written so many seconds ago.
+fn report(gate: &std::path::Path, no_bid: &str, seconds_ago: u64) {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+    let uptime: u64 = uptime.split('.').next().unwrap().parse().unwrap();
+    let report = serde_json::json!({
+        "resource": "etcd",
+        "gate": "backup",
+        "volume": "Secondary UpToDate, peer connected",
+        "met_peer": true,
+        "decision": "wait",
+        "reason": "gate-backup",
+        "when": "keepalived says backup",
+        "to_change": "nothing to do",
+        "holders": ["tail (pid 7)"],
+        "no_bid": no_bid,
+        "boot": boot.trim(),
+        "at": uptime.saturating_sub(seconds_ago),
+    });
+    let path = format!("{}.report", gate.display());
+    std::fs::write(path, report.to_string()).unwrap();
+}
+
+#[test]
+fn keepalived_hears_whether_this_machine_may_bid() {
+    let said = call(&["probe", "promotable"]).run();
+    said.ends_with(2).has(&["--gate PATH", "REJOIN_GATE"]);
+    let mut probe = call(&["probe", "promotable", "--gate", "gate"]);
+    let gate = probe.dir().join("gate");
+    probe.run().ends_with(1).has(&["no rover has reported yet"]);
+    report(&gate, "", 0);
+    probe
+        .run()
+        .ends_with(0)
+        .has(&["promotable: Secondary UpToDate"]);
+    report(&gate, "disk-outdated: our disk is known to lack writes", 0);
+    probe
+        .run()
+        .ends_with(1)
+        .has(&["not promotable: disk-outdated"]);
+    // A rover that hangs or has died says nothing any more.
+    report(&gate, "", 60);
+    probe.run().ends_with(1).has(&["no rover runs"]);
+    for nonsense in ["", "{}", "\u{0}", "[1"] {
+        std::fs::write(probe.dir().join("gate.report"), nonsense).unwrap();
+        probe.run().ends_with(1).has(&["is no report"]);
+    }
+    std::fs::write(probe.dir().join("gate.report"), vec![b' '; 1 << 20]).unwrap();
+    probe.run().ends_with(1).has(&["is no report"]);
+}
+
+#[test]
+fn status_says_what_the_volume_is_and_what_the_rover_makes_of_it() {
+    let volume = |mut call: Call, seconds_ago: u64| {
+        let gate = call.dir().join("gate");
+        report(&gate, "disk-outdated: our disk lacks writes", seconds_ago);
+        call.run()
+    };
+    let status = |more: &[&str]| roving(&[&["status"], more].concat());
+    let said = volume(status(&[]), 0);
+    said.ends_with(0).has(&[
+        "volume     etcd: Secondary",
+        "not mounted here",
+        "gate       backup",
+        "because    gate-backup: keepalived says backup",
+        "held by    tail (pid 7)",
+        "no master  disk-outdated",
+    ]);
+    volume(status(&[]), 60).has(&["no rover runs"]);
+    let said = volume(status(&["--json"]), 0);
+    let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(json["volume"]["rover"]["reason"], "gate-backup", "{json}");
+    assert_eq!(json["volume"]["mounted"], false);
+    assert_eq!(json["volume"]["no_rover"], serde_json::Value::Null);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use stateright::{Checker, HasDiscoveries, Model};
+use stateright::{Checker, Model};
 
 use crate::cluster::Cluster;
 use crate::search::{Graph, explore};
@@ -88,23 +88,6 @@ fn never_stuck<const N: usize>(name: &str, model: &Cluster<N>, mut graph: Graph<
         panic!("{name}: {} states are stuck, first:\n{trace}", stuck.len());
     }
     println!("{name}: {} states, holds", graph.states.len());
-}
-
-/// A mutant breaks this *always*. stateright finds the shortest way.
-pub fn is_caught<const N: usize>(name: &str, property: &'static str, model: Cluster<N>) {
-    let checker = model
-        .checker()
-        .finish_when(HasDiscoveries::AnyOf([property].into()))
-        .spawn_bfs()
-        .join();
-    let states = checker.unique_state_count();
-    let Some(path) = checker.discovery(property) else {
-        panic!("{name}: {property:?} holds in all {states} states");
-    };
-    println!("{name}: caught after {states} states, not: {property}");
-    for action in path.into_actions() {
-        println!("  {action:?}");
-    }
 }
 
 /// A mutant leaves states from which the cluster never becomes healthy, though no *always* breaks.

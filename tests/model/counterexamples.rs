@@ -4,7 +4,8 @@
 use etcd_rejoin::decide::JoinAs;
 
 use crate::actions::Action;
-use crate::check::{breaks_only, holds_by_graph, is_caught, is_stranded};
+use crate::caught::is_caught;
+use crate::check::{breaks_only, holds_by_graph, is_stranded};
 use crate::cluster::{Begin, Cluster};
 use crate::entrypoint::{How, Notes};
 use crate::look::Decide;

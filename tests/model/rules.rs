@@ -1,7 +1,8 @@
 //! Each rule of the table, broken on purpose, is caught. Together with `counterexamples`.
 
 use crate::actions::Action;
-use crate::check::{is_caught, is_stranded};
+use crate::caught::is_caught;
+use crate::check::is_stranded;
 use crate::cluster::{Begin, Cluster};
 use crate::counterexamples::all_promised;
 use crate::entrypoint::{How, Notes};

@@ -75,16 +75,7 @@ fn killed_both_ways_the_fifo_says_what_can_be_known() {
 fn flapping_ends_with_the_last_line() {
     let machines = Machines::running(By::Fifo);
     let mut reader = GateReader::open(&machines.one.gate, None);
-    for _ in 0..5 {
-        machines.one.ip(&["link", "set", "lan", "down"]);
-        wait_for("the address is gone", PATIENCE, || {
-            !machines.one.has_address()
-        });
-        machines.one.ip(&["link", "set", "lan", "up"]);
-        wait_for("the address is back", PATIENCE, || {
-            machines.one.has_address()
-        });
-    }
+    machines.one.flap();
     wait_for("the last one counts", PATIENCE, || {
         reader.latest() == Gate::Master
     });

@@ -246,6 +246,16 @@ impl Machine {
         GateReader::open(&self.gate, None).latest()
     }
 
+    /// Loses its cable and the address five times, and gets both back.
+    pub(crate) fn flap(&self) {
+        for _ in 0..5 {
+            self.ip(&["link", "set", "lan", "down"]);
+            wait_for("the address is gone", PATIENCE, || !self.has_address());
+            self.ip(&["link", "set", "lan", "up"]);
+            wait_for("the address is back", PATIENCE, || self.has_address());
+        }
+    }
+
     #[track_caller]
     pub(crate) fn becomes(&self, gate: Gate) {
         let end = Instant::now() + PATIENCE;

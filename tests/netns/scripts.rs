@@ -78,16 +78,7 @@ fn flapping_ends_with_the_last_wish() {
     let mut machines = Machines::new(By::SlowScript("FAULT|BACKUP"));
     machines.one.start();
     machines.one.becomes(Gate::Master);
-    for _ in 0..5 {
-        machines.one.ip(&["link", "set", "lan", "down"]);
-        wait_for("the address is gone", PATIENCE, || {
-            !machines.one.has_address()
-        });
-        machines.one.ip(&["link", "set", "lan", "up"]);
-        wait_for("the address is back", PATIENCE, || {
-            machines.one.has_address()
-        });
-    }
+    machines.one.flap();
     let log = machines.one.gate.with_file_name("notify.log");
     let all_ended = || {
         let said = fs::read_to_string(&log).unwrap();

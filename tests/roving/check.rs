@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use stateright::{Checker, Expectation, HasDiscoveries, Model};
+use stateright::{Checker, Expectation, Model};
 
 use crate::cluster::Cluster;
 use crate::world::World;
@@ -94,21 +94,4 @@ pub fn never_stuck(name: &str, model: &Cluster) {
         );
     }
     println!("{name}: {} states, none is stuck", states.len());
-}
-
-/// A mutant breaks this *always*. stateright finds the shortest way.
-pub fn is_caught(name: &str, property: &'static str, model: Cluster) {
-    let checker = model
-        .checker()
-        .finish_when(HasDiscoveries::AnyOf([property].into()))
-        .spawn_bfs()
-        .join();
-    let states = checker.unique_state_count();
-    let Some(path) = checker.discovery(property) else {
-        panic!("{name}: {property:?} holds in all {states} states");
-    };
-    println!("{name}: caught after {states} states, not: {property}");
-    for action in path.into_actions() {
-        println!("  {action:?}");
-    }
 }

@@ -1,7 +1,7 @@
 //! Each rule, broken on purpose, is caught: of the table, of what a rover answers its peer, and of what
 //! the kernel's handler says.
 
-use crate::check::is_caught;
+use crate::caught::is_caught;
 use crate::cluster::{Cluster, Decide, NO_LOSS, ONE_WRITER, WHOLE};
 use crate::mutants;
 use crate::runs::{CRASHES, CUTS};

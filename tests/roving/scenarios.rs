@@ -5,7 +5,8 @@ use etcd_rejoin::decide::volume::{VolumeDecision, VolumeReason, VolumeStep};
 
 use VolumeDecision::{Do, Wait};
 
-use crate::check::{holds, is_caught};
+use crate::caught::is_caught;
+use crate::check::holds;
 use crate::cluster::Action::{
     self, Connect, CutLan, CutLink, Gate, Handler, HealLan, Look, PowerOff, PowerOn, Promote,
     StartRover, Synced, Write,

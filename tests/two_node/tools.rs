@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{INPUTS, call, read, two_node};
+use super::{INPUTS, INPUTS_V6, call, read, two_node};
 
 /// A tool that has to be there.
 fn tool(name: &str) -> PathBuf {
@@ -142,23 +142,8 @@ fn keepalived_takes_ipv6() {
     let interface = interface();
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
-    let words = [
-        "config",
-        "two-node",
-        "--dir",
-        out.to_str().unwrap(),
-        "--drbd",
-        "9",
-        "--machine",
-        "name=a,lan=fd00:1::1,replication=fd00:2::1,disk=/dev/sdb",
-        "--machine",
-        "name=b,lan=fd00:1::2,replication=fd00:2::2,disk=/dev/sdb",
-        "--virtual-ip",
-        "fd00:1::64/64",
-        "--interface",
-        &interface,
-    ];
-    call(&words)
+    let start = ["config", "two-node", "--dir", out.to_str().unwrap()];
+    call(&[&start, INPUTS_V6, &[&interface]].concat())
         .ends_with(0)
         .has(&["keepalived accepts", "drbdadm accepts"]);
 }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::{INPUTS, call, read, two_node};
+use super::{INPUTS, INPUTS_V6, call, read, two_node};
 
 /// The value of a variable in an environment file.
 fn variable(text: &str, name: &str) -> String {
@@ -234,23 +234,8 @@ fn with_tls_every_url_is_https_and_the_roving_member_has_its_own_certificate() {
 fn ipv6_has_brackets_where_a_port_follows_and_no_vrrp_password() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
-    let words = [
-        "config",
-        "two-node",
-        "--dir",
-        out.to_str().unwrap(),
-        "--drbd",
-        "9",
-        "--machine",
-        "name=a,lan=fd00:1::1,replication=fd00:2::1,disk=/dev/sdb",
-        "--machine",
-        "name=b,lan=fd00:1::2,replication=fd00:2::2,disk=/dev/sdb",
-        "--virtual-ip",
-        "fd00:1::64/64",
-        "--interface",
-        "nosuch0",
-    ];
-    call(&words).ends_with(0);
+    let start = ["config", "two-node", "--dir", out.to_str().unwrap()];
+    call(&[&start, INPUTS_V6, &["nosuch0"]].concat()).ends_with(0);
     assert!(read(&out, "a/etcd.res").contains("address ipv6 [fd00:2::1]:7789;"));
     let env = read(&out, "a/etcd3.env");
     assert_eq!(
