@@ -10,6 +10,8 @@
 mod failover;
 #[path = "vm/fence.rs"]
 mod fence;
+#[path = "vm/figures.rs"]
+mod figures;
 #[path = "vm/guest.rs"]
 mod guest;
 #[path = "vm/image.rs"]
@@ -24,5 +26,7 @@ mod pair;
 mod partitions;
 #[path = "vm/stops.rs"]
 mod stops;
+#[path = "vm/volume.rs"]
+mod volume;
 #[path = "vm/writer.rs"]
 mod writer;

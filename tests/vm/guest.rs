@@ -89,7 +89,8 @@ impl Guest {
         fs::create_dir_all(dir).expect("the guest's directory");
         for disk in ["volume", "own"] {
             let file = fs::File::create(dir.join(disk)).expect("a disk");
-            file.set_len(300 << 20).expect("a disk of 300 MB");
+            // XFS needs 300 MB, and DRBD's metadata some more.
+            file.set_len(320 << 20).expect("a disk of 320 MB");
         }
         Guest {
             n,

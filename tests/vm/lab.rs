@@ -26,7 +26,7 @@ pub fn lab(case: &'static str) -> Lab {
     println!("== {case}");
     match lab.pair.as_ref() {
         Some(pair) => pair.settle(),
-        None => lab.pair.insert(Pair::new()).set_up(),
+        None => lab.pair.insert(Pair::new("ext4")).set_up(),
     }
     lab.begun = Instant::now();
     lab

@@ -12,6 +12,9 @@ use super::writer::Record;
 /// since emulated guests starve where the processors are busy.
 pub const PATIENCE: Duration = Duration::from_secs(240);
 
+/// Long enough for a rover to do what it must not do.
+pub const TEMPTATION: Duration = Duration::from_secs(15);
+
 /// Both guests and what is known of them.
 #[derive(Debug)]
 pub struct Pair {
@@ -21,11 +24,12 @@ pub struct Pair {
     pub fence: FenceDevice,
     /// What clients were told is written.
     pub record: Record,
+    file_system: &'static str,
 }
 
 impl Pair {
-    /// Two machines that were never powered on.
-    pub fn new() -> Pair {
+    /// Two machines that were never powered on, for a volume with this file system.
+    pub fn new(file_system: &'static str) -> Pair {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let dir = image()
             .dir
@@ -37,6 +41,7 @@ impl Pair {
             guests,
             fence,
             record: Record::default(),
+            file_system,
         }
     }
 
@@ -61,12 +66,12 @@ impl Pair {
     /// What an operator does once, on two machines with empty disks.
     fn first_volume(&self) {
         for guest in &self.guests {
-            guest.run("drbdadm create-md --force etcd && drbdadm up etcd");
+            guest.run("etcd-rejoin volume init --resource etcd");
         }
-        self.guests[0].run(
-            "timeout 60 drbdadm wait-connect etcd && drbdadm new-current-uuid --clear-bitmap etcd && sleep 1 &&
-             drbdadm primary etcd && mkfs.ext4 -q -E nodiscard /dev/drbd0 && drbdadm secondary etcd",
-        );
+        let fs = self.file_system;
+        self.guests[0].run(&format!(
+            "etcd-rejoin volume init --resource etcd --first --fs {fs}"
+        ));
     }
 
     /// Machine 1 or 2.
@@ -223,6 +228,17 @@ impl Pair {
         }
         self.wait("somebody serves", || self.serving().is_some());
         self.wait("three healthy members", || self.healthy() == 3);
+    }
+
+    /// keepalived wishes it, and this machine is long tempted, but does not promote a volume whose disks
+    /// are like this.
+    #[track_caller]
+    pub fn never_promotes(&self, n: usize, disks: &str) {
+        let wish = format!("machine {n} is keepalived's master");
+        self.wait(&wish, || self.has_address(n));
+        std::thread::sleep(TEMPTATION);
+        assert_eq!(self.disks(n), disks);
+        assert_eq!(self.guest(n).run("drbdadm role etcd"), "Secondary/Unknown");
     }
 
     /// What both machines have to say, for a failure.

@@ -1,0 +1,89 @@
+//! What the volume is made of, and who may bid for it.
+
+use std::time::Instant;
+
+use super::lab::lab;
+use super::pair::{Pair, TEMPTATION};
+
+/// The first set-up is the beginning of every pair; here it meets what it has made.
+#[test]
+#[ignore = "needs qemu"]
+fn a_volume_is_made_once() {
+    let lab = lab("a_volume_is_made_once");
+    lab.write_from(1);
+    for guest in &lab.guests {
+        for more in ["", " --first", " --first --fs xfs"] {
+            let script = format!("etcd-rejoin volume init --resource etcd{more}");
+            let said = guest.try_run(&script, super::guest::SCRIPT).unwrap();
+            assert_eq!(said.code, 65, "{}", said.text);
+        }
+    }
+    lab.wait_acknowledged_after(Instant::now(), "refused");
+    assert_eq!(lab.disks(2), "UpToDate/UpToDate");
+    lab.check();
+}
+
+#[test]
+#[ignore = "needs qemu"]
+fn xfs_is_replayed_by_the_machine_that_takes_over() {
+    // Two pairs at a time would be slow.
+    let lab = lab("xfs_is_replayed_by_the_machine_that_takes_over");
+    lab.guests.iter().for_each(super::guest::Guest::kill);
+    let pair = Pair::new("xfs");
+    pair.set_up();
+    pair.write_from(2);
+    let killed = Instant::now();
+    pair.guest(1).kill();
+    pair.wait_acknowledged_after(killed, "master killed");
+    let mounts = pair.guest(2).run("grep ' /srv/etcd ' /proc/mounts");
+    assert!(mounts.contains(" xfs "), "{mounts}");
+    pair.return_of(1);
+    pair.wait_synced();
+    pair.move_to(1);
+    pair.check();
+    drop(pair);
+    for guest in &lab.guests {
+        guest.start();
+    }
+    for guest in &lab.guests {
+        guest.wait_up();
+        guest.run("/guest/up; /guest/service start keepalived");
+    }
+    lab.wait("one serves", || lab.serving().is_some());
+    lab.check();
+}
+
+/// A machine with nothing to offer does not take the address from nobody.
+#[test]
+#[ignore = "needs qemu"]
+fn a_machine_that_must_not_be_promoted_never_bids() {
+    let lab = lab("a_machine_that_must_not_be_promoted_never_bids");
+    for n in [2, 1] {
+        lab.guest(n)
+            .run("touch /run/track; /guest/service stop keepalived || true; /guest/service start keepalived");
+    }
+    lab.wait("one serves", || lab.serving().is_some());
+    lab.move_to(1);
+    lab.write_from(1);
+    let cut = Instant::now();
+    lab.guest(1).set_link(super::guest::Net::Repl, false);
+    lab.wait("the backup's disk is outdated", || {
+        lab.disks(2) == "Outdated/DUnknown"
+    });
+    lab.wait_acknowledged_after(cut, "replication link cut");
+    lab.guest(1).kill();
+    std::thread::sleep(TEMPTATION);
+    assert!(!lab.has_address(2), "a bid for a volume that is outdated");
+    let why = lab
+        .guest(2)
+        .ask("etcd-rejoin probe promotable --gate /run/etcd-rejoin/gate || true");
+    assert!(why.contains("disk-outdated"), "{why}");
+    lab.return_of(1);
+    lab.wait_synced();
+    lab.wait("somebody serves", || lab.serving().is_some());
+    for guest in &lab.guests {
+        guest.run("rm -f /run/track; /guest/service stop keepalived || true; /guest/service start keepalived");
+    }
+    lab.wait("one serves", || lab.serving().is_some());
+    lab.check();
+}
