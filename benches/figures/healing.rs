@@ -4,7 +4,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::bench::{Bench, Side};
-use crate::support::{Cluster, files, wait_for};
+use crate::support::{Cluster, PATIENCE, files, wait_for};
 use crate::table::{Row, Samples};
 
 const OURS: usize = 3;
@@ -23,6 +23,10 @@ pub fn lost_disk(bench: &Bench) -> Vec<Row> {
         for (side, samples) in sides {
             sleep(CONNECTED);
             cluster.member(OURS).lose_disk();
+            // It may have been the leader: an election is nobody's cost, and takes a second.
+            wait_for("the others have a leader", PATIENCE, || {
+                cluster.client(1).linearizable_read().is_ok()
+            });
             if side == Side::Bare {
                 let begin = Instant::now();
                 replace(&mut cluster);
