@@ -4,7 +4,8 @@
 //! A client writes through the virtual address all the time; what it was told is written is recorded
 //! outside of the machines. `tests/setup/vm.sh` fetches what the machines are made of; they are emulated,
 //! so nothing but a processor is needed. One case by name:
-//! `cargo test --test vm -- --ignored --nocapture the_master_is_killed`.
+//! `cargo test --test vm -- --ignored --nocapture the_master_is_killed`. With `ETCD_REJOIN_VM_REPORT`
+//! set, each case ends with what both machines logged.
 
 #[path = "vm/failover.rs"]
 mod failover;

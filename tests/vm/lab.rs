@@ -45,6 +45,11 @@ impl Deref for Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         println!("{}: {:.0?}", self.case, self.begun.elapsed());
+        if std::env::var_os("ETCD_REJOIN_VM_REPORT").is_some()
+            && let Some(pair) = self.pair.as_ref()
+        {
+            pair.report();
+        }
         if std::thread::panicking()
             && let Some(pair) = self.pair.take()
         {

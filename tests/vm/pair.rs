@@ -254,7 +254,7 @@ impl Pair {
                 continue;
             }
             let script = "cut -d' ' -f1 /proc/uptime; drbdsetup events2 --now; grep /srv /proc/mounts
-                for log in rover own keepalived; do echo \"-- $log\"; tail -n 40 /run/$log.log | cut -c1-300; done
+                for log in rover own keepalived; do echo \"-- $log\"; tail -n 90 /run/$log.log | cut -c1-300; done
                 echo '-- fence'; tail -n 20 /run/fence.log; cat /run/etcd-rejoin/gate
                 echo '-- kernel'; dmesg | grep -i drbd | tail -n 30; ps -eo pid,stat,args | grep -E 'etcd|drbd'";
             match guest.try_run(script, Duration::from_secs(30)) {
