@@ -73,6 +73,10 @@ fn failover(pair: &Pair, by_hand: bool) -> Taken {
     let (master_at, serving_at) = said.split_once('\n').expect("two lines");
     let share = serving(serving_at) - told(master_at);
     println!("{whose}: master to serving {:.2} s", share);
+    if std::env::var_os("ETCD_REJOIN_VM_REPORT").is_some() {
+        println!("{said}");
+        pair.report();
+    }
     if by_hand {
         // The rover finds everything let go, and keepalived's word still there.
         other.run(
