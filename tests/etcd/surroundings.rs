@@ -1,7 +1,7 @@
 //! What stands around a member: disks, ports, settings, signals. None of it is a reason to touch data.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::net::{Ipv6Addr, TcpListener};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,8 @@ use crate::support::{Cluster, PATIENCE, Tree, Version, scenarios};
 
 scenarios! {
     each:
-        port_in_use_beside_data;
+        port_in_use_beside_data,
+        addresses_of_ipv6_and_several_urls;
     V34:
         port_in_use_beside_a_lost_disk,
         flags_instead_of_variables,
@@ -45,6 +46,53 @@ fn fails_untouched(cluster: &mut Cluster) -> i32 {
 
 fn port(cluster: &Cluster, n: u8, port: u16) -> TcpListener {
     TcpListener::bind((cluster.addresses.host(n), port)).unwrap()
+}
+
+/// Two ports of the IPv6 loopback address that nobody uses now; `None` on a machine without IPv6.
+fn ports_of_ipv6() -> Option<(u16, u16)> {
+    let held = [(); 2].map(|()| TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).ok());
+    let [one, two] = held.map(|held| held?.local_addr().ok().map(|address| address.port()));
+    Some((one?, two?))
+}
+
+fn addresses_of_ipv6_and_several_urls(version: Version) {
+    let mut cluster = Cluster::new(version, 3);
+    for n in cluster.all() {
+        let Some((peer, client)) = ports_of_ipv6() else {
+            println!("this machine has no IPv6");
+            return;
+        };
+        let host = cluster.addresses.host(n as u8);
+        let (peer, client) = (
+            format!("http://[::1]:{peer}"),
+            format!("http://[::1]:{client}"),
+        );
+        let member = cluster.member(n);
+        for (key, first, second) in [
+            ("ETCD_LISTEN_PEER_URLS", &peer, 2380),
+            ("ETCD_INITIAL_ADVERTISE_PEER_URLS", &peer, 2380),
+            ("ETCD_LISTEN_CLIENT_URLS", &client, 2379),
+        ] {
+            member.set(key, &format!("{first},http://{host}:{second}"));
+        }
+        member.set("ETCD_ADVERTISE_CLIENT_URLS", &client);
+    }
+    let initial: Vec<String> = (cluster.all().into_iter())
+        .flat_map(|n| {
+            let member = cluster.member(n);
+            let urls: Vec<String> = member.peer_url().split(',').map(String::from).collect();
+            let name = member.name.clone();
+            urls.into_iter().map(move |url| format!("{name}={url}"))
+        })
+        .collect();
+    cluster.set("ETCD_INITIAL_CLUSTER", &initial.join(","));
+    cluster.start_all();
+    cluster.wait_healthy();
+    cluster.put_some();
+    cluster.member(3).lose_disk();
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    cluster.verify();
 }
 
 fn port_in_use_beside_data(version: Version) {
