@@ -207,6 +207,36 @@ fn the_compose_file_brings_a_member_back_unchanged() {
     );
 }
 
+#[test]
+#[ignore = "needs docker"]
+fn the_roving_member_s_image_has_the_tools_that_it_calls() {
+    let (ours, _) = images("bookworm");
+    let bases = docker::docker(&[
+        "image",
+        "ls",
+        "--format",
+        "{{.Repository}}:{{.Tag}}",
+        "etcd-rejoin-test/rust",
+    ]);
+    let base = bases.lines().next().expect("a Debian image");
+    let tag = format!("etcd-rejoin-test/roving:{}", std::process::id());
+    output(
+        Command::new("docker")
+            .args(["build", "-q", "--network", "host", "-t", &tag])
+            .args(["--build-arg", &format!("ETCD_REJOIN={ours}")])
+            .args(["--build-arg", &format!("BASE_IMAGE={base}")])
+            .arg(example("two-nodes")),
+    );
+    let script =
+        "set -e; for tool in drbdadm drbdsetup drbdmeta e2fsck mkfs.ext4 mkfs.xfs etcd etcdctl
+        do command -v $tool; done; etcd-rejoin --version; ls -A /var/lib/etcd3";
+    let said = try_docker(&["run", "--rm", "--entrypoint", "sh", &tag, "-c", script]);
+    docker::docker(&["image", "rm", &tag]);
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let last = said.trim_end().lines().last().unwrap_or_default();
+    assert!(last.starts_with("etcd-rejoin "), "{said}");
+}
+
 /// What it needs of a machine, DRBD and keepalived, is shown in virtual machines.
 #[test]
 #[ignore = "needs docker-compose"]

@@ -7,10 +7,10 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::inspect::wal_files;
-use super::stamp::stamp;
+use super::stamp::{STAMP, stamp, unstamp};
 use super::{Volume, durable};
 use crate::error::{Context, Error};
 
@@ -181,9 +181,21 @@ impl Volume {
         Some(self.wal_asides()?.join(name))
     }
 
-    /// A name that is free on both sides.
+    /// A name that is free on both sides, and comes after all that lie there: a clock that was set back
+    /// must not make the newest data look like the oldest, which is deleted first.
     fn new_name(&self, now: SystemTime, whose: &str) -> Result<String, Error> {
-        let stem = format!("{}-{whose}", stamp(now));
+        let mut stem = format!("{}-{whose}", stamp(now));
+        let mut names = dirs_in(&self.asides())?;
+        if let Some(dir) = self.wal_asides() {
+            names.extend(dirs_in(&dir)?);
+        }
+        let latest = names.iter().max().filter(|latest| **latest > stem);
+        let time = latest.and_then(|latest| unstamp(latest.get(..STAMP)?));
+        if let Some(time) = time
+            && !latest.is_some_and(|latest| latest.starts_with(&stem))
+        {
+            stem = format!("{}-{whose}", stamp(time + Duration::from_secs(1)));
+        }
         for n in 1.. {
             let name = match n {
                 1 => stem.clone(),

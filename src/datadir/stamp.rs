@@ -4,6 +4,9 @@ use std::time::{Duration, SystemTime};
 
 const DAY: u64 = 86_400;
 
+/// How many bytes a stamp has.
+pub const STAMP: usize = 16;
+
 /// `20261121T091105Z`.
 pub fn stamp(time: SystemTime) -> String {
     let seconds = time
@@ -17,7 +20,7 @@ pub fn stamp(time: SystemTime) -> String {
 /// The time that a stamp says; `None` if it is none.
 pub fn unstamp(text: &str) -> Option<SystemTime> {
     let number = |range: std::ops::Range<usize>| -> Option<u64> { text.get(range)?.parse().ok() };
-    if text.len() != 16 || text.get(8..9) != Some("T") || !text.ends_with('Z') {
+    if text.len() != STAMP || text.get(8..9) != Some("T") || !text.ends_with('Z') {
         return None;
     }
     let (year, month, day) = (number(0..4)?, number(4..6)?, number(6..8)?);

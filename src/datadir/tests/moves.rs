@@ -249,3 +249,23 @@ fn own_data_reads_beside_something_odd_that_was_set_aside() {
     place.wal(FIRST, &Wal::new(OURS).bytes);
     assert!(matches!(place.look().finding, Finding::Own { .. }));
 }
+
+#[test]
+fn a_clock_that_was_set_back_makes_nothing_old() {
+    for place in with_data() {
+        place.volume.quarantine(now()).unwrap();
+        let hour = Duration::from_secs(3600);
+        for back in [hour, hour * 24 * 400, Duration::ZERO] {
+            place.wal(FIRST, &Wal::new(OURS).bytes);
+            place.snap("db", &super::build::db(&[b"a"]));
+            let path = place.volume.quarantine(now() - back).unwrap().unwrap();
+            let names = place.volume.quarantined().unwrap();
+            let latest = &names.last().unwrap().name;
+            assert!(
+                path.ends_with(latest),
+                "{path:?} is not the latest of {names:?}"
+            );
+        }
+        assert_eq!(place.volume.quarantined().unwrap().len(), 4);
+    }
+}
