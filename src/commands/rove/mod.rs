@@ -94,6 +94,10 @@ struct Rove<'a> {
 #[derive(Default)]
 struct Said {
     line: String,
+    /// The one before.
+    before: String,
+    /// What came of asking the peer.
+    settled: String,
     failure: String,
     problem: String,
     at: Option<Instant>,
@@ -247,11 +251,21 @@ impl<'a> Rove<'a> {
         if line == self.said.line && !(waits && again) {
             return;
         }
+        // A silent peer is asked again and again, with a wait between: that is no news.
+        let asks = match decision {
+            VolumeDecision::Do(step, _) => step == VolumeStep::FencePeer,
+            VolumeDecision::Wait(_) => true,
+            VolumeDecision::Refuse(_) | VolumeDecision::Serve(_) | VolumeDecision::End(_) => false,
+        };
+        if asks && line == self.said.before && !again {
+            std::mem::swap(&mut self.said.line, &mut self.said.before);
+            return;
+        }
         match decision {
             VolumeDecision::Refuse(_) => log::error!("{line}"),
             _ => log::info!("{line}"),
         }
-        self.said.line = line;
+        self.said.before = std::mem::replace(&mut self.said.line, line);
         self.said.at = Some(Instant::now());
     }
 

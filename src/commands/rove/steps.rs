@@ -153,10 +153,13 @@ impl Rove<'_> {
         // From here on a request to outdate ourselves is refused: the peer has lost its turn.
         self.settled.store(harmless, Ordering::SeqCst);
         drop(turn);
+        let words = settled.to_string();
         match harmless {
-            true => log::info!("{settled}"),
-            false => log::warn!("{settled}"),
+            true => log::info!("{words}"),
+            false if words == self.said.settled => log::debug!("{words}"),
+            false => log::warn!("{words}"),
         }
+        self.said.settled = words;
         Ok(())
     }
 
