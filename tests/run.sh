@@ -38,11 +38,10 @@ parts=(format shell lint doc deny build test)
 # own: no test is left to nobody, but the model's large bounds, which take minutes and gigabytes.
 for file in tests/*.rs; do
     name=$(basename "$file" .rs)
-    [ "$name" != vm ] || continue
     grep -rqs '#\[ignore = "needs ' "$file" "tests/$name" && parts+=("$name")
     : "${asks[$name]:="the tests of $file that need more than cargo test has"}"
 done
-parts+=(vm fuzz)
+parts+=(fuzz)
 # Half an hour of emulated machines, which are slow beside other work: by name only.
 named=(vm-all)
 

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use etcd_rejoin::decide::volume::{
-    Request, Role, Volume, VolumeReason, VolumeStep, asked_to_outdate, decide_volume, letting_go,
+    Reply, Role, Volume, VolumeReason, VolumeStep, asked_to_outdate, decide_volume, letting_go,
     may_bid, may_outdate_itself,
 };
 
@@ -149,15 +149,15 @@ fn a_request_to_outdate_is_granted_only_by_a_secondary_that_may() {
         for (_, seen) in &case.variants {
             for promoting in [false, true] {
                 let Volume::Up(resource) = &seen.volume else {
-                    assert_eq!(asked_to_outdate(&seen.volume, promoting), Request::Cannot);
+                    assert_eq!(asked_to_outdate(&seen.volume, promoting), Reply::Cannot);
                     continue;
                 };
                 let granted = may_outdate_itself(resource) && !promoting;
                 match asked_to_outdate(&seen.volume, promoting) {
-                    Request::Grant => assert!(granted, "{seen:?}"),
-                    Request::Primary => assert_eq!(resource.role, Role::Primary),
-                    Request::NotNow(_) => assert!(!granted && resource.role != Role::Primary),
-                    Request::Cannot => panic!("it is up: {seen:?}"),
+                    Reply::Grant => assert!(granted, "{seen:?}"),
+                    Reply::Primary => assert_eq!(resource.role, Role::Primary),
+                    Reply::NotNow(_) => assert!(!granted && resource.role != Role::Primary),
+                    Reply::Cannot => panic!("it is up: {seen:?}"),
                 }
             }
         }

@@ -158,11 +158,8 @@ impl Run<'_> {
         look.seen.denied.clone_from(&self.denied);
         self.saw(&look);
         let mut decision = decide(&self.config.policy, &look.seen);
-        if let Decision::Do(step, _) = &decision
-            && step.counts_on_a_start()
-            && self.steps_left != Some(0)
-        {
-            // Our own answers need the peer port: that they can be given shows that it is free.
+        if matches!(decision, Decision::Do(..)) && self.steps_left != Some(0) {
+            // Answering the others comes before the promise, and shows that the peer port is free.
             self.serve(&look)?;
             let ports = self.server.is_none();
             look.seen.hindered = preflight::surroundings(&self.config, ports).err();
@@ -235,8 +232,6 @@ impl Run<'_> {
             );
             return Err(Exit::STEPS_TAKEN);
         }
-        // Answering the others comes before the promise.
-        self.serve(look)?;
         let line = format!(
             "{} step={}",
             self.line(look, decision),
@@ -262,6 +257,7 @@ impl Run<'_> {
                 self.refusals = 0;
                 self.said.waiting_since = None;
                 self.failed = None;
+                self.denied = None;
                 self.trial = Trial::None;
                 self.steps_left = self.steps_left.map(|left| left - 1);
                 if self.steps_left == Some(0) {

@@ -348,3 +348,17 @@ pub fn resource(state: events::State, settings: settings::Settings) -> Resource 
         failing: state.failing,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_once_told_hold_while_the_tool_is_silent() {
+        let path = ("PATH".into(), "/nonexistent".into());
+        let mut drbd = Drbd::new("nosuch", [path]).unwrap();
+        assert!(drbd.settings().is_err());
+        drbd.settings = Some((Instant::now() - SETTINGS_AGE, settings::DEFAULTS));
+        assert_eq!(drbd.settings(), Ok(settings::DEFAULTS));
+    }
+}

@@ -53,9 +53,7 @@ fn secured(version: Version) -> Cluster {
 
 fn a_lost_disk_behind_tls(version: Version) {
     let mut cluster = secured(version);
-    cluster.start_all();
-    cluster.wait_healthy();
-    cluster.put_some();
+    cluster.run();
     cluster.member(3).lose_disk();
     cluster.start(&[3]);
     cluster.wait_healthy();
@@ -85,9 +83,7 @@ fn estrange(cluster: &mut Cluster) -> Vec<(String, String)> {
 
 fn a_certificate_of_a_stranger(version: Version) {
     let mut cluster = secured(version);
-    cluster.start_all();
-    cluster.wait_healthy();
-    cluster.put_some();
+    cluster.run();
     let before = cluster.members_of(1);
     cluster.member(3).lose_disk();
     let right = estrange(&mut cluster);
@@ -107,9 +103,7 @@ fn a_certificate_of_a_stranger(version: Version) {
 /// Own data starts: an expired certificate must not turn a restart into a rejoin.
 fn a_certificate_of_a_stranger_beside_data(version: Version) {
     let mut cluster = secured(version);
-    cluster.start_all();
-    cluster.wait_healthy();
-    cluster.put_some();
+    cluster.run();
     let id = cluster.id(3);
     cluster.kill9(&[3]);
     let right = estrange(&mut cluster);

@@ -1,6 +1,7 @@
 //! What stands around a member: disks, ports, settings, signals. None of it is a reason to touch data.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::{Ipv6Addr, TcpListener};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -48,20 +49,24 @@ fn port(cluster: &Cluster, n: u8, port: u16) -> TcpListener {
     TcpListener::bind((cluster.addresses.host(n), port)).unwrap()
 }
 
-/// Two ports of the IPv6 loopback address that nobody uses now; `None` on a machine without IPv6.
-fn ports_of_ipv6() -> Option<(u16, u16)> {
-    let held = [(); 2].map(|()| TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).ok());
-    let [one, two] = held.map(|held| held?.local_addr().ok().map(|address| address.port()));
-    Some((one?, two?))
+/// Ten ports of the IPv6 loopback address: the first is held, so that no other test takes them, and
+/// none is one that a connection takes for itself.
+fn ports_of_ipv6() -> (TcpListener, u16) {
+    for first in (10_000..32_000).step_by(10) {
+        match TcpListener::bind((Ipv6Addr::LOCALHOST, first)) {
+            Ok(held) => return (held, first),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+            Err(error) => panic!("this machine has no IPv6 loopback address: {error}"),
+        }
+    }
+    panic!("every port of the IPv6 loopback address is taken");
 }
 
 fn addresses_of_ipv6_and_several_urls(version: Version) {
     let mut cluster = Cluster::new(version, 3);
+    let (_held, first) = ports_of_ipv6();
     for n in cluster.all() {
-        let Some((peer, client)) = ports_of_ipv6() else {
-            println!("this machine has no IPv6");
-            return;
-        };
+        let (peer, client) = (first + n as u16, first + 3 + n as u16);
         let host = cluster.addresses.host(n as u8);
         let (peer, client) = (
             format!("http://[::1]:{peer}"),
@@ -86,9 +91,7 @@ fn addresses_of_ipv6_and_several_urls(version: Version) {
         })
         .collect();
     cluster.set("ETCD_INITIAL_CLUSTER", &initial.join(","));
-    cluster.start_all();
-    cluster.wait_healthy();
-    cluster.put_some();
+    cluster.run();
     cluster.member(3).lose_disk();
     cluster.start(&[3]);
     cluster.wait_healthy();
@@ -186,9 +189,7 @@ fn flags_instead_of_variables(version: Version) {
             member.args.push(format!("--{flag}={}", member.env[key]));
         }
     }
-    cluster.start_all();
-    cluster.wait_healthy();
-    cluster.put_some();
+    cluster.run();
     cluster.member(3).lose_disk();
     cluster.start(&[3]);
     cluster.wait_healthy();
@@ -218,9 +219,7 @@ fn a_config_file(version: Version) {
             _ => drop(member.set("ETCD_CONFIG_FILE", &path.display().to_string())),
         }
     }
-    cluster.start_all();
-    cluster.wait_healthy();
-    cluster.put_some();
+    cluster.run();
     for n in [1, 3] {
         cluster.member(n).lose_disk();
         cluster.start(&[n]);
@@ -289,9 +288,7 @@ fn a_full_disk_beside_data(version: Version) {
     let mut cluster = Cluster::new(version, 3);
     let volume = cluster.member(3).volume.clone();
     let mount = Mount::new(&volume, &["-t", "tmpfs", "-o", "size=160m", "tmpfs"]);
-    cluster.start_all();
-    cluster.wait_healthy();
-    cluster.put_some();
+    cluster.run();
     let id = cluster.id(3);
     cluster.kill9(&[3]);
     let filler = volume.join("filler");

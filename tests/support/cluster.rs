@@ -46,10 +46,15 @@ impl Cluster {
     /// `n` members that run, with some acknowledged writes.
     pub fn running(version: Version, n: usize) -> Self {
         let mut cluster = Cluster::new(version, n);
-        cluster.start_all();
-        cluster.wait_healthy();
-        cluster.put_some();
+        cluster.run();
         cluster
+    }
+
+    /// Starts all, and writes something.
+    pub fn run(&mut self) {
+        self.start_all();
+        self.wait_healthy();
+        self.put_some();
     }
 
     /// One more member, not started; its initial cluster is that of all. The others' stay.

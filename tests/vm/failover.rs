@@ -59,9 +59,7 @@ fn a_rolling_restart_of_both_never_serves_old_data() {
     lab.return_of(1);
     lab.never_promotes(1, "Consistent/DUnknown");
     lab.fence.set_working(true);
-    lab.return_of(2);
-    lab.wait_synced();
-    lab.check();
+    lab.recovers_with(2);
 }
 
 /// S3: DRBD lets a machine be promoted that holds half a resync, and the source dies.
@@ -79,10 +77,7 @@ fn half_a_resync_is_never_served() {
     });
     lab.guest(1).kill();
     lab.never_promotes(2, "Inconsistent/DUnknown");
-    lab.return_of(1);
-    lab.wait_synced();
-    lab.wait("somebody serves", || lab.serving().is_some());
-    lab.check();
+    lab.recovers_with(1);
 }
 
 /// Nothing can prove that the other machine is off: a person says so, once.
@@ -105,7 +100,5 @@ fn an_operator_who_accepts_the_loss_is_obeyed_once() {
     lab.wait("machine 2 serves", || lab.serving() == Some(2));
     lab.wait_acknowledged_after(accepted, "loss accepted");
     println!("longest gap {:.1?}", lab.record.longest_gap(killed));
-    lab.return_of(1);
-    lab.wait_synced();
-    lab.check();
+    lab.recovers_with(1);
 }

@@ -67,7 +67,8 @@ fn failover(pair: &Pair, by_hand: bool) -> Taken {
         "tail -n 1 /run/master.log; grep 'ready to serve client requests' {log} | tail -n 1"
     ));
     let (master_at, serving_at) = said.split_once('\n').expect("two lines");
-    let share = serving(serving_at) - told(master_at);
+    // Midnight may lie between.
+    let share = (serving(serving_at) - told(master_at)).rem_euclid(86_400.0);
     println!("{whose}: master to serving {:.2} s", share);
     if std::env::var_os("ETCD_REJOIN_VM_REPORT").is_some() {
         println!("{said}");

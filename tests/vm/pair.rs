@@ -134,6 +134,15 @@ impl Pair {
             .run("/guest/up; /guest/service start keepalived");
     }
 
+    /// A machine comes back after nobody could serve: then one of them does, with all that was acknowledged.
+    #[track_caller]
+    pub fn recovers_with(&self, n: usize) {
+        self.return_of(n);
+        self.wait_synced();
+        self.wait("one serves", || self.serving().is_some());
+        self.check();
+    }
+
     /// A writer on this machine, with a prefix of its own.
     pub fn write_from(&self, n: usize) {
         static COUNT: AtomicUsize = AtomicUsize::new(0);

@@ -42,10 +42,7 @@ fn a_cut_replication_link_outdates_the_backup_before_the_next_write() {
     assert_eq!(lab.fence.used(), used, "nobody was turned off");
     lab.guest(1).kill();
     lab.never_promotes(2, "Outdated/DUnknown");
-    lab.return_of(1);
-    lab.wait_synced();
-    lab.wait("somebody serves", || lab.serving().is_some());
-    lab.check();
+    lab.recovers_with(1);
 }
 
 /// S4: nobody hears the other one. With a fence command, one machine turns the other off.
@@ -66,9 +63,7 @@ fn of_two_machines_that_lose_each_other_one_is_turned_off() {
     let off = 3 - lab.serving().expect("a machine that serves");
     assert!(!lab.guest(off).is_on());
     heal(&lab);
-    lab.return_of(off);
-    lab.wait_synced();
-    lab.check();
+    lab.recovers_with(off);
 }
 
 /// S4 without a fence command: the machine that is Primary goes on, the other one waits for a person.

@@ -19,7 +19,7 @@ use signal_hook::consts::SIGCHLD;
 use super::Exit;
 use crate::config::rover::Rover;
 use crate::decide::volume::{
-    self, Child, Gate, PeerFate, Volume, VolumeDecision, VolumeSeen, VolumeStep, asked_to_outdate,
+    Child, Gate, PeerFate, Reply, Volume, VolumeDecision, VolumeSeen, VolumeStep, asked_to_outdate,
     decide_volume,
 };
 use crate::drbd::{self, Drbd, Kind};
@@ -96,8 +96,8 @@ struct Said {
     line: String,
     /// The one before.
     before: String,
-    /// What came of asking the peer.
-    settled: String,
+    /// The last decision was said: what comes of its step is news, too.
+    news: bool,
     failure: String,
     problem: String,
     at: Option<Instant>,
@@ -199,7 +199,10 @@ impl<'a> Rove<'a> {
 
     fn step(&mut self, step: VolumeStep) -> bool {
         let begin = Instant::now();
-        match self.take(step) {
+        let beat = self.beat(step);
+        let taken = self.take(step);
+        drop(beat);
+        match taken {
             Ok(()) => {
                 self.failures = 0;
                 self.said.failure.clear();
@@ -248,6 +251,7 @@ impl<'a> Rove<'a> {
             VolumeDecision::Wait(_) | VolumeDecision::Refuse(_) => seen.gate == Gate::Master,
             VolumeDecision::Do(..) | VolumeDecision::Serve(_) | VolumeDecision::End(_) => false,
         };
+        self.said.news = false;
         if line == self.said.line && !(waits && again) {
             return;
         }
@@ -265,6 +269,7 @@ impl<'a> Rove<'a> {
             VolumeDecision::Refuse(_) => log::error!("{line}"),
             _ => log::info!("{line}"),
         }
+        self.said.news = true;
         self.said.before = std::mem::replace(&mut self.said.line, line);
         self.said.at = Some(Instant::now());
     }
@@ -333,10 +338,10 @@ fn deed(drbd: Drbd, settled: Arc<AtomicBool>, waiting: Arc<Mutex<()>>) -> Arc<cr
             return Answer::Failed(format!("there is no {} here", request.resource()));
         }
         match asked_to_outdate(&volume, settled.load(Ordering::SeqCst)) {
-            volume::Request::Primary => Answer::Primary,
-            volume::Request::NotNow(why) => Answer::Busy(why.into()),
-            volume::Request::Cannot => Answer::Failed(volume_words(&volume)),
-            volume::Request::Grant => match drbd.outdate(OUTDATE) {
+            Reply::Primary => Answer::Primary,
+            Reply::NotNow(why) => Answer::Busy(why.into()),
+            Reply::Cannot => Answer::Failed(volume_words(&volume)),
+            Reply::Grant => match drbd.outdate(OUTDATE) {
                 Ok(()) => Answer::Outdated,
                 // It has connected again meanwhile: asked once more, it says what it is then.
                 Err(failure) if failure.kind == Kind::NotRecorded => {

@@ -1,8 +1,9 @@
 //! What the rover saw last, for `status` and for keepalived's check. Never read by the rover itself:
 //! truth is the kernel's state, and this file is gone with the boot that wrote it.
 
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -84,27 +85,6 @@ impl VolumeReport {
         same_time == *other
     }
 
-    /// Says on every call that the rover is still at the step that the last report names, and never asks
-    /// to give it up: for a step that may take longer than a report is fresh. keepalived would move the
-    /// address away from a machine that checks its file system.
-    pub fn still(self, gate: &Path) -> impl Fn() -> bool + use<> {
-        let gate = gate.to_path_buf();
-        let said = Cell::new(Instant::now());
-        move || {
-            if said.get().elapsed() >= EVERY {
-                said.set(Instant::now());
-                let report = VolumeReport {
-                    at: now(),
-                    ..self.clone()
-                };
-                if let Err(error) = report.write(&gate) {
-                    log::debug!("{error}");
-                }
-            }
-            false
-        }
-    }
-
     /// Writes it beside the gate.
     pub fn write(&self, gate: &Path) -> Result<(), Error> {
         let text = serde_json::to_string(self).context(|| "cannot write a report".into())?;
@@ -135,6 +115,49 @@ impl VolumeReport {
     }
 }
 
+/// Keeps a report fresh while a step is under way that may take longer than it is fresh: keepalived would
+/// take the address from a machine that checks its file system. Until it is dropped, or until the time
+/// that the step may take is over.
+#[derive(Debug)]
+pub struct Beat {
+    alive: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Beat {
+    /// Writes this report again and again.
+    pub fn start(report: VolumeReport, gate: &Path, limit: Duration) -> Beat {
+        let gate = gate.to_path_buf();
+        let (alive, dropped) = channel::<()>();
+        let end = Instant::now() + limit;
+        let thread = std::thread::Builder::new().spawn(move || {
+            while dropped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout)
+                && Instant::now() < end
+            {
+                let report = VolumeReport {
+                    at: now(),
+                    ..report.clone()
+                };
+                if let Err(error) = report.write(&gate) {
+                    log::debug!("{error}");
+                }
+            }
+        });
+        Beat {
+            alive: Some(alive),
+            thread: thread.ok(),
+        }
+    }
+}
+
+impl Drop for Beat {
+    fn drop(&mut self) {
+        drop(self.alive.take());
+        // Two must not write at a time.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
 fn path(gate: &Path) -> PathBuf {
     gate::beside(gate, ".report")
 }
@@ -142,4 +165,30 @@ fn path(gate: &Path) -> PathBuf {
 /// Seconds since boot.
 fn now() -> u64 {
     clock_gettime(ClockId::Boottime).tv_sec.unsigned_abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_stays_fresh_while_a_step_is_under_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let gate = dir.path().join("gate");
+        let report: VolumeReport = serde_json::from_value(serde_json::json!({
+            "resource": "etcd", "gate": "master", "volume": "", "met_peer": true,
+            "decision": "check-file-system", "reason": "", "when": "", "to_change": "",
+            "holders": [], "no_bid": "", "boot": gate::boot_id().unwrap(), "at": 0,
+        }))
+        .unwrap();
+        report.write(&gate).unwrap();
+        assert!(VolumeReport::read(&gate).unwrap_err().contains("old"));
+        let beat = Beat::start(report, &gate, FRESH);
+        let end = Instant::now() + FRESH;
+        while VolumeReport::read(&gate).is_err() {
+            assert!(Instant::now() < end, "nothing was written");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        drop(beat);
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Rove;
+use super::report::Beat;
 use crate::decide::volume::{Checked, PeerFate, VolumeStep};
 use crate::drbd::Failure;
 use crate::error::Error;
@@ -27,17 +28,15 @@ impl Rove<'_> {
             VolumeStep::FencePeer => self.fence_peer(),
             VolumeStep::Thaw => self.thaw(),
             VolumeStep::Promote => {
-                let still = self.still();
-                let promoted = self.drbd.promote(self.promotion(), &still);
+                let promoted = self.drbd.promote(self.promotion(), &|| false);
                 self.promoted(promoted)
             }
             VolumeStep::ForcePromote => {
                 // Before it is used: a word that outlives its promotion would be used twice.
                 accept_loss::consume(&self.settings.gate)?;
-                let still = self.still();
                 let promoted = self
                     .drbd
-                    .admin("primary", &["--force"], self.promotion(), &still);
+                    .admin("primary", &["--force"], self.promotion(), &|| false);
                 self.promoted(promoted.map(drop)).map_err(|why| {
                     let again = "the operator's word is spent; to try again, say it again";
                     Error::new(format!("{why}; {again}: etcd-rejoin promote --accept-loss"))
@@ -46,7 +45,7 @@ impl Rove<'_> {
             VolumeStep::CheckFileSystem => {
                 let (device, kind) = self.file_system()?;
                 let (checked, words) =
-                    mount::check(&device, kind, self.drbd.search(), CHECK, &self.still())
+                    mount::check(&device, kind, self.drbd.search(), CHECK, &|| false)
                         .map_err(|why| Error::new(format!("e2fsck {why}")))?;
                 if checked == Checked::Broken {
                     log::error!("the file system needs a person: {words}");
@@ -89,12 +88,24 @@ impl Rove<'_> {
         }
     }
 
-    /// For a step that takes long: the report stays fresh.
-    fn still(&self) -> Box<dyn Fn() -> bool> {
-        match &self.reported {
-            Some((_, report)) => Box::new(report.clone().still(&self.settings.gate)),
-            None => Box::new(|| false),
-        }
+    /// Keeps the report fresh while this step is under way, for as long as it may take.
+    pub(super) fn beat(&self, step: VolumeStep) -> Option<Beat> {
+        let limit = match step {
+            VolumeStep::BringUp => BRING_UP,
+            VolumeStep::FencePeer | VolumeStep::Thaw => self.settings.fence_timeout,
+            VolumeStep::Promote | VolumeStep::ForcePromote => self.promotion(),
+            VolumeStep::CheckFileSystem => CHECK,
+            // These end at once, or hang: then nobody shall think that all is well.
+            VolumeStep::Mount
+            | VolumeStep::StartChild
+            | VolumeStep::StopChild
+            | VolumeStep::KillChild
+            | VolumeStep::Unmount
+            | VolumeStep::Demote
+            | VolumeStep::SelfFence => return None,
+        };
+        let (_, report) = self.reported.as_ref()?;
+        Some(Beat::start(report.clone(), &self.settings.gate, limit))
     }
 
     /// DRBD calls its handler up to four times.
@@ -153,13 +164,11 @@ impl Rove<'_> {
         // From here on a request to outdate ourselves is refused: the peer has lost its turn.
         self.settled.store(harmless, Ordering::SeqCst);
         drop(turn);
-        let words = settled.to_string();
         match harmless {
-            true => log::info!("{words}"),
-            false if words == self.said.settled => log::debug!("{words}"),
-            false => log::warn!("{words}"),
+            true => log::info!("{settled}"),
+            false if self.said.news => log::warn!("{settled}"),
+            false => log::debug!("{settled}"),
         }
-        self.said.settled = words;
         Ok(())
     }
 

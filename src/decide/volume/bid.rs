@@ -9,7 +9,6 @@ use super::{
 pub fn may_bid(policy: &VolumePolicy, seen: &VolumeSeen) -> Result<VolumeReason, VolumeReason> {
     let mut open = seen.clone();
     open.gate = Gate::Master;
-    open.ending = false;
     let decision = decide_volume(policy, &open);
     let reason = decision.reason();
     match decision {

@@ -265,9 +265,9 @@ pub fn may_ask_of_the_peer(resource: &Resource) -> bool {
     frozen && resource.disk == Disk::UpToDate
 }
 
-/// What a rover does about the other one's request to outdate the disk here.
+/// What a rover answers when the other one asks it to outdate the disk here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
+pub enum Reply {
     /// Outdates it.
     Grant,
     /// Says that it is Primary: it works, and nobody turns it off.
@@ -279,21 +279,21 @@ pub enum Request {
 }
 
 /// `promoting`: the peer is settled already, and we are about to be promoted.
-pub fn asked_to_outdate(volume: &Volume, promoting: bool) -> Request {
+pub fn asked_to_outdate(volume: &Volume, promoting: bool) -> Reply {
     let resource = match volume {
         Volume::Up(resource) => resource,
-        Volume::Down | Volume::Unusable(_) => return Request::Cannot,
+        Volume::Down | Volume::Unusable(_) => return Reply::Cannot,
     };
     match resource.role {
-        Role::Primary => Request::Primary,
+        Role::Primary => Reply::Primary,
         Role::Secondary | Role::Unknown if promoting => {
-            Request::NotNow("it is about to be promoted here")
+            Reply::NotNow("it is about to be promoted here")
         }
         // What only this disk holds would be lost with it: never a reason to be turned off.
         Role::Secondary | Role::Unknown if !may_outdate_itself(resource) => {
-            Request::NotNow("this disk is still connected, or may hold what the other one lacks")
+            Reply::NotNow("this disk is still connected, or may hold what the other one lacks")
         }
-        Role::Secondary | Role::Unknown => Request::Grant,
+        Role::Secondary | Role::Unknown => Reply::Grant,
     }
 }
 
