@@ -103,8 +103,11 @@ fn settled(
         };
         match fence::settle(&means, resource) {
             // It asks our rover the same at this moment, and hears that we are Primary: it gives way.
-            // A single no would leave the kernel frozen for good.
-            Settled::Busy(_) if Instant::now() + AGAIN * 2 < until => std::thread::sleep(AGAIN),
+            // A single no would leave the kernel frozen for good. A Secondary that is refused is asked
+            // by its rover again; of two that wait for each other here, neither would give way.
+            Settled::Busy(_) if own.role == Role::Primary && Instant::now() + AGAIN * 2 < until => {
+                std::thread::sleep(AGAIN);
+            }
             settled => break settled,
         }
     };

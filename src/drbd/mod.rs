@@ -21,5 +21,5 @@ pub use words::{split_brain, summary};
 pub mod parse {
     pub use super::events::parse as events;
     pub use super::metadata::parse as metadata;
-    pub use super::settings::parse as settings;
+    pub use super::settings::{handler_is_ours, parse as settings};
 }

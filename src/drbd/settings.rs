@@ -25,54 +25,32 @@ const DEEPEST: usize = 32;
 /// DRBD 8.4 has `fencing` in `disk { }` of the volume, DRBD 9 in `net { }` of each connection; both
 /// leave out what has its default value.
 pub fn parse(text: &str, resource: &str) -> Result<Settings, String> {
-    let mut blocks: Vec<Vec<String>> = Vec::new();
-    let mut statement: Vec<String> = Vec::new();
     let mut of_disk = None;
     let mut of_connections: Vec<Option<Fencing>> = Vec::new();
     let mut quorum_on = false;
-    for word in words(text) {
-        match word.as_str() {
-            "{" => {
-                if blocks.len() >= DEEPEST {
-                    return Err("drbdsetup show nests too deep".into());
-                }
-                let block = std::mem::take(&mut statement);
-                if block.first().is_some_and(|name| name == "connection") && ours(&blocks, resource)
-                {
-                    of_connections.push(None);
-                }
-                blocks.push(block);
-            }
-            "}" => {
-                statement.clear();
-                if blocks.pop().is_none() {
-                    return Err("drbdsetup show closes more blocks than it opens".into());
-                }
-            }
-            ";" => {
-                let said = std::mem::take(&mut statement);
-                if !ours(&blocks, resource) {
-                    continue;
-                }
-                match said.first().map(String::as_str) {
-                    Some("fencing") => {
-                        let value = fencing(said.get(1))?;
-                        match of_connections.last_mut() {
-                            Some(last) if within(&blocks, "connection") => *last = Some(value),
-                            Some(_) | None => of_disk = Some(value),
-                        }
-                    }
-                    Some("quorum") if within(&blocks, "options") => {
-                        quorum_on = said.get(1).is_some_and(|value| value != "off");
-                    }
-                    Some(_) | None => {}
-                }
-            }
-            _ => statement.push(word),
+    for Piece {
+        within,
+        opens,
+        words,
+    } in pieces(text)?
+    {
+        if !ours(&within, resource) {
+            continue;
         }
-    }
-    if !blocks.is_empty() {
-        return Err("what drbdsetup show said has no end".into());
+        match words.first().map(String::as_str) {
+            Some("connection") if opens => of_connections.push(None),
+            Some("fencing") if !opens => {
+                let value = fencing(words.get(1))?;
+                match of_connections.last_mut() {
+                    Some(last) if is_in(&within, "connection") => *last = Some(value),
+                    Some(_) | None => of_disk = Some(value),
+                }
+            }
+            Some("quorum") if !opens && is_in(&within, "options") => {
+                quorum_on = words.get(1).is_some_and(|value| value != "off");
+            }
+            Some(_) | None => {}
+        }
     }
     // One connection without fencing is a peer that never learns that it is stale.
     let weakest = (of_connections.iter()).map(|said| said.unwrap_or(DEFAULTS.fencing));
@@ -83,12 +61,78 @@ pub fn parse(text: &str, resource: &str) -> Result<Settings, String> {
     Ok(Settings { fencing, quorum_on })
 }
 
+/// Whether the `fence-peer` handler that `drbdadm dump` shows of the resource is `etcd-rejoin fence-peer`.
+/// One of the section `common` is not shown, and does not count.
+pub fn handler_is_ours(text: &str, resource: &str) -> bool {
+    let handlers = |piece: &&Piece| {
+        let name = piece.words.first().is_some_and(|name| name == "fence-peer");
+        name && ours(&piece.within, resource) && is_in(&piece.within, "handlers")
+    };
+    let Ok(pieces) = pieces(text) else {
+        return false;
+    };
+    let Some(line) = pieces
+        .iter()
+        .find(handlers)
+        .and_then(|piece| piece.words.get(1))
+    else {
+        return false;
+    };
+    let mut words = line.split_whitespace();
+    let program = words.next().and_then(|program| program.rsplit('/').next());
+    program == Some("etcd-rejoin") && words.next() == Some("fence-peer")
+}
+
+/// One statement, or the words before the brace of a block, with the blocks that it is in.
+struct Piece {
+    within: Vec<Vec<String>>,
+    opens: bool,
+    words: Vec<String>,
+}
+
+fn pieces(text: &str) -> Result<Vec<Piece>, String> {
+    let mut blocks: Vec<Vec<String>> = Vec::new();
+    let mut statement: Vec<String> = Vec::new();
+    let mut pieces = Vec::new();
+    for word in words(text) {
+        match word.as_str() {
+            "{" | ";" => {
+                let opens = word == "{";
+                let words = std::mem::take(&mut statement);
+                let within = blocks.clone();
+                if opens {
+                    if blocks.len() >= DEEPEST {
+                        return Err("what DRBD said nests too deep".into());
+                    }
+                    blocks.push(words.clone());
+                }
+                pieces.push(Piece {
+                    within,
+                    opens,
+                    words,
+                });
+            }
+            "}" => {
+                statement.clear();
+                if blocks.pop().is_none() {
+                    return Err("what DRBD said closes more blocks than it opens".into());
+                }
+            }
+            _ => statement.push(word),
+        }
+    }
+    match blocks.is_empty() {
+        true => Ok(pieces),
+        false => Err("what DRBD said has no end".into()),
+    }
+}
+
 fn ours(blocks: &[Vec<String>], resource: &str) -> bool {
     let first: Vec<&str> = blocks.first().into_iter().flatten().map(|s| &**s).collect();
     first == ["resource", resource]
 }
 
-fn within(blocks: &[Vec<String>], name: &str) -> bool {
+fn is_in(blocks: &[Vec<String>], name: &str) -> bool {
     (blocks.iter()).any(|block| block.first().is_some_and(|first| first == name))
 }
 

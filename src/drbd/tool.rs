@@ -119,6 +119,15 @@ impl Drbd {
         Ok(settings)
     }
 
+    /// Whether the handler that the kernel asks about a lost peer is `etcd-rejoin fence-peer`, as the
+    /// configuration says now. Not known is no.
+    pub fn handler_is_ours(&self) -> bool {
+        match self.admin("dump", &[], ANSWER, &|| false) {
+            Ok(said) => settings::handler_is_ours(&said, &self.resource),
+            Err(_) => false,
+        }
+    }
+
     /// Brings the resource up as it is configured: module, disk, network. Up already is success.
     pub fn bring_up(&mut self, limit: Duration) -> Result<(), Failure> {
         self.settings = None;

@@ -100,3 +100,40 @@ fn what_cannot_be_known_says_why() {
         );
     }
 }
+
+/// What a promotion is decided on may rest on our own handler alone, so nothing else counts as it.
+#[test]
+fn only_our_own_handler_is_ours() {
+    let dump = recorded("8.4/handler.dump");
+    let stand_in = StandIn::new();
+    let ours = |text: &str| {
+        stand_in.put("dump", text);
+        stand_in.answers("drbdadm dump", "cat dump");
+        stand_in.drbd().handler_is_ours()
+    };
+    assert!(ours(&dump));
+    for (old, new) in [
+        (
+            "/usr/bin/etcd-rejoin fence-peer",
+            "/usr/bin/crm-fence-peer.sh",
+        ),
+        (
+            "/usr/bin/etcd-rejoin fence-peer",
+            "/usr/bin/etcd-rejoin status",
+        ),
+        (
+            "/usr/bin/etcd-rejoin fence-peer",
+            "/usr/bin/env etcd-rejoin fence-peer",
+        ),
+        ("fence-peer       \"", "split-brain      \""),
+        ("resource etcd {", "resource other {"),
+        ("handlers {", "startup {"),
+    ] {
+        assert!(dump.contains(old), "{old}");
+        assert!(!ours(&dump.replace(old, new)), "{new}");
+    }
+    assert!(!ours(""));
+    assert!(!ours(&dump[..dump.len() - 3]));
+    stand_in.fails("drbdadm dump", 10, "Parse error");
+    assert!(!stand_in.drbd().handler_is_ours());
+}

@@ -256,6 +256,19 @@ fn a_peer_that_gives_way_is_asked_again() {
     assert_eq!(peer.deeds(), 1);
 }
 
+/// Of two Secondaries whose promotions wait for each other's rover neither would ever give way.
+#[test]
+fn a_secondary_that_is_refused_for_now_is_refused() {
+    let peer = Peer::of(crate::machine("0"), Answer::Outdated);
+    let _turn = peer.turn.take(Instant::now()).unwrap();
+    let handler = Handler::new(&peer.at()).role("Secondary");
+    let asked = Instant::now();
+    handler
+        .arg(&["--timeout", "60s"])
+        .ends_with(1, "goes first");
+    assert!(asked.elapsed() < LONG / 2);
+}
+
 #[test]
 fn what_is_set_wrongly_is_never_an_assumption() {
     let nobody = nobody().to_string();

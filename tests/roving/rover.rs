@@ -101,6 +101,7 @@ impl World {
             promoted: machine.rover.promoted,
             met_peer: machine.rover.met,
             fate: machine.rover.fate,
+            kernel_asks: settings.kernel_asks && !machine.rover.refused,
             checked: if machine.rover.checked {
                 Checked::Clean
             } else {
@@ -121,6 +122,7 @@ impl World {
             promoted: seen.promoted,
             met_peer: seen.met_peer,
             fate: seen.fate,
+            refused: self.machines[at].rover.refused,
             checked: seen.checked,
         };
         let known = known.after(seen.gate, &seen.volume);
@@ -128,6 +130,7 @@ impl World {
         rover.promoted = known.promoted;
         rover.met = known.met_peer;
         rover.fate = known.fate;
+        rover.refused = known.refused;
         rover.checked = known.checked == Checked::Clean;
     }
 }
@@ -178,18 +181,19 @@ impl Cluster {
     /// `drbdadm primary`.
     pub fn promote(&self, world: &mut World, at: usize, command_works: bool) {
         world.machines[at].rover.promoting = false;
-        if world.refuses_primary(at, &self.settings) {
-            return;
+        let becomes = !world.refuses_primary(at, &self.settings)
+            && (!world.primary_asks(at, &self.settings) || {
+                self.handler(world, at, command_works);
+                world.machines[at].stored.peer_outdated
+            });
+        if becomes {
+            world.become_primary(at, &self.settings);
         }
-        if world.primary_asks(at, &self.settings) {
-            self.handler(world, at, command_works);
-            if !world.machines[at].stored.peer_outdated {
-                return;
-            }
-        }
-        world.become_primary(at, &self.settings);
         let rover = &mut world.machines[at].rover;
-        (rover.promoted, rover.checked) = (true, false);
+        match becomes {
+            true => (rover.promoted, rover.checked) = (true, false),
+            false => (rover.fate, rover.refused) = (PeerFate::Unknown, true),
+        }
     }
 
     pub fn act(&self, world: &mut World, at: usize, step: VolumeStep, command_works: bool) {

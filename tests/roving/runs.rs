@@ -57,6 +57,19 @@ fn frozen_with_a_fence_command_survives_either_machine() {
     holds("stonith", ONCE, Cluster::new(Settings::STONITH, CUTS));
 }
 
+/// The rover asks nobody: `primary` does.
+#[test]
+fn the_kernels_question_alone_is_enough() {
+    for budget in [CRASHES, CUTS] {
+        let settings = Settings::FROZEN.kernel_asks();
+        holds("frozen, kernel", &[RETURN], Cluster::new(settings, budget));
+    }
+    let settings = Settings::STONITH.kernel_asks();
+    holds("stonith, kernel", ALL, Cluster::new(settings, CRASHES));
+    holds("stonith, kernel", ONCE, Cluster::new(settings, CUTS));
+    holds("killed, kernel", &[], Cluster::new(settings, KILLED));
+}
+
 #[test]
 fn quorum_survives_either_machine() {
     holds("quorum", ALL, Cluster::new(Settings::QUORUM, CRASHES));
@@ -107,14 +120,19 @@ fn when_all_is_back_the_member_serves() {
         cut_lan: 0,
         ..CUTS
     };
-    for settings in [Settings::FROZEN, Settings::STONITH, Settings::QUORUM] {
+    for settings in [
+        Settings::FROZEN,
+        Settings::STONITH,
+        Settings::STONITH.kernel_asks(),
+        Settings::QUORUM,
+    ] {
         never_stuck("back", &Cluster::new(settings, cuts));
         never_stuck("back, promptly", &Cluster::new(settings, cuts).attentive());
         never_stuck("back", &Cluster::new(settings, CRASHES));
     }
 }
 
-const ANY: [Settings; 6] = [
+const ANY: [Settings; 8] = [
     Settings::FROZEN,
     Settings::STONITH,
     Settings::RESOURCE_ONLY,
@@ -129,6 +147,14 @@ const ANY: [Settings; 6] = [
     Settings {
         nine: true,
         ..Settings::RESOURCE_ONLY
+    },
+    Settings {
+        kernel_asks: true,
+        ..Settings::FROZEN
+    },
+    Settings {
+        kernel_asks: true,
+        ..Settings::STONITH
     },
 ];
 

@@ -48,6 +48,8 @@ pub struct Rover {
     pub checked: bool,
     pub met: bool,
     pub fate: PeerFate,
+    /// A promotion has failed since the peer was lost.
+    pub refused: bool,
     /// It has decided to promote, and has not done it yet.
     pub promoting: bool,
 }
@@ -60,6 +62,7 @@ impl Rover {
         checked: false,
         met: false,
         fate: PeerFate::Unknown,
+        refused: false,
         promoting: false,
     };
 }
@@ -89,6 +92,8 @@ pub struct Settings {
     pub nine: bool,
     /// There is a fence command.
     pub command: bool,
+    /// The rover knows that DRBD's handler is its own, and lets `primary` ask.
+    pub kernel_asks: bool,
 }
 
 impl Settings {
@@ -98,6 +103,7 @@ impl Settings {
         quorum: false,
         nine: false,
         command: false,
+        kernel_asks: false,
     };
 
     /// What we recommend.
@@ -122,10 +128,18 @@ impl Settings {
         quorum: true,
         nine: true,
         command: false,
+        kernel_asks: false,
     };
 
     pub fn nine(self) -> Settings {
         Settings { nine: true, ..self }
+    }
+
+    pub fn kernel_asks(self) -> Settings {
+        Settings {
+            kernel_asks: true,
+            ..self
+        }
     }
 
     pub fn with_command(self) -> Settings {

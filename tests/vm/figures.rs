@@ -71,7 +71,10 @@ fn failover(pair: &Pair, by_hand: bool) -> Taken {
     let share = (serving(serving_at) - told(master_at)).rem_euclid(86_400.0);
     println!("{whose}: master to serving {:.2} s", share);
     if std::env::var_os("ETCD_REJOIN_VM_REPORT").is_some() {
-        println!("{said}");
+        println!(
+            "{}",
+            other.run(&format!("tail -n 150 {log}; cat /run/master.log"))
+        );
         pair.report();
     }
     if by_hand {

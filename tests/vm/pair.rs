@@ -232,7 +232,8 @@ impl Pair {
         let lines = settings.replace(' ', "\n");
         for n in [2, 1] {
             self.guest(n).run(&format!(
-                "echo '{lines}' > /run/rover.env; /guest/service stop rover || true; /guest/service start rover"
+                "echo '{lines}' > /run/rover.env; /guest/handler
+                /guest/service stop rover || true; /guest/service start rover"
             ));
         }
         self.wait("somebody serves", || self.serving().is_some());
@@ -264,8 +265,7 @@ impl Pair {
             }
             let script = "cut -d' ' -f1 /proc/uptime; drbdsetup events2 --now; grep /srv /proc/mounts
                 for log in rover own keepalived; do echo \"-- $log\"; tail -n 90 /run/$log.log | cut -c1-300; done
-                echo '-- fence'; tail -n 20 /run/fence.log; cat /run/etcd-rejoin/gate
-                echo '-- kernel'; dmesg | grep -i drbd | tail -n 30; ps -eo pid,stat,args | grep -E 'etcd|drbd'";
+                echo '-- kernel'; dmesg | grep -i -e drbd -e fence-peer | tail -n 30; cat /run/etcd-rejoin/gate; ps -eo pid,stat,args | grep -E 'etcd|drbd'";
             match guest.try_run(script, Duration::from_secs(30)) {
                 Ok(said) => eprintln!("{}", said.text),
                 Err(why) => eprintln!("{why}\n{}", guest.console()),

@@ -57,6 +57,7 @@ const VARIANTS: &[(&str, &[&str])] = &[
     ),
     ("checked", &["no", "clean", "broken"]),
     ("accept loss", YES_NO),
+    ("kernel asks", YES_NO),
     ("demoting", &["no", "under way", "overdue"]),
     ("can fence", YES_NO),
     ("self fence", YES_NO),
@@ -106,6 +107,7 @@ pub fn facts(policy: &VolumePolicy, seen: &VolumeSeen) -> Facts {
         ("fate", fate(seen.fate)),
         ("checked", checked(seen.checked)),
         ("accept loss", yes_no(seen.accept_loss)),
+        ("kernel asks", yes_no(seen.kernel_asks)),
         (
             "demoting",
             match seen.demoting_for {

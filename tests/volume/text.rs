@@ -39,7 +39,7 @@ fn any(verb: &str) -> &'static str {
         "fate" => "unknown | outdated | fenced | alive | silent",
         "checked" => "no | clean | broken",
         "met" => "yes | no",
-        "accept-loss" => "yes | no",
+        "accept-loss" | "kernel-asks" => "yes | no",
         "demoting" => "no | 3s",
         "policy" => "can-fence | cannot-fence | can-fence self-fence | cannot-fence self-fence",
         _ => panic!("{verb:?} has no choices"),
@@ -78,6 +78,7 @@ fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
         promoted: false,
         met_peer: true,
         fate: PeerFate::Unknown,
+        kernel_asks: false,
         checked: Checked::No,
         accept_loss: false,
         frozen_for: None,
@@ -135,6 +136,7 @@ fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
                 }
             }
             "met" => seen.met_peer = yes(),
+            "kernel-asks" => seen.kernel_asks = yes(),
             "accept-loss" => seen.accept_loss = yes(),
             "promoted" => seen.promoted = yes(),
             "ending" => seen.ending = yes(),

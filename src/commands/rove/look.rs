@@ -12,6 +12,8 @@ use crate::mount;
 
 /// A peer that did not answer, or refused, is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// How long the configuration of the handler is taken for granted while the gate is closed.
+const HANDLER_AGE: Duration = Duration::from_secs(60);
 
 /// What is remembered, and since when.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub struct Memory {
     pub letting_go: Option<Instant>,
     pub frozen: Option<Instant>,
     pub holders: Vec<String>,
+    /// Whether DRBD's handler is ours, and when that was read.
+    pub handler: Option<(Instant, bool)>,
 }
 
 impl Memory {
@@ -31,6 +35,7 @@ impl Memory {
             letting_go: None,
             frozen: None,
             holders: Vec::new(),
+            handler: None,
         }
     }
 
@@ -71,6 +76,7 @@ impl Rove<'_> {
             promoted: self.memory.known.promoted,
             met_peer: self.memory.known.met_peer,
             fate: self.memory.known.fate,
+            kernel_asks: self.handler_is_ours(gate) && !self.memory.known.refused,
             checked: self.memory.known.checked,
             frozen_for: self.memory.frozen.map(|since| since.elapsed()),
             accept_loss: accept_loss::given(&self.settings.gate, &self.settings.resource),
@@ -93,6 +99,18 @@ impl Rove<'_> {
             seen.child = Child::None;
         }
         seen
+    }
+
+    /// Read while there is time: with the gate open every moment counts.
+    fn handler_is_ours(&mut self, gate: Gate) -> bool {
+        match self.memory.handler {
+            Some((read, ours)) if gate == Gate::Master || read.elapsed() < HANDLER_AGE => ours,
+            Some(_) | None => {
+                let ours = self.drbd.handler_is_ours();
+                self.memory.handler = Some((Instant::now(), ours));
+                ours
+            }
+        }
     }
 
     fn mounted(&mut self) -> Mounted {

@@ -1,6 +1,7 @@
 //! Takes one step of the volume. Each is idempotent, bounded in time, and safe to be killed in.
 
 use std::path::PathBuf;
+use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use super::report::Beat;
 use crate::decide::volume::{Checked, PeerFate, VolumeStep};
 use crate::drbd::Failure;
 use crate::error::Error;
-use crate::fence::{Means, settle};
+use crate::fence::{Means, Turn, settle};
 use crate::gate::accept_loss;
 use crate::mount::{self, FileSystem, UnmountError};
 
@@ -28,7 +29,10 @@ impl Rove<'_> {
             VolumeStep::FencePeer => self.fence_peer(),
             VolumeStep::Thaw => self.thaw(),
             VolumeStep::Promote => {
+                // The handler may ask the peer now: whoever asks is not outdated meanwhile.
+                let turn = turn(&self.turn, self.settings.fence_timeout)?;
                 let promoted = self.drbd.promote(self.promotion(), &|| false);
+                drop(turn);
                 self.promoted(promoted)
             }
             VolumeStep::ForcePromote => {
@@ -120,8 +124,8 @@ impl Rove<'_> {
                 Ok(())
             }
             Err(failure) => {
-                // What was known of the peer was not enough for DRBD: ask again.
-                self.forget_fate();
+                self.memory.known.refuse();
+                self.settled.store(false, Ordering::SeqCst);
                 Err(said(failure))
             }
         }
@@ -141,12 +145,7 @@ impl Rove<'_> {
     }
 
     fn fence_peer(&mut self) -> Result<(), Error> {
-        let deadline = Instant::now() + self.settings.fence_timeout;
-        let Some(turn) = self.turn.take(deadline) else {
-            return Err(Error::new(
-                "the peer is asking us to be outdated at this moment",
-            ));
-        };
+        let turn = turn(&self.turn, self.settings.fence_timeout)?;
         let peer = (self.settings.fence.as_ref()).zip(self.key.as_ref());
         let means = Means {
             peer: peer.map(|(fence, key)| (fence.peer.as_str(), key)),
@@ -172,11 +171,6 @@ impl Rove<'_> {
         Ok(())
     }
 
-    pub(super) fn forget_fate(&mut self) {
-        self.memory.known.fate = PeerFate::Unknown;
-        self.settled.store(false, Ordering::SeqCst);
-    }
-
     fn file_system(&mut self) -> Result<(PathBuf, FileSystem), Error> {
         let device = self.device()?;
         match mount::file_system(&device)? {
@@ -194,6 +188,12 @@ impl Rove<'_> {
             None => self.drbd.device().map_err(said),
         }
     }
+}
+
+/// Ours, for as long as it is held.
+fn turn(turn: &Turn, patience: Duration) -> Result<MutexGuard<'_, ()>, Error> {
+    let asked = || Error::new("the peer is asking us to be outdated at this moment");
+    turn.take(Instant::now() + patience).ok_or_else(asked)
 }
 
 fn said(failure: Failure) -> Error {

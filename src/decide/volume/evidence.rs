@@ -170,6 +170,12 @@ fn disconnected(
     match (seen.fate, policy.can_fence) {
         (PeerFate::Outdated, _) => Do(VolumeStep::Promote, VolumeReason::PeerOutdatedItself),
         (PeerFate::Fenced, _) => Do(VolumeStep::Promote, VolumeReason::PeerFenced),
+        // Asked twice, a dead machine costs its silence twice. The kernel's question is the one that
+        // counts: it is asked after everything else was looked at. DRBD 8.4 refuses without its yes
+        // (measured, and `drbd_state.c`: SS_PRIMARY_NOP); of DRBD 9 that is not known for every setting.
+        (PeerFate::Unknown, true) if seen.kernel_asks && resource.may_promote.is_none() => {
+            Do(VolumeStep::Promote, VolumeReason::PeerLost)
+        }
         (PeerFate::Unknown, true) => Do(VolumeStep::FencePeer, VolumeReason::PeerLost),
         (PeerFate::Alive, _) => Wait(VolumeReason::PeerAlive),
         (PeerFate::Silent, true) => Wait(VolumeReason::PeerSilent),

@@ -12,6 +12,8 @@ pub struct Remembered {
     pub met_peer: bool,
     /// See [`super::VolumeSeen::fate`].
     pub fate: PeerFate,
+    /// A promotion has failed since the peer was lost: see [`super::VolumeSeen::kernel_asks`].
+    pub refused: bool,
     /// See [`super::VolumeSeen::checked`].
     pub checked: Checked,
 }
@@ -22,6 +24,7 @@ impl Remembered {
         promoted: false,
         met_peer: false,
         fate: PeerFate::Unknown,
+        refused: false,
         checked: Checked::No,
     };
 
@@ -36,6 +39,7 @@ impl Remembered {
         }
         if gate != Gate::Master {
             self.fate = PeerFate::Unknown;
+            self.refused = false;
             if self.checked == Checked::Broken {
                 self.checked = Checked::No;
             }
@@ -60,6 +64,7 @@ impl Remembered {
         };
         if !resource.peers.iter().any(lost) {
             self.fate = PeerFate::Unknown;
+            self.refused = false;
         }
         match resource.role {
             Role::Primary => {}
@@ -71,6 +76,13 @@ impl Remembered {
     pub fn promote(&mut self) {
         self.promoted = true;
         self.checked = Checked::No;
+    }
+
+    /// `drbdadm primary` has failed. What was known of the peer was not enough, or not true any more;
+    /// why, only a question of our own can tell.
+    pub fn refuse(&mut self) {
+        self.fate = PeerFate::Unknown;
+        self.refused = true;
     }
 
     /// `drbdadm secondary` has succeeded. A broken file system stays one until the gate closes.
@@ -157,9 +169,11 @@ mod tests {
             (Gate::Master, TOGETHER, false),
         ] {
             let mut memory = Remembered::NOTHING;
+            memory.refuse();
             memory.fate = PeerFate::Fenced;
             memory = memory.after(gate, &up(Disk::UpToDate, peer));
             assert_eq!(memory.fate == PeerFate::Fenced, kept, "{gate:?} {peer:?}");
+            assert_eq!(memory.refused, kept, "{gate:?} {peer:?}");
         }
     }
 

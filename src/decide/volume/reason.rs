@@ -122,7 +122,7 @@ reasons! {
     NoWayToFence, "no-way-to-fence", "the peer is lost, and there is no way to ask it or to turn it off",
         "wait", "bring the peer back; set REJOIN_FENCE_PEER, and for a takeover without a person REJOIN_FENCE_COMMAND";
     PeerLost, "peer-lost", "the peer is lost; it froze then, and nothing is known of it since",
-        "fence-peer", "nothing to do: it is asked to outdate itself, else turned off";
+        "promote / fence-peer", "nothing to do: it is asked to outdate itself, else turned off; by DRBD's handler where that is ours";
     PeerAlive, "peer-alive", "the peer is cut off but answers: it is Primary, or holds writes that we may lack",
         "wait", "repair the replication link";
     PeerSilent, "peer-silent", "the peer is lost and does not answer, and no fence command has turned it off",

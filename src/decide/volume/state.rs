@@ -219,6 +219,9 @@ pub struct VolumeSeen {
     pub met_peer: bool,
     /// What is known about a peer that is not connected. Forgotten when it connects.
     pub fate: PeerFate,
+    /// DRBD's handler is our own `fence-peer`, and has not refused since the peer was lost: `primary`
+    /// itself asks what [`super::VolumeStep::FencePeer`] would ask, and without a yes it is refused.
+    pub kernel_asks: bool,
     /// The file system check.
     pub checked: Checked,
     /// An operator has said `promote --accept-loss`, for this once: spent by a promotion.
