@@ -121,7 +121,8 @@ fn each_file_system_is_found_checked_mounted_and_unmounted() {
     for kind in [FileSystem::Ext4, FileSystem::Xfs] {
         let disk = Disk::with(kind);
         assert_eq!(mount::file_system(&disk.path).unwrap(), Some(kind));
-        let (checked, _) = mount::check(&disk.path, kind, &search(), LONG, &|| false).unwrap();
+        let (checked, _) =
+            mount::check(&disk.path, kind, false, &search(), LONG, &|| false).unwrap();
         assert_eq!(checked, Checked::Clean);
         assert_eq!(disk.look(), Mounted::No);
         mount::mount(&disk.path, &disk.point(), kind).unwrap();
@@ -145,8 +146,22 @@ fn a_broken_file_system_is_broken_and_never_repaired_by_force() {
     let mut bytes = fs::read(&disk.path).unwrap();
     bytes[4096..1 << 20].fill(0xa5);
     fs::write(&disk.path, bytes).unwrap();
-    let checked = mount::check(&disk.path, FileSystem::Ext4, &search(), LONG, &|| false);
-    let (checked, why) = checked.unwrap();
+    let check = |distrusted| {
+        let search = search();
+        mount::check(
+            &disk.path,
+            FileSystem::Ext4,
+            distrusted,
+            &search,
+            LONG,
+            &|| false,
+        )
+        .unwrap()
+    };
+    // Its superblock says that all is well; the kernel knows better, and then it is distrusted.
+    assert_eq!(check(false).0, Checked::Clean);
+    assert!(mount::mount(&disk.path, &disk.point(), FileSystem::Ext4).is_err());
+    let (checked, why) = check(true);
     assert_eq!(checked, Checked::Broken);
     assert!(why.contains("exit code"), "{why}");
 }

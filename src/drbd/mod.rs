@@ -3,6 +3,7 @@
 
 mod events;
 mod failure;
+mod follow;
 mod metadata;
 mod set_up;
 mod settings;
@@ -11,6 +12,7 @@ mod words;
 
 pub use events::State;
 pub use failure::{Failure, Kind};
+pub use follow::Follower;
 pub use metadata::Metadata;
 pub use set_up::{OnDisk, SetUp, set_up};
 pub use settings::{DEFAULTS, Settings};

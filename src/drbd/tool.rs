@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::failure::{self, Failure, Kind};
+use super::follow::Follower;
 use super::metadata::{self, Metadata};
 use super::{events, settings};
 use crate::decide::volume::{Disk, Resource, Volume};
@@ -15,8 +16,10 @@ use crate::signals::Stop;
 
 /// How long a question may take: the kernel answers at once, or hangs.
 const ANSWER: Duration = Duration::from_secs(5);
-/// How long the kernel's settings are taken for granted between two looks.
+/// How long the kernel's settings are taken for granted between two looks, while there is time.
 const SETTINGS_AGE: Duration = Duration::from_secs(5);
+/// And while a promotion waits.
+const SETTINGS_AGE_IN_HASTE: Duration = Duration::from_secs(15);
 /// How often a wait looks.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -75,8 +78,28 @@ impl Drbd {
         &self.search
     }
 
+    /// Tells when a look may see something new.
+    pub fn follower(&self) -> Follower {
+        let command = program::find("drbdsetup", &self.search).map(|program| {
+            let mut command = program::command(&program, &self.search);
+            command.envs(self.env.iter().map(|(name, value)| (name, value)));
+            command.arg("events2");
+            command
+        });
+        Follower::new(&self.resource, command.ok())
+    }
+
     /// What the kernel says now.
     pub fn look(&mut self) -> Volume {
+        self.see(SETTINGS_AGE)
+    }
+
+    /// The same, with settings that are some seconds older: a promotion waits for it.
+    pub fn look_in_haste(&mut self) -> Volume {
+        self.see(SETTINGS_AGE_IN_HASTE)
+    }
+
+    fn see(&mut self, age: Duration) -> Volume {
         let said = match self.run("drbdsetup", &["events2", "--now"], ANSWER, &|| false) {
             Ok(said) => said,
             Err(failure) => return Volume::Unusable(failure.to_string()),
@@ -91,7 +114,7 @@ impl Drbd {
             }
             Err(why) => return Volume::Unusable(why),
         };
-        match self.settings() {
+        match self.settings(age) {
             Ok(settings) => Volume::Up(resource(state, settings)),
             Err(why) => Volume::Unusable(why),
         }
@@ -99,9 +122,9 @@ impl Drbd {
 
     /// The settings, at most some seconds old; the last known ones while the tool gives no answer. An
     /// answer that cannot be read counts as no protection: what is held can still be let go then.
-    fn settings(&mut self) -> Result<settings::Settings, String> {
+    fn settings(&mut self, age: Duration) -> Result<settings::Settings, String> {
         if let Some((read, settings)) = self.settings
-            && read.elapsed() < SETTINGS_AGE
+            && read.elapsed() < age
         {
             return Ok(settings);
         }
@@ -366,8 +389,8 @@ mod tests {
     fn settings_once_told_hold_while_the_tool_is_silent() {
         let path = ("PATH".into(), "/nonexistent".into());
         let mut drbd = Drbd::new("nosuch", [path]).unwrap();
-        assert!(drbd.settings().is_err());
+        assert!(drbd.settings(SETTINGS_AGE).is_err());
         drbd.settings = Some((Instant::now() - SETTINGS_AGE, settings::DEFAULTS));
-        assert_eq!(drbd.settings(), Ok(settings::DEFAULTS));
+        assert_eq!(drbd.settings(SETTINGS_AGE), Ok(settings::DEFAULTS));
     }
 }

@@ -265,7 +265,7 @@ impl Pair {
             }
             let script = "cut -d' ' -f1 /proc/uptime; drbdsetup events2 --now; grep /srv /proc/mounts
                 for log in rover own keepalived; do echo \"-- $log\"; tail -n 90 /run/$log.log | cut -c1-300; done
-                echo '-- kernel'; dmesg | grep -i -e drbd -e fence-peer | tail -n 30; cat /run/etcd-rejoin/gate; ps -eo pid,stat,args | grep -E 'etcd|drbd'";
+                echo '-- kernel'; dmesg | grep -i -e drbd -e fence-peer | tail -n 30; [ -p /run/etcd-rejoin/gate ] || cat /run/etcd-rejoin/gate; ps -eo pid,stat,args | grep -E 'etcd|drbd'";
             match guest.try_run(script, Duration::from_secs(30)) {
                 Ok(said) => eprintln!("{}", said.text),
                 Err(why) => eprintln!("{why}\n{}", guest.console()),

@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 use super::Rove;
 use crate::config::rover::Rover;
 use crate::decide::volume::{
-    Child, Gate, Mounted, PeerFate, Remembered, Volume, VolumePolicy, VolumeSeen, letting_go,
+    Child, Gate, Mounted, PeerFate, Remembered, Role, Volume, VolumePolicy, VolumeSeen, letting_go,
 };
 use crate::gate::accept_loss;
 use crate::mount;
 
 /// A peer that did not answer, or refused, is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// How long what DRBD said is taken for what is while nothing else is heard from it.
+const HOLDS: Duration = Duration::from_secs(5);
 /// How long the configuration of the handler is taken for granted while the gate is closed.
 const HANDLER_AGE: Duration = Duration::from_secs(60);
 
@@ -23,6 +25,10 @@ pub struct Memory {
     pub letting_go: Option<Instant>,
     pub frozen: Option<Instant>,
     pub holders: Vec<String>,
+    /// Since the last promotion a mount has failed.
+    pub distrusted: bool,
+    /// What DRBD said last, and since when nothing else was heard.
+    pub volume: Option<(Instant, Volume)>,
     /// Whether DRBD's handler is ours, and when that was read.
     pub handler: Option<(Instant, bool)>,
 }
@@ -35,6 +41,8 @@ impl Memory {
             letting_go: None,
             frozen: None,
             holders: Vec::new(),
+            distrusted: false,
+            volume: None,
             handler: None,
         }
     }
@@ -64,7 +72,11 @@ impl Rove<'_> {
     /// Looks at everything once.
     pub(super) fn look(&mut self) -> VolumeSeen {
         let gate = self.gate.latest();
-        let volume = self.drbd.look();
+        let volume = self.volume(gate);
+        // Down for a moment that no look has seen is down, too: the peer may have gone on meanwhile.
+        if self.follower.was_down() {
+            self.memory.update(gate, &Volume::Down);
+        }
         self.memory.update(gate, &volume);
         let child = self.member.look();
         let mut seen = VolumeSeen {
@@ -101,6 +113,27 @@ impl Rove<'_> {
         seen
     }
 
+    /// What DRBD says. Once it has said it, it holds until DRBD has something else to say, for some
+    /// seconds at most: a process for each look is felt on a small machine. Never where a promotion is
+    /// decided, or what a frozen volume does: there the kernel is asked anew.
+    fn volume(&mut self, gate: Gate) -> Volume {
+        if let Some((at, volume)) = &self.memory.volume
+            && self.follower.is_quiet()
+            && at.elapsed() < HOLDS
+            && holds(volume, gate)
+        {
+            return volume.clone();
+        }
+        self.follower.listen();
+        let at = Instant::now();
+        let volume = match gate {
+            Gate::Master => self.drbd.look_in_haste(),
+            Gate::Backup | Gate::Fault | Gate::Stop | Gate::Unknown => self.drbd.look(),
+        };
+        self.memory.volume = Some((at, volume.clone()));
+        volume
+    }
+
     /// Read while there is time: with the gate open every moment counts.
     fn handler_is_ours(&mut self, gate: Gate) -> bool {
         match self.memory.handler {
@@ -123,6 +156,18 @@ impl Rove<'_> {
             log::warn!("{error}");
             Mounted::SomethingElse(error.to_string())
         })
+    }
+}
+
+/// Whether this may be taken for what is, as long as DRBD says nothing else.
+fn holds(volume: &Volume, gate: Gate) -> bool {
+    let resource = match volume {
+        Volume::Up(resource) => resource,
+        Volume::Down | Volume::Unusable(_) => return false,
+    };
+    match resource.role {
+        Role::Primary => !resource.suspended,
+        Role::Secondary | Role::Unknown => gate != Gate::Master,
     }
 }
 

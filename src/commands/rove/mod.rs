@@ -22,7 +22,7 @@ use crate::decide::volume::{
     Child, Gate, PeerFate, Reply, Volume, VolumeDecision, VolumeSeen, VolumeStep, asked_to_outdate,
     decide_volume,
 };
-use crate::drbd::{self, Drbd, Kind};
+use crate::drbd::{self, Drbd, Follower, Kind};
 use crate::error::{Context, Error};
 use crate::fence::{Answer, Key, Machine, Request, Server, Turn};
 use crate::gate::{self, GateReader};
@@ -72,6 +72,7 @@ struct Rove<'a> {
     settings: &'a Rover,
     stop: &'a Stop,
     drbd: Drbd,
+    follower: Follower,
     gate: GateReader,
     member: Member,
     memory: Memory,
@@ -138,6 +139,7 @@ impl<'a> Rove<'a> {
         Ok(Rove {
             settings,
             stop,
+            follower: drbd.follower(),
             drbd,
             gate: GateReader::open(&settings.gate, settings.gate_instance.as_deref()),
             member,
@@ -182,13 +184,18 @@ impl<'a> Rove<'a> {
         None
     }
 
-    /// Until it is time to look again, or the wish changes, or we are told to end.
+    /// Until it is time to look again, or the wish changes, or DRBD has something to say, or we are told
+    /// to end.
     fn pause(&mut self, pause: Duration, seen: &VolumeSeen) {
         let until = Instant::now() + pause;
+        let soon = until.min(Instant::now() + LOOK_SOON);
         while Instant::now() < until {
             let tick = until.min(Instant::now() + TICK);
             let stopped = self.stop.sleep_until(tick).is_some();
             if self.gate.latest() != seen.gate || (stopped && !seen.ending) {
+                return;
+            }
+            if Instant::now() >= soon && self.follower.runs() && !self.follower.is_quiet() {
                 return;
             }
             if stopped {
@@ -202,6 +209,9 @@ impl<'a> Rove<'a> {
         let beat = self.beat(step);
         let taken = self.take(step);
         drop(beat);
+        if taken.is_err() || changes_drbd(step) {
+            self.memory.volume = None;
+        }
         match taken {
             Ok(()) => {
                 self.failures = 0;
@@ -303,6 +313,25 @@ impl<'a> Rove<'a> {
             (_, Some(signal)) => Exit::signal(signal),
             (_, None) => Exit::NOT_OK,
         }
+    }
+}
+
+/// Whether what DRBD said before this step is over. It would be heard of; but the kernel is asked at once.
+fn changes_drbd(step: VolumeStep) -> bool {
+    match step {
+        VolumeStep::BringUp
+        | VolumeStep::FencePeer
+        | VolumeStep::Thaw
+        | VolumeStep::Promote
+        | VolumeStep::ForcePromote
+        | VolumeStep::Demote
+        | VolumeStep::SelfFence => true,
+        VolumeStep::CheckFileSystem
+        | VolumeStep::Mount
+        | VolumeStep::StartChild
+        | VolumeStep::StopChild
+        | VolumeStep::KillChild
+        | VolumeStep::Unmount => false,
     }
 }
 

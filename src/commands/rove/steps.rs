@@ -48,9 +48,15 @@ impl Rove<'_> {
             }
             VolumeStep::CheckFileSystem => {
                 let (device, kind) = self.file_system()?;
-                let (checked, words) =
-                    mount::check(&device, kind, self.drbd.search(), CHECK, &|| false)
-                        .map_err(|why| Error::new(format!("e2fsck {why}")))?;
+                let (checked, words) = mount::check(
+                    &device,
+                    kind,
+                    self.memory.distrusted,
+                    self.drbd.search(),
+                    CHECK,
+                    &|| false,
+                )
+                .map_err(|why| Error::new(format!("e2fsck {why}")))?;
                 if checked == Checked::Broken {
                     log::error!("the file system needs a person: {words}");
                 }
@@ -59,7 +65,13 @@ impl Rove<'_> {
             }
             VolumeStep::Mount => {
                 let (device, kind) = self.file_system()?;
-                mount::mount(&device, &self.settings.mount, kind)
+                let mounted = mount::mount(&device, &self.settings.mount, kind);
+                if mounted.is_err() {
+                    // The superblock may look better than what lies behind it.
+                    self.memory.distrusted = true;
+                    self.memory.known.checked = Checked::No;
+                }
+                mounted
             }
             VolumeStep::StartChild => self.member.start(),
             VolumeStep::StopChild => {
@@ -121,6 +133,7 @@ impl Rove<'_> {
         match promoted {
             Ok(()) => {
                 self.memory.known.promote();
+                self.memory.distrusted = false;
                 Ok(())
             }
             Err(failure) => {

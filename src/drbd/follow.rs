@@ -1,0 +1,202 @@
+//! Hears when DRBD has something to say, so that it need not be asked over and over. What it says is
+//! not read for its meaning: that is what a look is for.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// A line longer than this is none of DRBD's; it counts as several.
+const LONGEST: u64 = 64 << 10;
+/// How soon one that has ended is started again.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// `drbdsetup events2`, and what it has said.
+///
+/// DRBD's tools write each event at once, into a pipe too (drbd-utils `drbdsetup.c`, `print_notifications`
+/// flushes; seen with 9.22 on DRBD 8.4.11).
+#[derive(Debug)]
+pub struct Follower {
+    command: Option<Command>,
+    marker: String,
+    running: Option<Running>,
+    started: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    heard: Arc<Heard>,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    /// A line about our resource came since it was last looked at.
+    news: AtomicBool,
+    /// The resource was taken down.
+    gone: AtomicBool,
+    /// Nothing more will come.
+    over: AtomicBool,
+}
+
+impl Follower {
+    /// Of this resource, by this command; `None` if the tool is not there. Starts nothing yet.
+    pub(super) fn new(resource: &str, command: Option<Command>) -> Follower {
+        Follower {
+            command,
+            marker: format!("name:{resource}"),
+            running: None,
+            started: None,
+        }
+    }
+
+    /// To be called before a look: what comes from now on is news.
+    pub fn listen(&mut self) {
+        if self.runs() {
+            if let Some(running) = &self.running {
+                running.heard.news.store(false, Ordering::SeqCst);
+            }
+        } else if self.started.is_none_or(|at| at.elapsed() >= AGAIN) {
+            self.started = Some(Instant::now());
+            self.running = self.start();
+        }
+    }
+
+    /// It runs, and has said nothing since `listen`: what was seen then is so still.
+    pub fn is_quiet(&self) -> bool {
+        let quiet = |running: &Running| !running.heard.news.load(Ordering::SeqCst);
+        self.runs() && self.running.as_ref().is_some_and(quiet)
+    }
+
+    /// The resource was taken down since this was asked last, even if it has come up again.
+    pub fn was_down(&self) -> bool {
+        let gone = |running: &Running| running.heard.gone.swap(false, Ordering::SeqCst);
+        self.running.as_ref().is_some_and(gone)
+    }
+
+    /// It runs.
+    pub fn runs(&self) -> bool {
+        let over = |running: &Running| running.heard.over.load(Ordering::SeqCst);
+        self.running.as_ref().is_some_and(|running| !over(running))
+    }
+
+    /// It begins by saying what is, which is news.
+    fn start(&mut self) -> Option<Running> {
+        let command = self.command.as_mut()?;
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0);
+        let mut child = command.spawn().ok()?;
+        let heard = Arc::new(Heard::default());
+        heard.news.store(true, Ordering::SeqCst);
+        let (said, marker, hears) = (child.stdout.take(), self.marker.clone(), heard.clone());
+        let reading = std::thread::Builder::new()
+            .name("events".into())
+            .spawn(move || {
+                if let Some(said) = said {
+                    hear(said, &marker, &hears);
+                }
+                hears.over.store(true, Ordering::SeqCst);
+            });
+        if reading.is_err() {
+            heard.over.store(true, Ordering::SeqCst);
+        }
+        Some(Running { child, heard })
+    }
+}
+
+fn hear(said: ChildStdout, marker: &str, heard: &Heard) {
+    let mut said = BufReader::new(said);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match said.by_ref().take(LONGEST).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {
+                let mut words = line.split(u8::is_ascii_whitespace);
+                if !words.any(|word| word == marker.as_bytes()) {
+                    continue;
+                }
+                if line.starts_with(b"destroy resource ") {
+                    heard.gone.store(true, Ordering::SeqCst);
+                }
+                heard.news.store(true, Ordering::SeqCst);
+            }
+        }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        // Once it is over, its number may be another's.
+        if self.runs()
+            && let Some(running) = &mut self.running
+        {
+            let _ = running.child.kill();
+            let _ = running.child.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn following(script: &str) -> Follower {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        let mut follower = Follower::new("etcd", Some(command));
+        follower.listen();
+        follower
+    }
+
+    #[track_caller]
+    fn wait(mut holds: impl FnMut() -> bool) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !holds() {
+            assert!(Instant::now() < end);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    #[test]
+    fn what_it_says_of_our_resource_is_news_until_it_is_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let go = dir.path().join("go");
+        let script = format!(
+            "while [ ! -e {0} ]; do sleep 0.01; done
+             echo 'change resource name:other role:Primary'; touch {0}.other
+             while [ -e {0} ]; do sleep 0.01; done
+             echo 'destroy resource name:etcd'; exec sleep 60",
+            go.display()
+        );
+        let mut follower = following(&script);
+        assert!(follower.runs() && !follower.is_quiet(), "it has just begun");
+        follower.listen();
+        assert!(follower.is_quiet());
+        std::fs::write(&go, "").unwrap();
+        wait(|| dir.path().join("go.other").exists());
+        assert!(follower.is_quiet(), "another resource");
+        std::fs::remove_file(&go).unwrap();
+        assert!(!follower.was_down());
+        wait(|| !follower.is_quiet());
+        follower.listen();
+        assert!(follower.is_quiet());
+        assert!(follower.was_down() && !follower.was_down());
+    }
+
+    #[test]
+    fn one_that_has_ended_is_never_quiet() {
+        let mut follower = following("exit 0");
+        wait(|| !follower.runs());
+        follower.listen();
+        assert!(!follower.is_quiet());
+        let mut none = Follower::new("etcd", None);
+        none.listen();
+        assert!(!none.is_quiet() && !none.runs());
+    }
+}
