@@ -42,7 +42,8 @@ pub fn image() -> &'static Image {
         let mut archive = fs::read(cache.join("guest.img")).expect("guest.img");
         archive.extend(fs::read(cache.join("etcd-bookworm.img")).expect("etcd-bookworm.img"));
         archive.resize(archive.len().next_multiple_of(4), 0);
-        archive.extend(overlay(&program()));
+        let (program, client) = programs();
+        archive.extend(overlay(&program, &client));
         fs::write(&files, archive).expect("the guests' files are written");
         Image {
             kernel: cache.join("kernel"),
@@ -55,19 +56,22 @@ pub fn image() -> &'static Image {
 }
 
 /// The release build: a guest is emulated, and a debug build is ten times as large.
-/// `ETCD_REJOIN_VM_PROGRAM` names another one.
-fn program() -> PathBuf {
-    if let Some(path) = std::env::var_os("ETCD_REJOIN_VM_PROGRAM") {
-        return path.into();
-    }
+/// `ETCD_REJOIN_VM_PROGRAM` names another program. And the client of the guests' cluster.
+fn programs() -> (PathBuf, PathBuf) {
     let built = Path::new(env!("CARGO_BIN_EXE_etcd-rejoin"));
     let target = built.parent().and_then(Path::parent).expect("target/debug");
     let mut cargo = Command::new(env!("CARGO"));
     cargo
         .args(["build", "--release", "--locked", "--quiet"])
+        .args(["--bin", "etcd-rejoin", "--example", "vm-client"])
         .current_dir(env!("CARGO_MANIFEST_DIR"));
     output(&mut cargo, "cargo build --release");
-    target.join("release/etcd-rejoin")
+    let release = target.join("release");
+    let program = std::env::var_os("ETCD_REJOIN_VM_PROGRAM").map(PathBuf::from);
+    (
+        program.unwrap_or_else(|| release.join("etcd-rejoin")),
+        release.join("examples/vm-client"),
+    )
 }
 
 /// What a command prints; fails with its words.
@@ -78,19 +82,17 @@ fn output(command: &mut Command, what: &str) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_string()
 }
 
-/// An archive with our program and the guest's scripts. The kernel unpacks several in a row, packed or
+/// An archive with our program, the client and the guest's scripts. The kernel unpacks several in a row, packed or
 /// not; one that is not packed begins at a multiple of four.
-fn overlay(program: &Path) -> Vec<u8> {
+fn overlay(program: &Path, client: &Path) -> Vec<u8> {
     let mut archive = Vec::new();
     let mut add = |name: &str, mode: u32, data: &[u8]| entry(&mut archive, name, mode, data);
     for dir in ["guest", "etc/drbd.d"] {
         add(dir, 0o40755, b"");
     }
-    add(
-        "usr/bin/etcd-rejoin",
-        0o100755,
-        &fs::read(program).expect("the program"),
-    );
+    for (name, path) in [("usr/bin/etcd-rejoin", program), ("guest/client", client)] {
+        add(name, 0o100755, &fs::read(path).expect("a program"));
+    }
     let scripts = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vm/guest"));
     for file in fs::read_dir(scripts).expect("tests/vm/guest") {
         let path = file.expect("an entry").path();

@@ -155,7 +155,7 @@ impl Pair {
     /// Ends the writers.
     pub fn stop_writing(&self) {
         for guest in self.guests.iter().filter(|guest| guest.is_on()) {
-            guest.run("pkill -f /guest/write || true");
+            guest.run("pkill -f /guest/client || true");
         }
     }
 
@@ -264,7 +264,7 @@ impl Pair {
                 continue;
             }
             let script = "cut -d' ' -f1 /proc/uptime; drbdsetup events2 --now; grep /srv /proc/mounts
-                for log in rover own keepalived; do echo \"-- $log\"; tail -n 90 /run/$log.log | cut -c1-300; done
+                for log in rover own keepalived; do echo \"-- $log\"; tail -n 300 /run/$log.log | cut -c1-300; done
                 echo '-- kernel'; dmesg | grep -i -e drbd -e fence-peer | tail -n 30; [ -p /run/etcd-rejoin/gate ] || cat /run/etcd-rejoin/gate; ps -eo pid,stat,args | grep -E 'etcd|drbd'";
             match guest.try_run(script, Duration::from_secs(30)) {
                 Ok(said) => eprintln!("{}", said.text),

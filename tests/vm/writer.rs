@@ -14,7 +14,7 @@ impl Record {
     /// A writer in this guest, under a prefix that no other has. It ends with the guest.
     pub fn write_from(&self, guest: &Guest, prefix: &str) {
         let lines = guest
-            .lines(&format!("exec /guest/write {prefix}"))
+            .lines(&format!("exec /guest/client {prefix}"))
             .expect("the guest takes a script");
         let record = self.0.clone();
         std::thread::spawn(move || {

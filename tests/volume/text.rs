@@ -141,8 +141,13 @@ fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
             "promoted" => seen.promoted = yes(),
             "ending" => seen.ending = yes(),
             "demoting" => {
-                let seconds = words.strip_suffix('s');
-                seen.demoting_for = seconds.map(|n| Duration::from_secs(n.parse().unwrap()));
+                let number = words.trim_end_matches(char::is_alphabetic).parse();
+                seen.demoting_for = match (number, words) {
+                    (_, "no") => None,
+                    (Ok(n), words) if words.ends_with("ms") => Some(Duration::from_millis(n)),
+                    (Ok(n), _) => Some(Duration::from_secs(n)),
+                    (Err(_), _) => bad(),
+                };
             }
             _ => panic!("line {at}: {verb:?} is no verb of this file"),
         }

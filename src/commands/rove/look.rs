@@ -165,9 +165,11 @@ fn holds(volume: &Volume, gate: Gate) -> bool {
         Volume::Up(resource) => resource,
         Volume::Down | Volume::Unusable(_) => return false,
     };
+    let peer_writes = (resource.peers.iter()).any(|peer| peer.role == Role::Primary);
     match resource.role {
         Role::Primary => !resource.suspended,
-        Role::Secondary | Role::Unknown => gate != Gate::Master,
+        // Beside a Primary there is nothing to decide: its demotion, or its loss, will be heard.
+        Role::Secondary | Role::Unknown => gate != Gate::Master || peer_writes,
     }
 }
 

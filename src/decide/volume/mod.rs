@@ -21,6 +21,8 @@ pub use memory::Remembered;
 pub use reason::{VolumeReason, VolumeRow, volume_table};
 pub use state::*;
 
+use std::time::Duration;
+
 use VolumeDecision::{Do, End, Refuse, Serve, Wait};
 
 /// One change of the world. Idempotent; may be killed at any instruction.
@@ -246,6 +248,25 @@ fn unsound(seen: &VolumeSeen) -> Option<VolumeReason> {
     (!running && !whole).then_some(VolumeReason::NotWhole)
 }
 
+/// How long etcd may take to end once keepalived has taken its address away.
+///
+/// A leader hands its leadership over before it ends, and waits to hear of the new one for five seconds
+/// and two election timeouts (etcd `server/etcdserver/server.go`, `TransferLeadership`; `ReqTimeout`).
+/// The others have elected by then, but cannot reach it to say so: measured in two virtual machines, the
+/// full time passed, and every client waited. All that it has acknowledged is in its WAL.
+const WITHOUT_ADDRESS: Duration = Duration::from_secs(1);
+
+/// How long the member may take to end, told to for this reason. The rest is for unmounting and demoting.
+fn patience(policy: &VolumePolicy, reason: VolumeReason) -> Duration {
+    let half = policy.demote_timeout / 2;
+    match reason {
+        VolumeReason::GateBackup | VolumeReason::GateFault | VolumeReason::GateStop => {
+            half.min(WITHOUT_ADDRESS)
+        }
+        _ => half,
+    }
+}
+
 /// The next step of letting go: the member, the mount, the role.
 fn release(policy: &VolumePolicy, seen: &VolumeSeen, reason: VolumeReason) -> VolumeDecision {
     let under_way = seen.demoting_for.unwrap_or_default();
@@ -261,8 +282,7 @@ fn release(policy: &VolumePolicy, seen: &VolumeSeen, reason: VolumeReason) -> Vo
     };
     match seen.child {
         Child::Running => return go_on(VolumeStep::StopChild),
-        // Half of the time is for etcd, the rest for unmounting and demoting.
-        Child::Stopping if under_way >= policy.demote_timeout / 2 => {
+        Child::Stopping if under_way >= patience(policy, reason) => {
             return go_on(VolumeStep::KillChild);
         }
         Child::Stopping => return Wait(reason),
@@ -298,7 +318,7 @@ fn climb(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
     // A stop that was begun is ended: a member that is told to end and to go on does neither.
     if seen.child == Child::Stopping {
         let under_way = seen.demoting_for.unwrap_or_default();
-        return match under_way >= policy.demote_timeout / 2 {
+        return match under_way >= patience(policy, VolumeReason::ChildStopping) {
             true => Do(VolumeStep::KillChild, VolumeReason::ChildStopping),
             false => Wait(VolumeReason::ChildStopping),
         };
