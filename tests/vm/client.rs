@@ -11,7 +11,7 @@ use std::time::Duration;
 /// The roving member's client address.
 const CLUSTER: ([u8; 4], u16) = ([10, 1, 0, 100], 2379);
 /// A packet for an address that nobody has, or no more, is not waited for.
-const CONNECT: Duration = Duration::from_millis(500);
+const CONNECT: Duration = Duration::from_millis(200);
 /// A write that is not acknowledged by then is tried anew, as the next one.
 const ANSWER: Duration = Duration::from_secs(2);
 /// Between two writes.

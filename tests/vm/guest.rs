@@ -63,6 +63,12 @@ impl Ports {
     }
 }
 
+/// An empty disk. XFS needs 300 MB, and DRBD's metadata some more.
+fn new_disk(path: &Path) {
+    let file = fs::File::create(path).expect("a disk");
+    file.set_len(320 << 20).expect("a disk of 320 MB");
+}
+
 /// What a script printed, and how it ended.
 #[derive(Clone, Debug)]
 pub struct Said {
@@ -88,9 +94,7 @@ impl Guest {
     pub fn new(n: usize, dir: &Path, ports: &Ports, fence: u16) -> Guest {
         fs::create_dir_all(dir).expect("the guest's directory");
         for disk in ["volume", "own"] {
-            let file = fs::File::create(dir.join(disk)).expect("a disk");
-            // XFS needs 300 MB, and DRBD's metadata some more.
-            file.set_len(320 << 20).expect("a disk of 320 MB");
+            new_disk(&dir.join(disk));
         }
         Guest {
             n,
@@ -208,6 +212,11 @@ impl Guest {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+
+    /// Puts a new disk in the place of the one below DRBD. The machine is off.
+    pub fn lose_volume(&self) {
+        new_disk(&self.dir.join("volume"));
     }
 
     /// What its console shows.

@@ -51,6 +51,11 @@ impl Pair {
         self.guests.iter().for_each(Guest::start);
         self.guests.iter().for_each(Guest::wait_up);
         println!("two machines up after {:.1?}", begun.elapsed());
+        self.start_all(begun);
+    }
+
+    /// The volume, then all that starts at boot, on machines that have just been powered on.
+    fn start_all(&self, begun: Instant) {
         self.first_volume();
         println!("a volume after {:.1?}", begun.elapsed());
         for guest in &self.guests {
@@ -61,6 +66,16 @@ impl Pair {
         self.guests[1].run("/guest/service start keepalived");
         self.wait("three healthy members", || self.healthy() == 3);
         println!("three members after {:.1?}", begun.elapsed());
+    }
+
+    /// Both machines lose their power, and come back with new disks below DRBD.
+    pub fn lose_the_volume(&self) {
+        let begun = Instant::now();
+        self.guests.iter().for_each(Guest::kill);
+        self.guests.iter().for_each(Guest::lose_volume);
+        self.guests.iter().for_each(Guest::start);
+        self.guests.iter().for_each(Guest::wait_up);
+        self.start_all(begun);
     }
 
     /// What an operator does once, on two machines with empty disks.

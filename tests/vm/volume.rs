@@ -53,6 +53,24 @@ fn xfs_is_replayed_by_the_machine_that_takes_over() {
     lab.check();
 }
 
+/// The roving member is a member like any other: with new disks on both machines it comes back empty, by
+/// remove and add, and the other two fill it again.
+#[test]
+#[ignore = "needs qemu"]
+fn a_volume_that_is_lost_on_both_machines_is_filled_again() {
+    let lab = lab("a_volume_that_is_lost_on_both_machines_is_filled_again");
+    lab.write_from(2);
+    let members =
+        "etcdctl --endpoints http://10.1.0.1:2379 member list | grep -w etcd3 | cut -d, -f1";
+    let before = lab.guest(1).run(members);
+    lab.stop_writing();
+    lab.lose_the_volume();
+    let after = lab.guest(1).run(members);
+    assert_ne!(before, after, "it was removed and added");
+    lab.write_from(1);
+    lab.check();
+}
+
 /// A machine with nothing to offer does not take the address from nobody.
 #[test]
 #[ignore = "needs qemu"]
