@@ -11,7 +11,7 @@ fn the_master_is_killed_and_returns() {
     lab.write_from(2);
     let killed = Instant::now();
     lab.guest(1).kill();
-    lab.wait_acknowledged_after(killed, "master killed");
+    lab.wait_taken_over(killed, "master killed");
     assert_eq!(lab.serving(), Some(2));
     let returned = Instant::now();
     lab.return_of(1);
@@ -48,7 +48,7 @@ fn a_rolling_restart_of_both_never_serves_old_data() {
     lab.write_from(2);
     let killed = Instant::now();
     lab.guest(1).kill();
-    lab.wait_acknowledged_after(killed, "first machine killed");
+    lab.wait_taken_over(killed, "first machine killed");
     let count = lab.record.len();
     lab.wait("writes that only machine 2 has", || {
         lab.record.len() > count + 10

@@ -62,7 +62,7 @@ fn failover(pair: &Pair, by_hand: bool) -> Taken {
     let killed = Instant::now();
     pair.guest(master).kill();
     let whose = if by_hand { "by hand" } else { "ours" };
-    let outage = pair.wait_acknowledged_after(killed, whose);
+    let outage = pair.wait_taken_over(killed, whose);
     let said = other.run(&format!(
         "tail -n 1 /run/master.log; grep 'ready to serve client requests' {log} | tail -n 1"
     ));

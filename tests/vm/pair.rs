@@ -188,6 +188,22 @@ impl Pair {
         took
     }
 
+    /// The master has died at this moment, and the other machine takes over. Nobody can within a second:
+    /// what is heard of until then was acknowledged before.
+    #[track_caller]
+    pub fn wait_taken_over(&self, killed: Instant, what: &str) -> Duration {
+        let earliest = killed + Duration::from_secs(1);
+        self.wait("an acknowledged write", || {
+            self.record.first_after(earliest).is_some()
+        });
+        let took = self.record.first_after(earliest).unwrap() - killed;
+        println!(
+            "{what}: first acknowledged write after {:.1} s",
+            took.as_secs_f64()
+        );
+        took
+    }
+
     /// Everything that was acknowledged is there, and the machines agree on one history.
     #[track_caller]
     pub fn check(&self) {

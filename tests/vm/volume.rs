@@ -34,7 +34,7 @@ fn xfs_is_replayed_by_the_machine_that_takes_over() {
     pair.write_from(2);
     let killed = Instant::now();
     pair.guest(1).kill();
-    pair.wait_acknowledged_after(killed, "master killed");
+    pair.wait_taken_over(killed, "master killed");
     let mounts = pair.guest(2).run("grep ' /srv/etcd ' /proc/mounts");
     assert!(mounts.contains(" xfs "), "{mounts}");
     pair.return_of(1);

@@ -33,7 +33,7 @@ pub use report::VolumeReport;
 pub use status::VolumeStatus;
 
 /// How often the wish is read while there is nothing to do.
-const TICK: Duration = Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(20);
 /// How often everything is looked at then.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// While something passes by itself, or is being let go.
@@ -188,14 +188,16 @@ impl<'a> Rove<'a> {
     /// to end.
     fn pause(&mut self, pause: Duration, seen: &VolumeSeen) {
         let until = Instant::now() + pause;
-        let soon = until.min(Instant::now() + LOOK_SOON);
+        // A resync tells of itself without end.
+        let asked = self.memory.volume.as_ref().map(|(at, _)| *at);
+        let soon = asked.map_or(until, |asked| until.min(asked + LOOK_SOON));
         while Instant::now() < until {
+            if Instant::now() >= soon && self.follower.runs() && !self.follower.is_quiet() {
+                return;
+            }
             let tick = until.min(Instant::now() + TICK);
             let stopped = self.stop.sleep_until(tick).is_some();
             if self.gate.latest() != seen.gate || (stopped && !seen.ending) {
-                return;
-            }
-            if Instant::now() >= soon && self.follower.runs() && !self.follower.is_quiet() {
                 return;
             }
             if stopped {
