@@ -166,6 +166,34 @@ fn a_broken_file_system_is_broken_and_never_repaired_by_force() {
     assert!(why.contains("exit code"), "{why}");
 }
 
+/// A mount replays the journal; what the journal or the superblock says of errors is for e2fsck.
+#[test]
+#[ignore = "needs root"]
+fn an_error_on_record_is_checked_and_never_mounted() {
+    let disk = Disk::with(FileSystem::Ext4);
+    let debugfs = program::find("debugfs", &search()).unwrap();
+    let record = ["-w", "-R", "set_super_value state 3"];
+    let done = std::process::Command::new(debugfs)
+        .args(record)
+        .arg(&disk.path)
+        .output();
+    assert!(done.unwrap().status.success());
+    let error = mount::mount(&disk.path, &disk.point(), FileSystem::Ext4).unwrap_err();
+    assert!(error.to_string().contains("recorded an error"), "{error}");
+    assert_eq!(disk.look(), Mounted::No);
+    let checked = mount::check(
+        &disk.path,
+        FileSystem::Ext4,
+        false,
+        &search(),
+        LONG,
+        &|| false,
+    );
+    assert_eq!(checked.unwrap().0, Checked::Clean);
+    mount::mount(&disk.path, &disk.point(), FileSystem::Ext4).unwrap();
+    disk.unmount().unwrap();
+}
+
 #[test]
 #[ignore = "needs root"]
 fn who_holds_the_mount_is_named_in_every_way_of_holding() {

@@ -119,9 +119,9 @@ fn uncached(device: &Path) -> io::Result<fs::File> {
 
 /// Checks the file system of a device that is not mounted; the words behind `Broken`.
 ///
-/// ext4: `e2fsck -p`, which replays the journal and repairs what is safe to repair. One that was cleanly
-/// unmounted and has no error on record is taken at its word, unless it is distrusted: what e2fsck would
-/// still look at, the kernel looks at when it mounts. XFS replays its log
+/// ext4: `e2fsck -p`, which replays the journal and repairs what is safe to repair. One that has no error
+/// on record is taken at its word, unless it is distrusted: e2fsck would only replay the journal, and so
+/// does a mount. XFS replays its log
 /// when it is mounted, and `xfs_repair` refuses a log that was not replayed: there is nothing to do.
 pub fn check(
     device: &Path,
@@ -158,20 +158,43 @@ pub fn check(
 
 /// Whether its superblock says so. One that cannot be read says nothing.
 fn is_clean(device: &Path) -> bool {
-    let mut block = [0; ext4::LENGTH];
-    let read = uncached(device).and_then(|mut file| {
-        file.seek(SeekFrom::Start(ext4::AT))?;
-        file.read_exact(&mut block)
-    });
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    match (read, now) {
-        (Ok(()), Ok(now)) => ext4::is_clean(&block, now.as_secs()),
+    match (superblock(device), now) {
+        (Ok(block), Ok(now)) => ext4::is_clean(&block, now.as_secs()),
         (_, _) => false,
     }
 }
 
-/// Mounts the device. Something mounted there already is an error: look first.
+fn superblock(device: &Path) -> io::Result<[u8; ext4::LENGTH]> {
+    let mut block = [0; ext4::LENGTH];
+    let mut file = uncached(device)?;
+    file.seek(SeekFrom::Start(ext4::AT))?;
+    file.read_exact(&mut block)?;
+    Ok(block)
+}
+
+/// Mounts the device. Something mounted there already is an error: look first. One that shows an error
+/// once it is mounted is unmounted again.
 pub fn mount(device: &Path, point: &Path, kind: FileSystem) -> Result<(), Error> {
+    try_mount(device, point, kind)?;
+    let shows_error = match kind {
+        FileSystem::Ext4 => superblock(device).is_ok_and(|block| ext4::has_error(&block)),
+        FileSystem::Xfs => false,
+    };
+    if !shows_error {
+        return Ok(());
+    }
+    // Nobody has begun to use it.
+    if let Err(error) = rustix::mount::unmount(point, UnmountFlags::NOFOLLOW) {
+        log::warn!("cannot unmount {}: {error}", point.display());
+    }
+    Err(Error::new(format!(
+        "the file system on {} has recorded an error",
+        device.display()
+    )))
+}
+
+fn try_mount(device: &Path, point: &Path, kind: FileSystem) -> Result<(), Error> {
     let flags = MountFlags::NOATIME | MountFlags::NODEV | MountFlags::NOSUID;
     rustix::mount::mount(device, point, kind.name(), flags, kind.options()).context(|| {
         format!(

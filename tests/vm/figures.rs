@@ -8,7 +8,7 @@ use super::pair::Pair;
 
 /// How often the master is killed: `ETCD_REJOIN_FAILOVERS`, else this.
 const FAILOVERS: usize = 2;
-/// After as many of ours, one by hand.
+/// After as many of ours, one by hand: `ETCD_REJOIN_BY_HAND`, else this.
 const BY_HAND: usize = 4;
 
 #[test]
@@ -17,10 +17,12 @@ fn the_master_is_killed_again_and_again() {
     let lab = lab("the_master_is_killed_again_and_again");
     let count = std::env::var("ETCD_REJOIN_FAILOVERS");
     let count = count.map_or(FAILOVERS, |n| n.parse().expect("a number"));
+    let each = std::env::var("ETCD_REJOIN_BY_HAND");
+    let each = each.map_or(BY_HAND, |n| n.parse().expect("a number"));
     let (mut ours, mut by_hand) = (Vec::new(), Vec::new());
     for n in 0..count {
         ours.push(failover(&lab, false));
-        if n % BY_HAND == 0 {
+        if n % each == 0 {
             by_hand.push(failover(&lab, true));
         }
     }

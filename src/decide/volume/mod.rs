@@ -39,7 +39,7 @@ pub enum VolumeStep {
     Promote,
     /// `drbdadm primary --force`, for an operator who accepts the loss. Spends the permission.
     ForcePromote,
-    /// `e2fsck -p`, or what the file system has.
+    /// `e2fsck -p` where the superblock of ext4 records an error or a check is due; XFS has no such check.
     CheckFileSystem,
     /// Mount it.
     Mount,
