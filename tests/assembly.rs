@@ -9,6 +9,8 @@ mod answers;
 mod askers;
 #[path = "assembly/together.rs"]
 mod together;
+#[path = "assembly/twins.rs"]
+mod twins;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,24 +1,51 @@
 //! What entrypoints tell each other before any etcd runs: one read-only resource on the peer port.
 //!
-//! It gives away a name, what the data dir holds, whose it is, and digests of two settings; nothing
-//! else, and nothing can be changed through it. An answer counts only if it reads well, is of the
-//! member that was asked for, and agrees with our own initial cluster.
+//! It gives away a name, what the data dir holds, whose it is, digests of two settings, and a random
+//! text that is another one in each process; nothing else, and nothing can be changed through it. An
+//! answer counts only if it reads well, is of the member that was asked for, and agrees with our own
+//! initial cluster.
 
 mod server;
 
 pub use server::Server;
 
+use std::fmt;
+
+use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::decide::{DataDir, Heard, Holds, Observation};
+use crate::error::Error;
 use crate::membership::{ClusterId, MemberId};
 
 /// The resource, below a peer URL.
 pub const PATH: &str = "/etcd-rejoin/assembly";
 
-/// No name or digest is longer than this.
+/// No text in an answer is longer than this.
 const MAX_TEXT: usize = 256;
+
+/// Which process answers. Nothing secret: it tells two that bear the same name from each other, and
+/// the answer that comes back to us from our own address from any other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Instance(String);
+
+impl Instance {
+    /// Another one in each process.
+    pub fn random() -> Result<Instance, Error> {
+        let mut bytes = [0; 16];
+        (SystemRandom::new().fill(&mut bytes))
+            .map_err(|_| Error::new("cannot get random bytes from the system"))?;
+        Ok(Instance(format!("{:032x}", u128::from_be_bytes(bytes))))
+    }
+}
+
+impl fmt::Display for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +67,9 @@ pub struct Report {
     pub initial_cluster: String,
     /// A digest of the cluster token that it was given.
     pub token: String,
+    /// Which process answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Instance>,
 }
 
 /// What a data dir holds, in one word.
@@ -60,7 +90,7 @@ pub enum Data {
 
 impl Report {
     /// Our own report about what was seen last.
-    pub fn of(config: &Config, seen: &Observation) -> Report {
+    pub fn of(config: &Config, seen: &Observation, instance: &Instance) -> Report {
         let (data, identity) = match &seen.data {
             DataDir::Own(identity) => (Data::Own, Some(*identity)),
             DataDir::Damaged { head } => (Data::Damaged, *head),
@@ -76,8 +106,17 @@ impl Report {
             lineage: None,
             initial_cluster: config.cluster_digest.clone(),
             token: config.token_digest.clone(),
+            instance: Some(instance.clone()),
         }
     }
+}
+
+/// Whether this answer at our own peer URL is of another process that bears our name. Our own answer
+/// comes back there as a rule; one that does not read, or does not say whose it is, proves nothing.
+pub fn is_another(config: &Config, own: &Instance, body: &[u8]) -> bool {
+    parse(body).is_ok_and(|report| {
+        report.name == config.policy.name && report.instance.is_some_and(|other| other != *own)
+    })
 }
 
 /// Reads a peer's answer; whatever is not exactly an answer of this peer is nonsense, and named.
@@ -112,7 +151,8 @@ pub fn parse(body: &[u8]) -> Result<Report, String> {
             .collect()
     };
     let report: Report = serde_json::from_slice(body).map_err(words)?;
-    let texts = [&report.name, &report.initial_cluster, &report.token];
+    let mut texts = vec![&report.name, &report.initial_cluster, &report.token];
+    texts.extend(report.instance.as_ref().map(|Instance(text)| text));
     match texts
         .iter()
         .any(|text| text.len() > MAX_TEXT || text.contains(char::is_control))
@@ -147,11 +187,15 @@ mod tests {
         Config::read(env, &[], &Default::default()).unwrap()
     }
 
+    fn instance(text: &str) -> Instance {
+        Instance(text.into())
+    }
+
     fn answer(name: &str, token: &str) -> Vec<u8> {
         let report = Report {
             name: name.into(),
             token: token.into(),
-            ..Report::of(&config(), &Observation::default())
+            ..Report::of(&config(), &Observation::default(), &instance("n2's"))
         };
         serde_json::to_vec(&report).unwrap()
     }
@@ -200,5 +244,38 @@ mod tests {
             };
             assert!(why.len() < 300 && !why.contains('\n'), "{why}");
         }
+    }
+
+    #[test]
+    fn another_process_of_our_name_is_told_from_ourselves() {
+        let is_another = |own: &str, body: &[u8]| is_another(&config(), &instance(own), body);
+        let token = config().token_digest;
+        assert!(is_another("ours", &answer("n1", &token)));
+        // Its settings may be others.
+        assert!(is_another("ours", &answer("n1", "x")));
+        let ours = answer("n1", &token);
+        let text = String::from_utf8(ours.clone()).unwrap();
+        let nameless = text.replace(r#","instance":"n2's""#, "");
+        assert_ne!(nameless, text);
+        let long = text.replace("n2's", &"x".repeat(300));
+        assert!(!is_another("n2's", &ours));
+        for nothing in [
+            &answer("n2", &token)[..],
+            nameless.as_bytes(),
+            long.as_bytes(),
+            text.replace("n2's", "\\n").as_bytes(),
+            text.replace(r#""n2's""#, "7").as_bytes(),
+            b"{}",
+            b"",
+        ] {
+            assert!(!is_another("ours", nothing));
+        }
+    }
+
+    #[test]
+    fn each_process_has_an_instance_of_its_own() {
+        let [one, other] = [Instance::random().unwrap(), Instance::random().unwrap()];
+        assert_ne!(one, other);
+        assert_eq!(one.to_string().len(), 32);
     }
 }

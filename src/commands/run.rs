@@ -15,7 +15,7 @@ use crate::decide::{DataDir, Decision, Reason, Start, Step, Trial, decide};
 use crate::explain;
 use crate::handover;
 use crate::launch;
-use crate::observe::{Look, NoLook, Observer};
+use crate::observe::{Listening, Look, NoLook, Observer};
 use crate::signals::Stop;
 
 /// The pause between two looks while we wait grows from the first to the second.
@@ -145,7 +145,11 @@ impl Run<'_> {
 
     /// One look, one decision, at most one step. The error ends the program.
     fn round(&mut self) -> Result<(), Exit> {
-        let mut look = match self.observer.look(self.trial, self.server.is_some()) {
+        let listening = match self.server {
+            Some(_) => Listening::Assembly,
+            None => Listening::Nothing,
+        };
+        let mut look = match self.observer.look(self.trial, listening) {
             Ok(look) => look,
             Err(NoLook::Stopped(signal)) => return Err(self.stopped(signal)),
             Err(NoLook::Failed(error)) => {
@@ -364,7 +368,7 @@ impl Run<'_> {
         if matches!(look.seen.data, DataDir::Own(_)) && !look.seen.given_up {
             return Ok(());
         }
-        let report = Report::of(&self.config, &look.seen);
+        let report = Report::of(&self.config, &look.seen, self.observer.instance());
         match &self.server {
             Some(server) => server.update(&report),
             None => match Server::start(&self.config, &report) {

@@ -15,7 +15,7 @@ use crate::datadir::{Finding, LockError, Volume};
 use crate::decide::{DataDir, Decision, Heard, Trial, decide};
 use crate::explain;
 use crate::membership::{Member, MemberId};
-use crate::observe::{Look, NoLook, Observer};
+use crate::observe::{Listening, Look, NoLook, Observer};
 use crate::signals::Stop;
 
 /// Looks once and prints, as text or as JSON.
@@ -50,7 +50,11 @@ pub fn status(config: Config, stop: &Stop, as_json: bool) -> Exit {
             return Exit::FAILED;
         }
     };
-    let mut look = match observer.look(Trial::None, holder.is_some()) {
+    let listening = match holder {
+        Some(_) => Listening::Holder,
+        None => Listening::Nothing,
+    };
+    let mut look = match observer.look(Trial::None, listening) {
         Ok(look) => look,
         Err(NoLook::Stopped(signal)) => return Exit::signal(signal),
         Err(NoLook::Failed(error)) => {

@@ -19,6 +19,11 @@ pub(super) fn empty(policy: &Policy, seen: &Observation) -> Decision {
     if seen.is_refused() {
         return Refuse(Reason::NotAllowed);
     }
+    // Two that come back under one name would both start as the entry that one of them has added, and
+    // two on a first start as the same founding member.
+    if seen.twin {
+        return Refuse(Reason::TwinAlive);
+    }
     if let Some(quorate) = &seen.quorate {
         return empty_quorate(policy, seen, &quorate.members);
     }
@@ -34,9 +39,6 @@ fn empty_quorate(policy: &Policy, seen: &Observation, members: &[Member]) -> Dec
         Entry::None => return not_listed(policy, seen, members),
         Entry::One(entry) => entry,
     };
-    if seen.twin {
-        return Refuse(Reason::TwinAlive);
-    }
     let remove = |reason| match policy.join {
         JoinAs::Never => Refuse(Reason::JoiningForbidden),
         JoinAs::Auto | JoinAs::Voter | JoinAs::Learner => Do(Step::RemoveMember(entry.id), reason),
@@ -118,9 +120,6 @@ pub(crate) fn add_as(policy: &Policy, members: &[Member]) -> Option<bool> {
 
 /// Some peer runs etcd, no leader is proven: what the views say may be old.
 fn empty_no_leader(policy: &Policy, seen: &Observation) -> Decision {
-    if seen.twin {
-        return Refuse(Reason::TwinAlive);
-    }
     if let JoinNote::Named(id) = seen.join_note {
         let unstarted = seen.views().find_map(|(_, members)| {
             let entry = by_id(members, id).filter(|entry| !entry.started())?;

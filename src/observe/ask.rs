@@ -57,6 +57,19 @@ pub(super) fn prove(observer: &Observer, url: &str, deadline: Instant) -> Result
     clients.quorate_members(url, deadline)
 }
 
+/// Whether it is another process of our name that answers as an entrypoint at our own peer URL; none if
+/// no entrypoint answers there.
+pub(super) fn is_another(observer: &Observer, url: &str, deadline: Instant) -> Option<bool> {
+    match observer.peers.get(&assembly_url(url), deadline) {
+        Ok((200, body)) => Some(assembly::is_another(
+            &observer.config,
+            &observer.instance,
+            &body,
+        )),
+        Ok(_) | Err(_) => None,
+    }
+}
+
 fn assembly_url(peer_url: &str) -> String {
     format!("{}{}", peer_url.trim_end_matches('/'), assembly::PATH)
 }

@@ -11,6 +11,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::assembly::Instance;
 use crate::config::Config;
 use crate::datadir::{Contents, Depth, Finding, Volume};
 use crate::decide::{Observation, Trial};
@@ -23,6 +24,7 @@ use gathering::Gathering;
 #[derive(Clone)]
 pub struct Observer {
     config: Arc<Config>,
+    instance: Instance,
     volume: Volume,
     peers: Client,
     clients: Client,
@@ -50,6 +52,17 @@ pub struct Look {
     pub took: Duration,
 }
 
+/// What listens on our own peer addresses while we look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listening {
+    /// Nothing of ours: whoever answers at our peer URLs is somebody else.
+    Nothing,
+    /// Our own assembly: its answer comes back from our peer URLs, unless they lead elsewhere.
+    Assembly,
+    /// The process that holds the data dir, beside which a person asks.
+    Holder,
+}
+
 /// Why there is no look.
 #[derive(Debug)]
 pub enum NoLook {
@@ -63,6 +76,7 @@ impl Observer {
     /// Ready to look; reads the certificates.
     pub fn new(config: Arc<Config>, volume: Volume, stop: Stop) -> Result<Self, Error> {
         Ok(Observer {
+            instance: Instance::random()?,
             peers: Client::new(&config.peer_client_tls, None)?,
             clients: Client::new(&config.client_tls, config.credentials.clone())?,
             started: Instant::now(),
@@ -83,6 +97,11 @@ impl Observer {
         }
     }
 
+    /// Who we say we are where our assembly answers.
+    pub fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
     /// The client for peer URLs.
     pub fn peers(&self) -> &Client {
         &self.peers
@@ -93,12 +112,13 @@ impl Observer {
         &self.clients
     }
 
-    /// Looks once. `trial` is what the last one in this run died of; `serving` says that our own assembly answers at our peer URLs.
-    pub fn look(&self, trial: Trial, serving: bool) -> Result<Look, NoLook> {
+    /// Looks once. `trial` is what the last one in this run died of.
+    pub fn look(&self, trial: Trial, listening: Listening) -> Result<Look, NoLook> {
         let begin = Instant::now();
         let deadline = begin + self.config.timeout;
         let (tx, rx) = channel();
-        let mut gathering = Gathering::new(self, tx, deadline, serving);
+        let mut gathering = Gathering::new(self, tx, deadline, listening);
+        gathering.ask_own_urls();
         gathering.ask_peers();
         let before = std::mem::take(&mut *self.last_endpoints());
         for url in self.config.other_client_urls.iter().chain(&before) {

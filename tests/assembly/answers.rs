@@ -9,10 +9,10 @@ use std::time::Duration;
 use crate::support::{PATIENCE, wait_for};
 use crate::{Members, PATH};
 
-type Answer = Box<dyn Fn(&mut TcpStream) -> std::io::Result<()> + Send + Sync>;
+pub(crate) type Answer = Box<dyn Fn(&mut TcpStream) -> std::io::Result<()> + Send + Sync>;
 
 /// Plays a member: 404 to everything but the resource, for which `answer` writes all there is.
-fn play(listener: TcpListener, answer: Answer) -> Arc<AtomicUsize> {
+pub(crate) fn play(listener: TcpListener, answer: Answer) -> Arc<AtomicUsize> {
     let (asked, count) = (Arc::new(AtomicUsize::new(0)), Arc::new(answer));
     let counter = asked.clone();
     std::thread::spawn(move || {
@@ -44,7 +44,7 @@ fn one(mut stream: TcpStream, answer: &Answer, asked: &AtomicUsize) -> std::io::
     }
 }
 
-fn with_body(body: impl Into<Vec<u8>>) -> Answer {
+pub(crate) fn with_body(body: impl Into<Vec<u8>>) -> Answer {
     let body = body.into();
     Box::new(move |stream| {
         write!(
@@ -94,7 +94,7 @@ fn waits_beside(answer: Answer, said: &str) {
     assert!(peak < 64 << 10, "{peak} KiB of memory");
 }
 
-fn report(members: &Members, name: &str) -> String {
+pub(crate) fn report(members: &Members, name: &str) -> String {
     let cluster = etcd_rejoin::membership::InitialCluster::parse(&members.initial()).unwrap();
     let token = etcd_rejoin::membership::digest("etcd-cluster");
     let digest = cluster.digest();

@@ -53,7 +53,10 @@ fn only_one_resource_answers_and_gives_nothing_else_away() {
     n1.wait_reason("not-all-heard");
     let report = report(host).expect("an answer");
     let keys: Vec<&String> = report.as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["data", "initial_cluster", "name", "token"]);
+    assert_eq!(
+        keys,
+        ["data", "initial_cluster", "instance", "name", "token"]
+    );
     assert_eq!(
         (&report["name"], &report["data"]),
         (&"n1".into(), &"empty".into())

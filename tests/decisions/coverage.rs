@@ -120,9 +120,6 @@ const PAIRS: &[(&str, &str, &str)] = &[
 
 /// Pairs that cannot be, and why.
 const IMPOSSIBLE: &[(&str, &str, &str)] = &[
-    // A twin is known by its answer, as etcd.
-    ("twin", "yes", "assembly"),
-    ("twin", "yes", "silent"),
     // A note about this entry needs a list.
     ("note", "this entry", "assembly"),
     ("note", "this entry", "silent"),

@@ -8,7 +8,8 @@ use crate::support::{Cluster, PATIENCE, Tree, Version, scenarios, wait_for};
 scenarios! {
     each:
         swapped_volumes,
-        a_twin_with_an_empty_volume;
+        a_twin_with_an_empty_volume,
+        two_empty_twins_on_a_first_start;
     V34:
         a_twin_on_the_same_volume_waits,
         a_copy_of_the_volume_elsewhere,
@@ -60,6 +61,30 @@ fn a_twin_with_an_empty_volume(version: Version) {
     twin.start();
     twin.assert_refuses("twin-alive");
     assert_eq!(cluster.members_of(1), before);
+    cluster.put_some();
+    cluster.verify();
+}
+
+/// Both are empty, each listens on an address of its own, and no etcd runs yet: of either order, the one
+/// that the peer URL does not lead to refuses.
+fn two_empty_twins_on_a_first_start(version: Version) {
+    let mut cluster = Cluster::new(version, 3);
+    let host = cluster.addresses.host(33);
+    let mut twin = cluster.twin_of(3);
+    twin.set("ETCD_LISTEN_PEER_URLS", &format!("http://{host}:2380"));
+    twin.set("ETCD_LISTEN_CLIENT_URLS", &format!("http://{host}:2379"));
+    twin.start();
+    twin.wait_reason("not-all-heard");
+    cluster.start(&[3]);
+    twin.assert_refuses("twin-alive");
+    cluster.member(3).wait_reason("not-all-heard");
+    // Again with all the others there: one look more, and it would have promised.
+    cluster.start(&[1]);
+    cluster.member(1).wait_reason("not-all-heard");
+    twin.start();
+    cluster.start(&[2]);
+    twin.assert_refuses("twin-alive");
+    cluster.wait_healthy();
     cluster.put_some();
     cluster.verify();
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use super::ask::{hear, prove, rank};
-use super::{Look, Observer, promise_digest};
+use super::{Listening, Look, Observer, promise_digest};
 use crate::datadir::{Contents, Finding};
 use crate::decide::{self, DataDir, Heard, Observation, Peer, Quorate, Trial};
 use crate::gateway::Failure;
@@ -22,13 +22,17 @@ pub(super) enum News {
     Peer(usize, Heard),
     Gateway(String, Result<Quorate, Failure>),
     Twin(Option<Running>),
+    /// Who answers at one of our own URLs while our assembly serves. No look waits for it.
+    OwnUrl(Option<Running>),
+    /// Whether an entrypoint of our name still answers there.
+    Stays(bool),
 }
 
 pub(super) struct Gathering<'a> {
     observer: &'a Observer,
     tx: Sender<News>,
     pub(super) deadline: Instant,
-    serving: bool,
+    listening: Listening,
     data: DataDir,
     promise: bool,
     given_up: bool,
@@ -42,6 +46,10 @@ pub(super) struct Gathering<'a> {
     twins: Vec<String>,
     twins_open: usize,
     running: Vec<Running>,
+    /// Entrypoints of our name that were heard once, and are asked again.
+    doubts_open: usize,
+    /// One of them stays.
+    another: bool,
     quorate: Option<(String, Quorate)>,
     /// Linearizable answers of another cluster than that one, by URL.
     strangers: Vec<(String, Quorate)>,
@@ -58,7 +66,7 @@ impl<'a> Gathering<'a> {
         observer: &'a Observer,
         tx: Sender<News>,
         deadline: Instant,
-        serving: bool,
+        listening: Listening,
     ) -> Self {
         let peers: Vec<Peer> = (observer.config.other_members())
             .map(|(name, _)| Peer {
@@ -71,7 +79,7 @@ impl<'a> Gathering<'a> {
             observer,
             tx,
             deadline,
-            serving,
+            listening,
             data: DataDir::Empty,
             promise: false,
             given_up: false,
@@ -84,6 +92,8 @@ impl<'a> Gathering<'a> {
             twins: Vec::new(),
             twins_open: 0,
             running: Vec::new(),
+            doubts_open: 0,
+            another: false,
             quorate: None,
             strangers: Vec::new(),
             refused: None,
@@ -160,8 +170,7 @@ impl<'a> Gathering<'a> {
                 self.ask_twin(url);
             }
         }
-        // While our own assembly answers there, nobody else can.
-        if !self.serving {
+        if self.listening == Listening::Nothing {
             for url in &config.policy.peer_urls {
                 self.ask_twin_peer(url);
             }
@@ -225,7 +234,12 @@ impl<'a> Gathering<'a> {
             }
             News::Twin(running) => {
                 self.twins_open -= 1;
-                self.running.extend(running);
+                self.answered_as_us(running);
+            }
+            News::OwnUrl(running) => self.answered_as_us(running),
+            News::Stays(stays) => {
+                self.doubts_open -= 1;
+                self.another |= stays;
             }
         }
     }

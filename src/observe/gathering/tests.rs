@@ -22,7 +22,10 @@ fn observer(dir: &std::path::Path) -> Observer {
 fn gathering(observer: &Observer) -> (Gathering<'_>, Receiver<News>) {
     let (tx, rx) = channel();
     let deadline = Instant::now() + Duration::from_secs(60);
-    (Gathering::new(observer, tx, deadline, true), rx)
+    (
+        Gathering::new(observer, tx, deadline, Listening::Assembly),
+        rx,
+    )
 }
 
 fn quorate(cluster: u64) -> Quorate {
@@ -113,4 +116,75 @@ fn an_entry_that_has_only_our_name_is_asked_where_it_is_listed() {
     gathering.ask_twins_of(&members);
     let asked = ["http://127.9.9.1:2", "http://127.9.9.3:1"];
     assert_eq!(gathering.twins, asked);
+}
+
+#[test]
+fn no_look_waits_for_an_answer_of_our_own_assembly() {
+    let dir = tempfile::tempdir().unwrap();
+    let observer = observer(dir.path());
+    let (mut gathering, _news) = gathering(&observer);
+    gathering.ask_own_urls();
+    assert!(gathering.until() <= Instant::now());
+}
+
+#[test]
+fn an_entrypoint_of_our_name_counts_only_if_it_stays() {
+    for (stays, data, twin) in [
+        (true, DataDir::Empty, true),
+        (true, DataDir::Damaged { head: None }, true),
+        (false, DataDir::Empty, false),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let observer = observer(dir.path());
+        let (mut gathering, _news) = gathering(&observer);
+        gathering.data = data;
+        let heard = Running::Entrypoint("http://127.9.9.1:1".into());
+        gathering.absorb(News::OwnUrl(Some(heard)));
+        assert_eq!(gathering.until(), gathering.deadline);
+        assert!(!gathering.is_twin());
+        gathering.absorb(News::Stays(stays));
+        assert!(gathering.until() <= Instant::now());
+        assert_eq!(gathering.is_twin(), twin);
+    }
+}
+
+/// Not even for the grace of a first start that goes on: it would end in a second vote.
+#[test]
+fn a_promised_first_start_waits_for_an_entrypoint_of_our_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let observer = observer(dir.path());
+    let (mut gathering, _news) = gathering(&observer);
+    gathering.promise = true;
+    gathering.founding_at = Some(Instant::now());
+    gathering.gateways_open = 1;
+    assert!(gathering.until() < gathering.deadline);
+    let heard = Running::Entrypoint("http://127.9.9.1:1".into());
+    gathering.absorb(News::OwnUrl(Some(heard)));
+    assert_eq!(gathering.until(), gathering.deadline);
+}
+
+#[test]
+fn own_data_does_not_mind_an_entrypoint_of_our_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let observer = observer(dir.path());
+    let (mut gathering, _news) = gathering(&observer);
+    gathering.data = DataDir::Own(decide::Identity {
+        member: MemberId(7),
+        cluster: ClusterId(1),
+    });
+    let heard = Running::Entrypoint("http://127.9.9.1:1".into());
+    gathering.absorb(News::OwnUrl(Some(heard)));
+    assert_eq!(gathering.doubts_open, 0);
+    assert!(!gathering.is_twin());
+}
+
+/// It was an entrypoint when we began, and has gone on to etcd since.
+#[test]
+fn an_etcd_at_our_own_url_is_noticed_while_we_serve() {
+    let dir = tempfile::tempdir().unwrap();
+    let observer = observer(dir.path());
+    let (mut gathering, _news) = gathering(&observer);
+    let lists = Running::ListsMembers(ClusterId(1), quorate(1).members);
+    gathering.absorb(News::OwnUrl(Some(lists)));
+    assert!(gathering.is_twin());
 }

@@ -1,15 +1,22 @@
 //! Whether our own member runs somewhere, while it does not run here.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{Gathering, News, Observer};
+use super::super::ask::is_another;
+use super::{Gathering, Listening, News, Observer};
 use crate::decide::{DataDir, Heard};
+use crate::gateway::Failure;
 use crate::membership::{ClusterId, Member, MemberId, same_url};
+
+/// An entrypoint of our name is asked again after this: one that is just being replaced is gone then.
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// Who runs at an address that is ours.
 pub(in crate::observe) enum Running {
     Member(MemberId),
     ListsMembers(ClusterId, Vec<Member>),
+    /// An entrypoint of our name at this URL, which is not this process.
+    Entrypoint(String),
 }
 
 impl Gathering<'_> {
@@ -23,10 +30,68 @@ impl Gathering<'_> {
 
     /// Asks who answers at one of our peer URLs.
     pub(super) fn ask_twin_peer(&mut self, url: &str) {
-        self.ask_whether_we_run(url, |observer, url, deadline| {
-            let view = observer.peers.peer_members(url, deadline).ok()?;
-            Some(Running::ListsMembers(view.cluster, view.members))
-        });
+        match self.data {
+            // An entrypoint that holds nothing is no rival of what an etcd has written here.
+            DataDir::Own(_) => self.ask_whether_we_run(url, |observer, url, deadline| {
+                lists_members(observer, url, deadline).ok()
+            }),
+            DataDir::Damaged { .. } | DataDir::Empty => {
+                self.ask_whether_we_run(url, |observer, url, deadline| {
+                    match lists_members(observer, url, deadline) {
+                        Ok(running) => Some(running),
+                        Err(Failure::NotEtcd {
+                            status: Some(404), ..
+                        }) => match is_another(observer, url, deadline) {
+                            Some(true) => Some(Running::Entrypoint(url.into())),
+                            Some(false) | None => None,
+                        },
+                        Err(_) => None,
+                    }
+                });
+            }
+        }
+    }
+
+    /// Asks who answers at our own peer URLs while our assembly serves: we do, or nobody whom we can
+    /// reach, or another machine that was given our name and our URLs. Two of one name that are both
+    /// empty would else found one cluster with both of them, and vote twice as the same member.
+    pub(in crate::observe) fn ask_own_urls(&mut self) {
+        if self.listening != Listening::Assembly {
+            return;
+        }
+        for url in self.observer.config.policy.peer_urls.clone() {
+            // The entrypoint first: this is one question less than the peers are asked, and a look ends
+            // when these were heard.
+            self.ask(move |observer, deadline| {
+                News::OwnUrl(match is_another(observer, &url, deadline) {
+                    Some(true) => Some(Running::Entrypoint(url)),
+                    Some(false) => None,
+                    None => lists_members(observer, &url, deadline).ok(),
+                })
+            });
+        }
+    }
+
+    /// Somebody answered at an address that is ours.
+    pub(super) fn answered_as_us(&mut self, running: Option<Running>) {
+        match running {
+            // It may be on its way out. Only one that stays is a reason to refuse.
+            Some(Running::Entrypoint(url)) if !matches!(self.data, DataDir::Own(_)) => {
+                self.doubts_open += 1;
+                self.ask(move |observer, deadline| {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    std::thread::sleep(MOMENT.min(left / 2));
+                    let stays = is_another(observer, &url, deadline) == Some(true);
+                    if stays {
+                        let name = &observer.config.policy.name;
+                        log::warn!("another entrypoint named {name} answers at {url}");
+                    }
+                    News::Stays(stays)
+                });
+            }
+            Some(Running::Entrypoint(_)) | None => {}
+            Some(running) => self.running.push(running),
+        }
     }
 
     fn ask_whether_we_run(
@@ -65,6 +130,9 @@ impl Gathering<'_> {
 
     /// Whether our own member answers somewhere.
     pub(super) fn is_twin(&self) -> bool {
+        if self.another {
+            return true;
+        }
         let mut ids: Vec<MemberId> = self
             .identity()
             .map(|identity| identity.member)
@@ -89,6 +157,12 @@ impl Gathering<'_> {
                 Some(own) => own.cluster == *cluster && members.iter().any(|m| m.id == own.member),
                 None => self.own_id(members).is_some(),
             },
+            Running::Entrypoint(_) => false,
         })
     }
+}
+
+fn lists_members(observer: &Observer, url: &str, deadline: Instant) -> Result<Running, Failure> {
+    let view = observer.peers.peer_members(url, deadline)?;
+    Ok(Running::ListsMembers(view.cluster, view.members))
 }
