@@ -35,6 +35,9 @@ pub struct Observer {
     leaderless: Arc<AtomicBool>,
     /// Where the last look found one: asked at once by the next, without waiting for the peers' views.
     endpoints: Arc<Mutex<Vec<String>>>,
+    /// Those of our own peer URLs where somebody else was heard, perhaps after the look was over: the
+    /// next one asks there again, and waits for the answer.
+    strange: Arc<Mutex<Vec<String>>>,
 }
 
 /// One look: what was seen, and what a step or a log line needs beyond it.
@@ -83,6 +86,7 @@ impl Observer {
             patient: false,
             leaderless: Arc::default(),
             endpoints: Arc::default(),
+            strange: Arc::default(),
             config,
             volume,
             stop,
@@ -120,7 +124,7 @@ impl Observer {
         let mut gathering = Gathering::new(self, tx, deadline, listening);
         gathering.ask_own_urls();
         gathering.ask_peers();
-        let before = std::mem::take(&mut *self.last_endpoints());
+        let before = std::mem::take(&mut *all(&self.endpoints));
         for url in self.config.other_client_urls.iter().chain(&before) {
             gathering.ask_gateway(url);
         }
@@ -132,13 +136,9 @@ impl Observer {
         let leaderless = look.seen.quorate.is_none();
         self.leaderless.store(leaderless, Ordering::Relaxed);
         if !leaderless {
-            *self.last_endpoints() = look.endpoints.clone();
+            *all(&self.endpoints) = look.endpoints.clone();
         }
         Ok(look)
-    }
-
-    fn last_endpoints(&self) -> MutexGuard<'_, Vec<String>> {
-        (self.endpoints.lock()).unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the data dir in a thread of its own: gigabytes on a slow disk must not delay a stop.
@@ -184,6 +184,10 @@ impl Observer {
         }
         Ok(contents)
     }
+}
+
+fn all(urls: &Mutex<Vec<String>>) -> MutexGuard<'_, Vec<String>> {
+    urls.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// When a look ends that has read the data dir: a disk that took most of the time must not leave the

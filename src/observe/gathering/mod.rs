@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use super::ask::{hear, prove, rank};
-use super::{Listening, Look, Observer, promise_digest};
+use super::{Listening, Look, Observer, all, promise_digest};
 use crate::datadir::{Contents, Finding};
 use crate::decide::{self, DataDir, Heard, Observation, Peer, Quorate, Trial};
 use crate::gateway::Failure;
@@ -170,10 +170,14 @@ impl<'a> Gathering<'a> {
                 self.ask_twin(url);
             }
         }
-        if self.listening == Listening::Nothing {
-            for url in &config.policy.peer_urls {
-                self.ask_twin_peer(url);
-            }
+        let strange = std::mem::take(&mut *all(&self.observer.strange));
+        let open = match self.listening {
+            Listening::Nothing => &config.policy.peer_urls,
+            Listening::Assembly => &strange,
+            Listening::Holder => &Vec::new(),
+        };
+        for url in open {
+            self.ask_twin_peer(url);
         }
         for index in 0..self.peers.len() {
             self.consider_view(index);

@@ -188,3 +188,16 @@ fn an_etcd_at_our_own_url_is_noticed_while_we_serve() {
     gathering.absorb(News::OwnUrl(Some(lists)));
     assert!(gathering.is_twin());
 }
+
+/// Whoever was heard too late for one look is waited for in the next.
+#[test]
+fn somebody_else_at_our_own_url_is_asked_again_by_the_next_look() {
+    let dir = tempfile::tempdir().unwrap();
+    let observer = observer(dir.path());
+    all(&observer.strange).push("http://127.9.9.1:1".into());
+    let (mut gathering, _news) = gathering(&observer);
+    gathering.know_volume(&observer.volume.inspect(Depth::Quick).unwrap());
+    assert_eq!(gathering.twins, ["http://127.9.9.1:1"]);
+    assert_eq!(gathering.until(), gathering.deadline);
+    assert!(all(&observer.strange).is_empty());
+}

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::all;
 use super::super::ask::is_another;
 use super::{Gathering, Listening, News, Observer};
 use crate::decide::{DataDir, Heard};
@@ -63,11 +64,15 @@ impl Gathering<'_> {
             // The entrypoint first: this is one question less than the peers are asked, and a look ends
             // when these were heard.
             self.ask(move |observer, deadline| {
-                News::OwnUrl(match is_another(observer, &url, deadline) {
-                    Some(true) => Some(Running::Entrypoint(url)),
+                let running = match is_another(observer, &url, deadline) {
+                    Some(true) => Some(Running::Entrypoint(url.clone())),
                     Some(false) => None,
                     None => lists_members(observer, &url, deadline).ok(),
-                })
+                };
+                if running.is_some() {
+                    all(&observer.strange).push(url);
+                }
+                News::OwnUrl(running)
             });
         }
     }
