@@ -421,6 +421,8 @@ fn peer_url_changed_while_down_on_3_5(version: Version) {
 fn status_says_what_would_be_done(version: Version) {
     let mut cluster = Cluster::running(version, 3);
     cluster.member(3).lose_disk();
+    // It may have been the leader.
+    cluster.wait_healthy_of(&[1, 2]);
     let volume = cluster.member(3).volume.clone();
     let member = cluster.member(3);
     member.start_with(&["status".into(), "--json".into()]);

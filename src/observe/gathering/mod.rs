@@ -22,7 +22,7 @@ pub(super) enum News {
     Peer(usize, Heard),
     Gateway(String, Result<Quorate, Failure>),
     Twin(Option<Running>),
-    /// Who answers at one of our own URLs while our assembly serves. No look waits for it.
+    /// Who answers at one of our own URLs while our assembly serves.
     OwnUrl(Option<Running>),
     /// Whether an entrypoint of our name still answers there.
     Stays(bool),
@@ -32,6 +32,7 @@ pub(super) struct Gathering<'a> {
     observer: &'a Observer,
     tx: Sender<News>,
     pub(super) deadline: Instant,
+    begun: Instant,
     listening: Listening,
     data: DataDir,
     promise: bool,
@@ -46,6 +47,8 @@ pub(super) struct Gathering<'a> {
     twins: Vec<String>,
     twins_open: usize,
     running: Vec<Running>,
+    /// Questions at our own peer URLs while our assembly serves.
+    own_urls_open: usize,
     /// Entrypoints of our name that were heard once, and are asked again.
     doubts_open: usize,
     /// One of them stays.
@@ -79,6 +82,7 @@ impl<'a> Gathering<'a> {
             observer,
             tx,
             deadline,
+            begun: Instant::now(),
             listening,
             data: DataDir::Empty,
             promise: false,
@@ -92,6 +96,7 @@ impl<'a> Gathering<'a> {
             twins: Vec::new(),
             twins_open: 0,
             running: Vec::new(),
+            own_urls_open: 0,
             doubts_open: 0,
             another: false,
             quorate: None,
@@ -240,7 +245,10 @@ impl<'a> Gathering<'a> {
                 self.twins_open -= 1;
                 self.answered_as_us(running);
             }
-            News::OwnUrl(running) => self.answered_as_us(running),
+            News::OwnUrl(running) => {
+                self.own_urls_open = self.own_urls_open.saturating_sub(1);
+                self.answered_as_us(running);
+            }
             News::Stays(stays) => {
                 self.doubts_open -= 1;
                 self.another |= stays;

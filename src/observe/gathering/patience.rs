@@ -13,16 +13,18 @@ const GRACE_TWIN: Duration = Duration::from_millis(20);
 const GRACE_PEERS: Duration = Duration::from_millis(100);
 /// A promised first start, a peer is etcd already: so long a leader may still show.
 const GRACE_FOUNDING: Duration = Duration::from_millis(50);
+/// Empty, no leader: so long somebody else may still answer at our own peer URL. What follows may be a
+/// founding. Where packets to it are swallowed, as from inside some container networks, a first start
+/// takes that much longer, and nothing else does.
+const GRACE_OWN_URL: Duration = Duration::from_millis(250);
 
 impl Gathering<'_> {
     /// When this look is over, as far as can be told now.
     pub(super) fn until(&self) -> Instant {
         let now = Instant::now();
         let peers_open = self.unheard.iter().any(|open| *open > 0);
-        // A question at our own URL while our assembly serves is not among these: where packets to it
-        // are swallowed, as from inside some container networks, every look would take its whole time.
         if !peers_open && self.gateways_open + self.twins_open + self.doubts_open == 0 {
-            return now;
+            return self.own_urls_until(now);
         }
         // Somebody has answered as us: what follows may be a second vote in our name.
         if self.observer.patient || self.doubts_open > 0 {
@@ -52,8 +54,19 @@ impl Gathering<'_> {
                     _ => self.deadline,
                 }
             }
-            DataDir::Empty if self.promise => after(self.founding_at, GRACE_FOUNDING),
+            DataDir::Empty if self.promise => {
+                self.own_urls_until(after(self.founding_at, GRACE_FOUNDING))
+            }
             DataDir::Damaged { .. } | DataDir::Empty => self.deadline,
+        }
+    }
+
+    /// This moment, or a later one if a founding could follow and our own URL has not been heard.
+    fn own_urls_until(&self, moment: Instant) -> Instant {
+        let founds = matches!(self.data, DataDir::Empty) && self.quorate.is_none();
+        match founds && self.own_urls_open > 0 {
+            true => moment.max((self.begun + GRACE_OWN_URL).min(self.deadline)),
+            false => moment,
         }
     }
 }

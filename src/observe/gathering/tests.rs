@@ -118,13 +118,20 @@ fn an_entry_that_has_only_our_name_is_asked_where_it_is_listed() {
     assert_eq!(gathering.twins, asked);
 }
 
+/// What follows may be a founding, or else nothing that two could do in one name.
 #[test]
-fn no_look_waits_for_an_answer_of_our_own_assembly() {
+fn only_a_look_that_may_found_waits_for_our_own_url_and_not_for_long() {
     let dir = tempfile::tempdir().unwrap();
     let observer = observer(dir.path());
     let (mut gathering, _news) = gathering(&observer);
     gathering.ask_own_urls();
-    assert!(gathering.until() <= Instant::now());
+    assert!(gathering.until() > Instant::now());
+    assert!(gathering.until() < gathering.deadline);
+    gathering.absorb(News::OwnUrl(None));
+    assert!(gathering.until() <= Instant::now(), "it was heard");
+    gathering.ask_own_urls();
+    gathering.quorate = Some(("http://127.9.9.2:1".into(), quorate(1)));
+    assert!(gathering.until() <= Instant::now(), "a leader is proven");
 }
 
 #[test]

@@ -11,6 +11,8 @@ use crate::membership::{ClusterId, Member, MemberId, same_url};
 
 /// An entrypoint of our name is asked again after this: one that is just being replaced is gone then.
 const MOMENT: Duration = Duration::from_millis(500);
+/// And again, if nobody answers: on its way from entrypoint to etcd it is silent for a while, too.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Who runs at an address that is ours.
 pub(in crate::observe) enum Running {
@@ -61,6 +63,7 @@ impl Gathering<'_> {
             return;
         }
         for url in self.observer.config.policy.peer_urls.clone() {
+            self.own_urls_open += 1;
             // The entrypoint first: this is one question less than the peers are asked, and a look ends
             // when these were heard.
             self.ask(move |observer, deadline| {
@@ -86,10 +89,10 @@ impl Gathering<'_> {
                 self.ask(move |observer, deadline| {
                     let left = deadline.saturating_duration_since(Instant::now());
                     std::thread::sleep(MOMENT.min(left / 2));
-                    let stays = is_another(observer, &url, deadline) == Some(true);
+                    let stays = stays(observer, &url, deadline);
                     if stays {
                         let name = &observer.config.policy.name;
-                        log::warn!("another entrypoint named {name} answers at {url}");
+                        log::warn!("another process named {name} answers at {url}");
                     }
                     News::Stays(stays)
                 });
@@ -164,6 +167,18 @@ impl Gathering<'_> {
             },
             Running::Entrypoint(_) => false,
         })
+    }
+}
+
+/// Whether the entrypoint that was heard at this URL is still there, or the etcd that it has become.
+fn stays(observer: &Observer, url: &str, deadline: Instant) -> bool {
+    loop {
+        match is_another(observer, url, deadline) {
+            Some(stays) => return stays,
+            None if lists_members(observer, url, deadline).is_ok() => return true,
+            None if Instant::now() + 2 * AGAIN < deadline => std::thread::sleep(AGAIN),
+            None => return false,
+        }
     }
 }
 
