@@ -18,7 +18,7 @@ use crate::signals::Stop;
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long the kernel's settings are taken for granted between two looks, while there is time.
 const SETTINGS_AGE: Duration = Duration::from_secs(5);
-/// And while a promotion waits.
+/// And with the gate open, where a promotion may wait.
 const SETTINGS_AGE_IN_HASTE: Duration = Duration::from_secs(15);
 /// How often a wait looks.
 const LOOK_EVERY: Duration = Duration::from_millis(200);

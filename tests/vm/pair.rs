@@ -177,26 +177,24 @@ impl Pair {
     /// The longest time that a case may leave clients without an acknowledged write is printed, not judged.
     #[track_caller]
     pub fn wait_acknowledged_after(&self, moment: Instant, what: &str) -> Duration {
-        self.wait("an acknowledged write", || {
-            self.record.first_after(moment).is_some()
-        });
-        let took = self.record.first_after(moment).unwrap() - moment;
-        println!(
-            "{what}: first acknowledged write after {:.1} s",
-            took.as_secs_f64()
-        );
-        took
+        self.wait_first_write(moment, moment, what)
     }
 
     /// The master has died at this moment, and the other machine takes over. Nobody can within a second:
     /// what is heard of until then was acknowledged before.
     #[track_caller]
     pub fn wait_taken_over(&self, killed: Instant, what: &str) -> Duration {
-        let earliest = killed + Duration::from_secs(1);
+        self.wait_first_write(killed, killed + Duration::from_secs(1), what)
+    }
+
+    #[track_caller]
+    fn wait_first_write(&self, since: Instant, earliest: Instant, what: &str) -> Duration {
+        let mut first = None;
         self.wait("an acknowledged write", || {
-            self.record.first_after(earliest).is_some()
+            first = self.record.first_after(earliest);
+            first.is_some()
         });
-        let took = self.record.first_after(earliest).unwrap() - killed;
+        let took = first.expect("it was waited for") - since;
         println!(
             "{what}: first acknowledged write after {:.1} s",
             took.as_secs_f64()

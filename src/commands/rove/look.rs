@@ -14,7 +14,8 @@ use crate::mount;
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// How long what DRBD said is taken for what is while nothing else is heard from it.
 const HOLDS: Duration = Duration::from_secs(5);
-/// How long the configuration of the handler is taken for granted while the gate is closed.
+/// How long the configuration of the handler is taken for granted while the gate is closed. Whoever changes
+/// it has to wait for that long before he fails over.
 const HANDLER_AGE: Duration = Duration::from_secs(60);
 
 /// What is remembered, and since when.

@@ -14,8 +14,8 @@ const GRACE_PEERS: Duration = Duration::from_millis(100);
 /// A promised first start, a peer is etcd already: so long a leader may still show.
 const GRACE_FOUNDING: Duration = Duration::from_millis(50);
 /// Empty, no leader: so long somebody else may still answer at our own peer URL. What follows may be a
-/// founding. Where packets to it are swallowed, as from inside some container networks, a first start
-/// takes that much longer, and nothing else does.
+/// founding. Where packets to it are swallowed, as from inside some container networks, a look
+/// without a proven leader takes that much longer.
 const GRACE_OWN_URL: Duration = Duration::from_millis(250);
 
 impl Gathering<'_> {
