@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::signal::SigSet;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait, waitpid};
 use signal_hook::consts::{
     FORBIDDEN, SIGBUS, SIGCHLD, SIGINT, SIGPIPE, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU,
@@ -216,7 +217,10 @@ where
 }
 
 /// Catches every signal that can be caught and is not about a fault of our own.
+///
+/// All are blocked meanwhile, as in `Stop::install`: none that comes now is lost.
 fn take_signals() -> io::Result<Signals> {
+    SigSet::all().thread_block()?;
     let signals = Signals::new([SIGCHLD, SIGTERM, SIGINT])?;
     for signal in SIGNALS.filter(|signal| ![SIGBUS, SIGPIPE].contains(signal)) {
         if !FORBIDDEN.contains(&signal) {
@@ -224,6 +228,7 @@ fn take_signals() -> io::Result<Signals> {
             let _ = signals.add_signal(signal);
         }
     }
+    SigSet::empty().thread_set_mask()?;
     Ok(signals)
 }
 
