@@ -33,6 +33,9 @@ fn main() {
         }
     };
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let Some(Exit(code)) = supervise::supervise(&words, &stop) {
+        exit(code);
+    }
     let (phase, words) = match supervise::phase(&words) {
         Ok(phase) => phase,
         Err(error) => {
@@ -147,7 +150,6 @@ fn become_etcd(flags: Vec<OsString>, args: &RunArgs, phase: Phase, stop: &Stop) 
             Phase::First if config.rover.is_some() => rove(&config, stop),
             Phase::First => run::run(config, stop, args.max_steps, None),
             Phase::Again(handed) => run::run(config, stop, args.max_steps, Some(handed)),
-            Phase::Supervise(handed) => supervise::supervise(&config, stop, handed),
             Phase::Watch(handed) => watch::watch(config, stop, &handed),
         },
         Err(mistakes) => {

@@ -359,7 +359,8 @@ impl Run<'_> {
             failed: None,
         };
         // In a process image of its own: what looked at the cluster takes memory that a parent needs not.
-        Err(supervise::hand_on(supervise::SUPERVISE, &handed, self.stop))
+        let exit = supervise::hand_over(&self.config, &handed, &etcd, self.stop);
+        Err(exit)
     }
 
     /// Answers other entrypoints from now on, with what was seen last.

@@ -1,9 +1,10 @@
 //! The process in front of an etcd on trial: small, because it may stay for as long as etcd runs.
 //!
 //! A trial takes two images of this program. The one that looked at the cluster hands on to this one by
-//! exec, which gives its memory back; and whether etcd is healthy is watched by a child, which ends as
-//! soon as there is nothing left to watch. Signals, orphans and etcd's end are this one's affair; if
-//! etcd fails before it was ever healthy, the first image takes over again.
+//! exec, which gives its memory back, and tells it all it needs: it reads no command line and no
+//! setting, as program text that ran once stays in memory. Whether etcd is healthy is watched by a
+//! child, which ends as soon as there is nothing left to watch. Signals, orphans and etcd's end are this
+//! one's affair; if etcd fails before it was ever healthy, the first image takes over again.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader};
@@ -14,21 +15,23 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Exit, preflight};
-use crate::config::Config;
+use super::Exit;
+use crate::config::{Config, LogConfig};
 use crate::datadir::{LockError, Volume};
 use crate::decide::{Start, Trial};
 use crate::error::{Context, Error};
-use crate::handover::{self, LastWords, Next, Outcome, Status, TrialError, Watch};
-use crate::launch;
+use crate::handover::{self, Etcd, LastWords, Next, Outcome, Status, TrialError, Watch};
+use crate::logging;
 use crate::signals::Stop;
 
 /// The hidden first word of the image that supervises a trial.
-pub const SUPERVISE: &str = "__supervise";
+const SUPERVISE: &str = "__supervise";
 /// Of the one that watches its health.
 const WATCH: &str = "__watch";
 /// Of the one that looks again after it.
 const AGAIN: &str = "__again";
+/// What a person hears who writes one of them.
+const NOT_FOR_PEOPLE: &str = "this command is not for people";
 
 /// What one image hands on to the next, in its second word. Nothing secret: command lines can be read
 /// by everybody.
@@ -44,13 +47,11 @@ pub struct Handed {
     pub failed: Option<i32>,
 }
 
-/// Which image this is.
+/// Which image this is, unless it is the one that supervises.
 #[derive(Debug)]
 pub enum Phase {
     /// The first.
     First,
-    /// The one that supervises etcd on trial.
-    Supervise(Handed),
     /// The one that watches its health.
     Watch(Handed),
     /// The one that looks again after a failed trial.
@@ -60,21 +61,42 @@ pub enum Phase {
 /// Reads the hidden words; what is left is what the user wrote.
 pub fn phase(words: &[OsString]) -> Result<(Phase, &[OsString]), Error> {
     let phase = match words.first().and_then(|word| word.to_str()) {
-        Some(SUPERVISE) => Phase::Supervise,
         Some(WATCH) => Phase::Watch,
         Some(AGAIN) => Phase::Again,
         None | Some(_) => return Ok((Phase::First, words)),
     };
-    let state = words
-        .get(1)
-        .and_then(|word| word.to_str())
-        .unwrap_or_default();
-    let handed = serde_json::from_str(state).context(|| "this command is not for people".into())?;
-    Ok((phase(handed), &words[2..]))
+    let (handed, written) = match words {
+        [_, handed, written @ ..] => (handed.as_os_str(), written),
+        _ => (OsStr::new(""), [].as_slice()),
+    };
+    Ok((phase(read(handed)?), written))
+}
+
+fn read(handed: &OsStr) -> Result<Handed, Error> {
+    serde_json::from_str(handed.to_str().unwrap_or_default()).context(|| NOT_FOR_PEOPLE.into())
+}
+
+/// Hands etcd to the image that supervises it. Returns only to fail.
+pub fn hand_over(config: &Config, handed: &Handed, etcd: &Etcd, stop: &Stop) -> Exit {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let written = phase(&words).map_or([].as_slice(), |(_, written)| written);
+    let mut command = ourselves(SUPERVISE, handed.to_word());
+    command
+        .arg(&config.data_dir)
+        .arg(config.wal_dir.as_deref().unwrap_or(Path::new("")))
+        .args(etcd.to_words(std::env::vars_os()))
+        .args(written);
+    become_image(command, stop)
+}
+
+impl Handed {
+    fn to_word(&self) -> OsString {
+        serde_json::to_string(self).unwrap_or_default().into()
+    }
 }
 
 /// Becomes the next image. Returns only to fail.
-pub fn hand_on(image: &str, handed: &Handed, stop: &Stop) -> Exit {
+fn become_image(mut image: Command, stop: &Stop) -> Exit {
     // A stop now must not fall between two images.
     if let Err(error) = Stop::hold() {
         log::warn!("{error}");
@@ -84,25 +106,16 @@ pub fn hand_on(image: &str, handed: &Handed, stop: &Stop) -> Exit {
         Ok(Some(signal)) => return Exit::signal(signal),
         Err(error) => log::warn!("{error}"),
     }
-    let error = ourselves(image, handed).exec();
+    let error = image.exec();
     log::error!("cannot run ourselves again: {error}");
     Exit::FAILED
 }
 
-/// This program again, as this image, with the words that the user wrote.
-fn ourselves(image: &str, handed: &Handed) -> Command {
-    let mut words = std::env::args_os();
-    let name = words.next().unwrap_or_default();
-    let words: Vec<OsString> = words.collect();
-    let written = match phase(&words) {
-        Ok((_, written)) => written,
-        Err(_) => &[],
-    };
+/// This program again, as this image.
+fn ourselves(image: &str, handed: OsString) -> Command {
+    let name = std::env::args_os().next().unwrap_or_default();
     let mut command = Command::new(own_program(&name));
-    command.arg0(&name).arg(image);
-    command
-        .arg(serde_json::to_string(handed).unwrap_or_default())
-        .args(written);
+    command.arg0(&name).arg(image).arg(handed);
     command
 }
 
@@ -118,55 +131,105 @@ fn own_program(name: &OsStr) -> PathBuf {
     }
 }
 
-/// Runs etcd on trial and ends as it ended, unless there is something to look at again.
-pub fn supervise(config: &Config, stop: &Stop, mut handed: Handed) -> Exit {
-    let volume = Volume::new(&config.data_dir, config.wal_dir.as_deref());
-    let _lock = match volume.lock() {
-        Ok(lock) => lock,
-        // Somebody came in between the two images: look again, and wait for them.
-        Err(LockError::Held { .. }) => return hand_on(AGAIN, &handed, stop),
-        Err(LockError::Failed(error)) => {
-            log::error!("{error}");
-            return Exit::FAILED;
-        }
+/// What the words of the image that supervises say.
+struct Told<'a> {
+    handed: &'a OsStr,
+    volume: Volume,
+    etcd: Etcd,
+    /// What the user wrote, for the images after this one.
+    written: &'a [OsString],
+}
+
+impl<'a> Told<'a> {
+    fn read(words: &'a [OsString]) -> Option<Told<'a>> {
+        let [handed, data, wal, words @ ..] = words else {
+            return None;
+        };
+        let wal = Some(Path::new(wal)).filter(|wal| !wal.as_os_str().is_empty());
+        let (etcd, written) = Etcd::from_words(words, std::env::vars_os())?;
+        Some(Told {
+            handed,
+            volume: Volume::new(Path::new(data), wal),
+            etcd,
+            written,
+        })
+    }
+
+    fn image(&self, image: &str, handed: OsString) -> Command {
+        let mut command = ourselves(image, handed);
+        command.args(self.written);
+        command
+    }
+}
+
+/// Runs etcd on trial, if that is what these words ask for. Ends as etcd ended, unless there is
+/// something to look at again.
+pub fn supervise(words: &[OsString], stop: &Stop) -> Option<Exit> {
+    let words = match words.split_first() {
+        Some((image, words)) if image == SUPERVISE => words,
+        _ => return None,
     };
-    let program = match preflight::program(config) {
-        Ok(program) => program,
-        Err((exit, why)) => {
-            log::error!("{why}");
-            return exit;
+    logging::start(LogConfig::read(|name| std::env::var_os(name)));
+    Some(match Told::read(words) {
+        Some(told) => told.supervise(stop),
+        None => {
+            eprintln!("etcd-rejoin: {NOT_FOR_PEOPLE}");
+            Exit::USAGE
         }
-    };
-    let etcd = match launch::etcd(config, &program, &handed.start.begin) {
-        Ok(etcd) => etcd,
-        Err(error) => {
-            log::error!("{error}");
-            return Exit::FAILED;
-        }
-    };
-    let watching = handed.clone();
-    match handover::trial(&etcd, stop, move |watch| look_on(watch, &watching)) {
-        Ok(outcome) => match ended(&outcome) {
-            Ok(exit) => exit,
-            Err(exit) => {
-                handed.trial = cause(&outcome.last_words);
-                handed.failed = Some(exit.0);
-                drop(_lock);
-                hand_on(AGAIN, &handed, stop)
+    })
+}
+
+impl Told<'_> {
+    fn supervise(&self, stop: &Stop) -> Exit {
+        let lock = match self.volume.lock() {
+            Ok(lock) => lock,
+            // Somebody came in between the two images: look again, and wait for them.
+            Err(LockError::Held { .. }) => {
+                return become_image(self.image(AGAIN, self.handed.into()), stop);
             }
-        },
-        Err(TrialError::Stopped(signal)) => Exit::signal(signal),
-        Err(TrialError::Failed(error)) => {
-            log::error!("{error}");
-            Exit::FAILED
+            Err(LockError::Failed(error)) => {
+                log::error!("{error}");
+                return Exit::FAILED;
+            }
+        };
+        let mut watching = self.image(WATCH, self.handed.into());
+        match handover::trial(&self.etcd, stop, move |watch| look_on(watch, &mut watching)) {
+            Ok(outcome) => match ended(&outcome) {
+                Ok(exit) => exit,
+                Err(exit) => {
+                    drop(lock);
+                    self.again(&outcome, exit, stop)
+                }
+            },
+            Err(TrialError::Stopped(signal)) => Exit::signal(signal),
+            Err(TrialError::Failed(error)) => {
+                log::error!("{error}");
+                Exit::FAILED
+            }
         }
+    }
+
+    /// Lets the first image look again after a trial that failed with this exit code.
+    fn again(&self, outcome: &Outcome, exit: Exit, stop: &Stop) -> Exit {
+        let mut handed = match read(self.handed) {
+            Ok(handed) => handed,
+            Err(error) => {
+                log::error!("{error}");
+                return exit;
+            }
+        };
+        handed.trial = cause(&outcome.last_words);
+        handed.failed = Some(exit.0);
+        become_image(self.image(AGAIN, handed.to_word()), stop)
     }
 }
 
 /// Lets a child watch, and hears what it says.
-fn look_on(watch: &mut Watch, handed: &Handed) -> Next {
-    let mut command = ourselves(WATCH, handed);
-    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+fn look_on(watch: &mut Watch, watching: &mut Command) -> Next {
+    let child = watching
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
     // Reaped by the trial, as all children are. It ends when its standard input does.
     let (_alive, said) = match child {
         Ok(mut child) => (child.stdin.take(), child.stdout.take()),

@@ -9,6 +9,7 @@ mod copy;
 mod hidden;
 mod last_words;
 mod trial;
+mod words;
 
 use std::ffi::OsString;
 use std::fmt;
