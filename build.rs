@@ -17,6 +17,7 @@ fn main() {
     };
     println!("cargo::rustc-env=ETCD_REJOIN_VERSION={version}");
     pack_relocations();
+    lay_out_release();
 }
 
 /// A position-independent program adjusts its pointers when it starts. Listed in the packed form they
@@ -29,6 +30,24 @@ fn pack_relocations() {
     let native = var("HOST").is_some() && var("HOST") == var("TARGET");
     if native && glibc().is_some_and(|version| version >= (2, 36)) {
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    }
+}
+
+/// A release leaves out unwind tables: it ends by abort where it panics (`Cargo.toml`). Other builds unwind.
+fn lay_out_release() {
+    let script = Path::new("src/layout.ld");
+    println!("cargo::rerun-if-changed={}", script.display());
+    let linux_x86 = var("CARGO_CFG_TARGET_OS").as_deref() == Some("linux")
+        && var("CARGO_CFG_TARGET_ARCH").as_deref() == Some("x86_64");
+    // Cargo names the directory of every profile that comes from `release` so.
+    if let (true, Some("release"), Some(root)) = (
+        linux_x86,
+        var("PROFILE").as_deref(),
+        var("CARGO_MANIFEST_DIR"),
+    ) {
+        let script = Path::new(&root).join(script);
+        println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", script.display());
+        println!("cargo::rustc-link-arg-bins=-Wl,--no-eh-frame-hdr");
     }
 }
 
