@@ -16,18 +16,15 @@ scenarios! {
         a_record_that_swallows_the_rest_is_no_torn_write,
         database_gone,
         database_garbage;
-    V34:
+    both:
         wal_emptied,
         database_emptied,
-        damaged_without_quorum_waits;
-    V3530:
-        wal_emptied_on_3_5,
-        database_emptied_on_3_5,
+        damaged_without_quorum_waits,
         wal_dir_gone_beside_its_database,
         wal_head_unreadable,
-        damaged_without_quorum_waits_on_3_5,
         a_stale_lock_file_is_no_damage,
-        killed_between_every_two_steps_of_a_damaged_member
+        killed_between_every_two_steps_of_a_damaged_member,
+        killed_in_the_midst_of_each_step_of_a_damaged_member
 }
 
 fn wal(cluster: &mut Cluster, n: usize) -> PathBuf {
@@ -74,10 +71,6 @@ fn wal_emptied(version: Version) {
     heals(version, wal, Damage::Emptied);
 }
 
-fn wal_emptied_on_3_5(version: Version) {
-    heals(version, wal, Damage::Emptied);
-}
-
 fn wal_head_unreadable(version: Version) {
     heals(version, wal, Damage::FlippedHead);
 }
@@ -91,10 +84,6 @@ fn database_garbage(version: Version) {
 }
 
 fn database_emptied(version: Version) {
-    heals(version, database, Damage::Emptied);
-}
-
-fn database_emptied_on_3_5(version: Version) {
     heals(version, database, Damage::Emptied);
 }
 
@@ -125,10 +114,6 @@ fn damaged_without_quorum_waits(version: Version) {
     cluster.wait_healthy();
     cluster.put_some();
     cluster.verify();
-}
-
-fn damaged_without_quorum_waits_on_3_5(version: Version) {
-    damaged_without_quorum_waits(version);
 }
 
 /// An acknowledged write is on n2 and on n3, whose WAL is damaged before it. etcd may take the damage
@@ -187,6 +172,24 @@ fn killed_between_every_two_steps_of_a_damaged_member(version: Version) {
         damage(&path, Damage::FlippedMiddle);
         cluster.member(3).start_steps(steps);
         assert_eq!(cluster.member(3).wait_exit(crate::support::PATIENCE), 75);
+        cluster.start(&[3]);
+        cluster.wait_healthy_of(&[3]);
+    }
+    writer.stop();
+    cluster.verify();
+}
+
+/// With SIGKILL, as soon as the step has begun.
+fn killed_in_the_midst_of_each_step_of_a_damaged_member(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let writer = cluster.writer(&[1, 2]);
+    for step in ["give-up", "remove-member", "quarantine", "add-member"] {
+        cluster.kill9(&[3]);
+        let path = wal(&mut cluster, 3);
+        damage(&path, Damage::FlippedMiddle);
+        cluster.start(&[3]);
+        cluster.member(3).wait_log(&format!("step={step}"));
+        cluster.kill9(&[3]);
         cluster.start(&[3]);
         cluster.wait_healthy_of(&[3]);
     }

@@ -15,17 +15,12 @@ scenarios! {
         old_data_of_a_removed_and_added_member,
         two_of_five_lost_at_the_same_moment,
         second_of_two_loses_its_disk;
-    V34:
+    both:
         ten_times_in_a_row,
         killed_while_the_quorum_is_lost,
         killed_in_the_midst_of_each_step,
-        joining_as_a_learner;
-    V3516:
-        ten_times_in_a_row_on_3_5,
-        two_of_three_down_and_one_of_them_empty;
-    V3530:
-        killed_while_the_quorum_is_lost_on_3_5,
-        killed_in_the_midst_of_each_step_on_3_5,
+        joining_as_a_learner,
+        two_of_three_down_and_one_of_them_empty,
         state_existing_for_ever,
         external_wal_dir_lost_with_the_data,
         external_wal_dir_lost_alone,
@@ -77,10 +72,6 @@ fn ten_times_in_a_row(version: Version) {
     );
 }
 
-fn ten_times_in_a_row_on_3_5(version: Version) {
-    ten_times_in_a_row(version);
-}
-
 /// For each N: ended after N steps with 75, then started again. Until N is more than it takes.
 fn killed_between_every_two_steps(version: Version) {
     let mut cluster = Cluster::running(version, 3);
@@ -124,10 +115,6 @@ fn killed_in_the_midst_of_each_step(version: Version) {
     cluster.verify();
 }
 
-fn killed_in_the_midst_of_each_step_on_3_5(version: Version) {
-    killed_in_the_midst_of_each_step(version);
-}
-
 /// After each step one of the two others dies too, and comes back later.
 fn killed_while_the_quorum_is_lost(version: Version) {
     let mut cluster = Cluster::running(version, 3);
@@ -143,10 +130,6 @@ fn killed_while_the_quorum_is_lost(version: Version) {
         cluster.put_some();
     }
     cluster.verify();
-}
-
-fn killed_while_the_quorum_is_lost_on_3_5(version: Version) {
-    killed_while_the_quorum_is_lost(version);
 }
 
 fn the_leader_loses_its_disk(version: Version) {

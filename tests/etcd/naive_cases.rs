@@ -16,25 +16,20 @@ scenarios! {
         an_acknowledged_write_on_the_one_that_is_down,
         re_added_members_wiped_while_the_first_is_down,
         a_stale_copy_of_its_own_volume;
-    V34:
-        state_existing_and_an_acknowledged_write_elsewhere,
+    both:
         wiped_right_after_the_others_restarted,
         wiped_in_a_grown_cluster,
         two_wiped_in_a_grown_cluster,
-        one_peer_paused_and_one_down;
-    V3516:
+        one_peer_paused_and_one_down,
         all_wiped_is_a_first_start,
         a_remove_that_timed_out_is_applied_later,
-        an_unstarted_fourth_and_one_of_three_lost;
-    V3530:
-        state_existing_on_3_5,
-        wiped_right_after_the_others_restarted_on_3_5,
-        two_wiped_in_a_grown_cluster_on_3_5,
+        an_unstarted_fourth_and_one_of_three_lost,
         data_of_a_refused_new_cluster,
         an_initial_cluster_of_itself_alone,
         a_copy_of_another_members_volume,
-        two_unstarted_members_at_once,
-        one_peer_paused_and_one_down_on_3_5
+        state_existing_and_an_acknowledged_write_elsewhere;
+    V3530:
+        two_unstarted_members_at_once
 }
 
 /// R1. Nobody may serve without n1's data; a person's one command on n1 brings all of them back.
@@ -109,10 +104,6 @@ fn state_existing_and_an_acknowledged_write_elsewhere(version: Version) {
     acknowledged_elsewhere(version, "existing");
 }
 
-fn state_existing_on_3_5(version: Version) {
-    acknowledged_elsewhere(version, "existing");
-}
-
 fn acknowledged_elsewhere(version: Version, state: &str) {
     let mut cluster = Cluster::running(version, 3);
     cluster.set("ETCD_INITIAL_CLUSTER_STATE", state);
@@ -140,10 +131,6 @@ fn wiped_right_after_the_others_restarted(version: Version) {
     cluster.wait_healthy();
     cluster.put_some();
     cluster.verify();
-}
-
-fn wiped_right_after_the_others_restarted_on_3_5(version: Version) {
-    wiped_right_after_the_others_restarted(version);
 }
 
 /// R4: their old static IDs would form an empty cluster.
@@ -201,10 +188,6 @@ fn two_wiped_in_a_grown_cluster(version: Version) {
     }
     cluster.start(&[2, 3]);
     wait_for_the_last_copy(&mut cluster);
-}
-
-fn two_wiped_in_a_grown_cluster_on_3_5(version: Version) {
-    two_wiped_in_a_grown_cluster(version);
 }
 
 /// R5x: somebody has tried plain etcd with `new` on the wiped volume, and its WAL lies there.
@@ -344,10 +327,6 @@ fn one_peer_paused_and_one_down(version: Version) {
     cluster.start(&[2]);
     cluster.wait_healthy();
     cluster.verify();
-}
-
-fn one_peer_paused_and_one_down_on_3_5(version: Version) {
-    one_peer_paused_and_one_down(version);
 }
 
 /// 7b: four listed, two up: no quorum. Whichever of the two missing ones brings a vote heals it.

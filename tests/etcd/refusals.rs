@@ -10,15 +10,12 @@ scenarios! {
         swapped_volumes,
         a_twin_with_an_empty_volume,
         two_empty_twins_on_a_first_start;
-    V34:
+    both:
         a_twin_on_the_same_volume_waits,
         a_copy_of_the_volume_elsewhere,
         a_volume_of_another_cluster,
-        name_and_url_of_two_members;
-    V3530:
-        a_twin_on_the_same_volume_waits_on_3_5,
+        name_and_url_of_two_members,
         a_twin_on_the_volume_of_a_waiting_entrypoint,
-        a_copy_of_the_volume_elsewhere_on_3_5,
         answers_from_two_clusters,
         set_aside_data_forbids_founding,
         peer_with_damaged_data_forbids_founding,
@@ -119,10 +116,6 @@ fn a_twin_on_the_same_volume_waits(version: Version) {
     cluster.verify();
 }
 
-fn a_twin_on_the_same_volume_waits_on_3_5(version: Version) {
-    a_twin_on_the_same_volume_waits(version);
-}
-
 fn a_twin_on_the_volume_of_a_waiting_entrypoint(version: Version) {
     let mut cluster = Cluster::new(version, 3);
     cluster.start(&[3]);
@@ -157,10 +150,6 @@ fn a_copy_of_the_volume_elsewhere(version: Version) {
     Tree::of(&twin.volume).assert_is(&before);
     cluster.put_some();
     cluster.verify();
-}
-
-fn a_copy_of_the_volume_elsewhere_on_3_5(version: Version) {
-    a_copy_of_the_volume_elsewhere(version);
 }
 
 fn a_volume_of_another_cluster(version: Version) {

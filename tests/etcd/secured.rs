@@ -8,14 +8,11 @@ scenarios! {
     each:
         a_lost_disk_behind_tls,
         a_lost_disk_with_users;
-    V34:
+    both:
         a_certificate_of_a_stranger,
         without_a_user,
-        own_data_starts_without_a_user;
-    V3530:
-        a_certificate_of_a_stranger_beside_data,
-        without_a_user_on_3_5,
-        own_data_starts_without_a_user_on_3_5
+        own_data_starts_without_a_user,
+        a_certificate_of_a_stranger_beside_data
 }
 
 /// Client certificates are wanted on both ports.
@@ -167,10 +164,6 @@ fn without_a_user(version: Version) {
     cluster.verify();
 }
 
-fn without_a_user_on_3_5(version: Version) {
-    without_a_user(version);
-}
-
 /// Also where its peer URL has changed, and it may not publish that.
 fn own_data_starts_without_a_user(version: Version) {
     let mut cluster = with_users(version);
@@ -189,8 +182,4 @@ fn own_data_starts_without_a_user(version: Version) {
     assert_eq!(cluster.id(3), id);
     cluster.put_some();
     cluster.verify();
-}
-
-fn own_data_starts_without_a_user_on_3_5(version: Version) {
-    own_data_starts_without_a_user(version);
 }

@@ -7,10 +7,12 @@ use crate::support::files::{self, Damage, damage};
 use crate::support::{Cluster, PATIENCE, Version, scenarios, wait_for};
 
 scenarios! {
-    each: accidents_in_any_order;
-    V34: leaving_is_final_until_taken_back;
-    V3516: set_aside_data_is_deleted_when_allowed;
-    V3530: leaving_is_final_until_taken_back_on_3_5, set_aside_data_is_put_back
+    each:
+        accidents_in_any_order;
+    both:
+        leaving_is_final_until_taken_back,
+        set_aside_data_is_deleted_when_allowed,
+        set_aside_data_is_put_back
 }
 
 /// Runs a command of the program with the settings of member 3, beside it.
@@ -42,10 +44,6 @@ fn leaving_is_final_until_taken_back(version: Version) {
     cluster.start(&[3]);
     cluster.wait_healthy();
     cluster.verify();
-}
-
-fn leaving_is_final_until_taken_back_on_3_5(version: Version) {
-    leaving_is_final_until_taken_back(version);
 }
 
 /// Damages member 3's WAL and lets it rejoin, so that something lies set aside.

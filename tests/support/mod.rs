@@ -38,15 +38,28 @@ pub fn wait_for(what: &str, timeout: Duration, mut condition: impl FnMut() -> bo
     }
 }
 
-/// Makes the tests of a topic: `each` runs on every version of etcd, `one` on the one named.
+/// Makes the tests of a topic: `each` runs on every version of etcd, `both` on the oldest and the newest,
+/// the rest on the one that is named.
 macro_rules! scenarios {
-    (each: $($each:ident),* $(,)? $(; $version:ident: $($one:ident),* $(,)?)*) => {
-        mod v34 { $(#[test] fn $each() { super::$each($crate::support::Version::V34) })* }
+    (
+        each: $($each:ident),* $(,)?; both: $($both:ident),* $(,)?
+        $(; $version:ident: $($one:ident),* $(,)?)*
+    ) => {
+        mod v34 {
+            $(#[test] fn $each() { super::$each($crate::support::Version::V34) })*
+            $(#[test] fn $both() { super::$both($crate::support::Version::V34) })*
+        }
         mod v3516 { $(#[test] fn $each() { super::$each($crate::support::Version::V3516) })* }
-        mod v3530 { $(#[test] fn $each() { super::$each($crate::support::Version::V3530) })* }
+        mod v3530 {
+            $(#[test] fn $each() { super::$each($crate::support::Version::V3530) })*
+            $(#[test] fn $both() { super::$both($crate::support::Version::V3530) })*
+        }
         mod one { $($(#[test] fn $one() {
             super::$one($crate::support::Version::$version)
         })*)* }
+    };
+    (each: $($each:ident),* $(,)? $(; $version:ident: $($one:ident),* $(,)?)*) => {
+        $crate::support::scenarios! { each: $($each),*; both: $(; $version: $($one),*)* }
     };
 }
 pub(crate) use scenarios;
