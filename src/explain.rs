@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::datadir::Finding;
-use crate::decide::{Begin, Decision, Heard, Holds, JoinNote, Reason, Start, Step};
+use crate::decide::{Begin, Caller, Decision, Heard, Holds, JoinNote, Reason, Start, Step};
 use crate::membership::{Member, MemberId, quorum};
 use crate::observe::Look;
 
@@ -131,6 +131,7 @@ pub fn heard_short(heard: &Heard) -> &'static str {
             differs: None,
         } => match holds {
             Holds::Empty => "is empty",
+            Holds::Alone => "is alone in its initial cluster",
             Holds::Promised => "has promised",
             Holds::Own(_) => "has data",
             Holds::Damaged => "has damaged data",
@@ -323,7 +324,8 @@ fn names(look: &Look, reason: Reason) -> Vec<String> {
     };
     let unheard = |heard: &Heard| match heard {
         Heard::Silent(_) | Heard::Nonsense(_) | Heard::Refused(_) => true,
-        Heard::Etcd { .. } | Heard::Entrypoint { .. } => false,
+        Heard::Entrypoint { holds, .. } => *holds == Holds::Alone,
+        Heard::Etcd { .. } => false,
     };
     match reason {
         Reason::NotAllHeard => peers(unheard),
@@ -372,6 +374,7 @@ fn names(look: &Look, reason: Reason) -> Vec<String> {
             names.extend(look.seen.denied.iter().map(|(_, words)| words.clone()));
             names
         }
+        Reason::CalledByACluster => seen_caller(look).into_iter().collect(),
         Reason::CannotStart => look.seen.hindered.iter().cloned().collect(),
         Reason::DataLostNoLeader
         | Reason::NotListedNoLeader
@@ -379,4 +382,18 @@ fn names(look: &Look, reason: Reason) -> Vec<String> {
         | Reason::GivenUp => look.failures.clone(),
         _ => Vec::new(),
     }
+}
+
+/// Without its data we cannot tell what we were there: a member that lost its disk, or one just added.
+fn seen_caller(look: &Look) -> Option<String> {
+    let caller = look.seen.called?;
+    let Caller {
+        member, cluster, ..
+    } = caller;
+    let wants = caller
+        .wants
+        .map_or("us".into(), |id| format!("member {id}"));
+    Some(format!(
+        "member {member} of cluster {cluster} asks for {wants} here: its data was here, or it was added there"
+    ))
 }

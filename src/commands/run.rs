@@ -8,7 +8,7 @@ use super::Exit;
 use super::preflight;
 use super::supervise::{self, Handed};
 use crate::act::{Actor, Undone};
-use crate::assembly::{Report, Server};
+use crate::assembly::{LISTENS, Report, Server};
 use crate::config::Config;
 use crate::datadir::{Finding, Lock, LockError, Volume};
 use crate::decide::{DataDir, Decision, Reason, Start, Step, Trial, decide};
@@ -160,6 +160,10 @@ impl Run<'_> {
         look.seen.no_chores = self.refusals >= MAX_CHORE_TRIES;
         look.seen.failed = self.failed.as_ref().map(|(start, _)| start.clone());
         look.seen.denied.clone_from(&self.denied);
+        if let Some(server) = &self.server {
+            look.seen.called = server.caller();
+            look.seen.listened = server.listened() >= LISTENS;
+        }
         self.saw(&look);
         let mut decision = decide(&self.config.policy, &look.seen);
         if matches!(decision, Decision::Do(..)) && self.steps_left != Some(0) {
@@ -172,6 +176,12 @@ impl Run<'_> {
         match &decision {
             Decision::Start(start, _) => self.start(start, &look, &decision),
             Decision::Do(step, _) => self.step(step, &look, &decision),
+            Decision::Wait(Reason::Listening) => {
+                self.serve(&look)?;
+                self.say(self.wait_line(&look, &decision));
+                // It ends by itself: REJOIN_WAIT is for what does not.
+                self.pause(PAUSES.1)
+            }
             Decision::Wait(_) => {
                 self.serve(&look)?;
                 self.wait(self.wait_line(&look, &decision))

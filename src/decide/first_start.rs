@@ -14,6 +14,8 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
                 count.disagree |= differs.is_some();
                 match holds {
                     Holds::Empty => count.empty += 1,
+                    // Its cluster will be another one than ours, and we shall join it.
+                    Holds::Alone => count.alone += 1,
                     Holds::Promised => count.promised += 1,
                     Holds::SetAside => count.set_aside += 1,
                     Holds::Own(cluster) if *cluster != policy.static_cluster => count.foreign += 1,
@@ -38,6 +40,13 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
         return Refuse(Reason::PeersDisagree);
     }
     let alone = policy.initial.len() == 1;
+    // In a larger initial cluster a peer that has left the same first start calls us too.
+    if alone && seen.called.is_some() {
+        return match policy.knows_others {
+            true => Wait(Reason::NotAllHeard),
+            false => Refuse(Reason::CalledByACluster),
+        };
+    }
     let all_heard = silent == 0 && !(alone && policy.knows_others);
     if all_heard && (count.set_aside > 0 || seen.set_aside > 0) {
         return Refuse(Reason::DataSetAside);
@@ -48,6 +57,15 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
             false => Wait(Reason::NotAllHeard),
         };
     }
+    // Nobody can be asked whether this is a lost disk in a cluster that has grown since. But such a
+    // cluster asks for us: without this row we would found a second one, with the same IDs.
+    if policy.is_alone()
+        && policy.is_reachable()
+        && !seen.listened
+        && policy.bootstrap != Bootstrap::Now
+    {
+        return Wait(Reason::Listening);
+    }
     let nothing_set_aside = count.set_aside == 0 && seen.set_aside == 0;
     let majority = quorum(policy.initial.len());
     let (may_promise, may_start) = match policy.bootstrap {
@@ -57,7 +75,7 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
             (all_heard && count.empty == 0) || (seen.waited && 1 + count.promised >= majority),
         ),
         // Silence rules nothing out here; whoever answers is asked to promise first.
-        Bootstrap::Now => (true, count.empty == 0),
+        Bootstrap::Now => (count.alone == 0, count.alone + count.empty == 0),
     };
     match (
         seen.promise,
@@ -81,6 +99,8 @@ struct Assembly {
     /// Data of another cluster.
     foreign: usize,
     set_aside: usize,
+    /// About to found a cluster of its own.
+    alone: usize,
     disagree: bool,
 }
 

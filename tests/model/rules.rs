@@ -332,6 +332,8 @@ fn what_the_model_does_not_know_is_shown_by_a_case() {
         ("leftovers", unmodelled::leftovers_stay),
         ("not asked", unmodelled::whoever_was_not_asked_is_promised),
         ("outdated promise", unmodelled::outdated_promise_starts),
+        ("called", unmodelled::calls_are_not_heard),
+        ("listening", unmodelled::alone_founds_at_once),
         ("nonsense", unmodelled::nonsense_is_promised),
         ("set aside", unmodelled::set_aside_is_deleted_at_once),
         ("forbidden", unmodelled::founding_is_always_allowed),

@@ -138,6 +138,16 @@ pub fn outdated_promise_starts(policy: &Policy, seen: &Observation) -> Decision 
     }
 }
 
+/// What a cluster that lists us asks at our peer URL is passed over.
+pub fn calls_are_not_heard(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.called = None)
+}
+
+/// A member alone does not listen first.
+pub fn alone_founds_at_once(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.listened = true)
+}
+
 /// An answer that is none counts as one.
 pub fn nonsense_is_promised(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| {

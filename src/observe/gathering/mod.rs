@@ -376,6 +376,8 @@ impl<'a> Gathering<'a> {
             quorate: self.quorate.map(|(_, quorate)| quorate),
             twin,
             waited: self.observer.started.elapsed() >= config.bootstrap_wait,
+            called: None,
+            listened: false,
             no_chores: false,
         };
         Look {
