@@ -8,6 +8,7 @@ const A_WHILE: Duration = Duration::from_millis(1500);
 
 scenarios! {
     each:
+        a_learner_that_knows_others_by_client_urls_is_promoted,
         a_lost_disk_is_filled_again,
         killed_between_every_two_steps,
         the_leader_loses_its_disk,
@@ -317,6 +318,22 @@ fn a_cluster_grows_by_itself(version: Version) {
         cluster.put_some();
         cluster.verify();
     }
+}
+
+/// The second is a learner at first; who may promote it, it knows by their client URLs alone.
+fn a_learner_that_knows_others_by_client_urls_is_promoted(version: Version) {
+    let mut cluster = Cluster::running(version, 1);
+    let first = cluster.member(1).client_url();
+    let n = cluster.grow();
+    cluster.set_initial(&[n]);
+    cluster
+        .member(n)
+        .set("ETCD_OTHER_PEERS_CLIENT_URLS", &first);
+    cluster.start(&[n]);
+    cluster.member(n).wait_log("promoted to voter");
+    cluster.wait_healthy();
+    cluster.put_some();
+    cluster.verify();
 }
 
 fn bootstrap_now_never_founds_beside_data(version: Version) {
