@@ -329,6 +329,11 @@ fn names(look: &Look, reason: Reason) -> Vec<String> {
     };
     match reason {
         Reason::NotAllHeard => peers(unheard),
+        Reason::NowRuledOut => {
+            let mut names = peers(|heard| !matches!(heard, Heard::Silent(_)));
+            names.extend(look.seen.unclear.clone());
+            names
+        }
         Reason::FirstStartPromise => peers(|heard| {
             matches!(
                 heard,

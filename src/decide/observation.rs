@@ -245,6 +245,8 @@ pub struct Observation {
     pub quorate: Option<Quorate>,
     /// The gateway refuses us, in its own words.
     pub refused: Option<String>,
+    /// A client URL that was given to us answers, and proves no leader: in its own words.
+    pub unclear: Option<String>,
     /// Our own member answers somewhere, although it does not run here.
     pub twin: bool,
     /// `REJOIN_BOOTSTRAP_WAIT` is over.
@@ -278,6 +280,7 @@ impl Default for Observation {
             peers: Vec::new(),
             quorate: None,
             refused: None,
+            unclear: None,
             twin: false,
             waited: false,
             called: None,

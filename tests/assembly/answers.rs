@@ -152,6 +152,26 @@ fn another_members_answer_is_named() {
     waits_beside(with_body(long), "too long or not printable");
 }
 
+/// `now` founds beside silence; whatever answers rules it out until it is known what that is.
+#[test]
+fn nonsense_rules_out_founding_now() {
+    let members = Members::new(2);
+    let listener = TcpListener::bind((members.addresses.host(2), 2380)).unwrap();
+    let asked = play(listener, with_body("garbage"));
+    let now = [("REJOIN_BOOTSTRAP", "now")];
+    let mut n1 = members.start(1, &now);
+    n1.wait_log("n2 answers nonsense");
+    n1.wait_reason("now-ruled-out");
+    wait_for("some looks", PATIENCE, || asked.load(Ordering::Relaxed) > 2);
+    let log = n1.log.text();
+    assert!(!log.contains("step=") && !log.contains("STAND-IN"), "{log}");
+
+    let members = Members::new(2);
+    let mut n1 = members.start(1, &now);
+    n1.wait_reason("first-start");
+    n1.wait_log("STAND-IN");
+}
+
 /// The same answer under the right name counts: it is not the disguise that is refused above.
 #[test]
 fn an_answer_of_this_very_member_counts() {

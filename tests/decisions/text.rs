@@ -203,6 +203,7 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
                 });
             }
             ("twin", "") => seen.twin = true,
+            ("gateway-unclear", "") => seen.unclear = Some("no leader".into()),
             ("gateway-refuses", "") => seen.refused = Some("403".into()),
             ("trial", "behind") => seen.trial = Trial::Behind,
             ("trial", "unreadable") => seen.trial = Trial::Unreadable,

@@ -20,7 +20,8 @@ scenarios! {
         ten_times_in_a_row,
         killed_while_the_quorum_is_lost,
         killed_in_the_midst_of_each_step,
-        joining_as_a_learner;
+        joining_as_a_learner,
+        bootstrap_now_never_founds_beside_a_member_without_leader_on_3_4;
     V3516:
         ten_times_in_a_row_on_3_5,
         two_of_three_down_and_one_of_them_empty;
@@ -33,7 +34,8 @@ scenarios! {
         data_lost_beside_an_external_wal_dir,
         joining_forbidden_refuses,
         a_cluster_grows_by_itself,
-        bootstrap_now_never_founds_beside_data
+        bootstrap_now_never_founds_beside_data,
+        bootstrap_now_never_founds_beside_a_member_without_leader
 }
 
 fn a_lost_disk_is_filled_again(version: Version) {
@@ -334,6 +336,28 @@ fn a_learner_that_knows_others_by_client_urls_is_promoted(version: Version) {
     cluster.wait_healthy();
     cluster.put_some();
     cluster.verify();
+}
+
+/// It is known by its client URL alone, where it says that it has no leader.
+fn bootstrap_now_never_founds_beside_a_member_without_leader(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.kill9(&[2]);
+    cluster.member(3).lose_disk();
+    cluster.set_initial(&[3]);
+    let first = cluster.member(1).client_url();
+    let member = cluster.member(3);
+    member.set("ETCD_OTHER_PEERS_CLIENT_URLS", &first);
+    member.set("REJOIN_BOOTSTRAP", "now");
+    member.start();
+    member.assert_waits("now-ruled-out", A_WHILE);
+    cluster.start(&[2]);
+    cluster.wait_healthy();
+    cluster.put_some();
+    cluster.verify();
+}
+
+fn bootstrap_now_never_founds_beside_a_member_without_leader_on_3_4(version: Version) {
+    bootstrap_now_never_founds_beside_a_member_without_leader(version);
 }
 
 fn bootstrap_now_never_founds_beside_data(version: Version) {

@@ -335,6 +335,7 @@ fn what_the_model_does_not_know_is_shown_by_a_case() {
         ("called", unmodelled::calls_are_not_heard),
         ("listening", unmodelled::alone_founds_at_once),
         ("nonsense", unmodelled::nonsense_is_promised),
+        ("now", unmodelled::now_passes_over_answers),
         ("set aside", unmodelled::set_aside_is_deleted_at_once),
         ("forbidden", unmodelled::founding_is_always_allowed),
         ("never join", unmodelled::joining_is_always_allowed),

@@ -162,6 +162,18 @@ pub fn nonsense_is_promised(policy: &Policy, seen: &Observation) -> Decision {
     })
 }
 
+/// `REJOIN_BOOTSTRAP=now` takes an answer that is none for silence.
+pub fn now_passes_over_answers(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        seen.unclear = None;
+        for peer in &mut seen.peers {
+            if let Heard::Nonsense(why) = &peer.heard {
+                peer.heard = Heard::Silent(why.clone());
+            }
+        }
+    })
+}
+
 /// What is set aside is deleted before the member is back.
 pub fn set_aside_is_deleted_at_once(policy: &Policy, seen: &Observation) -> Decision {
     match (policy.keep, decide(policy, seen)) {
