@@ -119,13 +119,13 @@ reasons! {
     PeerHasData, "peer-has-data", "empty", "no etcd runs yet, and a peer holds data: this is no first start",
         "wait", "start etcd on the peers that hold data; this member joins them";
     NotAllHeard, "not-all-heard", "empty", "some member of the initial cluster was not heard: an empty disk beside a cut cable looks the same",
-        "wait", "start the missing members; where nothing of value is stored, REJOIN_BOOTSTRAP=quorum goes on without";
+        "wait", "start the missing members";
     NowRuledOut, "now-ruled-out", "empty", "REJOIN_BOOTSTRAP=now, and somebody answers who is not known to be in the same first start",
         "wait", "see who answers there, and start it, or correct the URL; `now` founds where nobody answers who is not empty too";
     DataSetAside, "data-set-aside", "empty", "all are empty, but a volume holds data that was set aside",
         "refuse", "put it back with `etcd-rejoin quarantine put-back`, or delete it by hand if it is not wanted";
     FoundingForbidden, "founding-forbidden", "empty", "all are empty, but ETCD_INITIAL_CLUSTER_STATE=existing or REJOIN_BOOTSTRAP=never",
-        "wait", "start the cluster that this member shall join, or set ETCD_INITIAL_CLUSTER_STATE=new";
+        "wait", "start the cluster that this member shall join, or allow it to found one";
     PeersDisagree, "peers-disagree", "empty", "all are empty, and were given another initial cluster or token",
         "refuse", "give every member the same ETCD_INITIAL_CLUSTER and ETCD_INITIAL_CLUSTER_TOKEN";
     Leftovers, "leftovers", "empty", "files without a WAL lie where etcd is about to start",
