@@ -1,8 +1,14 @@
 //! Words for what was seen and decided: the log and `status` say the same.
 
+mod cure;
+mod why;
+
+pub use cure::{cure, to_go_on};
+pub use why::why;
+
 use crate::config::Config;
 use crate::datadir::Finding;
-use crate::decide::{Begin, Decision, Heard, Holds, JoinNote, Reason, Start, Step};
+use crate::decide::{Begin, Decision, Heard, Holds, JoinNote, Start, Step};
 use crate::membership::{Member, MemberId, quorum};
 use crate::observe::Look;
 
@@ -68,14 +74,6 @@ fn is_alone(look: &Look) -> bool {
     look.seen.peers.is_empty() && look.endpoints.is_empty()
 }
 
-/// What would change the decision, or how to go on.
-pub fn cure(look: &Look, decision: &Decision) -> &'static str {
-    match decision.reason() {
-        Reason::NobodyAnswers if is_alone(look) => "nothing to do",
-        reason => reason.row().cure,
-    }
-}
-
 /// The member list in one line.
 pub fn members(members: &[Member]) -> String {
     let members: Vec<String> = members.iter().map(member).collect();
@@ -131,6 +129,7 @@ pub fn heard_short(heard: &Heard) -> &'static str {
             differs: None,
         } => match holds {
             Holds::Empty => "is empty",
+            Holds::Alone => "is alone in its initial cluster",
             Holds::Promised => "has promised",
             Holds::Own(_) => "has data",
             Holds::Damaged => "has damaged data",
@@ -262,121 +261,5 @@ fn step_words(config: &Config, step: &Step) -> String {
         Step::DeleteSetAside { keep } => {
             format!("deletes what was set aside, all but the newest {keep}")
         }
-    }
-}
-
-/// The cure as a part of a log line.
-pub fn to_go_on(reason: Reason) -> String {
-    match reason.row().cure {
-        nothing if nothing.starts_with("nothing to do") => nothing.into(),
-        cure => format!("to go on: {cure}"),
-    }
-}
-
-/// Why: the row's condition, as it holds here, with the names that the row leaves out.
-pub fn why(look: &Look, decision: &Decision) -> String {
-    let mut text = match decision.reason() {
-        Reason::NobodyAnswers if is_alone(look) => "there is no other member".into(),
-        _ => condition(decision).to_string(),
-    };
-    let names = names(look, decision.reason());
-    if !names.is_empty() {
-        text += &format!(" ({})", names.join("; "));
-    }
-    text
-}
-
-/// Rows that say several things say the one that holds.
-fn condition(decision: &Decision) -> &'static str {
-    match (decision.reason(), decision) {
-        (Reason::FirstStartPromise, Decision::Do(..)) => {
-            "every other member was heard empty or promised in one look"
-        }
-        (Reason::FirstStartPromise, _) => "not every other member has promised yet",
-        (Reason::NotListed, Decision::Do(Step::NoteJoin(_), _)) => {
-            "quorate, not listed: the note comes before the add"
-        }
-        (Reason::NotListed, _) => "quorate, not listed",
-        (Reason::DataDamaged, Decision::Do(Step::GiveUp | Step::RemoveMember(_), _)) => {
-            "quorate without it, listed"
-        }
-        (Reason::DataDamaged, _) => "quorate without it, and not listed",
-        (Reason::Removed, _) => "quorate, id not listed",
-        (Reason::GivenUp, Decision::Wait(_)) => {
-            "this identity was given up, and no leader is proven"
-        }
-        (Reason::GivenUp, _) => "this identity was given up",
-        (Reason::FirstStart, Decision::Start(start, _)) if !start.trial => {
-            "the initial cluster has no other member"
-        }
-        (Reason::FirstStart, _) => "every other member has promised",
-        (reason, _) => reason.row().when,
-    }
-}
-
-fn names(look: &Look, reason: Reason) -> Vec<String> {
-    let peers = |wanted: fn(&Heard) -> bool| -> Vec<String> {
-        (look.seen.peers.iter())
-            .filter(|peer| wanted(&peer.heard))
-            .map(|peer| format!("{} {}", peer.name, heard(&peer.heard)))
-            .collect()
-    };
-    let unheard = |heard: &Heard| match heard {
-        Heard::Silent(_) | Heard::Nonsense(_) | Heard::Refused(_) => true,
-        Heard::Etcd { .. } | Heard::Entrypoint { .. } => false,
-    };
-    match reason {
-        Reason::NotAllHeard => peers(unheard),
-        Reason::FirstStartPromise => peers(|heard| {
-            matches!(
-                heard,
-                Heard::Entrypoint {
-                    holds: Holds::Empty,
-                    ..
-                }
-            )
-        }),
-        Reason::PeerHasData => peers(|heard| {
-            matches!(
-                heard,
-                Heard::Entrypoint {
-                    holds: Holds::Own(_) | Holds::Damaged,
-                    ..
-                }
-            )
-        }),
-        Reason::PeersDisagree => peers(|heard| {
-            matches!(
-                heard,
-                Heard::Entrypoint {
-                    differs: Some(_),
-                    ..
-                }
-            )
-        }),
-        Reason::DataSetAside => peers(|heard| {
-            matches!(
-                heard,
-                Heard::Entrypoint {
-                    holds: Holds::SetAside,
-                    ..
-                }
-            )
-        }),
-        Reason::TwoClusters | Reason::OtherCluster | Reason::VolumeOfAnotherMember => {
-            peers(|heard| matches!(heard, Heard::Etcd { .. }))
-        }
-        Reason::NotAllowed => {
-            let mut names = peers(|heard| matches!(heard, Heard::Refused(_)));
-            names.extend(look.seen.refused.clone());
-            names.extend(look.seen.denied.iter().map(|(_, words)| words.clone()));
-            names
-        }
-        Reason::CannotStart => look.seen.hindered.iter().cloned().collect(),
-        Reason::DataLostNoLeader
-        | Reason::NotListedNoLeader
-        | Reason::DataDamagedNoQuorum
-        | Reason::GivenUp => look.failures.clone(),
-        _ => Vec::new(),
     }
 }

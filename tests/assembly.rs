@@ -7,6 +7,8 @@ mod support;
 mod answers;
 #[path = "assembly/askers.rs"]
 mod askers;
+#[path = "assembly/callers.rs"]
+mod callers;
 #[path = "assembly/together.rs"]
 mod together;
 #[path = "assembly/twins.rs"]

@@ -5,11 +5,13 @@
 //! answer counts only if it reads well, is of the member that was asked for, and agrees with our own
 //! initial cluster.
 
+mod caller;
 mod server;
 
 pub use server::Server;
 
 use std::fmt;
+use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,11 @@ use crate::membership::{ClusterId, MemberId};
 
 /// The resource, below a peer URL.
 pub const PATH: &str = "/etcd-rejoin/assembly";
+
+/// So long we listen before we found a cluster alone: a cluster that we were a member of has called by
+/// then. Its members dial us every 100 ms; where packets to us were swallowed until now, a dial that hangs
+/// is over, or sent again by TCP, within three seconds.
+pub const LISTENS: Duration = Duration::from_secs(3);
 
 /// No text in an answer is longer than this.
 const MAX_TEXT: usize = 256;
@@ -78,6 +85,8 @@ pub struct Report {
 pub enum Data {
     /// Nothing.
     Empty,
+    /// Nothing, and its initial cluster names itself alone.
+    Alone,
     /// Nothing, and a founding promise.
     Promised,
     /// Data that reads well.
@@ -96,6 +105,7 @@ impl Report {
             DataDir::Damaged { head } => (Data::Damaged, *head),
             DataDir::Empty if seen.set_aside > 0 => (Data::SetAside, None),
             DataDir::Empty if seen.promise => (Data::Promised, None),
+            DataDir::Empty if config.policy.is_alone() => (Data::Alone, None),
             DataDir::Empty => (Data::Empty, None),
         };
         Report {
@@ -126,9 +136,15 @@ pub fn heard(config: &Config, peer: &str, body: &[u8]) -> Heard {
         Ok(report) if report.name != peer => {
             Heard::Nonsense(format!("{} answers at the peer URL of {peer}", report.name))
         }
+        // That its initial cluster is another one than ours is the whole of what it says.
+        Ok(report) if report.data == Data::Alone => Heard::Entrypoint {
+            holds: Holds::Alone,
+            differs: None,
+        },
         Ok(report) => Heard::Entrypoint {
             holds: match (report.data, report.cluster) {
                 (Data::Empty, _) => Holds::Empty,
+                (Data::Alone, _) => Holds::Alone,
                 (Data::Promised, _) => Holds::Promised,
                 (Data::SetAside, _) => Holds::SetAside,
                 (Data::Own, Some(cluster)) => Holds::Own(cluster),

@@ -4,15 +4,17 @@ use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use super::caller::caller;
 use super::{PATH, Report};
 use crate::config::Config;
+use crate::decide::Caller;
 use crate::error::{Context, Error};
 use crate::tls;
 
@@ -25,7 +27,8 @@ const MAX_CONNECTIONS: usize = 32;
 
 /// The running server. Dropping it closes the port.
 pub struct Server {
-    report: Arc<Mutex<Vec<u8>>>,
+    shared: Arc<Shared>,
+    since: Instant,
     wake: UnixStream,
     thread: Option<JoinHandle<()>>,
 }
@@ -38,14 +41,18 @@ impl Server {
             listeners.extend(listen(config, url)?);
         }
         let (wake, woken) = UnixStream::pair().context(|| "cannot make a socket pair".into())?;
-        let report = Arc::new(Mutex::new(body(report)));
-        let shared = report.clone();
+        let shared = Arc::new(Shared {
+            report: Mutex::new(body(report)),
+            caller: OnceLock::new(),
+        });
+        let served = shared.clone();
         let thread = std::thread::Builder::new()
             .name("assembly".into())
-            .spawn(move || serve(listeners, &woken, &shared))
+            .spawn(move || serve(listeners, &woken, &served))
             .context(|| "cannot start a thread".into())?;
         Ok(Server {
-            report,
+            shared,
+            since: Instant::now(),
             wake,
             thread: Some(thread),
         })
@@ -53,11 +60,32 @@ impl Server {
 
     /// What is answered from now on.
     pub fn update(&self, report: &Report) {
-        let mut shared = self
-            .report
+        *self.shared.report() = body(report);
+    }
+
+    /// The first etcd that has asked for us here.
+    pub fn caller(&self) -> Option<Caller> {
+        self.shared.caller.get().copied()
+    }
+
+    /// How long it has listened.
+    pub fn listened(&self) -> Duration {
+        self.since.elapsed()
+    }
+}
+
+/// What those who ask are answered, and what they have told.
+struct Shared {
+    report: Mutex<Vec<u8>>,
+    /// A few numbers, set once: nobody can fill our memory with it.
+    caller: OnceLock<Caller>,
+}
+
+impl Shared {
+    fn report(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.report
             .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        *shared = body(report);
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -118,7 +146,7 @@ fn listen(config: &Config, url: &str) -> Result<Vec<Listener>, Error> {
     }
 }
 
-fn serve(listeners: Vec<Listener>, woken: &UnixStream, report: &Arc<Mutex<Vec<u8>>>) {
+fn serve(listeners: Vec<Listener>, woken: &UnixStream, shared: &Arc<Shared>) {
     let askers = Askers::default();
     loop {
         let mut fds: Vec<PollFd> = vec![PollFd::new(woken, PollFlags::IN)];
@@ -139,10 +167,10 @@ fn serve(listeners: Vec<Listener>, woken: &UnixStream, report: &Arc<Mutex<Vec<u8
                 let Some(asker) = askers.admit(&stream) else {
                     continue;
                 };
-                let (report, tls) = (report.clone(), tls.clone());
+                let (shared, tls) = (shared.clone(), tls.clone());
                 let answer = move || {
                     // A peer that goes away in mid-request is its own affair.
-                    let _ = answer(stream, tls, &report);
+                    let _ = answer(stream, tls, &shared);
                     drop(asker);
                 };
                 let builder = std::thread::Builder::new().stack_size(256 << 10);
@@ -193,7 +221,7 @@ impl Drop for Asker {
 fn answer(
     stream: TcpStream,
     tls: Option<Arc<ServerConfig>>,
-    report: &Mutex<Vec<u8>>,
+    shared: &Shared,
 ) -> std::io::Result<()> {
     let stream = Timed {
         stream,
@@ -201,25 +229,19 @@ fn answer(
     };
     stream.stream.set_nonblocking(false)?;
     stream.stream.set_nodelay(true)?;
-    let report = || {
-        let report = report
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        report.clone()
-    };
     match tls {
-        None => http(stream, report),
+        None => http(stream, shared),
         Some(config) => {
             let connection = ServerConnection::new(config).map_err(std::io::Error::other)?;
             let mut stream = StreamOwned::new(connection, stream);
-            http(&mut stream, report)?;
+            http(&mut stream, shared)?;
             stream.conn.send_close_notify();
             stream.flush()
         }
     }
 }
 
-fn http(mut stream: impl Read + Write, report: impl Fn() -> Vec<u8>) -> std::io::Result<()> {
+fn http(mut stream: impl Read + Write, shared: &Shared) -> std::io::Result<()> {
     let mut request = Vec::new();
     let mut chunk = [0; 1024];
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -229,9 +251,13 @@ fn http(mut stream: impl Read + Write, report: impl Fn() -> Vec<u8>) -> std::io:
         }
         request.extend_from_slice(&chunk[..n]);
     }
+    if let Some(caller) = caller(&request) {
+        // The first one is enough.
+        let _ = shared.caller.set(caller);
+    }
     let wanted = format!("GET {PATH} ");
     let (status, body) = match request.starts_with(wanted.as_bytes()) {
-        true => ("200 OK", report()),
+        true => ("200 OK", shared.report().clone()),
         false => ("404 Not Found", b"no etcd runs here yet\n".to_vec()),
     };
     write!(

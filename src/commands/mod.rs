@@ -10,6 +10,7 @@ pub mod promote;
 pub mod quarantine;
 pub mod rove;
 pub mod run;
+mod said;
 pub mod status;
 pub mod supervise;
 pub mod volume;

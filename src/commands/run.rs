@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::Exit;
 use super::preflight;
+use super::said::Said;
 use super::supervise::{self, Handed};
 use crate::act::{Actor, Undone};
-use crate::assembly::{Report, Server};
+use crate::assembly::{LISTENS, Report, Server};
 use crate::config::Config;
 use crate::datadir::{Finding, Lock, LockError, Volume};
 use crate::decide::{DataDir, Decision, Reason, Start, Step, Trial, decide};
@@ -27,8 +28,6 @@ const MAX_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_CHORE_TRIES: u32 = 3;
 /// A refusal that concerns the others is shown to them for so long; they look twice in it.
 const SHOWN: Duration = Duration::from_secs(1);
-/// While we wait, the log says so again after this.
-const REMIND: Duration = Duration::from_secs(60);
 
 /// Runs the entrypoint. Returns only where etcd does not take our place.
 ///
@@ -109,16 +108,6 @@ struct Run<'a> {
     said: Said,
 }
 
-/// What the log has said last, so that it says it once.
-#[derive(Default)]
-struct Said {
-    line: String,
-    scene: String,
-    refusal: String,
-    at: Option<Instant>,
-    waiting_since: Option<Instant>,
-}
-
 impl Run<'_> {
     /// Waits until the data dir is ours alone.
     fn lock(&mut self) -> Result<Lock, Exit> {
@@ -134,7 +123,7 @@ impl Run<'_> {
                     let line = format!(
                         "waits: {} ({holder}); {} reason={}",
                         row.when,
-                        explain::to_go_on(Reason::DataDirInUse),
+                        explain::to_go_on(row.cure),
                         row.name
                     );
                     self.wait(line)?;
@@ -160,6 +149,10 @@ impl Run<'_> {
         look.seen.no_chores = self.refusals >= MAX_CHORE_TRIES;
         look.seen.failed = self.failed.as_ref().map(|(start, _)| start.clone());
         look.seen.denied.clone_from(&self.denied);
+        if let Some(server) = &self.server {
+            look.seen.called = server.caller();
+            look.seen.listened = server.listened() >= LISTENS;
+        }
         self.saw(&look);
         let mut decision = decide(&self.config.policy, &look.seen);
         if matches!(decision, Decision::Do(..)) && self.steps_left != Some(0) {
@@ -172,6 +165,12 @@ impl Run<'_> {
         match &decision {
             Decision::Start(start, _) => self.start(start, &look, &decision),
             Decision::Do(step, _) => self.step(step, &look, &decision),
+            Decision::Wait(Reason::Listening) => {
+                self.serve(&look)?;
+                self.said.say(self.wait_line(&look, &decision));
+                // It ends by itself: REJOIN_WAIT is for what does not.
+                self.pause(PAUSES.1)
+            }
             Decision::Wait(_) => {
                 self.serve(&look)?;
                 self.wait(self.wait_line(&look, &decision))
@@ -202,10 +201,8 @@ impl Run<'_> {
 
     /// Says what was seen, when it has changed.
     fn saw(&mut self, look: &Look) {
-        let scene = explain::scene(look);
-        if self.said.scene != scene {
+        if self.said.is_news(explain::scene(look)) {
             log::info!("saw {}", explain::seen(look));
-            self.said.scene = scene;
         }
     }
 
@@ -213,7 +210,7 @@ impl Run<'_> {
         format!(
             "{}: {} reason={}",
             explain::decision(&self.config, decision),
-            explain::why(look, decision),
+            explain::why(&self.config.policy, look, decision),
             decision.reason()
         )
     }
@@ -222,8 +219,8 @@ impl Run<'_> {
         format!(
             "{}: {}; {} reason={}",
             explain::decision(&self.config, decision),
-            explain::why(look, decision),
-            explain::to_go_on(decision.reason()),
+            explain::why(&self.config.policy, look, decision),
+            explain::to_go_on(&explain::cure(&self.config.policy, look, decision)),
             decision.reason()
         )
     }
@@ -242,7 +239,7 @@ impl Run<'_> {
             explain::step_name(step)
         );
         // The same step again, because the cluster was not ready for it, is no news.
-        self.say(line);
+        self.said.say(line);
         let actor = Actor::new(
             &self.config,
             &self.volume,
@@ -257,9 +254,8 @@ impl Run<'_> {
                 };
                 log::log!(level, "{done} step={}", explain::step_name(step));
                 self.pause = PAUSES.0;
-                self.said.refusal.clear();
+                self.said.done();
                 self.refusals = 0;
-                self.said.waiting_since = None;
                 self.failed = None;
                 self.denied = None;
                 self.trial = Trial::None;
@@ -299,16 +295,15 @@ impl Run<'_> {
         self.refusals += 1;
         // Which endpoint said so is no news.
         let said = words.split_once(": ").map_or(words, |(_, said)| said);
-        if self.said.refusal != said {
+        if self.said.is_another_refusal(said) {
             log::warn!(
                 "the cluster did not take the step; looks again, then tries again: {words} step={}",
                 explain::step_name(step)
             );
-            self.said.refusal = said.to_string();
         }
-        let since = *self.said.waiting_since.get_or_insert_with(Instant::now);
+        let waited = self.said.waited();
         if let Some(allowed) = self.config.wait
-            && since.elapsed() >= allowed
+            && waited >= allowed
         {
             log::error!(
                 "{words}; REJOIN_WAIT is over step={}",
@@ -383,9 +378,10 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Waits for others. The line says since when: a time, which stays the same at each look.
     fn wait(&mut self, line: String) -> Result<(), Exit> {
-        let since = *self.said.waiting_since.get_or_insert_with(Instant::now);
-        let waited = since.elapsed();
+        let line = self.said.with_since(&line);
+        let waited = self.said.waited();
         if let Some(allowed) = self.config.wait
             && waited >= allowed
         {
@@ -393,32 +389,18 @@ impl Run<'_> {
             log::error!("gives up: {line} waited={waited}ms REJOIN_WAIT={allowed}ms");
             return Err(Exit::WAITED);
         }
-        let again = self.said.at.is_none_or(|at| at.elapsed() >= REMIND);
-        if line == self.said.line && again {
-            log::info!("still {line} waiting-since={}s", waited.as_secs());
-            self.said.at = Some(Instant::now());
-        }
-        self.say(line);
+        self.said.say_or_remind(line, waited);
         self.pause(PAUSES.1)
     }
 
     fn pause(&mut self, most: Duration) -> Result<(), Exit> {
         let mut until = Instant::now() + self.pause;
-        if let (Some(allowed), Some(since)) = (self.config.wait, self.said.waiting_since) {
-            until = until.min(since + allowed);
-        }
+        let given_up = (self.config.wait).and_then(|allowed| self.said.waited_until(allowed));
+        until = given_up.map_or(until, |given_up| until.min(given_up));
         self.pause = (self.pause * 2).min(most);
         match self.stop.sleep_until(until) {
             Some(signal) => Err(self.stopped(signal)),
             None => Ok(()),
-        }
-    }
-
-    fn say(&mut self, line: String) {
-        if line != self.said.line {
-            log::info!("{line}");
-            self.said.line = line;
-            self.said.at = Some(Instant::now());
         }
     }
 

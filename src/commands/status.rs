@@ -138,8 +138,8 @@ impl Status<'_> {
                     Decision::Refuse(_) => "refuse",
                 },
                 action: explain::decision(self.config, &self.decision),
-                why: explain::why(&self.look, &self.decision),
-                to_change: explain::cure(&self.look, &self.decision).into(),
+                why: explain::why(&self.config.policy, &self.look, &self.decision),
+                to_change: explain::cure(&self.config.policy, &self.look, &self.decision),
             },
         }
     }

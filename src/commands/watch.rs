@@ -102,41 +102,48 @@ impl Watcher {
         members.iter().find(|member| member.id == id)
     }
 
+    /// The member lists that can be had. The initial cluster may name only ourselves: but a learner answers
+    /// `/members` at its own peer URL, and who was given by its client URL lists the members there.
+    fn lists(&self) -> impl Iterator<Item = Vec<Member>> {
+        let deadline = || Instant::now() + QUESTION;
+        let others = self.config.other_members().flat_map(|(_, urls)| urls);
+        let peers = (others.chain(&self.config.policy.peer_urls))
+            .filter_map(move |url| self.peers.peer_members(url, deadline()).ok());
+        let clients = (self.config.other_client_urls.iter())
+            .filter_map(move |url| self.clients.local_members(url, deadline()).ok());
+        peers.chain(clients).map(|view| view.members)
+    }
+
     /// Asks the voters to promote us; true when there is nothing left to ask.
     fn is_promoted(&self) -> bool {
-        for (_, urls) in self.config.other_members() {
-            let Some(view) = urls
-                .iter()
-                .find_map(|url| self.peers.peer_members(url, Instant::now() + QUESTION).ok())
-            else {
-                continue;
-            };
-            let Some(own) = self.own(&view.members) else {
-                continue;
-            };
-            let voters = view
-                .members
-                .iter()
-                .filter(|member| !member.learner && member.started());
-            for url in voters.flat_map(|voter| &voter.client_urls) {
-                match self
-                    .clients
-                    .member_promote(url, own.id, Instant::now() + QUESTION)
-                {
-                    Ok(()) => log::info!("caught up, promoted to voter member={}", own.id),
-                    Err(failure) if failure.is_not_learner() => {}
-                    Err(failure) => {
-                        log::debug!("not promoted yet: {failure}");
-                        continue;
-                    }
-                }
-                if let Err(error) = self.volume.forget_learner() {
-                    log::warn!("{error}");
-                }
-                return true;
-            }
+        let promoted = self.lists().any(|members| self.is_promoted_by(&members));
+        if promoted && let Err(error) = self.volume.forget_learner() {
+            log::warn!("{error}");
         }
-        false
+        promoted
+    }
+
+    /// Whether one of these voters has promoted us, or says that we are a voter.
+    fn is_promoted_by(&self, members: &[Member]) -> bool {
+        let Some(own) = self.own(members) else {
+            return false;
+        };
+        let voters = members.iter().filter(|m| !m.learner && m.started());
+        let mut urls = voters.flat_map(|voter| &voter.client_urls);
+        urls.any(|url| {
+            let deadline = Instant::now() + QUESTION;
+            match self.clients.member_promote(url, own.id, deadline) {
+                Ok(()) => {
+                    log::info!("caught up, promoted to voter member={}", own.id);
+                    true
+                }
+                Err(failure) if failure.is_not_learner() => true,
+                Err(failure) => {
+                    log::debug!("not promoted yet: {failure}");
+                    false
+                }
+            }
+        })
     }
 }
 

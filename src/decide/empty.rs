@@ -159,7 +159,7 @@ fn empty_no_leader(policy: &Policy, seen: &Observation) -> Decision {
             return start_existing(seen, entry, members, Reason::SecondOfTwo);
         }
     }
-    if may_found_now(policy, seen) && ours {
+    if may_found_now(policy, seen) {
         return Do(Step::Promise, Reason::FirstStartPromise);
     }
     let listed =

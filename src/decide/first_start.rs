@@ -3,7 +3,7 @@
 
 use super::Decision::{Do, Refuse, Wait};
 use super::{Begin, Bootstrap, Decision, Heard, Holds, Observation, Policy, Reason, Start, Step};
-use crate::membership::quorum;
+use crate::membership::{Member, quorum};
 
 /// No etcd was heard: the entrypoints ask each other whether this is a first start.
 pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
@@ -14,6 +14,9 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
                 count.disagree |= differs.is_some();
                 match holds {
                     Holds::Empty => count.empty += 1,
+                    // Its cluster will be another one than ours: we shall join it, and it counts for
+                    // nothing here.
+                    Holds::Alone => {}
                     Holds::Promised => count.promised += 1,
                     Holds::SetAside => count.set_aside += 1,
                     Holds::Own(cluster) if *cluster != policy.static_cluster => count.foreign += 1,
@@ -27,7 +30,8 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
     // Counted against the initial cluster: a member that was not even asked is silent too.
     let heard = count.empty + count.promised + count.set_aside + count.foreign + count.data;
     let silent = policy.initial.len().saturating_sub(1 + heard);
-    if count.data > 0 && seen.promise {
+    // A promise under `now` was given beside silence: it proves nothing against data that shows up later.
+    if count.data > 0 && seen.promise && policy.bootstrap != Bootstrap::Now {
         // It has left the first start already: all had promised then.
         return new(true, Reason::FirstStartContinued);
     }
@@ -38,6 +42,13 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
         return Refuse(Reason::PeersDisagree);
     }
     let alone = policy.initial.len() == 1;
+    // In a larger initial cluster a peer that has left the same first start calls us too.
+    if alone && seen.called.is_some() {
+        return match policy.knows_others {
+            true => Wait(Reason::NotAllHeard),
+            false => Refuse(Reason::CalledByACluster),
+        };
+    }
     let all_heard = silent == 0 && !(alone && policy.knows_others);
     if all_heard && (count.set_aside > 0 || seen.set_aside > 0) {
         return Refuse(Reason::DataSetAside);
@@ -48,6 +59,18 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
             false => Wait(Reason::NotAllHeard),
         };
     }
+    // Nobody can be asked whether this is a lost disk in a cluster that has grown since. But such a
+    // cluster asks for us: without this row we would found a second one, with the same IDs.
+    if policy.is_alone()
+        && policy.is_reachable()
+        && !seen.listened
+        && policy.bootstrap != Bootstrap::Now
+    {
+        return Wait(Reason::Listening);
+    }
+    if policy.bootstrap == Bootstrap::Now && is_ruled_out(policy, seen) {
+        return Wait(Reason::NowRuledOut);
+    }
     let nothing_set_aside = count.set_aside == 0 && seen.set_aside == 0;
     let majority = quorum(policy.initial.len());
     let (may_promise, may_start) = match policy.bootstrap {
@@ -56,7 +79,8 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
             all_heard || (seen.waited && 1 + count.empty + count.promised >= majority),
             (all_heard && count.empty == 0) || (seen.waited && 1 + count.promised >= majority),
         ),
-        // Silence rules nothing out here; whoever answers is asked to promise first.
+        // Silence rules nothing out here. Who is empty or promised is in the same first start, and founds
+        // the same cluster with the same IDs: it is only asked to promise first.
         Bootstrap::Now => (true, count.empty == 0),
     };
     match (
@@ -85,13 +109,33 @@ struct Assembly {
 }
 
 /// `REJOIN_BOOTSTRAP=now` beside an etcd that has never been part of a running cluster.
+///
+/// `now` lets members start one after the other, so this etcd may be the first one of our own static
+/// first start: it waits for a quorum, and without this row it would wait for ever. State `new` is right
+/// beside it: the IDs are the same. If one member has lost its disk it can also be that one, started anew
+/// by hand, while a third that is silent holds all writes; that is what `now` risks, and says so. What does
+/// answer must not contradict.
 pub(super) fn may_found_now(policy: &Policy, seen: &Observation) -> bool {
     policy.bootstrap == Bootstrap::Now
         && !policy.existing
         && seen.set_aside == 0
-        && seen
-            .views()
-            .all(|(_, members)| members.iter().all(|member| !member.started()))
+        && !is_ruled_out(policy, seen)
+}
+
+/// Whether somebody answers who is not known to be in the same first start as we are.
+fn is_ruled_out(policy: &Policy, seen: &Observation) -> bool {
+    let of_this_first_start = |heard: &Heard| match heard {
+        Heard::Silent(_) => true,
+        Heard::Entrypoint { holds, differs } => match holds {
+            Holds::Empty | Holds::Promised => differs.is_none(),
+            Holds::Alone | Holds::Own(_) | Holds::Damaged | Holds::SetAside => false,
+        },
+        Heard::Etcd { cluster, members } => {
+            *cluster == policy.static_cluster && !members.iter().any(Member::started)
+        }
+        Heard::Refused(_) | Heard::Nonsense(_) => false,
+    };
+    seen.unclear.is_some() || !(seen.peers.iter()).all(|peer| of_this_first_start(&peer.heard))
 }
 
 pub(super) fn new(trial: bool, reason: Reason) -> Decision {

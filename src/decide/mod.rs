@@ -18,8 +18,8 @@ pub mod volume;
 pub(crate) use empty::add_as;
 pub use entries::own_id;
 pub use observation::{
-    Bootstrap, DataDir, Heard, Holds, Identity, JoinAs, JoinNote, Observation, Peer, Policy,
-    Quorate, Trial,
+    Bootstrap, Caller, DataDir, Heard, Holds, Identity, JoinAs, JoinNote, Observation, Peer,
+    Policy, Quorate, Trial,
 };
 pub use reason::{Reason, Row, table};
 

@@ -56,6 +56,25 @@ pub struct Policy {
     pub keep: Option<usize>,
 }
 
+impl Policy {
+    /// Whether the initial cluster names only ourselves, and no others are known.
+    pub fn is_alone(&self) -> bool {
+        self.initial.len() == 1 && !self.knows_others
+    }
+
+    /// Whether somebody on another machine could reach one of our peer URLs.
+    pub fn is_reachable(&self) -> bool {
+        self.peer_urls.iter().any(|url| !is_of_this_machine(url))
+    }
+}
+
+fn is_of_this_machine(url: &str) -> bool {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let address = rest.split('/').next().unwrap_or_default();
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    scheme.starts_with("unix") || matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+}
+
 /// Whose a data dir is, from the head of its WAL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
@@ -119,6 +138,8 @@ impl Trial {
 pub enum Holds {
     /// Nothing.
     Empty,
+    /// Nothing, and its initial cluster names itself alone: it founds that one, unless a cluster calls.
+    Alone,
     /// Nothing, and it heard every other member empty or promised.
     Promised,
     /// Data of this cluster.
@@ -174,6 +195,17 @@ pub struct Quorate {
     pub members: Vec<Member>,
 }
 
+/// An etcd that has asked for us at our own peer URL: a member of a cluster that lists us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Caller {
+    /// Itself.
+    pub member: MemberId,
+    /// Its cluster.
+    pub cluster: ClusterId,
+    /// Whom it takes us for.
+    pub wants: Option<MemberId>,
+}
+
 /// Everything that was seen in one look.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Observation {
@@ -213,10 +245,16 @@ pub struct Observation {
     pub quorate: Option<Quorate>,
     /// The gateway refuses us, in its own words.
     pub refused: Option<String>,
+    /// A client URL that was given to us answers, and proves no leader: in its own words.
+    pub unclear: Option<String>,
     /// Our own member answers somewhere, although it does not run here.
     pub twin: bool,
     /// `REJOIN_BOOTSTRAP_WAIT` is over.
     pub waited: bool,
+    /// An etcd has asked for us while our assembly listened.
+    pub called: Option<Caller>,
+    /// Our assembly has listened for long enough: a cluster that lists us would have called.
+    pub listened: bool,
     /// A step that own data can do without was refused or has failed in this run.
     pub no_chores: bool,
 }
@@ -242,8 +280,11 @@ impl Default for Observation {
             peers: Vec::new(),
             quorate: None,
             refused: None,
+            unclear: None,
             twin: false,
             waited: false,
+            called: None,
+            listened: false,
             no_chores: false,
         }
     }

@@ -108,18 +108,24 @@ reasons! {
         "refuse", "see the refusal's own words; REJOIN_CACERT, REJOIN_CERT, REJOIN_KEY, REJOIN_USER and REJOIN_PASSWORD_FILE say how we speak to client URLs, ETCD_PEER_* how to peer URLs";
     FirstStartContinued, "first-start-continued", "empty", "founding promise; a peer has left the first start for etcd",
         "start new", "nothing to do";
-    FirstStart, "first-start", "empty", "every other member has promised, or there is none",
+    FirstStart, "first-start", "empty", "every other member has promised (with REJOIN_BOOTSTRAP=quorum a majority, with `now` whoever answers); or there is none, and no cluster asks for us",
         "start new", "nothing to do";
-    FirstStartPromise, "first-start-promise", "empty", "every other member was heard empty or promised in one look / not all have promised yet",
+    FirstStartPromise, "first-start-promise", "empty", "every other member was heard empty or promised in one look (with REJOIN_BOOTSTRAP=quorum a majority, with `now` whoever answers) / not all have promised yet",
         "promise / wait", "nothing to do: it goes on when the others have promised too";
+    Listening, "listening", "empty", "the initial cluster names only this member: if a running cluster lists it, that asks for it now",
+        "wait", "nothing to do: it founds a cluster when it has listened for three seconds, and none asks for it";
+    CalledByACluster, "called-by-a-cluster", "empty", "the initial cluster names only this member, and a member of a running cluster asks for it at its peer URL",
+        "refuse", "nothing was founded; name the other members in ETCD_INITIAL_CLUSTER, or their client URLs in ETCD_OTHER_PEERS_CLIENT_URLS, and this member joins them again; if it shall not, `etcdctl member remove` it there";
     PeerHasData, "peer-has-data", "empty", "no etcd runs yet, and a peer holds data: this is no first start",
         "wait", "start etcd on the peers that hold data; this member joins them";
     NotAllHeard, "not-all-heard", "empty", "some member of the initial cluster was not heard: an empty disk beside a cut cable looks the same",
-        "wait", "start the missing members; where nothing of value is stored, REJOIN_BOOTSTRAP=quorum goes on without";
+        "wait", "start the missing members";
+    NowRuledOut, "now-ruled-out", "empty", "REJOIN_BOOTSTRAP=now, and somebody answers who is not known to be in the same first start",
+        "wait", "see who answers there, and start it, or correct the URL; `now` founds where nobody answers who is not empty too";
     DataSetAside, "data-set-aside", "empty", "all are empty, but a volume holds data that was set aside",
         "refuse", "put it back with `etcd-rejoin quarantine put-back`, or delete it by hand if it is not wanted";
     FoundingForbidden, "founding-forbidden", "empty", "all are empty, but ETCD_INITIAL_CLUSTER_STATE=existing or REJOIN_BOOTSTRAP=never",
-        "wait", "start the cluster that this member shall join, or set ETCD_INITIAL_CLUSTER_STATE=new";
+        "wait", "start the cluster that this member shall join, or allow it to found one";
     PeersDisagree, "peers-disagree", "empty", "all are empty, and were given another initial cluster or token",
         "refuse", "give every member the same ETCD_INITIAL_CLUSTER and ETCD_INITIAL_CLUSTER_TOKEN";
     Leftovers, "leftovers", "empty", "files without a WAL lie where etcd is about to start",

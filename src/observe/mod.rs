@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crate::assembly::Instance;
 use crate::config::Config;
 use crate::datadir::{Contents, Depth, Finding, Volume};
-use crate::decide::{Observation, Trial};
+use crate::decide::{Bootstrap, Observation, Trial};
 use crate::error::{Context, Error};
 use crate::gateway::Client;
 use crate::signals::{Ended, Stop};
@@ -31,7 +31,7 @@ pub struct Observer {
     stop: Stop,
     started: Instant,
     patient: bool,
-    /// The last look found no leader.
+    /// The last look found no leader: a member is asked first whether it has one.
     leaderless: Arc<AtomicBool>,
     /// Where the last look found one: asked at once by the next, without waiting for the peers' views.
     endpoints: Arc<Mutex<Vec<String>>>,
@@ -84,7 +84,8 @@ impl Observer {
             clients: Client::new(&config.client_tls, config.credentials.clone())?,
             started: Instant::now(),
             patient: false,
-            leaderless: Arc::default(),
+            // A read without a leader ends only after the look: `now` must not take that for silence.
+            leaderless: Arc::new(AtomicBool::new(config.policy.bootstrap == Bootstrap::Now)),
             endpoints: Arc::default(),
             strange: Arc::default(),
             config,

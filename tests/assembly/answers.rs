@@ -152,6 +152,50 @@ fn another_members_answer_is_named() {
     waits_beside(with_body(long), "too long or not printable");
 }
 
+/// However often it looks: one line says for whom, since when, and how to go on.
+#[test]
+fn a_wait_is_said_once_with_the_time_since_when() {
+    let members = Members::new(3);
+    let play_at = |n: u8, name: &str| {
+        let listener = TcpListener::bind((members.addresses.host(n), 2380)).unwrap();
+        play(listener, with_body(report(&members, name)))
+    };
+    let asked = play_at(2, "n2");
+    let mut n1 = members.start(1, &[]);
+    n1.wait_reason("not-all-heard");
+    wait_for("some looks", PATIENCE, || asked.load(Ordering::Relaxed) > 4);
+    let log = n1.log.text();
+    let waits: Vec<&str> = log.lines().filter(|line| line.contains("waits")).collect();
+    let [line] = waits[..] else {
+        panic!("said more than once: {log}");
+    };
+    assert!(line.contains("(n3 silent: "), "{line}");
+    assert!(line.contains("REJOIN_BOOTSTRAP=quorum goes on without reason=not-all-heard since="));
+    // To the minute it is the time of the line itself.
+    let (said, since) = (&line[..17], line.split("since=").nth(1).unwrap());
+    assert_eq!(said, &since[..17], "{line}");
+}
+
+/// `now` founds beside silence; whatever answers rules it out until it is known what that is.
+#[test]
+fn nonsense_rules_out_founding_now() {
+    let members = Members::new(2);
+    let listener = TcpListener::bind((members.addresses.host(2), 2380)).unwrap();
+    let asked = play(listener, with_body("garbage"));
+    let now = [("REJOIN_BOOTSTRAP", "now")];
+    let mut n1 = members.start(1, &now);
+    n1.wait_log("n2 answers nonsense");
+    n1.wait_reason("now-ruled-out");
+    wait_for("some looks", PATIENCE, || asked.load(Ordering::Relaxed) > 2);
+    let log = n1.log.text();
+    assert!(!log.contains("step=") && !log.contains("STAND-IN"), "{log}");
+
+    let members = Members::new(2);
+    let mut n1 = members.start(1, &now);
+    n1.wait_reason("first-start");
+    n1.wait_log("STAND-IN");
+}
+
 /// The same answer under the right name counts: it is not the disguise that is refused above.
 #[test]
 fn an_answer_of_this_very_member_counts() {

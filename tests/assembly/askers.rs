@@ -18,7 +18,7 @@ fn connect(host: Ipv4Addr) -> TcpStream {
 }
 
 /// Sends these bytes; what comes back until the end.
-fn ask(host: Ipv4Addr, request: &[u8]) -> String {
+pub(crate) fn ask(host: Ipv4Addr, request: &[u8]) -> String {
     let mut stream = connect(host);
     let mut answer = Vec::new();
     // Being cut off is an answer too.

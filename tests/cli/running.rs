@@ -55,9 +55,12 @@ fn the_log_is_sentences_with_values_or_json_with_etcds_keys() {
         " INFO  waits: some member",
         " ERROR gives up: waits: some member",
         "; to go on: start the missing members",
-        "reason=not-all-heard waited=",
+        "reason=not-all-heard since=20",
+        "Z waited=",
     ]);
     assert_eq!(said.err.lines().count(), 4, "{said:#?}");
+    // Of two members there is no majority without the other: nothing goes on without it.
+    assert!(!said.err.contains("quorum"), "{said:#?}");
 
     let said = waits().env("REJOIN_LOG", "warn").run();
     assert_eq!(said.err.lines().count(), 1, "{said:#?}");

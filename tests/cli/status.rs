@@ -78,7 +78,22 @@ fn an_empty_data_dir_would_be_founded_or_waited_for() {
     assert_eq!(status["cluster"]["state"], "alone");
     assert!(!alone.data_dir().exists(), "status has made the data dir");
 
+    // Where others could call, it would listen first.
     let addresses = Addresses::take();
+    let peer = format!("http://{}:2380", addresses.host(1));
+    let reachable = call(&["status", "--json"]).env("ETCD_INITIAL_ADVERTISE_PEER_URLS", &peer);
+    let initial = format!("default={peer}");
+    let status = json(
+        &reachable
+            .env("ETCD_INITIAL_CLUSTER", &initial)
+            .stand_in()
+            .run(),
+    );
+    assert_eq!(
+        (&status["decision"], &status["reason"]),
+        (&"wait".into(), &"listening".into())
+    );
+
     // This machine may have an etcd of its own.
     let beside = |args| of_two(call(args).env("PATH", "/nowhere"), &addresses).run();
     let status = json(&beside(&["status", "--json"]));

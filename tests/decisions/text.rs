@@ -4,8 +4,8 @@
 use crate::cases::Meaning;
 
 use etcd_rejoin::decide::{
-    Begin, Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, JoinNote, Observation,
-    Peer, Policy, Quorate, Start, Step, Trial, decide,
+    Begin, Bootstrap, Caller, DataDir, Decision, Heard, Holds, Identity, JoinAs, JoinNote,
+    Observation, Peer, Policy, Quorate, Start, Step, Trial, decide,
 };
 use etcd_rejoin::membership::{ClusterId, InitialCluster, Member, MemberId};
 
@@ -99,6 +99,7 @@ fn read_policy(at: usize, policy: &mut Policy, words: &str) {
             ("join", "never") => policy.join = JoinAs::Never,
             ("state", "existing") => policy.existing = true,
             ("knows-others", "") => policy.knows_others = true,
+            ("url", url) => policy.peer_urls = vec![url.into()],
             ("keep", number) => policy.keep = Some(number.parse().unwrap()),
             _ => panic!("line {at}: {word:?} is no policy"),
         }
@@ -193,7 +194,16 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
             ("stalled", "") => seen.stalled = true,
             ("no-chores", "") => seen.no_chores = true,
             ("waited", "") => seen.waited = true,
+            ("listened", "") => seen.listened = true,
+            ("called", "") => {
+                seen.called = Some(Caller {
+                    member: id("n1"),
+                    cluster: ClusterId(1),
+                    wants: Some(id("n3")),
+                });
+            }
             ("twin", "") => seen.twin = true,
+            ("gateway-unclear", "") => seen.unclear = Some("no leader".into()),
             ("gateway-refuses", "") => seen.refused = Some("403".into()),
             ("trial", "behind") => seen.trial = Trial::Behind,
             ("trial", "unreadable") => seen.trial = Trial::Unreadable,
@@ -238,6 +248,7 @@ fn entrypoint(at: usize, words: &str) -> Heard {
     };
     let holds = match holds {
         "empty" => Holds::Empty,
+        "alone" => Holds::Alone,
         "promised" => Holds::Promised,
         "own" => Holds::Own(ClusterId(1)),
         "other" => Holds::Own(ClusterId(2)),

@@ -8,6 +8,7 @@ const A_WHILE: Duration = Duration::from_millis(1500);
 
 scenarios! {
     each:
+        a_learner_that_knows_others_by_client_urls_is_promoted,
         a_lost_disk_is_filled_again,
         killed_between_every_two_steps,
         the_leader_loses_its_disk,
@@ -27,7 +28,8 @@ scenarios! {
         data_lost_beside_an_external_wal_dir,
         joining_forbidden_refuses,
         a_cluster_grows_by_itself,
-        bootstrap_now_never_founds_beside_data
+        bootstrap_now_never_founds_beside_data,
+        bootstrap_now_never_founds_beside_a_member_without_leader
 }
 
 fn a_lost_disk_is_filled_again(version: Version) {
@@ -300,6 +302,40 @@ fn a_cluster_grows_by_itself(version: Version) {
         cluster.put_some();
         cluster.verify();
     }
+}
+
+/// The second is a learner at first; who may promote it, it knows by their client URLs alone.
+fn a_learner_that_knows_others_by_client_urls_is_promoted(version: Version) {
+    let mut cluster = Cluster::running(version, 1);
+    let first = cluster.member(1).client_url();
+    let n = cluster.grow();
+    cluster.set_initial(&[n]);
+    cluster
+        .member(n)
+        .set("ETCD_OTHER_PEERS_CLIENT_URLS", &first);
+    cluster.start(&[n]);
+    cluster.member(n).wait_log("promoted to voter");
+    cluster.wait_healthy();
+    cluster.put_some();
+    cluster.verify();
+}
+
+/// It is known by its client URL alone, where it says that it has no leader.
+fn bootstrap_now_never_founds_beside_a_member_without_leader(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.kill9(&[2]);
+    cluster.member(3).lose_disk();
+    cluster.set_initial(&[3]);
+    let first = cluster.member(1).client_url();
+    let member = cluster.member(3);
+    member.set("ETCD_OTHER_PEERS_CLIENT_URLS", &first);
+    member.set("REJOIN_BOOTSTRAP", "now");
+    member.start();
+    member.assert_waits("now-ruled-out", A_WHILE);
+    cluster.start(&[2]);
+    cluster.wait_healthy();
+    cluster.put_some();
+    cluster.verify();
 }
 
 fn bootstrap_now_never_founds_beside_data(version: Version) {

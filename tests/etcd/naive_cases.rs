@@ -15,6 +15,7 @@ scenarios! {
         one_wiped_while_both_others_are_down,
         an_acknowledged_write_on_the_one_that_is_down,
         re_added_members_wiped_while_the_first_is_down,
+        the_lone_first_member_of_a_grown_cluster_founds_no_second,
         a_stale_copy_of_its_own_volume;
     both:
         wiped_right_after_the_others_restarted,
@@ -167,6 +168,38 @@ fn grown(version: Version) -> Cluster {
     cluster.put_some();
     cluster.verify();
     cluster
+}
+
+/// 2f, with the manifest that the first member has had since: its initial cluster names itself alone,
+/// and plain etcd founds a cluster with the same IDs beside the one that runs.
+fn the_lone_first_member_of_a_grown_cluster_founds_no_second(version: Version) {
+    let mut cluster = grown(version);
+    let before = cluster.members_of(2);
+    cluster.member(1).lose_disk();
+    cluster.set_initial(&[1]);
+    for _ in 0..2 {
+        cluster.start(&[1]);
+        cluster.member(1).assert_refuses("called-by-a-cluster");
+        assert!(!cluster.member(1).volume.join("member").exists());
+    }
+    let (id, said) = (cluster.id(2), cluster.member(1).log.text());
+    let third = cluster.id(3);
+    let names = |id| said.contains(&format!("member {id:x} of cluster"));
+    assert!(names(id) || names(third), "who calls is not in {said}");
+    assert_eq!(cluster.members_of(2), before);
+    cluster.put_some();
+    let others = format!(
+        "{},{}",
+        cluster.member(2).client_url(),
+        cluster.member(3).client_url()
+    );
+    cluster
+        .member(1)
+        .set("ETCD_OTHER_PEERS_CLIENT_URLS", &others);
+    cluster.start(&[1]);
+    cluster.wait_healthy();
+    cluster.put_some();
+    cluster.verify();
 }
 
 /// R5.

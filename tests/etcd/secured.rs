@@ -12,7 +12,8 @@ scenarios! {
         a_certificate_of_a_stranger,
         without_a_user,
         own_data_starts_without_a_user,
-        a_certificate_of_a_stranger_beside_data
+        a_certificate_of_a_stranger_beside_data,
+        a_lone_first_member_is_called_behind_tls
 }
 
 /// Client certificates are wanted on both ports.
@@ -59,6 +60,27 @@ fn a_lost_disk_behind_tls(version: Version) {
     cluster.wait_healthy();
     assert!(cluster.member(1).is_etcd());
     cluster.put_some();
+    cluster.verify();
+}
+
+/// Grown from one, whose initial cluster still names itself alone when its disk is lost.
+fn a_lone_first_member_is_called_behind_tls(version: Version) {
+    let mut cluster = secured(version);
+    for n in [1, 2, 3] {
+        let known: Vec<usize> = (1..=n).collect();
+        let initial = cluster.initial(&known);
+        cluster.member(n).set("ETCD_INITIAL_CLUSTER", &initial);
+        cluster.start(&[n]);
+        cluster.wait_healthy_of(&known);
+    }
+    cluster.put_some();
+    cluster.member(1).lose_disk();
+    cluster.start(&[1]);
+    cluster.member(1).assert_refuses("called-by-a-cluster");
+    let all = cluster.initial(&[1, 2, 3]);
+    cluster.member(1).set("ETCD_INITIAL_CLUSTER", &all);
+    cluster.start(&[1]);
+    cluster.wait_healthy();
     cluster.verify();
 }
 

@@ -201,6 +201,8 @@ impl<const N: usize> Look<N> {
                 cluster: cluster_id(list & GROWN != 0),
                 members: members::<N>(list),
             }),
+            // A member alone has all the time that it needs: nobody outside this world could call it.
+            listened: true,
             ..Observation::default()
         }
     }

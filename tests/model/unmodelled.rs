@@ -138,6 +138,16 @@ pub fn outdated_promise_starts(policy: &Policy, seen: &Observation) -> Decision 
     }
 }
 
+/// What a cluster that lists us asks at our peer URL is passed over.
+pub fn calls_are_not_heard(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.called = None)
+}
+
+/// A member alone does not listen first.
+pub fn alone_founds_at_once(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.listened = true)
+}
+
 /// An answer that is none counts as one.
 pub fn nonsense_is_promised(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| {
@@ -147,6 +157,18 @@ pub fn nonsense_is_promised(policy: &Policy, seen: &Observation) -> Decision {
                     holds: Holds::Promised,
                     differs: None,
                 };
+            }
+        }
+    })
+}
+
+/// `REJOIN_BOOTSTRAP=now` takes an answer that is none for silence.
+pub fn now_passes_over_answers(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        seen.unclear = None;
+        for peer in &mut seen.peers {
+            if let Heard::Nonsense(why) = &peer.heard {
+                peer.heard = Heard::Silent(why.clone());
             }
         }
     })

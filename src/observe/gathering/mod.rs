@@ -57,6 +57,7 @@ pub(super) struct Gathering<'a> {
     /// Linearizable answers of another cluster than that one, by URL.
     strangers: Vec<(String, Quorate)>,
     refused: Option<String>,
+    unclear: Option<String>,
     failures: Vec<String>,
     /// Since when the grace of this look runs.
     listed_at: Option<Instant>,
@@ -102,6 +103,7 @@ impl<'a> Gathering<'a> {
             quorate: None,
             strangers: Vec::new(),
             refused: None,
+            unclear: None,
             failures: Vec::new(),
             listed_at: None,
             quorate_at: None,
@@ -236,8 +238,14 @@ impl<'a> Gathering<'a> {
             News::Gateway(_, Err(failure)) => {
                 self.gateways_open -= 1;
                 self.ask_spare();
-                if let Failure::Refused(_) | Failure::GatewayOff(_) = &failure {
-                    self.refused.get_or_insert(failure.to_string());
+                match &failure {
+                    Failure::Refused(_) | Failure::GatewayOff(_) => {
+                        self.refused.get_or_insert(failure.to_string());
+                    }
+                    Failure::Rejected { .. } | Failure::NotEtcd { .. } => {
+                        self.unclear.get_or_insert(failure.to_string());
+                    }
+                    Failure::Unreachable { .. } => {}
                 }
                 self.failures.push(failure.to_string());
             }
@@ -373,9 +381,12 @@ impl<'a> Gathering<'a> {
             peers: self.peers,
             // One gateway that refuses is no matter where another one answers.
             refused: self.refused.filter(|_| self.quorate.is_none()),
+            unclear: self.unclear.filter(|_| self.quorate.is_none()),
             quorate: self.quorate.map(|(_, quorate)| quorate),
             twin,
             waited: self.observer.started.elapsed() >= config.bootstrap_wait,
+            called: None,
+            listened: false,
             no_chores: false,
         };
         Look {

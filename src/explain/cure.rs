@@ -1,0 +1,139 @@
+//! What would change a decision, or how to go on: only what is true in the case at hand.
+
+use super::is_alone;
+use crate::decide::{Bootstrap, Decision, Observation, Policy, Reason, decide};
+use crate::observe::Look;
+
+/// What would change the decision, or how to go on.
+pub fn cure(policy: &Policy, look: &Look, decision: &Decision) -> String {
+    match decision.reason() {
+        Reason::NobodyAnswers if is_alone(look) => "nothing to do".into(),
+        Reason::NotAllHeard => not_all_heard(policy, &look.seen),
+        Reason::FoundingForbidden => founding_forbidden(policy),
+        reason => reason.row().cure.into(),
+    }
+}
+
+/// The cure as a part of a log line.
+pub fn to_go_on(cure: &str) -> String {
+    match cure.starts_with("nothing to do") {
+        true => cure.into(),
+        false => format!("to go on: {cure}"),
+    }
+}
+
+fn not_all_heard(policy: &Policy, seen: &Observation) -> String {
+    let cure = Reason::NotAllHeard.row().cure;
+    if let Some(forbids) = forbids_founding(policy) {
+        return format!("{cure}; with {forbids} this one only joins what they are");
+    }
+    match policy.bootstrap {
+        Bootstrap::Quorum if quorum_goes_on(policy, seen) => {
+            format!("{cure}, or wait: it goes on without when REJOIN_BOOTSTRAP_WAIT is over")
+        }
+        Bootstrap::All if quorum_goes_on(policy, seen) => format!(
+            "{cure}; where nothing of value is stored, REJOIN_BOOTSTRAP=quorum goes on without"
+        ),
+        Bootstrap::All | Bootstrap::Quorum | Bootstrap::Now | Bootstrap::Never => cure.into(),
+    }
+}
+
+fn founding_forbidden(policy: &Policy) -> String {
+    let founds = match policy.existing {
+        true => "ETCD_INITIAL_CLUSTER_STATE=new",
+        false => "REJOIN_BOOTSTRAP=all",
+    };
+    format!("start the cluster that this member shall join, or set {founds}")
+}
+
+fn forbids_founding(policy: &Policy) -> Option<&'static str> {
+    match (policy.existing, policy.bootstrap) {
+        (true, _) => Some("ETCD_INITIAL_CLUSTER_STATE=existing"),
+        (false, Bootstrap::Never) => Some("REJOIN_BOOTSTRAP=never"),
+        (false, Bootstrap::All | Bootstrap::Quorum | Bootstrap::Now) => None,
+    }
+}
+
+/// Whether `quorum`, its wait over, would go on with what is seen now: the table itself says so.
+fn quorum_goes_on(policy: &Policy, seen: &Observation) -> bool {
+    let policy = Policy {
+        bootstrap: Bootstrap::Quorum,
+        ..policy.clone()
+    };
+    let seen = Observation {
+        waited: true,
+        ..seen.clone()
+    };
+    let reason = decide(&policy, &seen).reason();
+    matches!(reason, Reason::FirstStartPromise | Reason::FirstStart)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::decide::{Heard, Holds, Peer};
+
+    /// We are n1 of `n` members, of which so many are heard empty.
+    fn waits(n: usize, empty: usize, settings: &[(&str, &str)]) -> String {
+        let all: Vec<String> = (1..=n).map(|n| format!("n{n}=http://n{n}:2380")).collect();
+        let all = all.join(",");
+        let env = [
+            ("ETCD_NAME", "n1"),
+            ("ETCD_INITIAL_CLUSTER", &all),
+            ("ETCD_INITIAL_ADVERTISE_PEER_URLS", "http://n1:2380"),
+        ];
+        let env =
+            (env.iter().chain(settings)).map(|(name, value)| ((*name).into(), (*value).into()));
+        let policy = Config::read(env, &[], &Default::default()).unwrap().policy;
+        let peers = (1..n).map(|at| Peer {
+            name: format!("n{}", at + 1),
+            initial: true,
+            heard: match at <= empty {
+                true => Heard::Entrypoint {
+                    holds: Holds::Empty,
+                    differs: None,
+                },
+                false => Heard::Silent("refused".into()),
+            },
+        });
+        let seen = Observation {
+            peers: peers.collect(),
+            ..Observation::default()
+        };
+        assert_eq!(decide(&policy, &seen).reason(), Reason::NotAllHeard);
+        not_all_heard(&policy, &seen)
+    }
+
+    #[test]
+    fn quorum_is_named_only_where_it_goes_on() {
+        let quorum = "REJOIN_BOOTSTRAP=quorum goes on without";
+        assert!(waits(3, 1, &[]).ends_with(quorum));
+        assert!(waits(5, 2, &[]).ends_with(quorum));
+        for cure in [waits(3, 0, &[]), waits(2, 0, &[]), waits(5, 1, &[])] {
+            assert_eq!(cure, "start the missing members");
+        }
+    }
+
+    #[test]
+    fn who_only_joins_is_not_told_to_found() {
+        for setting in [
+            ("ETCD_INITIAL_CLUSTER_STATE", "existing"),
+            ("REJOIN_BOOTSTRAP", "never"),
+        ] {
+            let cure = waits(3, 1, &[setting]);
+            assert!(
+                cure.contains(&format!("{}={}", setting.0, setting.1)),
+                "{cure}"
+            );
+            assert!(!cure.contains("quorum"), "{cure}");
+        }
+    }
+
+    #[test]
+    fn quorum_itself_says_when_it_goes_on() {
+        let quorum = [("REJOIN_BOOTSTRAP", "quorum")];
+        assert!(waits(3, 1, &quorum).ends_with("when REJOIN_BOOTSTRAP_WAIT is over"));
+        assert_eq!(waits(3, 0, &quorum), "start the missing members");
+    }
+}

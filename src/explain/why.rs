@@ -1,0 +1,158 @@
+//! Why something is decided: the row's condition, as it holds in the case at hand.
+
+use super::{heard, is_alone};
+use crate::decide::{Bootstrap, Caller, Decision, Heard, Holds, Observation, Policy, Reason, Step};
+use crate::observe::Look;
+
+/// Why: the row's condition, as it holds here, with the names that the row leaves out.
+pub fn why(policy: &Policy, look: &Look, decision: &Decision) -> String {
+    let mut text = match decision.reason() {
+        Reason::NobodyAnswers if is_alone(look) => "there is no other member".into(),
+        _ => condition(policy, &look.seen, decision).to_string(),
+    };
+    let names = names(look, decision.reason());
+    if !names.is_empty() {
+        text += &format!(" ({})", names.join("; "));
+    }
+    text
+}
+
+/// Rows that say several things say the one that holds.
+fn condition(policy: &Policy, seen: &Observation, decision: &Decision) -> &'static str {
+    let without = match policy.bootstrap {
+        _ if are_all_in_assembly(policy, seen) => None,
+        Bootstrap::Now => Some("REJOIN_BOOTSTRAP=now: whoever answers is in the same first start"),
+        Bootstrap::Quorum => Some(
+            "REJOIN_BOOTSTRAP=quorum: its wait is over, and a majority is in the same first start",
+        ),
+        Bootstrap::All | Bootstrap::Never => None,
+    };
+    match (decision.reason(), decision) {
+        (Reason::FirstStartPromise, Decision::Do(..)) => {
+            without.unwrap_or("every other member was heard empty or promised in one look")
+        }
+        (Reason::FirstStartPromise, _) => "not every other member has promised yet",
+        (Reason::NotListed, Decision::Do(Step::NoteJoin(_), _)) => {
+            "quorate, not listed: the note comes before the add"
+        }
+        (Reason::NotListed, _) => "quorate, not listed",
+        (Reason::DataDamaged, Decision::Do(Step::GiveUp | Step::RemoveMember(_), _)) => {
+            "quorate without it, listed"
+        }
+        (Reason::DataDamaged, _) => "quorate without it, and not listed",
+        (Reason::Removed, _) => "quorate, id not listed",
+        (Reason::GivenUp, Decision::Wait(_)) => {
+            "this identity was given up, and no leader is proven"
+        }
+        (Reason::GivenUp, _) => "this identity was given up",
+        (Reason::FirstStart, Decision::Start(start, _)) if !start.trial => {
+            "the initial cluster has no other member"
+        }
+        (Reason::FirstStart, _) => without.unwrap_or("every other member has promised"),
+        (Reason::NotAllHeard, _) if policy.initial.len() == 1 => {
+            "the initial cluster names only this member, and none of the others that are known shows a leader"
+        }
+        (Reason::FoundingForbidden, _) if policy.existing => {
+            "all are empty, but ETCD_INITIAL_CLUSTER_STATE=existing"
+        }
+        (Reason::FoundingForbidden, _) => "all are empty, but REJOIN_BOOTSTRAP=never",
+        (reason, _) => reason.row().when,
+    }
+}
+
+/// Whether every other member of the initial cluster answers as an entrypoint.
+fn are_all_in_assembly(policy: &Policy, seen: &Observation) -> bool {
+    let entrypoints = (seen.initial_peers())
+        .filter(|peer| matches!(peer.heard, Heard::Entrypoint { .. }))
+        .count();
+    entrypoints + 1 == policy.initial.len()
+}
+
+fn names(look: &Look, reason: Reason) -> Vec<String> {
+    let peers = |wanted: fn(&Heard) -> bool| -> Vec<String> {
+        (look.seen.peers.iter())
+            .filter(|peer| wanted(&peer.heard))
+            .map(|peer| format!("{} {}", peer.name, heard(&peer.heard)))
+            .collect()
+    };
+    let unheard = |heard: &Heard| match heard {
+        Heard::Silent(_) | Heard::Nonsense(_) | Heard::Refused(_) => true,
+        Heard::Entrypoint { holds, .. } => *holds == Holds::Alone,
+        Heard::Etcd { .. } => false,
+    };
+    match reason {
+        Reason::NotAllHeard if look.seen.peers.is_empty() => look.failures.clone(),
+        Reason::NotAllHeard => peers(unheard),
+        Reason::NowRuledOut => {
+            let mut names = peers(|heard| !matches!(heard, Heard::Silent(_)));
+            names.extend(look.seen.unclear.clone());
+            names
+        }
+        Reason::FirstStartPromise => peers(|heard| {
+            matches!(
+                heard,
+                Heard::Entrypoint {
+                    holds: Holds::Empty,
+                    ..
+                }
+            )
+        }),
+        Reason::PeerHasData => peers(|heard| {
+            matches!(
+                heard,
+                Heard::Entrypoint {
+                    holds: Holds::Own(_) | Holds::Damaged,
+                    ..
+                }
+            )
+        }),
+        Reason::PeersDisagree => peers(|heard| {
+            matches!(
+                heard,
+                Heard::Entrypoint {
+                    differs: Some(_),
+                    ..
+                }
+            )
+        }),
+        Reason::DataSetAside => peers(|heard| {
+            matches!(
+                heard,
+                Heard::Entrypoint {
+                    holds: Holds::SetAside,
+                    ..
+                }
+            )
+        }),
+        Reason::TwoClusters | Reason::OtherCluster | Reason::VolumeOfAnotherMember => {
+            peers(|heard| matches!(heard, Heard::Etcd { .. }))
+        }
+        Reason::NotAllowed => {
+            let mut names = peers(|heard| matches!(heard, Heard::Refused(_)));
+            names.extend(look.seen.refused.clone());
+            names.extend(look.seen.denied.iter().map(|(_, words)| words.clone()));
+            names
+        }
+        Reason::CalledByACluster => caller(look).into_iter().collect(),
+        Reason::CannotStart => look.seen.hindered.iter().cloned().collect(),
+        Reason::DataLostNoLeader
+        | Reason::NotListedNoLeader
+        | Reason::DataDamagedNoQuorum
+        | Reason::GivenUp => look.failures.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// Without its data we cannot tell what we were there: a member that lost its disk, or one just added.
+fn caller(look: &Look) -> Option<String> {
+    let caller = look.seen.called?;
+    let Caller {
+        member, cluster, ..
+    } = caller;
+    let wants = caller
+        .wants
+        .map_or("us".into(), |id| format!("member {id}"));
+    Some(format!(
+        "member {member} of cluster {cluster} asks for {wants} here: its data was here, or it was added there"
+    ))
+}

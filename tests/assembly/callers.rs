@@ -1,0 +1,156 @@
+//! Who calls a member whose initial cluster names only itself: an etcd that asks for it keeps it from
+//! founding a cluster, and nothing else does.
+
+use std::time::Instant;
+
+use crate::askers::ask;
+use crate::support::PATIENCE;
+use crate::support::certs::Ca;
+use crate::{Members, Started};
+
+const HEADERS: &str = "Host: x\r\nX-Etcd-Cluster-Id: 3d0eb640f1c2a604\r\n\
+    X-Raft-To: 9569906436302f02\r\nX-Server-From: 6bf3a94bdaf3fee0\r\n\r\n";
+
+fn call(path: &str, headers: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\n{headers}").into_bytes()
+}
+
+fn stream() -> Vec<u8> {
+    call("/raft/stream/message/6bf3a94bdaf3fee0", HEADERS)
+}
+
+/// It has founded nothing: no etcd ran, and its data dir holds nothing.
+#[track_caller]
+fn refuses(members: &Members, mut n1: Started) {
+    assert_eq!(n1.process.wait(PATIENCE), 65, "{}", n1.log.text());
+    let log = n1.log.text();
+    assert!(n1.log.has_reason("called-by-a-cluster"), "{log}");
+    assert!(
+        log.contains(
+            "member 6bf3a94bdaf3fee0 of cluster 3d0eb640f1c2a604 asks for member 9569906436302f02"
+        ),
+        "{log}"
+    );
+    assert!(!log.contains("STAND-IN"), "{log}");
+    assert!(!members.data_dir(1).join("member").exists());
+}
+
+#[test]
+fn a_lone_member_that_is_called_founds_nothing() {
+    let members = Members::new(1);
+    let mut n1 = members.start(1, &[]);
+    n1.wait_reason("listening");
+    let answer = ask(members.addresses.host(1), &stream());
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    refuses(&members, n1);
+}
+
+/// The same with `now`, if something else keeps it from trying at once.
+#[test]
+fn a_lone_member_that_may_not_found_is_called_too() {
+    let members = Members::new(1);
+    let mut n1 = members.start(1, &[("ETCD_INITIAL_CLUSTER_STATE", "existing")]);
+    n1.wait_reason("founding-forbidden");
+    ask(members.addresses.host(1), &stream());
+    refuses(&members, n1);
+}
+
+#[test]
+fn hostile_calls_are_none() {
+    let members = Members::new(1);
+    let host = members.addresses.host(1);
+    // A short REJOIN_WAIT is for what does not end by itself.
+    let mut n1 = members.start(1, &[("REJOIN_WAIT", "1s")]);
+    n1.wait_reason("listening");
+    let long = format!("X: {}\r\n{HEADERS}", "x".repeat(1 << 20));
+    let bytes: Vec<u8> = [
+        &call("/raft/stream/message/1", "X: ")[..40],
+        &[0xff; 200],
+        b"\r\n\r\n",
+    ]
+    .concat();
+    let requests = [
+        call("/raft/probing", HEADERS),
+        call("/raft/stream/message/6bf3a94bdaf3fee0", "Host: x\r\n\r\n"),
+        call("/raft/stream/message/6bf3a94bdaf3fee0", &long),
+        call(&format!("/raft/stream/{}", "a".repeat(1 << 20)), HEADERS),
+        call(
+            "/raft/stream/x",
+            &HEADERS.replace("3d0e", "3d0eb640f1c2a6043d0e"),
+        ),
+        call("/raft/stream/x", &HEADERS.replace("6bf3", "zzzz")),
+        call("/raft/stream/x", &HEADERS.replace(": ", ":\u{0}")),
+        call("/members", HEADERS),
+        bytes,
+        stream()[..90].to_vec(),
+    ];
+    // The last one ends in its midst: it is cut off after a while.
+    let asking = requests.map(|request| std::thread::spawn(move || ask(host, &request)));
+    for thread in asking {
+        let answer = thread.join().unwrap();
+        assert!(!answer.contains("200 OK"), "{answer}");
+    }
+    n1.wait_reason("first-start");
+    n1.wait_log("STAND-IN");
+}
+
+#[test]
+fn behind_tls_only_members_call() {
+    let mut members = Members::new(1);
+    members.scheme = "https";
+    let host = members.addresses.host(1);
+    let ca = Ca::new(&members.dir.path().join("ca"), "ca");
+    let own = ca.server("n1", &[&host.to_string()]);
+    let path = |path: &std::path::Path| path.display().to_string();
+    let mut n1 = members.start(
+        1,
+        &[
+            ("ETCD_PEER_CERT_FILE", &path(&own.cert)),
+            ("ETCD_PEER_KEY_FILE", &path(&own.key)),
+            ("ETCD_PEER_TRUSTED_CA_FILE", &path(&ca.cert())),
+            ("ETCD_PEER_CLIENT_CERT_AUTH", "true"),
+        ],
+    );
+    n1.wait_reason("listening");
+    ask(host, &stream());
+    n1.wait_reason("first-start");
+}
+
+/// Where nobody on another machine can call, nobody is waited for.
+#[test]
+fn on_localhost_nobody_is_waited_for() {
+    let members = Members::new(1);
+    let begin = Instant::now();
+    let mut n1 = members.start(
+        1,
+        &[
+            ("ETCD_INITIAL_ADVERTISE_PEER_URLS", "http://localhost:2380"),
+            ("ETCD_INITIAL_CLUSTER", "n1=http://localhost:2380"),
+        ],
+    );
+    n1.wait_log("STAND-IN");
+    let took = begin.elapsed();
+    assert!(
+        !n1.log.has_reason("listening") && took < etcd_rejoin::assembly::LISTENS,
+        "{took:?}"
+    );
+}
+
+/// n2 is to join n1, whose own initial cluster names only itself: that is no quarrel about it.
+#[test]
+fn who_joins_a_lone_member_waits_for_it() {
+    let members = Members::new(2);
+    let alone = format!("n1={}", members.peer_url(1));
+    let mut n1 = members.start(
+        1,
+        &[
+            ("ETCD_INITIAL_CLUSTER", &alone),
+            ("REJOIN_BOOTSTRAP", "never"),
+        ],
+    );
+    n1.wait_reason("founding-forbidden");
+    let mut n2 = members.start(2, &[]);
+    n2.wait_log("n1 waits to start, is alone in its initial cluster");
+    assert!(n2.log.has_reason("not-all-heard"));
+    assert_eq!(n2.process.code(), None);
+}
