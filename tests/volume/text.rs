@@ -37,6 +37,7 @@ fn any(verb: &str) -> &'static str {
         }
         "mounted" => "no | yes | read-only | something-else | elsewhere",
         "fate" => "unknown | outdated | fenced | alive | silent",
+        "tried" => "unknown | alive | silent",
         "checked" => "no | clean | broken",
         "met" => "yes | no",
         "accept-loss" | "kernel-asks" => "yes | no",
@@ -78,6 +79,7 @@ fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
         promoted: false,
         met_peer: true,
         fate: PeerFate::Unknown,
+        tried: PeerFate::Unknown,
         kernel_asks: false,
         checked: Checked::No,
         accept_loss: false,
@@ -127,6 +129,7 @@ fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
                 }
             }
             "fate" => seen.fate = fate(at, words),
+            "tried" => seen.tried = fate(at, words),
             "checked" => {
                 seen.checked = match words {
                     "no" => Checked::No,

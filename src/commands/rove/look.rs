@@ -89,6 +89,7 @@ impl Rove<'_> {
             promoted: self.memory.known.promoted,
             met_peer: self.memory.known.met_peer,
             fate: self.memory.known.fate,
+            tried: self.memory.known.tried,
             kernel_asks: self.handler_is_ours(gate) && !self.memory.known.refused,
             checked: self.memory.known.checked,
             frozen_for: self.memory.frozen.map(|since| since.elapsed()),

@@ -5,6 +5,7 @@
 
 mod look;
 mod member;
+mod reconsider;
 mod report;
 mod status;
 mod steps;
@@ -89,6 +90,7 @@ struct Rove<'a> {
     said: Said,
     failures: u32,
     reported: Option<(Instant, VolumeReport)>,
+    reconsider: reconsider::Reconsider,
 }
 
 /// What the log has said last.
@@ -154,6 +156,7 @@ impl<'a> Rove<'a> {
             said: Said::default(),
             failures: 0,
             reported: None,
+            reconsider: reconsider::Reconsider::default(),
         })
     }
 
@@ -167,6 +170,7 @@ impl<'a> Rove<'a> {
         let decision = decide_volume(&policy(self.settings), &seen);
         self.say(&seen, decision);
         self.report(&seen, decision);
+        self.reconsider(seen.gate);
         let pause = match decision {
             VolumeDecision::End(_) => return Some(self.end(&seen)),
             VolumeDecision::Do(step, _) => match self.step(step) {
@@ -372,6 +376,7 @@ fn deed(drbd: Drbd, settled: Arc<AtomicBool>, waiting: Arc<Mutex<()>>) -> Arc<cr
             Reply::Primary => Answer::Primary,
             Reply::NotNow(why) => Answer::Busy(why.into()),
             Reply::Cannot => Answer::Failed(volume_words(&volume)),
+            Reply::Grant if matches!(request, Request::Would(_)) => Answer::Would,
             Reply::Grant => match drbd.outdate(OUTDATE) {
                 Ok(()) => Answer::Outdated,
                 // It has connected again meanwhile: asked once more, it says what it is then.

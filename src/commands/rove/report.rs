@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use crate::decide::volume::{VolumeDecision, VolumePolicy, VolumeSeen, may_bid};
+use crate::decide::volume::{
+    PeerFate, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, may_bid,
+};
 use crate::error::{Context, Error};
 use crate::gate;
 
-use super::volume_words;
+use super::{reconsider, volume_words};
 
 /// A report that is older was written by a rover that hangs or has died.
 const FRESH: Duration = Duration::from_secs(15);
@@ -71,7 +73,7 @@ impl VolumeReport {
             holders: seen.holders.clone(),
             no_bid: match may_bid(policy, seen) {
                 Ok(_) => String::new(),
-                Err(reason) => format!("{reason}: {}", reason.row().when),
+                Err(reason) => format!("{reason}: {}{}", reason.row().when, again(seen, reason)),
             },
             boot: boot.into(),
             at: now(),
@@ -155,6 +157,20 @@ impl Drop for Beat {
         drop(self.alive.take());
         // Two must not write at a time.
         let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// What a no waits for where a takeover was tried.
+fn again(seen: &VolumeSeen, reason: VolumeReason) -> String {
+    match reason {
+        VolumeReason::PeerSilent | VolumeReason::PeerAlive if seen.tried != PeerFate::Unknown => {
+            format!(
+                "; a takeover was tried, and is tried again once the peer connects or may say yes: \
+                 it is asked every {} s",
+                reconsider::EVERY.as_secs()
+            )
+        }
+        _ => String::new(),
     }
 }
 

@@ -17,7 +17,7 @@ pub use bid::may_bid;
 pub use evidence::{
     Reply, asked_to_outdate, handler_exit_code, may_ask_of_the_peer, may_outdate_itself,
 };
-pub use memory::Remembered;
+pub use memory::{Remembered, Would};
 pub use reason::{VolumeReason, VolumeRow, volume_table};
 pub use state::*;
 

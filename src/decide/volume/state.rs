@@ -219,6 +219,10 @@ pub struct VolumeSeen {
     pub met_peer: bool,
     /// What is known about a peer that is not connected. Forgotten when it connects.
     pub fate: PeerFate,
+    /// What the peer said when it was last asked and it was no: `Alive` or `Silent`, else `Unknown`. It
+    /// outlives the gate, and only [`super::may_bid`] looks at it. Forgotten when the peer connects, when
+    /// it would say yes, and with the rover.
+    pub tried: PeerFate,
     /// DRBD's handler is our own `fence-peer`, and has not refused since the peer was lost: `primary`
     /// itself asks what [`super::VolumeStep::FencePeer`] would ask, and without a yes it is refused.
     pub kernel_asks: bool,
