@@ -195,7 +195,7 @@ Keys of --json, which stay as they are; new ones may come:
                failures it survives
   failures     what was asked in vain, and why
   volume       of a roving member: resource, state, mounted, mount, split_brain (in words, with the way
-               out), rover (its last report: gate, decision, reason, ...) or no_rover (why there is none);
+               out), promotable (whether this machine could take it, and why), rover (its last report: gate, decision, reason, ...) or no_rover (why there is none);
                where the volume is not mounted, name and volume are all there is
   decision     start, do, wait or refuse; none: etcd runs here, there is nothing to decide
   step         what is done: the name of a step, or null

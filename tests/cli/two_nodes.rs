@@ -188,9 +188,13 @@ fn status_says_what_the_volume_is_and_what_the_rover_makes_of_it() {
         "gate       backup",
         "because    gate-backup: keepalived says backup",
         "held by    tail (pid 7)",
-        "no master  disk-outdated",
+        "met peer   yes",
+        "promotable no, disk-outdated",
     ]);
-    volume(status(&[]), 60).has(&["no rover runs"]);
+    volume(status(&[]), 60).has(&[
+        "no rover runs",
+        "promotable no: no rover runs here. One that starts now: no, unsafe-config",
+    ]);
     let said = volume(status(&["--json"]), 0);
     let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!(json["volume"]["rover"]["reason"], "gate-backup", "{json}");

@@ -47,6 +47,9 @@ pub struct VolumeReport {
     pub holders: Vec<String>,
     /// Why this machine must not become master; empty where it may.
     pub no_bid: String,
+    /// What it would be promoted by, where it may become master; empty where it may not.
+    #[serde(default)]
+    pub bid: String,
     boot: String,
     at: u64,
 }
@@ -61,6 +64,13 @@ impl VolumeReport {
         boot: &str,
     ) -> Self {
         let row = decision.reason().row();
+        let (bid, no_bid) = match may_bid(policy, seen) {
+            Ok(reason) => (promotable(reason), String::new()),
+            Err(reason) => {
+                let why = format!("{reason}: {}{}", reason.row().when, again(seen, reason));
+                (String::new(), why)
+            }
+        };
         VolumeReport {
             resource: resource.into(),
             gate: format!("{:?}", seen.gate).to_lowercase(),
@@ -71,10 +81,8 @@ impl VolumeReport {
             when: row.when.into(),
             to_change: row.cure.into(),
             holders: seen.holders.clone(),
-            no_bid: match may_bid(policy, seen) {
-                Ok(_) => String::new(),
-                Err(reason) => format!("{reason}: {}{}", reason.row().when, again(seen, reason)),
-            },
+            no_bid,
+            bid,
             boot: boot.into(),
             at: now(),
         }
@@ -157,6 +165,15 @@ impl Drop for Beat {
         drop(self.alive.take());
         // Two must not write at a time.
         let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// The row that would promote, in words: also what has to happen first.
+pub fn promotable(reason: VolumeReason) -> String {
+    let row = reason.row();
+    match row.cure.strip_prefix("nothing to do: ") {
+        Some(then) => format!("{reason}: {}; {then}", row.when),
+        None => format!("{reason}: {}", row.when),
     }
 }
 

@@ -4,9 +4,11 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
+use super::look::policy;
+use super::report::promotable;
 use super::{VolumeReport, volume_words};
 use crate::config::rover::Rover;
-use crate::decide::volume::{Mounted, Volume};
+use crate::decide::volume::{Mounted, Volume, VolumePolicy, VolumeSeen, may_bid};
 use crate::drbd::{self, Drbd};
 use crate::mount;
 
@@ -17,6 +19,7 @@ pub struct VolumeStatus {
     volume: Volume,
     mounted: Mounted,
     rover: Result<VolumeReport, String>,
+    policy: VolumePolicy,
 }
 
 impl VolumeStatus {
@@ -35,6 +38,7 @@ impl VolumeStatus {
             volume,
             mounted,
             rover: VolumeReport::read(&settings.gate),
+            policy: policy(settings),
         }
     }
 
@@ -53,6 +57,22 @@ impl VolumeStatus {
             Mounted::No => "not mounted here".into(),
             Mounted::SomethingElse(what) => format!("not mounted here; in its place: {what}"),
             Mounted::Elsewhere(place) => format!("mounted at {place}, where it does not belong"),
+        }
+    }
+
+    /// Which evidence allows or forbids that this machine takes the volume.
+    fn promotable(&self) -> String {
+        match &self.rover {
+            Ok(rover) if rover.no_bid.is_empty() => format!("yes, {}", rover.bid),
+            Ok(rover) => format!("no, {}", rover.no_bid),
+            Err(_) => {
+                let seen = VolumeSeen::by_a_stranger(self.volume.clone());
+                let words = match may_bid(&self.policy, &seen) {
+                    Ok(reason) => format!("yes, {}", promotable(reason)),
+                    Err(reason) => format!("no, {reason}: {}", reason.row().when),
+                };
+                format!("no: no rover runs here. One that starts now: {words}")
+            }
         }
     }
 
@@ -84,12 +104,15 @@ impl VolumeStatus {
                 if !rover.holders.is_empty() {
                     line("held by", &rover.holders.join(", "));
                 }
-                if !rover.no_bid.is_empty() {
-                    line("no master", &rover.no_bid);
-                }
+                let met = match rover.met_peer {
+                    true => "yes: both disks were UpToDate together since the rover started",
+                    false => "no: not since the rover started",
+                };
+                line("met peer", met);
             }
             Err(why) => line("rover", why),
         }
+        line("promotable", &self.promotable());
         for words in self.split_brain().iter().flat_map(|words| words.lines()) {
             line("", words);
         }
@@ -104,6 +127,7 @@ impl VolumeStatus {
             "mounted": self.is_here(),
             "mount": self.mounted(),
             "split_brain": self.split_brain(),
+            "promotable": self.promotable(),
             "rover": self.rover.as_ref().ok(),
             "no_rover": self.rover.as_ref().err(),
         })

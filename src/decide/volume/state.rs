@@ -239,6 +239,29 @@ pub struct VolumeSeen {
     pub holders: Vec<String>,
 }
 
+impl VolumeSeen {
+    /// What somebody sees who remembers nothing and holds nothing, with the gate open.
+    pub fn by_a_stranger(volume: Volume) -> VolumeSeen {
+        VolumeSeen {
+            gate: Gate::Master,
+            ending: false,
+            volume,
+            mounted: Mounted::No,
+            child: Child::None,
+            promoted: false,
+            met_peer: false,
+            fate: PeerFate::Unknown,
+            tried: PeerFate::Unknown,
+            kernel_asks: false,
+            checked: Checked::No,
+            accept_loss: false,
+            frozen_for: None,
+            demoting_for: None,
+            holders: Vec::new(),
+        }
+    }
+}
+
 /// What the user wants of the volume.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct VolumePolicy {
