@@ -13,8 +13,8 @@ use std::sync::OnceLock;
 
 use etcd_rejoin::decide::volume::{
     Gate, PeerFate, Remembered, Reply, Role, Volume, VolumeDecision, VolumePolicy, VolumeReason,
-    VolumeSeen, VolumeStep, Would, asked_to_outdate, decide_volume, letting_go, may_bid,
-    may_outdate_itself,
+    VolumeSeen, VolumeStep, Word, Would, asked_to_outdate, decide_volume, letting_go, may_bid,
+    may_outdate_itself, word,
 };
 
 use text::{Case, in_words};
@@ -215,6 +215,40 @@ impl Tries {
             self.seen.kernel_asks = kernel_asks;
         }
     }
+}
+
+/// What an operator is told that the word will do is what is done.
+#[test]
+fn the_words_about_an_operators_word_are_true() {
+    let mut told = [0; 3];
+    for (policy, seen) in cases().iter().flat_map(|case| &case.variants) {
+        let Volume::Up(resource) = &seen.volume else {
+            continue;
+        };
+        let mut open = VolumeSeen::by_a_stranger(seen.volume.clone());
+        (open.met_peer, open.accept_loss) = (seen.met_peer, true);
+        let decision = decide_volume(policy, &open);
+        match word(policy, &open, resource) {
+            Word::Primary => assert_eq!(resource.role, Role::Primary),
+            Word::Useless(reason) => {
+                told[0] += 1;
+                assert_eq!(decision, VolumeDecision::Wait(reason), "{open:?}");
+            }
+            Word::NotNeeded(reason) => {
+                told[1] += 1;
+                let promotes = VolumeDecision::Do(VolumeStep::Promote, reason);
+                assert_eq!(decision, promotes, "{open:?}");
+            }
+            Word::Forces(_) => {
+                told[2] += 1;
+                open.fate = PeerFate::Silent;
+                let forces =
+                    VolumeDecision::Do(VolumeStep::ForcePromote, VolumeReason::LossAccepted);
+                assert_eq!(decide_volume(policy, &open), forces, "{open:?}");
+            }
+        }
+    }
+    assert!(told.iter().all(|n| *n > 0), "{told:?}");
 }
 
 /// What only this disk holds is never given up for the asking, and never a reason to be turned off.

@@ -67,23 +67,87 @@ fn promote(args: &[&str]) -> Call {
 
 /// A call beside a volume whose peer is lost.
 fn roving(args: &[&str]) -> Call {
+    beside(
+        args,
+        "Connecting role:Unknown",
+        "UpToDate",
+        "Off peer-disk:DUnknown",
+    )
+}
+
+/// A call beside a volume, with DRBD's words for the connection, the disk and what replicates.
+fn beside(args: &[&str], connection: &str, disk: &str, replication: &str) -> Call {
     let call = call(args);
     let (gate, mount) = (call.dir().join("gate"), call.dir().join("mount"));
     std::fs::create_dir(&mount).unwrap();
-    let script = "#!/bin/sh\n[ \"$*\" != 'show etcd' ] || { echo 'resource etcd {'; echo '}'; exit; }\n\
-                  [ \"$*\" = 'events2 --now' ] || exit 20\n\
-                  echo 'exists resource name:etcd role:Secondary suspended:no'\n\
-                  echo 'exists connection name:etcd peer-node-id:0 conn-name:peer connection:Connecting role:Unknown'\n\
-                  echo 'exists device name:etcd volume:0 minor:0 disk:UpToDate'\n\
-                  echo 'exists peer-device name:etcd peer-node-id:0 conn-name:peer volume:0 replication:Off peer-disk:DUnknown resync-suspended:no'\n\
-                  echo 'exists -'\n";
-    executable(call.dir(), "drbdsetup", script);
+    let script = format!(
+        "#!/bin/sh\n[ \"$*\" != 'show etcd' ] || {{ echo 'resource etcd {{'; echo '}}'; exit; }}\n\
+         [ \"$*\" = 'events2 --now' ] || exit 20\n\
+         echo 'exists resource name:etcd role:Secondary suspended:no'\n\
+         echo 'exists connection name:etcd peer-node-id:0 conn-name:peer connection:{connection}'\n\
+         echo 'exists device name:etcd volume:0 minor:0 disk:{disk}'\n\
+         echo 'exists peer-device name:etcd peer-node-id:0 conn-name:peer volume:0 replication:{replication} resync-suspended:no'\n\
+         echo 'exists -'\n"
+    );
+    executable(call.dir(), "drbdsetup", &script);
     let path = format!("{}:/usr/bin:/bin", call.dir().display());
     call.env("PATH", path)
         .env("REJOIN_DRBD", "etcd")
         .env("REJOIN_GATE", gate)
         .env("ETCD_DATA_DIR", mount.join("data"))
         .env("REJOIN_MOUNT", mount)
+}
+
+/// What may be lost depends on what the disk is known to be; and where the word would change nothing it
+/// is not given.
+#[test]
+fn an_operator_reads_what_is_so_here_and_now() {
+    let said = |connection: &str, disk: &str, replication: &str| {
+        let args = ["promote", "--accept-loss"];
+        let mut call = beside(&args, connection, disk, replication);
+        let said = call.run();
+        let gate = call.dir().join("gate");
+        assert_eq!(
+            accept_loss::given(&gate, "etcd"),
+            said.code == 0,
+            "{}",
+            said.all()
+        );
+        said
+    };
+    let lost = ("Connecting role:Unknown", "Off peer-disk:DUnknown");
+    for (disk, words) in [
+        ("UpToDate", "nobody can tell whether it is"),
+        ("Consistent", "has not heard since it was attached"),
+        ("Outdated", "lost for certain"),
+    ] {
+        let said = said(lost.0, disk, lost.1);
+        said.ends_with(0)
+            .has(&["What may be lost", words, "primary --force"]);
+        assert!(!said.all().contains("StandAlone"), "{}", said.all());
+    }
+    said("StandAlone role:Unknown", "UpToDate", lost.1)
+        .ends_with(0)
+        .has(&["The connection is given up (StandAlone), and stays so"]);
+    for (connection, disk, replication, why) in [
+        (
+            "Connected role:Primary",
+            "UpToDate",
+            "Established peer-disk:UpToDate",
+            "peer-primary",
+        ),
+        (
+            "Connected role:Secondary",
+            "Inconsistent",
+            "SyncTarget peer-disk:UpToDate",
+            "sync-target",
+        ),
+        (lost.0, "Inconsistent", lost.1, "disk-inconsistent"),
+        (lost.0, "Diskless", lost.1, "diskless"),
+    ] {
+        let said = said(connection, disk, replication);
+        said.ends_with(65).has(&["no word changes this", why]);
+    }
 }
 
 #[test]
@@ -107,7 +171,8 @@ fn an_operator_who_accepts_the_loss_says_so_for_this_once() {
 #[test]
 fn where_nothing_roves_there_is_nothing_to_promote() {
     let said = call(&["promote", "--accept-loss"]).run();
-    said.ends_with(78).has(&["REJOIN_DRBD is not set"]);
+    said.ends_with(78)
+        .has(&["REJOIN_DRBD is not set", "--env-file"]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ mod state;
 
 pub use bid::may_bid;
 pub use evidence::{
-    Reply, asked_to_outdate, handler_exit_code, may_ask_of_the_peer, may_outdate_itself,
+    Reply, Word, asked_to_outdate, handler_exit_code, may_ask_of_the_peer, may_outdate_itself, word,
 };
 pub use memory::{Remembered, Would};
 pub use reason::{VolumeReason, VolumeRow, volume_table};
