@@ -83,6 +83,7 @@ impl World {
             } else {
                 Gate::Backup
             },
+            keepalived_gone: false,
             ending: false,
             volume: match machine.up {
                 true => Volume::Up(self.resource(at, settings)),

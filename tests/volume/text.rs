@@ -72,6 +72,7 @@ fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
     let mut volume = None;
     let mut seen = VolumeSeen {
         gate: Gate::Master,
+        keepalived_gone: false,
         ending: false,
         volume: Volume::Down,
         mounted: Mounted::No,
@@ -98,6 +99,13 @@ fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
         match verb {
             "policy" => read_policy(at, &mut policy, words),
             "gate" => seen.gate = gate(at, words),
+            "keepalived" => {
+                seen.keepalived_gone = match words {
+                    "gone" => true,
+                    "there" => false,
+                    _ => bad(),
+                }
+            }
             "here" => here(at, &mut seen, &mut resource, words),
             "volume" => match words {
                 "unusable" => volume = Some(Volume::Unusable("no such resource".into())),

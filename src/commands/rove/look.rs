@@ -82,6 +82,7 @@ impl Rove<'_> {
         let child = self.member.look();
         let mut seen = VolumeSeen {
             gate,
+            keepalived_gone: self.gate.keepalived_gone(),
             ending: self.stop.raised().is_some(),
             mounted: self.mounted(),
             volume,

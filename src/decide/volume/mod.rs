@@ -337,7 +337,10 @@ fn climb(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
         return evidence::frozen(policy, seen, resource);
     }
     match (&seen.mounted, seen.child) {
-        (Mounted::Yes, Child::Running) => Serve(evidence::serving(resource)),
+        (Mounted::Yes, Child::Running) => Serve(match evidence::serving(resource) {
+            VolumeReason::Serving if seen.keepalived_gone => VolumeReason::ServingUnwatched,
+            reason => reason,
+        }),
         (Mounted::Yes, _) => Do(VolumeStep::StartChild, VolumeReason::Mounted),
         (_, _) => match seen.checked {
             Checked::No => Do(

@@ -201,6 +201,8 @@ pub enum PeerFate {
 pub struct VolumeSeen {
     /// The latest wish.
     pub gate: Gate,
+    /// keepalived is gone and has not said so: it was killed. Known of a FIFO alone; its last wish stands.
+    pub keepalived_gone: bool,
     /// SIGTERM or SIGINT asked us to end.
     pub ending: bool,
     /// The volume.
@@ -244,6 +246,7 @@ impl VolumeSeen {
     pub fn by_a_stranger(volume: Volume) -> VolumeSeen {
         VolumeSeen {
             gate: Gate::Master,
+            keepalived_gone: false,
             ending: false,
             volume,
             mounted: Mounted::No,
