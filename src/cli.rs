@@ -47,6 +47,9 @@ pub enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// What the member is started with.
+        #[command(flatten)]
+        file: EnvFile,
         /// Where etcd is configured by flags.
         #[command(flatten)]
         etcd: EtcdFlags,
@@ -107,6 +110,9 @@ pub enum Command {
         /// Yes: for this once, and within five minutes
         #[arg(long)]
         accept_loss: bool,
+        /// What the member is started with.
+        #[command(flatten)]
+        file: EnvFile,
         /// Where etcd is configured by flags.
         #[command(flatten)]
         etcd: EtcdFlags,
@@ -171,6 +177,14 @@ pub enum Probed {
         #[arg(long, value_name = "PATH")]
         gate: Option<PathBuf>,
     },
+}
+
+/// The file with the environment that the member is started with.
+#[derive(Debug, Default, clap::Args)]
+pub struct EnvFile {
+    /// The member's environment, as lines NAME=VALUE, over the one of this call
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
 }
 
 /// What follows `--`.

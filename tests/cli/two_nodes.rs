@@ -31,7 +31,8 @@ fn a_notify_script_notes_the_wish_and_says_nothing() {
 #[test]
 fn a_notify_script_that_cannot_says_why() {
     let said = call(&["notify", "INSTANCE", "etcd", "MASTER", "100"]).run();
-    said.ends_with(2).has(&["--gate PATH", "REJOIN_GATE"]);
+    said.ends_with(2)
+        .has(&["--gate PATH", "REJOIN_GATE in keepalived's environment"]);
     let with_gate = |words: &[&str]| {
         let mut call = call(&["notify", "--gate", "gate"]);
         for word in words {
@@ -265,4 +266,31 @@ fn status_says_what_the_volume_is_and_what_the_rover_makes_of_it() {
     assert_eq!(json["volume"]["rover"]["reason"], "gate-backup", "{json}");
     assert_eq!(json["volume"]["mounted"], false);
     assert_eq!(json["volume"]["no_rover"], serde_json::Value::Null);
+}
+
+#[test]
+fn what_a_person_types_on_the_machine_takes_the_members_environment_from_its_file() {
+    let file = |mut call: Call| {
+        let dir = call.dir().to_path_buf();
+        std::fs::create_dir(dir.join("mount")).unwrap();
+        let text = format!(
+            "REJOIN_DRBD=etcd\nREJOIN_GATE={0}/gate\nREJOIN_MOUNT={0}/mount\nETCD_DATA_DIR={0}/mount/data\n",
+            dir.display()
+        );
+        std::fs::write(dir.join("etcd3.env"), text).unwrap();
+        let script = "#!/bin/sh\necho Failed to modprobe drbd; exit 20\n";
+        executable(&dir, "drbdsetup", script);
+        let path = format!("{}:/usr/bin:/bin", dir.display());
+        call = call.env("PATH", path);
+        let said = call.run();
+        (dir, said)
+    };
+    let (_, said) = file(call(&["status", "--env-file", "etcd3.env"]));
+    said.ends_with(0)
+        .has(&["volume     etcd: ", "modprobe", "no rover has reported"]);
+    let (_, said) = file(call(&["promote", "--env-file", "etcd3.env"]));
+    said.ends_with(65).has(&["What may be lost"]);
+    let said = call(&["status", "--env-file", "nowhere"]).run();
+    said.ends_with(78)
+        .has(&["--env-file=nowhere does not read"]);
 }
