@@ -50,6 +50,9 @@ pub struct VolumeReport {
     /// What it would be promoted by, where it may become master; empty where it may not.
     #[serde(default)]
     pub bid: String,
+    /// The rover, where it runs: in a container of its own the number says nothing outside.
+    #[serde(default)]
+    pub pid: u32,
     boot: String,
     at: u64,
 }
@@ -83,6 +86,7 @@ impl VolumeReport {
             holders: seen.holders.clone(),
             no_bid,
             bid,
+            pid: std::process::id(),
             boot: boot.into(),
             at: now(),
         }

@@ -1,6 +1,7 @@
 //! The volume's part of `status`: what DRBD says now, and what the rover makes of it.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -12,12 +13,24 @@ use crate::decide::volume::{Mounted, Volume, VolumePolicy, VolumeSeen, may_bid};
 use crate::drbd::{self, Drbd};
 use crate::mount;
 
+/// Whether this process has the device mounted where it belongs: its mount namespace may be its own
+/// (systemd's `PrivateMounts`). A number that means another process outside of a container finds nothing.
+fn mounted_for(pid: u32, point: &Path, device: Option<mount::Device>) -> bool {
+    let text = std::fs::read(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+    match mount::mounted(&mount::mounts(&text), point, device) {
+        Mounted::Yes | Mounted::ReadOnly => true,
+        Mounted::No | Mounted::SomethingElse(_) | Mounted::Elsewhere(_) => false,
+    }
+}
+
 /// The volume as a person asks for it.
 #[derive(Debug)]
 pub struct VolumeStatus {
     resource: String,
     volume: Volume,
     mounted: Mounted,
+    /// It is mounted in the rover's own mount namespace, which is not ours.
+    there: bool,
     rover: Result<VolumeReport, String>,
     policy: VolumePolicy,
 }
@@ -33,11 +46,17 @@ impl VolumeStatus {
         let device = device.and_then(|device| mount::device(&device).ok());
         let mounted = mount::look(&settings.mount, device)
             .unwrap_or_else(|error| Mounted::SomethingElse(error.to_string()));
+        let rover = VolumeReport::read(&settings.gate);
+        let there = match (&mounted, &rover) {
+            (Mounted::No, Ok(rover)) => mounted_for(rover.pid, &settings.mount, device),
+            _ => false,
+        };
         VolumeStatus {
             resource: settings.resource.clone(),
             volume,
             mounted,
-            rover: VolumeReport::read(&settings.gate),
+            there,
+            rover,
             policy: policy(settings),
         }
     }
@@ -54,7 +73,17 @@ impl VolumeStatus {
         match &self.mounted {
             Mounted::Yes => "mounted here".into(),
             Mounted::ReadOnly => "mounted here, read-only after an error".into(),
-            Mounted::No => "not mounted here".into(),
+            Mounted::No => match &self.rover {
+                Ok(rover) if self.there => format!(
+                    "mounted for the rover alone: `nsenter --target {} --mount etcd-rejoin status` with its \
+                     environment sees the member too",
+                    rover.pid
+                ),
+                Ok(rover) if rover.decision == "serve" => {
+                    "not mounted here: the rover serves, and has mounts of its own, as in a container".into()
+                }
+                Ok(_) | Err(_) => "not mounted here".into(),
+            },
             Mounted::SomethingElse(what) => format!("not mounted here; in its place: {what}"),
             Mounted::Elsewhere(place) => format!("mounted at {place}, where it does not belong"),
         }
@@ -131,5 +160,25 @@ impl VolumeStatus {
             "rover": self.rover.as_ref().ok(),
             "no_rover": self.rover.as_ref().err(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_is_seen_through_the_process_that_has_it() {
+        let text = std::fs::read("/proc/self/mountinfo").unwrap();
+        let root = Path::new("/");
+        let all = mount::mounts(&text);
+        let device = all
+            .iter()
+            .rfind(|mount| mount.point == root)
+            .unwrap()
+            .device;
+        assert!(mounted_for(std::process::id(), root, Some(device)));
+        assert!(!mounted_for(std::process::id(), root, None));
+        assert!(!mounted_for(0, root, Some(device)));
     }
 }
