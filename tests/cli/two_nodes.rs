@@ -294,3 +294,26 @@ fn what_a_person_types_on_the_machine_takes_the_members_environment_from_its_fil
     said.ends_with(78)
         .has(&["--env-file=nowhere does not read"]);
 }
+
+/// keepalived that runs its check shows that it lives; a person who asks the same shows nothing.
+#[test]
+fn the_check_of_keepalived_leaves_word_that_it_was_run() {
+    let mut probe = call(&["probe", "promotable", "--gate", "gate"]);
+    let word = probe.dir().join("gate.asked");
+    probe.run().ends_with(1);
+    assert!(!word.exists());
+    // A process of that name that starts it.
+    let keepalived = probe.dir().join("keepalived");
+    std::fs::copy("/bin/sh", &keepalived).unwrap();
+    let status = std::process::Command::new(&keepalived)
+        .args(["-c", "\"$0\" probe promotable --gate gate; exit $?"])
+        .arg(env!("CARGO_BIN_EXE_etcd-rejoin"))
+        .current_dir(probe.dir())
+        .output()
+        .unwrap()
+        .status;
+    assert_eq!(status.code(), Some(1));
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let text = std::fs::read_to_string(&word).unwrap();
+    assert!(text.starts_with(boot.trim()), "{text}");
+}

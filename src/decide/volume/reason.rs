@@ -145,7 +145,7 @@ reasons! {
         "start-child", "nothing to do";
     Serving, "serving", "the member runs, every write goes to both disks",
         "serve", "nothing to do";
-    ServingUnwatched, "serving-unwatched", "the member runs, and keepalived is gone without a word (nobody has its FIFO open): its address may still be here, and the other machine becomes master too, and waits",
+    ServingUnwatched, "serving-unwatched", "the member runs, and keepalived is gone without a word (nobody has its FIFO open, or its check has not been run for a minute): its address may still be here, and the other machine becomes master too, and waits",
         "serve", "start keepalived here: it takes the old address away, and the member goes to the machine that is master";
     ServingAlone, "serving-alone", "the member runs, the peer has no complete copy",
         "serve", "bring the peer or the replication link back; until then a loss of this machine needs it";
