@@ -31,18 +31,19 @@ pub struct Said {
 }
 
 impl Said {
-    /// How loudly this line is to be said now, if at all.
+    /// How loudly this line is to be said now, if at all. `pressing`: the other machine waits for us, or
+    /// clients do.
     fn takes(
         &mut self,
         now: Instant,
         line: String,
-        gate: Gate,
+        pressing: bool,
         decision: VolumeDecision,
     ) -> Option<Level> {
         let again = (self.at).is_none_or(|at| now.duration_since(at) >= REMIND);
         let overdue = decision.reason() == VolumeReason::DemotionOverdue;
         let lasts = match decision {
-            VolumeDecision::Wait(_) | VolumeDecision::Refuse(_) => gate == Gate::Master,
+            VolumeDecision::Wait(_) | VolumeDecision::Refuse(_) => pressing,
             VolumeDecision::Do(..) | VolumeDecision::Serve(_) | VolumeDecision::End(_) => overdue,
         };
         self.news = false;
@@ -149,8 +150,9 @@ impl Rove<'_> {
             row.name
         );
         let kernel = (self.said.tells_kernel(decision)).then(|| line.clone());
+        let pressing = seen.gate == Gate::Master || seen.demoting_for.is_some();
         let now = Instant::now();
-        if let Some(level) = self.said.takes(now, line, seen.gate, decision) {
+        if let Some(level) = self.said.takes(now, line, pressing, decision) {
             let held = match seen.holders.is_empty() {
                 true => String::new(),
                 false => format!(" held_by={:?}", seen.holders.join(", ")),
@@ -191,7 +193,7 @@ mod tests {
         let (mut said, start) = (Said::default(), Instant::now());
         let mut says = |after, decision: VolumeDecision| {
             let line = decision.reason().to_string();
-            said.takes(start + second(after), line, Gate::Backup, decision)
+            said.takes(start + second(after), line, true, decision)
         };
         assert_eq!(says(0, DEMOTES), Some(Level::Info));
         assert_eq!(says(90, DEMOTES), None, "it goes on");
@@ -200,6 +202,17 @@ mod tests {
         assert_eq!(says(160, OVERDUE), Some(Level::Error));
         assert_eq!(says(161, OVERDUE), None);
         assert_eq!(says(220, OVERDUE), Some(Level::Error));
+    }
+
+    #[test]
+    fn a_refusal_that_keeps_the_other_machine_waiting_is_said_again() {
+        let refuses = VolumeDecision::Refuse(VolumeReason::MountedElsewhere);
+        for (pressing, again) in [(true, Some(Level::Error)), (false, None)] {
+            let (mut said, start) = (Said::default(), Instant::now());
+            let mut says = |after| said.takes(start + second(after), "x".into(), pressing, refuses);
+            assert_eq!(says(0), Some(Level::Error));
+            assert_eq!((says(59), says(60)), (None, again), "{pressing}");
+        }
     }
 
     #[test]
