@@ -65,7 +65,7 @@ pub fn next_steps(plan: &Plan, files: &[File]) -> String {
          \x20  a container it needs the machine's network, /dev and the right to mount (privileged), and\n\
          \x20  {mount} as an empty folder of its own image.\n\n\
          7. Last, keepalived on both machines.\n{wish}\n\
-         `etcd-rejoin status` with etcd3's environment says on either machine who is what, and why.\n"
+         `etcd-rejoin status --env-file {ETC}/etcd3.env` says on either machine who is what, and why.\n"
     );
     if let Some(command) = &plan.fence_command {
         let program = command.split_whitespace().next().unwrap_or(command);
