@@ -47,6 +47,9 @@ pub enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// What the member is started with.
+        #[command(flatten)]
+        file: EnvFile,
         /// Where etcd is configured by flags.
         #[command(flatten)]
         etcd: EtcdFlags,
@@ -107,6 +110,9 @@ pub enum Command {
         /// Yes: for this once, and within five minutes
         #[arg(long)]
         accept_loss: bool,
+        /// What the member is started with.
+        #[command(flatten)]
+        file: EnvFile,
         /// Where etcd is configured by flags.
         #[command(flatten)]
         etcd: EtcdFlags,
@@ -173,6 +179,14 @@ pub enum Probed {
     },
 }
 
+/// The file with the environment that the member is started with.
+#[derive(Debug, Default, clap::Args)]
+pub struct EnvFile {
+    /// The member's environment, as lines NAME=VALUE, over the one of this call
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
+}
+
 /// What follows `--`.
 #[derive(Debug, Default, clap::Args)]
 pub struct EtcdFlags {
@@ -195,7 +209,7 @@ Keys of --json, which stay as they are; new ones may come:
                failures it survives
   failures     what was asked in vain, and why
   volume       of a roving member: resource, state, mounted, mount, split_brain (in words, with the way
-               out), rover (its last report: gate, decision, reason, ...) or no_rover (why there is none);
+               out), promotable (whether this machine could take it, and why), rover (its last report: gate, decision, reason, ...) or no_rover (why there is none);
                where the volume is not mounted, name and volume are all there is
   decision     start, do, wait or refuse; none: etcd runs here, there is nothing to decide
   step         what is done: the name of a step, or null

@@ -13,8 +13,13 @@ const MAX: usize = 800;
 /// Says it to standard error and to the kernel's log, or to syslog where that is closed to us. That
 /// nobody takes it is no failure.
 pub fn tell(text: &str) {
+    eprintln!("etcd-rejoin: {}", one_line(text, MAX));
+    log(text);
+}
+
+/// Says it to the kernel's log alone, or to syslog.
+pub fn log(text: &str) {
     let line = one_line(text, MAX);
-    eprintln!("etcd-rejoin: {line}");
     let tag = format!("etcd-rejoin[{}]", std::process::id());
     // Priorities of syslog(3): facility daemon, severity warning. The kernel's is severity alone.
     let kernel = OpenOptions::new().write(true).open("/dev/kmsg");

@@ -5,15 +5,15 @@ use std::process::exit;
 
 use clap::CommandFactory;
 use etcd_rejoin::cli::{
-    self, Call, Cli, Command, ConfigAction, EtcdFlags, FileSystemArg, Probed, QuarantineAction,
-    RunArgs, VolumeAction,
+    self, Call, Cli, Command, ConfigAction, EnvFile, EtcdFlags, FileSystemArg, Probed,
+    QuarantineAction, RunArgs, VolumeAction,
 };
 use etcd_rejoin::commands::supervise::{self, Phase};
 use etcd_rejoin::commands::{
     Exit, config, fence_peer, leave, notify, print, probe, promote, quarantine, rove, run, status,
     volume, watch,
 };
-use etcd_rejoin::config::{Config, LogConfig, Overrides};
+use etcd_rejoin::config::{Config, LogConfig, Overrides, env_file};
 use etcd_rejoin::handover;
 use etcd_rejoin::kmsg;
 use etcd_rejoin::logging;
@@ -69,7 +69,7 @@ fn main() {
 fn command(cli: Cli, phase: Phase, stop: &Stop) -> Exit {
     match cli.command {
         Command::Run(args) => become_etcd(args.etcd_flags.clone(), &args, phase, stop),
-        Command::Status { json, etcd } => with_config(&etcd.etcd_flags, |config| {
+        Command::Status { json, file, etcd } => with_config(&file, &etcd.etcd_flags, |config| {
             status::status(config, stop, json)
         }),
         Command::Probe {
@@ -89,8 +89,17 @@ fn command(cli: Cli, phase: Phase, stop: &Stop) -> Exit {
         Command::Leave { undo: false, etcd } => at_once(stop, &etcd, leave::leave),
         Command::Notify { gate, words } => notify::note(gate, &words),
         Command::FencePeer(args) => fence_peer::fence_peer(args),
-        Command::Promote { accept_loss, etcd } => {
-            at_once(stop, &etcd, |config| promote::promote(&config, accept_loss))
+        Command::Promote {
+            accept_loss,
+            file,
+            etcd,
+        } => {
+            if let Ok(Some(signal)) = stop.end_at_once() {
+                return Exit::signal(signal);
+            }
+            with_config(&file, &etcd.etcd_flags, |config| {
+                promote::promote(&config, accept_loss)
+            })
         }
         Command::Config { action } => {
             if let Ok(Some(signal)) = stop.end_at_once() {
@@ -179,8 +188,18 @@ fn utf8_environment() -> impl Iterator<Item = (String, String)> {
 }
 
 /// Reads the configuration for a command that talks to a person.
-fn with_config(flags: &[OsString], command: impl FnOnce(Config) -> Exit) -> Exit {
-    match Config::read(std::env::vars_os(), flags, &Overrides::default()) {
+fn with_config(file: &EnvFile, flags: &[OsString], command: impl FnOnce(Config) -> Exit) -> Exit {
+    let env = match &file.env_file {
+        None => std::env::vars_os().collect::<Vec<_>>(),
+        Some(path) => match env_file::over(std::env::vars_os(), path) {
+            Ok(env) => env,
+            Err(why) => {
+                eprintln!("etcd-rejoin: --env-file={} {why}", path.display());
+                return Exit::CONFIG;
+            }
+        },
+    };
+    match Config::read(env, flags, &Overrides::default()) {
         Ok(config) => command(config),
         Err(mistakes) => {
             for mistake in mistakes {
@@ -196,7 +215,7 @@ fn at_once(stop: &Stop, etcd: &EtcdFlags, command: impl FnOnce(Config) -> Exit) 
     if let Ok(Some(signal)) = stop.end_at_once() {
         return Exit::signal(signal);
     }
-    with_config(&etcd.etcd_flags, command)
+    with_config(&EnvFile::default(), &etcd.etcd_flags, command)
 }
 
 /// Becomes this program.

@@ -128,6 +128,26 @@ fn a_refusal_arrives_in_its_own_words() {
 }
 
 #[test]
+fn a_peer_says_what_it_would_do_and_that_is_no_deed() {
+    let request = Request::Would("etcd".into());
+    for answer in [Answer::Would, Answer::Primary, Answer::Busy("later".into())] {
+        let peer = Peer::answering(answer.clone());
+        let asked = asks(&peer.at(), &key(), &request, LONG);
+        assert_eq!(asked, Asked::Heard(answer));
+    }
+    let would = Peer::answering(Answer::Would);
+    silent(
+        asks(&would.at(), &key(), &outdate(), LONG),
+        "another question",
+    );
+    let outdated = Peer::answering(Answer::Outdated);
+    silent(
+        asks(&outdated.at(), &key(), &request, LONG),
+        "another question",
+    );
+}
+
+#[test]
 fn a_state_is_words_for_a_person() {
     let request = Request::State("etcd".into());
     let answer = Answer::State("role=Secondary disk=UpToDate".into());

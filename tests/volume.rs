@@ -12,8 +12,9 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use etcd_rejoin::decide::volume::{
-    Reply, Role, Volume, VolumeReason, VolumeStep, asked_to_outdate, decide_volume, letting_go,
-    may_bid, may_outdate_itself,
+    Gate, PeerFate, Remembered, Reply, Role, Volume, VolumeDecision, VolumePolicy, VolumeReason,
+    VolumeSeen, VolumeStep, Word, Would, asked_to_outdate, decide_volume, letting_go, may_bid,
+    may_outdate_itself, word,
 };
 
 use text::{Case, in_words};
@@ -140,6 +141,114 @@ fn keepalived_bids_only_where_the_volume_can_be_taken() {
         Err(reason) => format!("no ({reason})"),
     });
     assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// keepalived and a rover whose peer died without a word, round after round: the address comes here for
+/// one try, not again and again.
+#[test]
+fn a_takeover_that_was_refused_does_not_come_back_while_nothing_changes() {
+    let lost =
+        text::cases("# the master has died\npeer lost unknown\nany kernel-asks\nany gate\n----\nx");
+    for (policy, seen) in &lost[0].variants {
+        for no in [PeerFate::Silent, PeerFate::Alive] {
+            let mut tries = Tries::of(policy, seen);
+            tries.run(50, no);
+            assert_eq!(tries.taken, 1, "{no:?} {seen:?}");
+            // It is asked again, and would say yes by now.
+            tries.memory.reconsider(Would::Outdate, false);
+            tries.run(50, PeerFate::Outdated);
+            assert_eq!((tries.taken, tries.promoted), (2, true), "{no:?} {seen:?}");
+        }
+    }
+}
+
+/// One machine whose gate is opened by its own bid, and closed where that becomes a no.
+struct Tries {
+    policy: VolumePolicy,
+    seen: VolumeSeen,
+    memory: Remembered,
+    taken: u32,
+    promoted: bool,
+}
+
+impl Tries {
+    fn of(policy: &VolumePolicy, seen: &VolumeSeen) -> Tries {
+        let mut memory = Remembered::NOTHING;
+        memory.met_peer = true;
+        let (policy, mut seen) = (policy.clone(), seen.clone());
+        seen.gate = Gate::Backup;
+        Tries {
+            policy,
+            seen,
+            memory,
+            taken: 0,
+            promoted: false,
+        }
+    }
+
+    /// So many looks, while the peer, asked to outdate itself, comes to this.
+    fn run(&mut self, looks: u32, answer: PeerFate) {
+        let kernel_asks = self.seen.kernel_asks;
+        for _ in 0..looks {
+            let seen = &mut self.seen;
+            self.memory = self.memory.after(seen.gate, &seen.volume);
+            (seen.fate, seen.tried) = (self.memory.fate, self.memory.tried);
+            seen.kernel_asks = kernel_asks && !self.memory.refused;
+            match decide_volume(&self.policy, seen) {
+                VolumeDecision::Do(VolumeStep::FencePeer, _) => self.memory.fate = answer,
+                // Without a yes of the peer DRBD refuses.
+                VolumeDecision::Do(VolumeStep::Promote, _) => match answer {
+                    PeerFate::Outdated | PeerFate::Fenced => self.promoted = true,
+                    PeerFate::Unknown | PeerFate::Alive | PeerFate::Silent => self.memory.refuse(),
+                },
+                _ => {}
+            }
+            let bids = may_bid(&self.policy, seen).is_ok();
+            match (bids, seen.gate) {
+                (false, _) => seen.gate = Gate::Fault,
+                (true, Gate::Master) => {}
+                (true, _) => {
+                    seen.gate = Gate::Master;
+                    self.taken += 1;
+                }
+            }
+            self.seen.kernel_asks = kernel_asks;
+        }
+    }
+}
+
+/// What an operator is told that the word will do is what is done.
+#[test]
+fn the_words_about_an_operators_word_are_true() {
+    let mut told = [0; 3];
+    for (policy, seen) in cases().iter().flat_map(|case| &case.variants) {
+        let Volume::Up(resource) = &seen.volume else {
+            continue;
+        };
+        let mut open = VolumeSeen::by_a_stranger(seen.volume.clone());
+        (open.met_peer, open.accept_loss) = (seen.met_peer, true);
+        let decision = decide_volume(policy, &open);
+        match word(policy, &open, resource) {
+            Word::Primary => assert_eq!(resource.role, Role::Primary),
+            Word::Useless(reason) => {
+                told[0] += 1;
+                assert_eq!(decision, VolumeDecision::Wait(reason), "{open:?}");
+            }
+            Word::NotNeeded(reason) => {
+                told[1] += 1;
+                let promotes = VolumeDecision::Do(VolumeStep::Promote, reason);
+                assert_eq!(decision, promotes, "{open:?}");
+            }
+            Word::Forces(_) => {
+                told[2] += 1;
+                open.fate = PeerFate::Silent;
+                let forces =
+                    VolumeDecision::Do(VolumeStep::ForcePromote, VolumeReason::LossAccepted);
+                assert_eq!(decide_volume(policy, &open), forces, "{open:?}");
+            }
+        }
+    }
+    assert!(told.iter().all(|n| *n > 0), "{told:?}");
 }
 
 /// What only this disk holds is never given up for the asking, and never a reason to be turned off.

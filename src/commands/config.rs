@@ -1,10 +1,10 @@
 //! `config`: the configurations of two machines, written or checked.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Exit, print};
 use crate::cli::{CheckArgs, TwoNodeArgs};
+use crate::config::env_file::variables;
 use crate::two_node::check::host::Host;
 use crate::two_node::check::{Look, Severity, check as find};
 use crate::two_node::tools::{self, Verdict};
@@ -85,7 +85,7 @@ pub fn check(args: &CheckArgs, env: impl Iterator<Item = (String, String)>) -> E
             (env.collect(), "the environment".to_string())
         }
         Some(path) => match host.read(path) {
-            Ok(text) => (variables(&text), path.display().to_string()),
+            Ok(text) => (variables(&text).collect(), path.display().to_string()),
             Err(error) => {
                 eprintln!("etcd-rejoin: cannot read {}: {error}", path.display());
                 return Exit::FAILED;
@@ -128,31 +128,5 @@ pub fn check(args: &CheckArgs, env: impl Iterator<Item = (String, String)>) -> E
         Exit::OK if dangers > 0 => Exit::REFUSED,
         Exit::OK if !findings.is_empty() => Exit::NOT_OK,
         exit => exit,
-    }
-}
-
-/// Lines `NAME=VALUE`, as systemd and docker read them.
-fn variables(text: &str) -> BTreeMap<String, String> {
-    let lines = text.lines().map(str::trim);
-    lines
-        .filter(|line| !line.starts_with(['#', ';']))
-        .filter_map(|line| line.split_once('='))
-        .map(|(name, value)| {
-            let name = name.trim().trim_start_matches("export ").trim();
-            let value = value.trim().trim_matches(['"', '\'']);
-            (name.to_string(), value.to_string())
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_environment_file_is_read_as_systemd_reads_it() {
-        let all = variables("# a\nA=1\n export B = \"two\" \n\nC\nD=e=f\n");
-        let all: Vec<(&str, &str)> = all.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
-        assert_eq!(all, [("A", "1"), ("B", "two"), ("D", "e=f")]);
     }
 }

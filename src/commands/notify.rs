@@ -12,7 +12,10 @@ use crate::kmsg;
 pub fn note(path: Option<PathBuf>, words: &[OsString]) -> Exit {
     let path = path.or_else(|| std::env::var_os("REJOIN_GATE").map(PathBuf::from));
     let Some(path) = path.filter(|path| !path.as_os_str().is_empty()) else {
-        kmsg::tell("notify: no gate file is named: write --gate PATH, or set REJOIN_GATE");
+        kmsg::tell(
+            "notify: no gate file is named: in keepalived.conf write `notify \"/usr/bin/etcd-rejoin notify \
+             --gate PATH\"` with the rover's REJOIN_GATE, or set REJOIN_GATE in keepalived's environment",
+        );
         return Exit::USAGE;
     };
     let event = match Event::parse(words) {

@@ -7,6 +7,7 @@ use super::rove::VolumeReport;
 use super::watch::own_client_urls;
 use super::{Exit, print};
 use crate::config::Config;
+use crate::gate;
 use crate::gateway::Client;
 
 /// Asks our own etcd's `/health`; prints one line.
@@ -31,6 +32,7 @@ pub fn promotable(gate: Option<PathBuf>) -> Exit {
         eprintln!("etcd-rejoin: no gate is named: write --gate PATH, or set REJOIN_GATE");
         return Exit::USAGE;
     };
+    gate::asked::note(&gate);
     let why = match VolumeReport::read(&gate) {
         Ok(report) if report.no_bid.is_empty() => {
             print(&format!("promotable: {}\n", report.volume));

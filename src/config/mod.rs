@@ -2,6 +2,7 @@
 //!
 //! Two stages: `Raw` is what the user said, [`Config`] is where nothing is left to check.
 
+pub mod env_file;
 pub mod file;
 pub mod flags;
 mod parse;

@@ -90,7 +90,8 @@ pub fn split_brain(name: &str, resource: &Resource) -> Option<String> {
          2. If they do not, the kernel's log says \"Split-Brain detected\". Decide which machine's writes \
          since then are lost: the member's data on it is thrown away.\n\
          3. There, with the member stopped: drbdadm secondary {name}; drbdadm disconnect {name}; \
-         drbdadm connect --discard-my-data {name}\n\
+         drbdadm connect --discard-my-data {name} (where \"disconnect\" says \"unknown connection\", it was \
+         given up already: go on)\n\
          4. On the other one: drbdadm connect {name}"
     ))
 }

@@ -182,10 +182,18 @@ impl Shared {
         let request = talk.hear_request(&self.key)?;
         self.forget(id);
         let answer = match &request {
-            Request::State(_) => (self.deed)(&request),
+            Request::State(_) | Request::Would(_) => (self.deed)(&request),
             Request::Outdate(_) => self.outdate(&request, &other, &talk)?,
         };
-        log::info!("fence: asked by the other machine: {request:?}: answered {answer:?}");
+        let level = match &request {
+            // Asked again and again, and nothing is done for it.
+            Request::Would(_) => log::Level::Debug,
+            Request::State(_) | Request::Outdate(_) => log::Level::Info,
+        };
+        log::log!(
+            level,
+            "fence: asked by the other machine: {request:?}: answered {answer:?}"
+        );
         talk.until(Instant::now() + PROVE);
         talk.answer(&self.key, &answer)
     }

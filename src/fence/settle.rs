@@ -87,6 +87,8 @@ pub fn settle(means: &Means, resource: &str) -> Settled {
         Some(Asked::Heard(Answer::Primary)) => return Settled::Primary,
         Some(Asked::Heard(Answer::Busy(why))) => return Settled::Busy(why),
         Some(Asked::Heard(Answer::Failed(why) | Answer::State(why))) => Settled::Refused(why),
+        // No answer to this question, and `ask` lets none through.
+        Some(Asked::Heard(Answer::Would)) => Settled::Silent("it has outdated nothing".into()),
         Some(Asked::Silent(why)) => Settled::Silent(why),
         None => Settled::Silent("there is no REJOIN_FENCE_PEER to ask".into()),
     };

@@ -34,6 +34,8 @@ const MAX_WORDS: usize = 400;
 pub enum Request {
     /// Record that your disk of this resource is outdated.
     Outdate(String),
+    /// Say what you would answer to `Outdate`, and do nothing.
+    Would(String),
     /// Say how this resource is, for a person.
     State(String),
 }
@@ -43,6 +45,8 @@ pub enum Request {
 pub enum Answer {
     /// It is recorded that the disk here is outdated.
     Outdated,
+    /// It would record it.
+    Would,
     /// Primary here: it refuses.
     Primary,
     /// It refuses for now: it asks the same, and goes first.
@@ -63,13 +67,16 @@ impl Request {
     /// The resource.
     pub fn resource(&self) -> &str {
         match self {
-            Request::Outdate(resource) | Request::State(resource) => resource,
+            Request::Outdate(resource) | Request::Would(resource) | Request::State(resource) => {
+                resource
+            }
         }
     }
 
     fn line(&self) -> String {
         match self {
             Request::Outdate(resource) => format!("outdate {resource}"),
+            Request::Would(resource) => format!("would {resource}"),
             Request::State(resource) => format!("state {resource}"),
         }
     }
@@ -79,6 +86,7 @@ impl Request {
         let resource = is_resource(resource).then(|| resource.to_string())?;
         match word {
             "outdate" => Some(Request::Outdate(resource)),
+            "would" => Some(Request::Would(resource)),
             "state" => Some(Request::State(resource)),
             _ => None,
         }
@@ -90,6 +98,7 @@ impl Answer {
         let told = |word: &str, words: &str| format!("{word} {}", one_line(words, MAX_WORDS));
         match self {
             Answer::Outdated => "outdated".into(),
+            Answer::Would => "would".into(),
             Answer::Primary => "primary".into(),
             Answer::Busy(why) => told("busy", why),
             Answer::Failed(why) => told("failed", why),
@@ -100,6 +109,7 @@ impl Answer {
     fn parse(line: &str) -> Option<Answer> {
         match line.split_once(' ') {
             None if line == "outdated" => Some(Answer::Outdated),
+            None if line == "would" => Some(Answer::Would),
             None if line == "primary" => Some(Answer::Primary),
             Some(("busy", why)) => Some(Answer::Busy(why.into())),
             Some(("failed", why)) => Some(Answer::Failed(why.into())),
@@ -280,6 +290,7 @@ mod tests {
     fn requests_and_answers_read_back() {
         for request in [
             Request::Outdate("etcd".into()),
+            Request::Would("etcd".into()),
             Request::State("a.b-c_d+e".into()),
         ] {
             assert_eq!(Request::parse(&request.line()), Some(request));
@@ -287,6 +298,7 @@ mod tests {
         let words = || "some words".to_string();
         for answer in [
             Answer::Outdated,
+            Answer::Would,
             Answer::Primary,
             Answer::Busy(words()),
             Answer::Failed(words()),

@@ -5,9 +5,11 @@
 //!
 //! What a dead keepalived leaves: nothing is said when both its processes are killed, and the virtual
 //! address stays on the interface (measured with keepalived 2.2.7). So its last wish stands. A second
-//! machine that becomes master meanwhile finds this one Primary, and waits.
+//! machine that becomes master meanwhile finds this one Primary, and waits. A FIFO that nobody has open
+//! shows it, and a check that is not run any more.
 
 pub mod accept_loss;
+pub mod asked;
 mod fifo;
 mod notify;
 mod reader;

@@ -80,7 +80,7 @@ impl GateReader {
         self.problem.as_deref()
     }
 
-    /// keepalived does not run: nobody has the FIFO open. Of a file nobody knows.
+    /// keepalived does not run: nobody has the FIFO open. A file does not tell.
     ///
     /// For status and log only. Its virtual address may still be there, and a child of keepalived that
     /// was killed comes back within a second or two: the last wish stands.

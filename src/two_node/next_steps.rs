@@ -65,8 +65,18 @@ pub fn next_steps(plan: &Plan, files: &[File]) -> String {
          \x20  a container it needs the machine's network, /dev and the right to mount (privileged), and\n\
          \x20  {mount} as an empty folder of its own image.\n\n\
          7. Last, keepalived on both machines.\n{wish}\n\
-         `etcd-rejoin status` with etcd3's environment says on either machine who is what, and why.\n"
+         `etcd-rejoin status --env-file {ETC}/etcd3.env` says on either machine who is what, and why.\n"
     );
+    if let Some(command) = &plan.fence_command {
+        let program = command.split_whitespace().next().unwrap_or(command);
+        let _ = write!(
+            text,
+            "\nThe fence command {program} must be there twice, on both machines: on the machine itself, where the\n\
+             kernel's handler runs it, and where etcd3 runs, also in its container (build it into the image, or\n\
+             mount it), with all that it calls. `config check` looks on the machine only. Try both before you\n\
+             need it: it ends with 0 only when the other machine is off.\n"
+        );
+    }
     if let Some(tls) = &plan.tls {
         let _ = write!(
             text,

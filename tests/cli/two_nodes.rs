@@ -31,7 +31,8 @@ fn a_notify_script_notes_the_wish_and_says_nothing() {
 #[test]
 fn a_notify_script_that_cannot_says_why() {
     let said = call(&["notify", "INSTANCE", "etcd", "MASTER", "100"]).run();
-    said.ends_with(2).has(&["--gate PATH", "REJOIN_GATE"]);
+    said.ends_with(2)
+        .has(&["--gate PATH", "REJOIN_GATE in keepalived's environment"]);
     let with_gate = |words: &[&str]| {
         let mut call = call(&["notify", "--gate", "gate"]);
         for word in words {
@@ -67,23 +68,87 @@ fn promote(args: &[&str]) -> Call {
 
 /// A call beside a volume whose peer is lost.
 fn roving(args: &[&str]) -> Call {
+    beside(
+        args,
+        "Connecting role:Unknown",
+        "UpToDate",
+        "Off peer-disk:DUnknown",
+    )
+}
+
+/// A call beside a volume, with DRBD's words for the connection, the disk and what replicates.
+fn beside(args: &[&str], connection: &str, disk: &str, replication: &str) -> Call {
     let call = call(args);
     let (gate, mount) = (call.dir().join("gate"), call.dir().join("mount"));
     std::fs::create_dir(&mount).unwrap();
-    let script = "#!/bin/sh\n[ \"$*\" != 'show etcd' ] || { echo 'resource etcd {'; echo '}'; exit; }\n\
-                  [ \"$*\" = 'events2 --now' ] || exit 20\n\
-                  echo 'exists resource name:etcd role:Secondary suspended:no'\n\
-                  echo 'exists connection name:etcd peer-node-id:0 conn-name:peer connection:Connecting role:Unknown'\n\
-                  echo 'exists device name:etcd volume:0 minor:0 disk:UpToDate'\n\
-                  echo 'exists peer-device name:etcd peer-node-id:0 conn-name:peer volume:0 replication:Off peer-disk:DUnknown resync-suspended:no'\n\
-                  echo 'exists -'\n";
-    executable(call.dir(), "drbdsetup", script);
+    let script = format!(
+        "#!/bin/sh\n[ \"$*\" != 'show etcd' ] || {{ echo 'resource etcd {{'; echo '}}'; exit; }}\n\
+         [ \"$*\" = 'events2 --now' ] || exit 20\n\
+         echo 'exists resource name:etcd role:Secondary suspended:no'\n\
+         echo 'exists connection name:etcd peer-node-id:0 conn-name:peer connection:{connection}'\n\
+         echo 'exists device name:etcd volume:0 minor:0 disk:{disk}'\n\
+         echo 'exists peer-device name:etcd peer-node-id:0 conn-name:peer volume:0 replication:{replication} resync-suspended:no'\n\
+         echo 'exists -'\n"
+    );
+    executable(call.dir(), "drbdsetup", &script);
     let path = format!("{}:/usr/bin:/bin", call.dir().display());
     call.env("PATH", path)
         .env("REJOIN_DRBD", "etcd")
         .env("REJOIN_GATE", gate)
         .env("ETCD_DATA_DIR", mount.join("data"))
         .env("REJOIN_MOUNT", mount)
+}
+
+/// What may be lost depends on what the disk is known to be; and where the word would change nothing it
+/// is not given.
+#[test]
+fn an_operator_reads_what_is_so_here_and_now() {
+    let said = |connection: &str, disk: &str, replication: &str| {
+        let args = ["promote", "--accept-loss"];
+        let mut call = beside(&args, connection, disk, replication);
+        let said = call.run();
+        let gate = call.dir().join("gate");
+        assert_eq!(
+            accept_loss::given(&gate, "etcd"),
+            said.code == 0,
+            "{}",
+            said.all()
+        );
+        said
+    };
+    let lost = ("Connecting role:Unknown", "Off peer-disk:DUnknown");
+    for (disk, words) in [
+        ("UpToDate", "nobody can tell whether it is"),
+        ("Consistent", "has not heard since it was attached"),
+        ("Outdated", "lost for certain"),
+    ] {
+        let said = said(lost.0, disk, lost.1);
+        said.ends_with(0)
+            .has(&["What may be lost", words, "primary --force"]);
+        assert!(!said.all().contains("StandAlone"), "{}", said.all());
+    }
+    said("StandAlone role:Unknown", "UpToDate", lost.1)
+        .ends_with(0)
+        .has(&["The connection is given up (StandAlone), and stays so"]);
+    for (connection, disk, replication, why) in [
+        (
+            "Connected role:Primary",
+            "UpToDate",
+            "Established peer-disk:UpToDate",
+            "peer-primary",
+        ),
+        (
+            "Connected role:Secondary",
+            "Inconsistent",
+            "SyncTarget peer-disk:UpToDate",
+            "sync-target",
+        ),
+        (lost.0, "Inconsistent", lost.1, "disk-inconsistent"),
+        (lost.0, "Diskless", lost.1, "diskless"),
+    ] {
+        let said = said(connection, disk, replication);
+        said.ends_with(65).has(&["no word changes this", why]);
+    }
 }
 
 #[test]
@@ -107,7 +172,8 @@ fn an_operator_who_accepts_the_loss_says_so_for_this_once() {
 #[test]
 fn where_nothing_roves_there_is_nothing_to_promote() {
     let said = call(&["promote", "--accept-loss"]).run();
-    said.ends_with(78).has(&["REJOIN_DRBD is not set"]);
+    said.ends_with(78)
+        .has(&["REJOIN_DRBD is not set", "--env-file"]);
 }
 
 #[test]
@@ -188,12 +254,66 @@ fn status_says_what_the_volume_is_and_what_the_rover_makes_of_it() {
         "gate       backup",
         "because    gate-backup: keepalived says backup",
         "held by    tail (pid 7)",
-        "no master  disk-outdated",
+        "met peer   yes",
+        "promotable no, disk-outdated",
     ]);
-    volume(status(&[]), 60).has(&["no rover runs"]);
+    volume(status(&[]), 60).has(&[
+        "no rover runs",
+        "promotable no: no rover runs here. One that starts now: no, unsafe-config",
+    ]);
     let said = volume(status(&["--json"]), 0);
     let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!(json["volume"]["rover"]["reason"], "gate-backup", "{json}");
     assert_eq!(json["volume"]["mounted"], false);
     assert_eq!(json["volume"]["no_rover"], serde_json::Value::Null);
+}
+
+#[test]
+fn what_a_person_types_on_the_machine_takes_the_members_environment_from_its_file() {
+    let file = |mut call: Call| {
+        let dir = call.dir().to_path_buf();
+        std::fs::create_dir(dir.join("mount")).unwrap();
+        let text = format!(
+            "REJOIN_DRBD=etcd\nREJOIN_GATE={0}/gate\nREJOIN_MOUNT={0}/mount\nETCD_DATA_DIR={0}/mount/data\n",
+            dir.display()
+        );
+        std::fs::write(dir.join("etcd3.env"), text).unwrap();
+        let script = "#!/bin/sh\necho Failed to modprobe drbd; exit 20\n";
+        executable(&dir, "drbdsetup", script);
+        let path = format!("{}:/usr/bin:/bin", dir.display());
+        call = call.env("PATH", path);
+        let said = call.run();
+        (dir, said)
+    };
+    let (_, said) = file(call(&["status", "--env-file", "etcd3.env"]));
+    said.ends_with(0)
+        .has(&["volume     etcd: ", "modprobe", "no rover has reported"]);
+    let (_, said) = file(call(&["promote", "--env-file", "etcd3.env"]));
+    said.ends_with(65).has(&["What may be lost"]);
+    let said = call(&["status", "--env-file", "nowhere"]).run();
+    said.ends_with(78)
+        .has(&["--env-file=nowhere does not read"]);
+}
+
+/// keepalived that runs its check shows that it lives; a person who asks the same shows nothing.
+#[test]
+fn the_check_of_keepalived_leaves_word_that_it_was_run() {
+    let mut probe = call(&["probe", "promotable", "--gate", "gate"]);
+    let word = probe.dir().join("gate.asked");
+    probe.run().ends_with(1);
+    assert!(!word.exists());
+    // A process of that name that starts it.
+    let keepalived = probe.dir().join("keepalived");
+    std::fs::copy("/bin/sh", &keepalived).unwrap();
+    let status = std::process::Command::new(&keepalived)
+        .args(["-c", "\"$0\" probe promotable --gate gate; exit $?"])
+        .arg(env!("CARGO_BIN_EXE_etcd-rejoin"))
+        .current_dir(probe.dir())
+        .output()
+        .unwrap()
+        .status;
+    assert_eq!(status.code(), Some(1));
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let text = std::fs::read_to_string(&word).unwrap();
+    assert!(text.starts_with(boot.trim()), "{text}");
 }

@@ -83,6 +83,7 @@ impl World {
             } else {
                 Gate::Backup
             },
+            keepalived_gone: false,
             ending: false,
             volume: match machine.up {
                 true => Volume::Up(self.resource(at, settings)),
@@ -101,6 +102,8 @@ impl World {
             promoted: machine.rover.promoted,
             met_peer: machine.rover.met,
             fate: machine.rover.fate,
+            // No decision looks at it: the gate opens here as it likes.
+            tried: PeerFate::Unknown,
             kernel_asks: settings.kernel_asks && !machine.rover.refused,
             checked: if machine.rover.checked {
                 Checked::Clean
@@ -122,6 +125,7 @@ impl World {
             promoted: seen.promoted,
             met_peer: seen.met_peer,
             fate: seen.fate,
+            tried: seen.tried,
             refused: self.machines[at].rover.refused,
             checked: seen.checked,
         };

@@ -173,6 +173,8 @@ fn what_the_kernel_and_keepalived_are_told_is_what_the_entrypoint_is_told() {
     let resource = read(dir.path(), "node1/r1.res");
     let keepalived = read(dir.path(), "node1/keepalived.conf");
     assert!(resource.contains("--fence-command /usr/local/sbin/off"));
+    let next = read(dir.path(), "NEXT-STEPS.txt");
+    assert!(next.contains("The fence command /usr/local/sbin/off must be there twice"));
     assert_eq!(
         variable(&env, "REJOIN_FENCE_COMMAND"),
         "/usr/local/sbin/off"

@@ -37,6 +37,7 @@ fn any(verb: &str) -> &'static str {
         }
         "mounted" => "no | yes | read-only | something-else | elsewhere",
         "fate" => "unknown | outdated | fenced | alive | silent",
+        "tried" => "unknown | alive | silent",
         "checked" => "no | clean | broken",
         "met" => "yes | no",
         "accept-loss" | "kernel-asks" => "yes | no",
@@ -71,6 +72,7 @@ fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
     let mut volume = None;
     let mut seen = VolumeSeen {
         gate: Gate::Master,
+        keepalived_gone: false,
         ending: false,
         volume: Volume::Down,
         mounted: Mounted::No,
@@ -78,6 +80,7 @@ fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
         promoted: false,
         met_peer: true,
         fate: PeerFate::Unknown,
+        tried: PeerFate::Unknown,
         kernel_asks: false,
         checked: Checked::No,
         accept_loss: false,
@@ -96,6 +99,13 @@ fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
         match verb {
             "policy" => read_policy(at, &mut policy, words),
             "gate" => seen.gate = gate(at, words),
+            "keepalived" => {
+                seen.keepalived_gone = match words {
+                    "gone" => true,
+                    "there" => false,
+                    _ => bad(),
+                }
+            }
             "here" => here(at, &mut seen, &mut resource, words),
             "volume" => match words {
                 "unusable" => volume = Some(Volume::Unusable("no such resource".into())),
@@ -127,6 +137,7 @@ fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
                 }
             }
             "fate" => seen.fate = fate(at, words),
+            "tried" => seen.tried = fate(at, words),
             "checked" => {
                 seen.checked = match words {
                     "no" => Checked::No,

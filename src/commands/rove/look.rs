@@ -7,7 +7,7 @@ use crate::config::rover::Rover;
 use crate::decide::volume::{
     Child, Gate, Mounted, PeerFate, Remembered, Role, Volume, VolumePolicy, VolumeSeen, letting_go,
 };
-use crate::gate::accept_loss;
+use crate::gate::{accept_loss, asked};
 use crate::mount;
 
 /// A peer that did not answer, or refused, is asked again after this.
@@ -82,6 +82,7 @@ impl Rove<'_> {
         let child = self.member.look();
         let mut seen = VolumeSeen {
             gate,
+            keepalived_gone: self.gate.keepalived_gone() || asked::is_overdue(&self.settings.gate),
             ending: self.stop.raised().is_some(),
             mounted: self.mounted(),
             volume,
@@ -89,6 +90,7 @@ impl Rove<'_> {
             promoted: self.memory.known.promoted,
             met_peer: self.memory.known.met_peer,
             fate: self.memory.known.fate,
+            tried: self.memory.known.tried,
             kernel_asks: self.handler_is_ours(gate) && !self.memory.known.refused,
             checked: self.memory.known.checked,
             frozen_for: self.memory.frozen.map(|since| since.elapsed()),

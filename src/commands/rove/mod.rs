@@ -5,7 +5,9 @@
 
 mod look;
 mod member;
+mod reconsider;
 mod report;
+mod said;
 mod status;
 mod steps;
 
@@ -27,9 +29,11 @@ use crate::error::{Context, Error};
 use crate::fence::{Answer, Key, Machine, Request, Server, Turn};
 use crate::gate::{self, GateReader};
 use crate::signals::Stop;
-use look::{Memory, policy};
+use look::Memory;
+pub use look::policy;
 use member::Member;
 pub use report::VolumeReport;
+use said::Said;
 pub use status::VolumeStatus;
 
 /// How often the wish is read while there is nothing to do.
@@ -40,8 +44,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LOOK_SOON: Duration = Duration::from_millis(100);
 /// The pause after a step that failed grows to this.
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
-/// The log says again what is waited for after this.
-const REMIND: Duration = Duration::from_secs(60);
 /// How long DRBD may take to record that our disk is outdated.
 const OUTDATE: Duration = Duration::from_secs(4);
 
@@ -89,19 +91,7 @@ struct Rove<'a> {
     said: Said,
     failures: u32,
     reported: Option<(Instant, VolumeReport)>,
-}
-
-/// What the log has said last.
-#[derive(Default)]
-struct Said {
-    line: String,
-    /// The one before.
-    before: String,
-    /// The last decision was said: what comes of its step is news, too.
-    news: bool,
-    failure: String,
-    problem: String,
-    at: Option<Instant>,
+    reconsider: reconsider::Reconsider,
 }
 
 impl<'a> Rove<'a> {
@@ -154,6 +144,7 @@ impl<'a> Rove<'a> {
             said: Said::default(),
             failures: 0,
             reported: None,
+            reconsider: reconsider::Reconsider::default(),
         })
     }
 
@@ -167,6 +158,7 @@ impl<'a> Rove<'a> {
         let decision = decide_volume(&policy(self.settings), &seen);
         self.say(&seen, decision);
         self.report(&seen, decision);
+        self.reconsider(seen.gate);
         let pause = match decision {
             VolumeDecision::End(_) => return Some(self.end(&seen)),
             VolumeDecision::Do(step, _) => match self.step(step) {
@@ -217,7 +209,7 @@ impl<'a> Rove<'a> {
         match taken {
             Ok(()) => {
                 self.failures = 0;
-                self.said.failure.clear();
+                self.said.succeeded();
                 log::debug!(
                     "step={} took={}ms",
                     step.name(),
@@ -227,63 +219,10 @@ impl<'a> Rove<'a> {
             }
             Err(error) => {
                 self.failures += 1;
-                let line = error.to_string();
-                if line != self.said.failure {
-                    log::warn!("{line}; looks again step={}", step.name());
-                    self.said.failure = line;
-                }
+                self.said.failed(step, &error);
                 false
             }
         }
-    }
-
-    /// Says what is decided, when that changes, and now and then while it does not.
-    fn say(&mut self, seen: &VolumeSeen, decision: VolumeDecision) {
-        if let Some(problem) = self.gate.problem()
-            && problem != self.said.problem
-        {
-            log::warn!("{problem}");
-            self.said.problem = problem.to_string();
-        }
-        let row = decision.reason().row();
-        let gate = format!("{:?}", seen.gate).to_lowercase();
-        let line = format!(
-            "{}: {}; {} gate={gate} volume={:?} reason={}",
-            words(decision),
-            row.when,
-            match row.cure {
-                nothing if nothing.starts_with("nothing to do") => nothing.to_string(),
-                cure => format!("to go on: {cure}"),
-            },
-            volume_words(&seen.volume),
-            row.name
-        );
-        let again = self.said.at.is_none_or(|at| at.elapsed() >= REMIND);
-        let waits = match decision {
-            VolumeDecision::Wait(_) | VolumeDecision::Refuse(_) => seen.gate == Gate::Master,
-            VolumeDecision::Do(..) | VolumeDecision::Serve(_) | VolumeDecision::End(_) => false,
-        };
-        self.said.news = false;
-        if line == self.said.line && !(waits && again) {
-            return;
-        }
-        // A silent peer is asked again and again, with a wait between: that is no news.
-        let asks = match decision {
-            VolumeDecision::Do(step, _) => step == VolumeStep::FencePeer,
-            VolumeDecision::Wait(_) => true,
-            VolumeDecision::Refuse(_) | VolumeDecision::Serve(_) | VolumeDecision::End(_) => false,
-        };
-        if asks && line == self.said.before && !again {
-            std::mem::swap(&mut self.said.line, &mut self.said.before);
-            return;
-        }
-        match decision {
-            VolumeDecision::Refuse(_) => log::error!("{line}"),
-            _ => log::info!("{line}"),
-        }
-        self.said.news = true;
-        self.said.before = std::mem::replace(&mut self.said.line, line);
-        self.said.at = Some(Instant::now());
     }
 
     fn report(&mut self, seen: &VolumeSeen, decision: VolumeDecision) {
@@ -346,16 +285,6 @@ fn volume_words(volume: &Volume) -> String {
     }
 }
 
-fn words(decision: VolumeDecision) -> String {
-    match decision {
-        VolumeDecision::Do(step, _) => format!("does {}", step.name()),
-        VolumeDecision::Wait(_) => "waits".into(),
-        VolumeDecision::Refuse(_) => "refuses to promote".into(),
-        VolumeDecision::Serve(_) => "serves".into(),
-        VolumeDecision::End(_) => "ends".into(),
-    }
-}
-
 /// What is done for the other rover, which has proven the shared secret.
 fn deed(drbd: Drbd, settled: Arc<AtomicBool>, waiting: Arc<Mutex<()>>) -> Arc<crate::fence::Deed> {
     Arc::new(move |request| {
@@ -372,6 +301,7 @@ fn deed(drbd: Drbd, settled: Arc<AtomicBool>, waiting: Arc<Mutex<()>>) -> Arc<cr
             Reply::Primary => Answer::Primary,
             Reply::NotNow(why) => Answer::Busy(why.into()),
             Reply::Cannot => Answer::Failed(volume_words(&volume)),
+            Reply::Grant if matches!(request, Request::Would(_)) => Answer::Would,
             Reply::Grant => match drbd.outdate(OUTDATE) {
                 Ok(()) => Answer::Outdated,
                 // It has connected again meanwhile: asked once more, it says what it is then.

@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use crate::decide::volume::{VolumeDecision, VolumePolicy, VolumeSeen, may_bid};
+use crate::decide::volume::{
+    PeerFate, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, may_bid,
+};
 use crate::error::{Context, Error};
 use crate::gate;
 
-use super::volume_words;
+use super::{reconsider, volume_words};
 
 /// A report that is older was written by a rover that hangs or has died.
 const FRESH: Duration = Duration::from_secs(15);
@@ -45,6 +47,12 @@ pub struct VolumeReport {
     pub holders: Vec<String>,
     /// Why this machine must not become master; empty where it may.
     pub no_bid: String,
+    /// What it would be promoted by, where it may become master; empty where it may not.
+    #[serde(default)]
+    pub bid: String,
+    /// The rover, where it runs: in a container of its own the number says nothing outside.
+    #[serde(default)]
+    pub pid: u32,
     boot: String,
     at: u64,
 }
@@ -59,6 +67,13 @@ impl VolumeReport {
         boot: &str,
     ) -> Self {
         let row = decision.reason().row();
+        let (bid, no_bid) = match may_bid(policy, seen) {
+            Ok(reason) => (promotable(reason), String::new()),
+            Err(reason) => {
+                let why = format!("{reason}: {}{}", reason.row().when, again(seen, reason));
+                (String::new(), why)
+            }
+        };
         VolumeReport {
             resource: resource.into(),
             gate: format!("{:?}", seen.gate).to_lowercase(),
@@ -69,10 +84,9 @@ impl VolumeReport {
             when: row.when.into(),
             to_change: row.cure.into(),
             holders: seen.holders.clone(),
-            no_bid: match may_bid(policy, seen) {
-                Ok(_) => String::new(),
-                Err(reason) => format!("{reason}: {}", reason.row().when),
-            },
+            no_bid,
+            bid,
+            pid: std::process::id(),
             boot: boot.into(),
             at: now(),
         }
@@ -155,6 +169,29 @@ impl Drop for Beat {
         drop(self.alive.take());
         // Two must not write at a time.
         let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// The row that would promote, in words: also what has to happen first.
+pub fn promotable(reason: VolumeReason) -> String {
+    let row = reason.row();
+    match row.cure.strip_prefix("nothing to do: ") {
+        Some(then) => format!("{reason}: {}; {then}", row.when),
+        None => format!("{reason}: {}", row.when),
+    }
+}
+
+/// What a no waits for where a takeover was tried.
+fn again(seen: &VolumeSeen, reason: VolumeReason) -> String {
+    match reason {
+        VolumeReason::PeerSilent | VolumeReason::PeerAlive if seen.tried != PeerFate::Unknown => {
+            format!(
+                "; a takeover was tried, and is tried again once the peer connects or may say yes: \
+                 it is asked every {} s",
+                reconsider::EVERY.as_secs()
+            )
+        }
+        _ => String::new(),
     }
 }
 

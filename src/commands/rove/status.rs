@@ -1,14 +1,27 @@
 //! The volume's part of `status`: what DRBD says now, and what the rover makes of it.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::look::policy;
+use super::report::promotable;
 use super::{VolumeReport, volume_words};
 use crate::config::rover::Rover;
-use crate::decide::volume::{Mounted, Volume};
+use crate::decide::volume::{Mounted, Volume, VolumePolicy, VolumeSeen, may_bid};
 use crate::drbd::{self, Drbd};
 use crate::mount;
+
+/// Whether this process has the device mounted where it belongs: its mount namespace may be its own
+/// (systemd's `PrivateMounts`). A number that means another process outside of a container finds nothing.
+fn mounted_for(pid: u32, point: &Path, device: Option<mount::Device>) -> bool {
+    let text = std::fs::read(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+    match mount::mounted(&mount::mounts(&text), point, device) {
+        Mounted::Yes | Mounted::ReadOnly => true,
+        Mounted::No | Mounted::SomethingElse(_) | Mounted::Elsewhere(_) => false,
+    }
+}
 
 /// The volume as a person asks for it.
 #[derive(Debug)]
@@ -16,7 +29,10 @@ pub struct VolumeStatus {
     resource: String,
     volume: Volume,
     mounted: Mounted,
+    /// It is mounted in the rover's own mount namespace, which is not ours.
+    there: bool,
     rover: Result<VolumeReport, String>,
+    policy: VolumePolicy,
 }
 
 impl VolumeStatus {
@@ -30,11 +46,18 @@ impl VolumeStatus {
         let device = device.and_then(|device| mount::device(&device).ok());
         let mounted = mount::look(&settings.mount, device)
             .unwrap_or_else(|error| Mounted::SomethingElse(error.to_string()));
+        let rover = VolumeReport::read(&settings.gate);
+        let there = match (&mounted, &rover) {
+            (Mounted::No, Ok(rover)) => mounted_for(rover.pid, &settings.mount, device),
+            _ => false,
+        };
         VolumeStatus {
             resource: settings.resource.clone(),
             volume,
             mounted,
-            rover: VolumeReport::read(&settings.gate),
+            there,
+            rover,
+            policy: policy(settings),
         }
     }
 
@@ -50,9 +73,35 @@ impl VolumeStatus {
         match &self.mounted {
             Mounted::Yes => "mounted here".into(),
             Mounted::ReadOnly => "mounted here, read-only after an error".into(),
-            Mounted::No => "not mounted here".into(),
+            Mounted::No => match &self.rover {
+                Ok(rover) if self.there => format!(
+                    "mounted for the rover alone: `nsenter --target {} --mount etcd-rejoin status` with its \
+                     environment sees the member too",
+                    rover.pid
+                ),
+                Ok(rover) if rover.decision == "serve" => {
+                    "not mounted here: the rover serves, and has mounts of its own, as in a container".into()
+                }
+                Ok(_) | Err(_) => "not mounted here".into(),
+            },
             Mounted::SomethingElse(what) => format!("not mounted here; in its place: {what}"),
             Mounted::Elsewhere(place) => format!("mounted at {place}, where it does not belong"),
+        }
+    }
+
+    /// Which evidence allows or forbids that this machine takes the volume.
+    fn promotable(&self) -> String {
+        match &self.rover {
+            Ok(rover) if rover.no_bid.is_empty() => format!("yes, {}", rover.bid),
+            Ok(rover) => format!("no, {}", rover.no_bid),
+            Err(_) => {
+                let seen = VolumeSeen::by_a_stranger(self.volume.clone());
+                let words = match may_bid(&self.policy, &seen) {
+                    Ok(reason) => format!("yes, {}", promotable(reason)),
+                    Err(reason) => format!("no, {reason}: {}", reason.row().when),
+                };
+                format!("no: no rover runs here. One that starts now: {words}")
+            }
         }
     }
 
@@ -84,12 +133,15 @@ impl VolumeStatus {
                 if !rover.holders.is_empty() {
                     line("held by", &rover.holders.join(", "));
                 }
-                if !rover.no_bid.is_empty() {
-                    line("no master", &rover.no_bid);
-                }
+                let met = match rover.met_peer {
+                    true => "yes: both disks were UpToDate together since the rover started",
+                    false => "no: not since the rover started",
+                };
+                line("met peer", met);
             }
             Err(why) => line("rover", why),
         }
+        line("promotable", &self.promotable());
         for words in self.split_brain().iter().flat_map(|words| words.lines()) {
             line("", words);
         }
@@ -104,8 +156,29 @@ impl VolumeStatus {
             "mounted": self.is_here(),
             "mount": self.mounted(),
             "split_brain": self.split_brain(),
+            "promotable": self.promotable(),
             "rover": self.rover.as_ref().ok(),
             "no_rover": self.rover.as_ref().err(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_is_seen_through_the_process_that_has_it() {
+        let text = std::fs::read("/proc/self/mountinfo").unwrap();
+        let root = Path::new("/");
+        let all = mount::mounts(&text);
+        let device = all
+            .iter()
+            .rfind(|mount| mount.point == root)
+            .unwrap()
+            .device;
+        assert!(mounted_for(std::process::id(), root, Some(device)));
+        assert!(!mounted_for(std::process::id(), root, None));
+        assert!(!mounted_for(0, root, Some(device)));
     }
 }

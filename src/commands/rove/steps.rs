@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::Rove;
 use super::report::Beat;
 use crate::decide::volume::{Checked, PeerFate, VolumeStep};
-use crate::drbd::Failure;
+use crate::drbd::{Failure, Kind};
 use crate::error::Error;
 use crate::fence::{Means, Turn, settle};
 use crate::gate::accept_loss;
@@ -18,6 +18,8 @@ use crate::mount::{self, FileSystem, UnmountError};
 const BRING_UP: Duration = Duration::from_secs(30);
 /// How long a demotion itself may take; it is tried again.
 const DEMOTE: Duration = Duration::from_secs(5);
+/// How long the search for who holds the device may take.
+const SEARCH: Duration = Duration::from_secs(2);
 /// How long a check of the file system may take: a journal replay, not a scan of terabytes.
 const CHECK: Duration = Duration::from_secs(600);
 
@@ -95,13 +97,27 @@ impl Rove<'_> {
                 })
             }
             VolumeStep::Demote => {
-                self.drbd.demote(DEMOTE).map_err(said)?;
+                if let Err(failure) = self.drbd.demote(DEMOTE) {
+                    return Err(self.not_demoted(failure));
+                }
                 self.memory.known.demote();
                 self.memory.holders.clear();
                 Ok(())
             }
             VolumeStep::SelfFence => self_fence(),
         }
+    }
+
+    /// A device that is held open: by a mount in another mount namespace, one that `umount -l` has hidden,
+    /// or a program that has the device itself open. DRBD 8.4 does not say who.
+    fn not_demoted(&mut self, failure: Failure) -> Error {
+        if failure.kind != Kind::HeldOpen {
+            return said(failure);
+        }
+        let device = self.device().and_then(|device| mount::device(&device));
+        let holders = device.map(|device| mount::holders(device, SEARCH));
+        self.memory.holders = holders.unwrap_or_default();
+        Error::new(held_open(&failure.to_string(), &self.memory.holders))
     }
 
     /// Keeps the report fresh while this step is under way, for as long as it may take.
@@ -209,6 +225,16 @@ fn turn(turn: &Turn, patience: Duration) -> Result<MutexGuard<'_, ()>, Error> {
     turn.take(Instant::now() + patience).ok_or_else(asked)
 }
 
+fn held_open(failure: &str, holders: &[String]) -> String {
+    match holders.is_empty() {
+        true => format!(
+            "{failure}; nobody is seen who holds it: perhaps a mount that `umount -l` has hidden, or a \
+             process outside of this container"
+        ),
+        false => format!("{failure}; it is held by {}", holders.join("; ")),
+    }
+}
+
 fn said(failure: Failure) -> Error {
     Error::new(failure.to_string())
 }
@@ -231,4 +257,23 @@ fn self_fence() -> Result<(), Error> {
             .err()
             .map_or("no effect".into(), |error| error.to_string())
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_is_held_open_names_who_holds_it() {
+        let failure = "drbdadm secondary: (-12) Device is held open by someone";
+        let holders = [
+            "7 (tail): has /dev/drbd0 open".into(),
+            "8 (sh): works in it".into(),
+        ];
+        let said = held_open(failure, &holders);
+        assert!(
+            said.starts_with(failure) && said.contains("7 (tail): has /dev/drbd0 open; 8 (sh)")
+        );
+        assert!(held_open(failure, &[]).contains("umount -l"));
+    }
 }

@@ -1,7 +1,8 @@
 //! Whether keepalived may bid for the address here: would the volume be taken, if the gate were open?
 
 use super::{
-    Gate, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeStep, decide_volume,
+    Gate, PeerFate, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeStep,
+    decide_volume,
 };
 
 /// `Ok`: this machine could take the volume now, or as soon as the other one has let it go. `Err`: it
@@ -9,6 +10,11 @@ use super::{
 pub fn may_bid(policy: &VolumePolicy, seen: &VolumeSeen) -> Result<VolumeReason, VolumeReason> {
     let mut open = seen.clone();
     open.gate = Gate::Master;
+    // The last no counts until something changes: else the address would come for the next question and
+    // go with its answer, for ever. Under an operator's word it is asked once more.
+    if open.fate == PeerFate::Unknown && !open.accept_loss {
+        open.fate = open.tried;
+    }
     let decision = decide_volume(policy, &open);
     let reason = decision.reason();
     match decision {

@@ -38,6 +38,38 @@ fn acceptable(reason: VolumeReason) -> bool {
     )
 }
 
+/// What an operator's word would change here, said now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// Nothing: it is Primary already.
+    Primary,
+    /// Nothing: nobody can accept this, or it passes by itself.
+    Useless(VolumeReason),
+    /// Nothing: there is evidence.
+    NotNeeded(VolumeReason),
+    /// It would be promoted by force, in spite of this row.
+    Forces(VolumeReason),
+}
+
+/// What an operator's word would change, with the gate open and nothing held.
+pub fn word(policy: &VolumePolicy, seen: &VolumeSeen, resource: &Resource) -> Word {
+    match resource.role {
+        Role::Primary => return Word::Primary,
+        Role::Secondary | Role::Unknown => {}
+    }
+    if let Some(reason) = impossible(resource) {
+        return Word::Useless(reason);
+    }
+    match evidence(policy, seen, resource) {
+        // The peer is asked; where it says nothing, the word counts.
+        Do(VolumeStep::FencePeer, reason)
+        | Do(VolumeStep::Promote, reason @ VolumeReason::PeerLost) => Word::Forces(reason),
+        Do(_, reason) => Word::NotNeeded(reason),
+        Wait(reason) | Refuse(reason) if acceptable(reason) => Word::Forces(reason),
+        decision => Word::Useless(decision.reason()),
+    }
+}
+
 /// Writes may be lost, but there is still one writer: where the peer can be asked, it is.
 fn accepted(policy: &VolumePolicy, seen: &VolumeSeen, resource: &Resource) -> VolumeDecision {
     let lost = |peer: &PeerVolume| peer.connection != Connection::Connected;

@@ -3,6 +3,19 @@
 
 use super::{Checked, Connection, Disk, Gate, PeerFate, PeerVolume, Resource, Role, Volume};
 
+/// What a peer would answer, if it were asked to outdate itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Would {
+    /// Yes.
+    Outdate,
+    /// No: it is Primary, or has a reason that may pass.
+    Refuse,
+    /// It cannot.
+    Fail,
+    /// It does not answer.
+    Silent,
+}
+
 /// What no look can tell, because it is over. Gone with the rover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Remembered {
@@ -12,6 +25,8 @@ pub struct Remembered {
     pub met_peer: bool,
     /// See [`super::VolumeSeen::fate`].
     pub fate: PeerFate,
+    /// See [`super::VolumeSeen::tried`].
+    pub tried: PeerFate,
     /// A promotion has failed since the peer was lost: see [`super::VolumeSeen::kernel_asks`].
     pub refused: bool,
     /// See [`super::VolumeSeen::checked`].
@@ -24,12 +39,20 @@ impl Remembered {
         promoted: false,
         met_peer: false,
         fate: PeerFate::Unknown,
+        tried: PeerFate::Unknown,
         refused: false,
         checked: Checked::No,
     };
 
     /// After this look.
     pub fn after(mut self, gate: Gate, volume: &Volume) -> Self {
+        // Before the gate makes us forget it: keepalived gives the address up on a no, and would bid
+        // again at once, for ever.
+        match self.fate {
+            PeerFate::Alive | PeerFate::Silent => self.tried = self.fate,
+            PeerFate::Outdated | PeerFate::Fenced => self.tried = PeerFate::Unknown,
+            PeerFate::Unknown => {}
+        }
         match volume {
             Volume::Up(resource) => self.hear(resource),
             // While it was down, the peer may have gone on without us.
@@ -64,12 +87,27 @@ impl Remembered {
         };
         if !resource.peers.iter().any(lost) {
             self.fate = PeerFate::Unknown;
+            self.tried = PeerFate::Unknown;
             self.refused = false;
         }
         match resource.role {
             Role::Primary => {}
             Role::Secondary | Role::Unknown => self.promoted = false,
         }
+    }
+
+    /// The peer was asked what it would say now, with the gate closed, after it had said no. `command`:
+    /// there is a fence command, which would be run where it cannot say yes.
+    pub fn reconsider(&mut self, would: Would, command: bool) {
+        self.tried = match would {
+            Would::Outdate => PeerFate::Unknown,
+            // It works, or it goes first: it is not turned off.
+            Would::Refuse => PeerFate::Alive,
+            // Whether the command succeeds by now only a takeover can tell.
+            Would::Fail | Would::Silent if command => PeerFate::Unknown,
+            Would::Fail => PeerFate::Alive,
+            Would::Silent => PeerFate::Silent,
+        };
     }
 
     /// `drbdadm primary` has succeeded.
@@ -174,6 +212,42 @@ mod tests {
             memory = memory.after(gate, &up(Disk::UpToDate, peer));
             assert_eq!(memory.fate == PeerFate::Fenced, kept, "{gate:?} {peer:?}");
             assert_eq!(memory.refused, kept, "{gate:?} {peer:?}");
+        }
+    }
+
+    #[test]
+    fn a_no_of_the_peer_outlives_the_gate_until_the_peer_is_back_or_says_otherwise() {
+        for no in [PeerFate::Alive, PeerFate::Silent] {
+            let mut memory = Remembered::NOTHING;
+            memory.fate = no;
+            memory = memory.after(Gate::Master, &up(Disk::UpToDate, LOST));
+            memory = memory.after(Gate::Fault, &up(Disk::UpToDate, LOST));
+            memory = memory.after(Gate::Backup, &Volume::Unusable("no answer".into()));
+            assert_eq!((memory.fate, memory.tried), (PeerFate::Unknown, no));
+            let back = memory.after(Gate::Backup, &up(Disk::UpToDate, TOGETHER));
+            assert_eq!(back.tried, PeerFate::Unknown);
+            for yes in [PeerFate::Outdated, PeerFate::Fenced] {
+                memory.fate = yes;
+                let settled = memory.after(Gate::Master, &up(Disk::UpToDate, LOST));
+                assert_eq!(settled.tried, PeerFate::Unknown);
+            }
+        }
+    }
+
+    #[test]
+    fn a_peer_that_said_no_is_believed_what_it_would_say_now() {
+        for (would, without_command, with_command) in [
+            (Would::Outdate, PeerFate::Unknown, PeerFate::Unknown),
+            (Would::Refuse, PeerFate::Alive, PeerFate::Alive),
+            (Would::Fail, PeerFate::Alive, PeerFate::Unknown),
+            (Would::Silent, PeerFate::Silent, PeerFate::Unknown),
+        ] {
+            for (command, tried) in [(false, without_command), (true, with_command)] {
+                let mut memory = Remembered::NOTHING;
+                memory.tried = PeerFate::Silent;
+                memory.reconsider(would, command);
+                assert_eq!(memory.tried, tried, "{would:?} {command}");
+            }
         }
     }
 

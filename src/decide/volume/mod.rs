@@ -15,9 +15,9 @@ mod state;
 
 pub use bid::may_bid;
 pub use evidence::{
-    Reply, asked_to_outdate, handler_exit_code, may_ask_of_the_peer, may_outdate_itself,
+    Reply, Word, asked_to_outdate, handler_exit_code, may_ask_of_the_peer, may_outdate_itself, word,
 };
-pub use memory::Remembered;
+pub use memory::{Remembered, Would};
 pub use reason::{VolumeReason, VolumeRow, volume_table};
 pub use state::*;
 
@@ -337,7 +337,10 @@ fn climb(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
         return evidence::frozen(policy, seen, resource);
     }
     match (&seen.mounted, seen.child) {
-        (Mounted::Yes, Child::Running) => Serve(evidence::serving(resource)),
+        (Mounted::Yes, Child::Running) => Serve(match evidence::serving(resource) {
+            VolumeReason::Serving if seen.keepalived_gone => VolumeReason::ServingUnwatched,
+            reason => reason,
+        }),
         (Mounted::Yes, _) => Do(VolumeStep::StartChild, VolumeReason::Mounted),
         (_, _) => match seen.checked {
             Checked::No => Do(

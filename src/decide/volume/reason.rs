@@ -84,7 +84,7 @@ reasons! {
     ChildStopping, "child-stopping", "the member was told to stop and has not ended; the gate is open again",
         "kill-child / wait", "nothing to do: it is started again once it has ended";
     PeerPrimary, "peer-primary", "the peer is Primary",
-        "wait", "nothing to do: it is promoted here once the peer has demoted itself";
+        "wait", "nothing to do: it is promoted here once the peer has demoted itself; where both machines have the address, keepalived is dead on the other one: start it there";
     SyncTarget, "sync-target", "the resync to this machine has not ended",
         "wait", "nothing to do: it is promoted once it has ended";
     Diskless, "diskless", "no backing disk is attached here",
@@ -131,7 +131,7 @@ reasons! {
         "promote", "nothing to do";
     PeerFenced, "peer-fenced", "the peer froze when it was lost, and was turned off since",
         "promote", "nothing to do";
-    LossAccepted, "loss-accepted", "an operator has said `promote --accept-loss`",
+    LossAccepted, "loss-accepted", "an operator has said `promote --accept-loss`; also on an Outdated or Consistent disk, and StandAlone",
         "fence-peer / force-promote", "nothing to do; it holds for this once";
     IoFrozen, "io-frozen", "Primary, and its I/O is frozen until it is settled what became of the peer",
         "thaw / wait", "bring the peer or the replication link back; with REJOIN_FENCE_COMMAND it goes on without a person";
@@ -145,6 +145,8 @@ reasons! {
         "start-child", "nothing to do";
     Serving, "serving", "the member runs, every write goes to both disks",
         "serve", "nothing to do";
+    ServingUnwatched, "serving-unwatched", "the member runs, and keepalived is gone without a word (nobody has its FIFO open, or its check has not been run for a minute): its address may still be here, and the other machine becomes master too, and waits",
+        "serve", "start keepalived here: it takes the old address away, and the member goes to the machine that is master";
     ServingAlone, "serving-alone", "the member runs, the peer has no complete copy",
         "serve", "bring the peer or the replication link back; until then a loss of this machine needs it";
     ServingDiskless, "serving-diskless", "the member runs on the peer's disk alone: ours is not UpToDate",

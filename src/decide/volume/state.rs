@@ -201,6 +201,9 @@ pub enum PeerFate {
 pub struct VolumeSeen {
     /// The latest wish.
     pub gate: Gate,
+    /// keepalived is gone and has not said so: it was killed. A FIFO
+    /// that nobody has open shows it, and a check that is not run any more; its last wish stands.
+    pub keepalived_gone: bool,
     /// SIGTERM or SIGINT asked us to end.
     pub ending: bool,
     /// The volume.
@@ -219,6 +222,10 @@ pub struct VolumeSeen {
     pub met_peer: bool,
     /// What is known about a peer that is not connected. Forgotten when it connects.
     pub fate: PeerFate,
+    /// What the peer said when it was last asked and it was no: `Alive` or `Silent`, else `Unknown`. It
+    /// outlives the gate, and only [`super::may_bid`] looks at it. Forgotten when the peer connects, when
+    /// it would say yes, and with the rover.
+    pub tried: PeerFate,
     /// DRBD's handler is our own `fence-peer`, and has not refused since the peer was lost: `primary`
     /// itself asks what [`super::VolumeStep::FencePeer`] would ask, and without a yes it is refused.
     pub kernel_asks: bool,
@@ -233,6 +240,30 @@ pub struct VolumeSeen {
     pub demoting_for: Option<Duration>,
     /// Who holds the mount or the device, after a busy answer.
     pub holders: Vec<String>,
+}
+
+impl VolumeSeen {
+    /// What somebody sees who remembers nothing and holds nothing, with the gate open.
+    pub fn by_a_stranger(volume: Volume) -> VolumeSeen {
+        VolumeSeen {
+            gate: Gate::Master,
+            keepalived_gone: false,
+            ending: false,
+            volume,
+            mounted: Mounted::No,
+            child: Child::None,
+            promoted: false,
+            met_peer: false,
+            fate: PeerFate::Unknown,
+            tried: PeerFate::Unknown,
+            kernel_asks: false,
+            checked: Checked::No,
+            accept_loss: false,
+            frozen_for: None,
+            demoting_for: None,
+            holders: Vec::new(),
+        }
+    }
 }
 
 /// What the user wants of the volume.
