@@ -110,6 +110,8 @@ impl World {
             accept_loss: false,
             // The kernel's handler has had its say.
             frozen_for: machine.suspended.then_some(Duration::from_secs(60)),
+            under_way: None,
+            unsettled: false,
             demoting_for: None,
             holders: Vec::new(),
         }
