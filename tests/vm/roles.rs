@@ -30,32 +30,33 @@ impl Roles {
             let lives = lives(process);
             for byte in news(console, &mut read) {
                 match byte {
-                    b'\n' => self.hear(n, &String::from_utf8_lossy(&std::mem::take(&mut line))),
+                    b'\n' => self.hear(n, &std::mem::take(&mut line), Instant::now()),
                     byte => line.push(byte),
                 }
             }
             if !lives {
-                return self.set(n, false);
+                return self.set(n, false, Instant::now());
             }
             std::thread::sleep(TICK);
         }
     }
 
-    fn hear(&self, n: usize, line: &str) {
+    fn hear(&self, n: usize, line: &[u8], at: Instant) {
+        let line = String::from_utf8_lossy(line);
         if let Some((_, change)) = line.split_once(" role( ")
             && let Some((_, to)) = change.split_once(" -> ")
         {
-            self.set(n, to.starts_with("Primary"));
+            self.set(n, to.starts_with("Primary"), at);
         }
     }
 
-    fn set(&self, n: usize, primary: bool) {
+    fn set(&self, n: usize, primary: bool, at: Instant) {
         let mut times = self.0.lock().unwrap();
         match (times.since[n - 1], primary) {
-            (None, true) => times.since[n - 1] = Some(Instant::now()),
+            (None, true) => times.since[n - 1] = Some(at),
             (Some(since), false) => {
                 times.since[n - 1] = None;
-                times.over.push((n, since, Instant::now()));
+                times.over.push((n, since, at));
             }
             (None, false) | (Some(_), true) => {}
         }
@@ -111,4 +112,43 @@ fn lives(process: u32) -> bool {
         .rsplit_once(") ")
         .and_then(|(_, rest)| rest.chars().next());
     state.is_some_and(|state| !"ZX".contains(state))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel of a guest says, the first machine's word and the second's so much later.
+    fn told(later: Duration) -> Roles {
+        let roles = Roles::default();
+        let begun = Instant::now() - Duration::from_secs(60);
+        let up = b"[   12.3] block drbd0: role( Secondary -> Primary ) ";
+        let down = b"[   20.1] block drbd0: role( Primary -> Secondary ) ";
+        roles.hear(1, up, begun);
+        roles.hear(
+            1,
+            b"[   13.0] block drbd0: peer( Secondary -> Unknown ) ",
+            begun,
+        );
+        roles.hear(2, up, begun + later);
+        roles.hear(1, down, begun + Duration::from_secs(10));
+        roles
+    }
+
+    #[test]
+    fn one_after_the_other_is_well() {
+        told(Duration::from_secs(10)).check(Some(2));
+    }
+
+    #[test]
+    #[should_panic(expected = "two machines were Primary for 5s")]
+    fn two_primaries_are_noticed() {
+        told(Duration::from_secs(5)).check(Some(2));
+    }
+
+    #[test]
+    #[should_panic(expected = "machine 1 became Primary unheard")]
+    fn a_primary_that_was_not_heard_of_is_noticed() {
+        told(Duration::from_secs(10)).check(Some(1));
+    }
 }
