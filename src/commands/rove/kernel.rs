@@ -5,7 +5,9 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use crate::decide::volume::VolumeStep;
+use super::Rove;
+use super::steps::unwanted;
+use crate::decide::volume::{Checked, VolumeStep};
 use crate::error::{Context, Error};
 use crate::mount::{FileSystem, UnmountError};
 
@@ -69,6 +71,82 @@ impl UnderWay {
                     return End::NotYet;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+}
+
+impl Rove<'_> {
+    /// Makes a call that may not come back. Where it has not after so long, or is not wanted any more, the
+    /// looks go on without it.
+    pub(super) fn in_kernel(
+        &mut self,
+        step: VolumeStep,
+        limit: Duration,
+        call: impl FnOnce() -> Done + Send + 'static,
+    ) -> Result<Done, Error> {
+        let call = UnderWay::begin(step, call)?;
+        let unwanted = unwanted(self.stop, &mut self.gate);
+        // What lets go is always wanted.
+        let mut give_up = || step != VolumeStep::Unmount && unwanted();
+        match call.wait(limit, &mut give_up) {
+            End::Done(done) => Ok(done),
+            End::Lost => Err(Error::new(format!("{} has broken off", step.name()))),
+            End::NotYet => {
+                let took = call.begun.elapsed();
+                self.memory.under_way = Some(call);
+                Err(Error::new(format!(
+                    "{} has not come back from the kernel after {took:.0?}",
+                    step.name()
+                )))
+            }
+        }
+    }
+
+    /// Whether a call has come back that was left.
+    pub(super) fn hear_of_the_kernel(&mut self) {
+        let Some(call) = self.memory.under_way.take() else {
+            return;
+        };
+        let (step, took) = (call.step.name(), call.begun.elapsed());
+        let done = match call.wait(Duration::ZERO, &mut || true) {
+            End::NotYet => {
+                self.memory.under_way = Some(call);
+                return;
+            }
+            End::Done(done) => self.done(done),
+            End::Lost => Err(Error::new("it has broken off")),
+        };
+        match done {
+            Ok(()) => log::info!("{step} has come back from the kernel after {took:.0?}"),
+            Err(error) => {
+                log::warn!("{step} has come back from the kernel after {took:.0?}: {error}")
+            }
+        }
+    }
+
+    /// What is remembered of it. The next look tells what is true.
+    pub(super) fn done(&mut self, done: Done) -> Result<(), Error> {
+        match done {
+            // An answer that nobody waits for any more: it is read again.
+            Done::Read(read) => read.map(drop),
+            Done::Mounted(mounted) => {
+                if mounted.is_err() {
+                    // The superblock may look better than what lies behind it.
+                    self.memory.distrusted = true;
+                    self.memory.known.checked = Checked::No;
+                }
+                mounted
+            }
+            Done::Unmounted(unmounted) => {
+                self.memory.holders = match &unmounted {
+                    Err(UnmountError::Busy(holders)) => holders.clone(),
+                    Ok(()) | Err(UnmountError::Failed(_)) => Vec::new(),
+                };
+                unmounted.map_err(|why| {
+                    let shown = self.settings.mount.display();
+                    Error::new(format!("cannot unmount {shown}: {why}"))
+                })
             }
         }
     }

@@ -11,14 +11,14 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Rove;
-use super::kernel::{Done, End, UnderWay};
+use super::kernel::Done;
 use super::report::Beat;
 use crate::decide::volume::{Checked, Gate, PeerFate, VolumeStep};
 use crate::drbd::{Failure, Kind};
 use crate::error::Error;
 use crate::fence::{Means, Turn, settle};
 use crate::gate::{GateReader, accept_loss};
-use crate::mount::{self, FileSystem, UnmountError};
+use crate::mount::{self, FileSystem};
 use crate::signals::Stop;
 
 /// How long DRBD may take to attach a disk and to connect.
@@ -29,8 +29,8 @@ const DEMOTE: Duration = Duration::from_secs(5);
 const CHECK: Duration = Duration::from_secs(600);
 /// How long a mount is waited for before anything else is looked at: it may have a log to replay.
 const MOUNT: Duration = Duration::from_secs(10);
-/// The same of an unmount, and of a read.
-const SHORT: Duration = Duration::from_secs(2);
+/// The same of an unmount, with its search for holders, and of a read.
+const SHORT: Duration = Duration::from_secs(3);
 
 impl Rove<'_> {
     /// Takes it. The error says what stood in the way; the next look tells what is true.
@@ -210,80 +210,6 @@ impl Rove<'_> {
         Ok(())
     }
 
-    /// Makes a call that may not come back. Where it has not after so long, or is not wanted any more, the
-    /// looks go on without it.
-    fn in_kernel(
-        &mut self,
-        step: VolumeStep,
-        limit: Duration,
-        call: impl FnOnce() -> Done + Send + 'static,
-    ) -> Result<Done, Error> {
-        let call = UnderWay::begin(step, call)?;
-        let unwanted = unwanted(self.stop, &mut self.gate);
-        // What lets go is always wanted.
-        let mut give_up = || step != VolumeStep::Unmount && unwanted();
-        match call.wait(limit, &mut give_up) {
-            End::Done(done) => Ok(done),
-            End::Lost => Err(Error::new(format!("{} has broken off", step.name()))),
-            End::NotYet => {
-                let took = call.begun.elapsed();
-                self.memory.under_way = Some(call);
-                Err(Error::new(format!(
-                    "{} has not come back from the kernel after {took:.0?}",
-                    step.name()
-                )))
-            }
-        }
-    }
-
-    /// Whether a call has come back that was left.
-    pub(super) fn hear_of_the_kernel(&mut self) {
-        let Some(call) = self.memory.under_way.take() else {
-            return;
-        };
-        let (step, took) = (call.step.name(), call.begun.elapsed());
-        let done = match call.wait(Duration::ZERO, &mut || true) {
-            End::NotYet => {
-                self.memory.under_way = Some(call);
-                return;
-            }
-            End::Done(done) => self.done(done),
-            End::Lost => Err(Error::new("it has broken off")),
-        };
-        match done {
-            Ok(()) => log::info!("{step} has come back from the kernel after {took:.0?}"),
-            Err(error) => {
-                log::warn!("{step} has come back from the kernel after {took:.0?}: {error}")
-            }
-        }
-    }
-
-    /// What is remembered of it. The next look tells what is true.
-    fn done(&mut self, done: Done) -> Result<(), Error> {
-        match done {
-            // An answer that nobody waits for any more: it is read again.
-            Done::Read(read) => read.map(drop),
-            Done::Mounted(mounted) => {
-                if mounted.is_err() {
-                    // The superblock may look better than what lies behind it.
-                    self.memory.distrusted = true;
-                    self.memory.known.checked = Checked::No;
-                }
-                mounted
-            }
-            Done::Unmounted(unmounted) => {
-                self.memory.holders = match &unmounted {
-                    Err(UnmountError::Busy(holders)) => holders.clone(),
-                    Ok(()) | Err(UnmountError::Failed(_)) => Vec::new(),
-                };
-                unmounted.map_err(|why| {
-                    let shown = self.settings.mount.display();
-                    Error::new(format!("cannot unmount {shown}: {why}"))
-                })
-            }
-        }
-    }
-
     fn device(&mut self) -> Result<PathBuf, Error> {
         match &self.device {
             Some(device) => Ok(device.clone()),
@@ -293,7 +219,7 @@ impl Rove<'_> {
 }
 
 /// Whether what was begun on the way up is not wanted any more.
-fn unwanted<'a>(stop: &'a Stop, gate: &'a mut GateReader) -> impl Fn() -> bool + 'a {
+pub(super) fn unwanted<'a>(stop: &'a Stop, gate: &'a mut GateReader) -> impl Fn() -> bool + 'a {
     let gate = RefCell::new(gate);
     move || stop.raised().is_some() || gate.borrow_mut().latest() != Gate::Master
 }
