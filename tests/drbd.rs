@@ -7,6 +7,10 @@ mod failures;
 mod grammar;
 #[path = "drbd/looks.rs"]
 mod looks;
+#[path = "drbd/nine.rs"]
+mod nine;
+#[path = "drbd/rover.rs"]
+mod rover;
 #[path = "drbd/set_up.rs"]
 mod set_up;
 

@@ -166,6 +166,26 @@ fn a_broken_file_system_is_broken_and_never_repaired_by_force() {
     assert!(why.contains("exit code"), "{why}");
 }
 
+/// A check that was given up is done again; one that is not dead yet keeps the next one away.
+#[test]
+#[ignore = "needs root"]
+fn a_check_that_is_given_up_is_no_damage() {
+    let disk = Disk::with(FileSystem::Ext4);
+    let search = search();
+    let check = |give_up: bool| {
+        mount::check(&disk.path, FileSystem::Ext4, true, &search, LONG, &|| {
+            give_up
+        })
+    };
+    assert_eq!(check(true), Err(program::NotRun::GivenUp));
+    assert_eq!(check(false).unwrap().0, Checked::Clean);
+    mount::unclaimed(&disk.path).unwrap();
+    mount::mount(&disk.path, &disk.point(), FileSystem::Ext4).unwrap();
+    let claimed = mount::unclaimed(&disk.path).unwrap_err().to_string();
+    assert!(claimed.contains("to ourselves"), "{claimed}");
+    disk.unmount().unwrap();
+}
+
 /// A mount replays the journal; what the journal or the superblock says of errors is for e2fsck.
 #[test]
 #[ignore = "needs root"]

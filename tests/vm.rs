@@ -25,6 +25,10 @@ mod lab;
 mod pair;
 #[path = "vm/partitions.rs"]
 mod partitions;
+#[path = "vm/roles.rs"]
+mod roles;
+#[path = "vm/shutdowns.rs"]
+mod shutdowns;
 #[path = "vm/stops.rs"]
 mod stops;
 #[path = "vm/volume.rs"]

@@ -9,11 +9,11 @@ mod info;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::Advice;
+use rustix::fs::{Advice, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
@@ -133,7 +133,7 @@ pub fn check(
 ) -> Result<(Checked, String), NotRun> {
     match kind {
         FileSystem::Xfs => return Ok((Checked::Clean, String::new())),
-        FileSystem::Ext4 if !distrusted && is_clean(device) => {
+        FileSystem::Ext4 if !distrusted && says_clean(device, kind) => {
             return Ok((Checked::Clean, String::new()));
         }
         FileSystem::Ext4 => {}
@@ -156,8 +156,23 @@ pub fn check(
     }
 }
 
-/// Whether its superblock says so. One that cannot be read says nothing.
-fn is_clean(device: &Path) -> bool {
+/// Nobody else has claimed the device: no mount, and no check that is not dead yet.
+pub fn unclaimed(device: &Path) -> Result<(), Error> {
+    let exclusive = OFlags::EXCL.bits().cast_signed();
+    let opened = fs::File::options()
+        .read(true)
+        .custom_flags(exclusive)
+        .open(device);
+    (opened.map(drop)).context(|| format!("cannot have {} to ourselves", device.display()))
+}
+
+/// Whether the file system says of itself that it needs no check. A superblock that cannot be read says
+/// nothing.
+pub fn says_clean(device: &Path, kind: FileSystem) -> bool {
+    match kind {
+        FileSystem::Xfs => return true,
+        FileSystem::Ext4 => {}
+    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     match (superblock(device), now) {
         (Ok(block), Ok(now)) => ext4::is_clean(&block, now.as_secs()),

@@ -30,6 +30,10 @@ pub enum Action {
     Look(usize, bool),
     /// The promotion that was decided. Whether a fence command works is chance.
     Promote(usize, bool),
+    /// Keepalived has changed its mind: the rover leaves the promotion to the kernel.
+    GiveUp(usize),
+    /// The kernel ends it.
+    Left(usize, bool),
     /// The rover forgets a silence, to ask again.
     Forget(usize),
     /// The kernel's handler ends.
@@ -40,6 +44,10 @@ pub enum Action {
     PowerOn(usize),
     PowerOff(usize),
     KillRover(usize),
+    /// SIGTERM.
+    StopRover(usize),
+    /// `drbdadm down`, with no rover there to bring it up again.
+    TakeDown(usize),
     Detach(usize),
     CutLink,
     HealLink,
@@ -55,6 +63,9 @@ impl Action {
         match self {
             Action::PowerOff(_)
             | Action::KillRover(_)
+            | Action::StopRover(_)
+            | Action::TakeDown(_)
+            | Action::GiveUp(_)
             | Action::Detach(_)
             | Action::CutLink
             | Action::CutLan
@@ -64,6 +75,7 @@ impl Action {
             | Action::StartRover(_)
             | Action::Look(..)
             | Action::Promote(..)
+            | Action::Left(..)
             | Action::Forget(_)
             | Action::Handler(..)
             | Action::Connect
@@ -154,7 +166,13 @@ impl Cluster {
             }
         };
         if rover.promoting {
-            both(Action::Promote, true);
+            // After the one that was left.
+            if !world.machines[at].promoting {
+                both(Action::Promote, true);
+            }
+            if world.left.give_up > 0 && !world.machines[at].gate {
+                actions.push(Action::GiveUp(at));
+            }
             return;
         }
         let fences = |step| match step {
@@ -182,6 +200,20 @@ impl Cluster {
         match machine.rover.runs {
             true => self.rover_actions(world, at, actions),
             false => actions.push(Action::StartRover(at)),
+        }
+        if machine.promoting {
+            actions.push(Action::Left(at, true));
+            if self.settings.command {
+                actions.push(Action::Left(at, false));
+            }
+        }
+        if left.take_down > 0 {
+            if Cluster::can_stop(world, at) {
+                actions.push(Action::StopRover(at));
+            }
+            if !machine.rover.runs && world.can_take_down(at) {
+                actions.push(Action::TakeDown(at));
+            }
         }
         if machine.handler {
             actions.push(Action::Handler(at, true));
@@ -239,6 +271,16 @@ impl Cluster {
                 }
             }
             Action::Promote(at, works) => self.promote(world, at, works),
+            Action::GiveUp(at) => {
+                world.left.give_up -= 1;
+                let machine = &mut world.machines[at];
+                machine.promoting = true;
+                (machine.rover.promoting, machine.rover.unsettled) = (false, true);
+                (machine.rover.fate, machine.rover.refused) = (PeerFate::Unknown, true);
+            }
+            Action::Left(at, works) => {
+                self.kernel_promotes(world, at, works);
+            }
             Action::Forget(at) => world.machines[at].rover.fate = PeerFate::Unknown,
             Action::Handler(at, works) => self.handler(world, at, works),
             Action::Connect => world.connect(settings),
@@ -252,6 +294,11 @@ impl Cluster {
             Action::KillRover(at) => {
                 world.left.kill_rover -= 1;
                 Cluster::kill_rover(world, at);
+            }
+            Action::StopRover(at) => Cluster::stop_rover(world, at),
+            Action::TakeDown(at) => {
+                world.left.take_down -= 1;
+                world.take_down(at, settings);
             }
             Action::Detach(at) => {
                 world.left.detach -= 1;

@@ -20,10 +20,39 @@ impl World {
         machine.handler = false;
         machine.quorum = false;
         machine.mounted = false;
+        machine.promoting = false;
         machine.rover = Rover::GONE;
         machine.gate = false;
         self.lose_connection(settings);
         self.settle(settings);
+    }
+
+    /// `drbdadm down` of a Secondary. With fencing, a Primary lets it go only once its disk is recorded as
+    /// outdated on both sides (`conn_try_disconnect` in drbd_nl.c).
+    pub fn take_down(&mut self, at: usize, settings: &Settings) {
+        let beside = self.connected && self.machines[1 - at].role == Role::Primary;
+        let machine = &mut self.machines[at];
+        if beside && settings.fencing != Fencing::DontCare {
+            if machine.disk == Disk::UpToDate {
+                machine.stored.state = Disk::Outdated;
+            }
+            self.machines[1 - at].stored.peer_outdated = true;
+        }
+        let machine = &mut self.machines[at];
+        machine.up = false;
+        machine.disk = Disk::Diskless;
+        machine.stand_alone = false;
+        machine.handler = false;
+        machine.quorum = false;
+        self.lose_connection(settings);
+        self.settle(settings);
+    }
+
+    /// It would take the last copy from a Primary: DRBD refuses.
+    pub fn can_take_down(&self, at: usize) -> bool {
+        let (machine, peer) = (&self.machines[at], &self.machines[1 - at]);
+        let needed = self.connected && peer.role == Role::Primary && peer.disk != Disk::UpToDate;
+        machine.up && machine.role == Role::Secondary && !machine.promoting && !needed
     }
 
     /// `drbdadm adjust`: attach, and try to connect.

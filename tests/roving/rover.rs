@@ -113,6 +113,8 @@ impl World {
             accept_loss: false,
             // The kernel's handler has had its say.
             frozen_for: machine.suspended.then_some(Duration::from_secs(60)),
+            under_way: None,
+            unsettled: machine.rover.unsettled,
             demoting_for: None,
             holders: Vec::new(),
         }
@@ -185,6 +187,17 @@ impl Cluster {
     /// `drbdadm primary`.
     pub fn promote(&self, world: &mut World, at: usize, command_works: bool) {
         world.machines[at].rover.promoting = false;
+        let becomes = self.kernel_promotes(world, at, command_works);
+        let rover = &mut world.machines[at].rover;
+        match becomes {
+            true => (rover.promoted, rover.checked, rover.unsettled) = (true, false, false),
+            false => (rover.fate, rover.refused) = (PeerFate::Unknown, true),
+        }
+    }
+
+    /// Whoever waits for it, or nobody any more.
+    pub fn kernel_promotes(&self, world: &mut World, at: usize, command_works: bool) -> bool {
+        world.machines[at].promoting = false;
         let becomes = !world.refuses_primary(at, &self.settings)
             && (!world.primary_asks(at, &self.settings) || {
                 self.handler(world, at, command_works);
@@ -193,11 +206,21 @@ impl Cluster {
         if becomes {
             world.become_primary(at, &self.settings);
         }
-        let rover = &mut world.machines[at].rover;
-        match becomes {
-            true => (rover.promoted, rover.checked) = (true, false),
-            false => (rover.fate, rover.refused) = (PeerFate::Unknown, true),
-        }
+        becomes
+    }
+
+    /// SIGTERM: the member, the mount, the role, then the rover itself.
+    pub fn stop_rover(world: &mut World, at: usize) {
+        let machine = &mut world.machines[at];
+        machine.mounted = false;
+        machine.role = Role::Secondary;
+        machine.rover = Rover::GONE;
+    }
+
+    /// Nothing of it hangs, in a frozen volume or in a promotion that was left.
+    pub fn can_stop(world: &World, at: usize) -> bool {
+        let machine = &world.machines[at];
+        machine.rover.runs && !machine.suspended && !machine.promoting && !machine.rover.promoting
     }
 
     pub fn act(&self, world: &mut World, at: usize, step: VolumeStep, command_works: bool) {
@@ -230,9 +253,11 @@ impl Cluster {
             VolumeStep::StopChild => machine.rover.child &= machine.suspended,
             VolumeStep::Unmount => machine.mounted &= machine.suspended,
             VolumeStep::Demote => {
-                if !machine.mounted {
+                // The kernel takes roles one after the other.
+                if !machine.mounted && !machine.promoting {
                     machine.role = Role::Secondary;
                     (machine.suspended, machine.handler) = (false, false);
+                    machine.rover.unsettled = false;
                     (machine.rover.promoted, machine.rover.checked) = (false, false);
                 }
             }

@@ -13,6 +13,8 @@ pub const CUTS: Budget = Budget {
     cut_third: 0,
     kill_rover: 0,
     detach: 0,
+    take_down: 0,
+    give_up: 0,
 };
 
 /// Both machines die, one after the other or at once: rolling restarts too.
@@ -38,6 +40,29 @@ const KILLED: Budget = Budget {
 
 const DETACHED: Budget = Budget {
     detach: 1,
+    cut_lan: 0,
+    ..CUTS
+};
+
+/// Both machines are taken down in order, one after the other or at once.
+pub const DOWN: Budget = Budget {
+    write: 3,
+    take_down: 3,
+    crash: 0,
+    cut_link: 0,
+    cut_lan: 0,
+    ..CUTS
+};
+
+/// One machine in order, and one dies.
+const DOWN_AND_CRASH: Budget = Budget {
+    take_down: 1,
+    crash: 1,
+    ..DOWN
+};
+
+const GIVEN_UP: Budget = Budget {
+    give_up: 1,
     cut_lan: 0,
     ..CUTS
 };
@@ -104,6 +129,26 @@ fn a_disk_that_fails_takes_its_writes_along_and_no_others() {
     holds("detached", &[RETURN], model);
 }
 
+#[test]
+fn a_rolling_restart_in_order_loses_nothing() {
+    for settings in [Settings::FROZEN, Settings::STONITH, Settings::QUORUM] {
+        holds("down", &[], Cluster::new(settings, DOWN));
+        holds(
+            "down and crash",
+            &[],
+            Cluster::new(settings, DOWN_AND_CRASH),
+        );
+    }
+}
+
+/// The kernel may carry out what the rover has left, and long after.
+#[test]
+fn a_promotion_that_was_left_loses_nothing() {
+    for settings in [Settings::STONITH, Settings::STONITH.kernel_asks()] {
+        holds("given up", &[], Cluster::new(settings, GIVEN_UP));
+    }
+}
+
 /// With a fence command on both machines nobody has gone on alone beside one that could turn it off.
 #[test]
 fn turning_off_who_refuses_loses_nothing() {
@@ -129,6 +174,7 @@ fn when_all_is_back_the_member_serves() {
         never_stuck("back", &Cluster::new(settings, cuts));
         never_stuck("back, promptly", &Cluster::new(settings, cuts).attentive());
         never_stuck("back", &Cluster::new(settings, CRASHES));
+        never_stuck("back", &Cluster::new(settings, DOWN));
     }
 }
 

@@ -9,11 +9,11 @@ use crate::caught::is_caught;
 use crate::check::holds;
 use crate::cluster::Action::{
     self, Connect, CutLan, CutLink, Gate, Handler, HealLan, Look, PowerOff, PowerOn, Promote,
-    StartRover, Synced, Write,
+    StartRover, StopRover, Synced, TakeDown, Write,
 };
 use crate::cluster::{Cluster, FAILOVER, NO_LOSS, ONE_WRITER, RETURN, WHOLE};
 use crate::mutants::{primary_rc_0_is_evidence, sync_target_will_do};
-use crate::runs::{CRASHES, CUTS};
+use crate::runs::{CRASHES, CUTS, DOWN};
 use crate::world::{Budget, Settings};
 
 /// Both rovers have looked; this one takes the volume, and acknowledges a write.
@@ -203,4 +203,26 @@ fn a_dead_master_is_survived_with_a_fence_command() {
     };
     let model = Cluster::new(Settings::STONITH, once);
     holds("dead master", &[FAILOVER, RETURN], model);
+}
+
+/// A standby is taken down in order, the other one goes on, is taken down too, and the first one boots:
+/// no crash is on record, but its disk is.
+#[test]
+fn a_standby_that_was_taken_down_does_not_serve_old_data() {
+    is_caught("taken down", NO_LOSS, naive(DOWN));
+    let both_down = schedule(&[
+        &serves(0),
+        &[
+            StopRover(1),
+            TakeDown(1),
+            Write(0),
+            StopRover(0),
+            TakeDown(0),
+        ],
+        &[StartRover(1), Look(1, true), Gate(1)],
+    ]);
+    for settings in [Settings::STONITH, Settings::STONITH.nine()] {
+        let decision = decides(settings, DOWN, &both_down, 1);
+        assert_eq!(decision, Wait(VolumeReason::DiskOutdated));
+    }
 }

@@ -34,6 +34,8 @@ pub struct Machine {
     /// DRBD 9's quorum.
     pub quorum: bool,
     pub mounted: bool,
+    /// A promotion that the rover has left, and that the kernel has not ended.
+    pub promoting: bool,
     pub rover: Rover,
     /// keepalived says master.
     pub gate: bool,
@@ -52,6 +54,8 @@ pub struct Rover {
     pub refused: bool,
     /// It has decided to promote, and has not done it yet.
     pub promoting: bool,
+    /// It has left a promotion before its end was known.
+    pub unsettled: bool,
 }
 
 impl Rover {
@@ -64,6 +68,7 @@ impl Rover {
         fate: PeerFate::Unknown,
         refused: false,
         promoting: false,
+        unsettled: false,
     };
 }
 
@@ -80,6 +85,10 @@ pub struct Budget {
     pub kill_rover: u8,
     /// A disk fails and is detached; a boot brings it back.
     pub detach: u8,
+    /// A resource is taken down in order, its rover stopped before.
+    pub take_down: u8,
+    /// A rover leaves a promotion that it has begun.
+    pub give_up: u8,
 }
 
 /// The two machines' settings.
@@ -196,6 +205,7 @@ impl World {
             handler: false,
             quorum: true,
             mounted: false,
+            promoting: false,
             rover: Rover {
                 runs: true,
                 ..Rover::GONE

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use super::image::image;
+use super::roles::Roles;
 
 /// How long a boot may take: an idle machine needs 7 s, two busy cores 45.
 const BOOT: Duration = Duration::from_secs(180);
@@ -86,12 +87,13 @@ pub struct Guest {
     dir: PathBuf,
     ports: Ports,
     fence: u16,
+    roles: Roles,
     qemu: Arc<Mutex<Option<Child>>>,
 }
 
 impl Guest {
-    /// Not started yet. `dir` is its own; `fence` is the port of the fence device.
-    pub fn new(n: usize, dir: &Path, ports: &Ports, fence: u16) -> Guest {
+    /// Not started yet. `dir` is its own; `fence` is the port of the fence device; `roles` hears of its role.
+    pub fn new(n: usize, dir: &Path, ports: &Ports, fence: u16, roles: &Roles) -> Guest {
         fs::create_dir_all(dir).expect("the guest's directory");
         for disk in ["volume", "own"] {
             new_disk(&dir.join(disk));
@@ -101,6 +103,7 @@ impl Guest {
             dir: dir.to_path_buf(),
             ports: ports.clone(),
             fence,
+            roles: roles.clone(),
             qemu: Arc::default(),
         }
     }
@@ -165,10 +168,12 @@ impl Guest {
             .stderr(log);
         // It dies with the thread that started it: that must not be the one of a single test.
         let (send, receive) = mpsc::channel();
+        let (n, roles, console) = (self.n, self.roles.clone(), self.dir.join("console"));
         std::thread::spawn(move || {
-            let _ = send.send(command.spawn());
-            loop {
-                std::thread::park();
+            let child = command.spawn();
+            let process = child.as_ref().map_or(0, Child::id);
+            if send.send(child).is_ok() {
+                roles.follow(n, process, &console);
             }
         });
         let child = receive

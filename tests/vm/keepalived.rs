@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::lab::lab;
+use super::pair::TEMPTATION;
 
 #[test]
 #[ignore = "needs qemu"]
@@ -16,6 +17,38 @@ fn keepalived_killed_with_its_address_left_behind() {
     lab.wait("one address", || lab.has_address(1) != lab.has_address(2));
     lab.wait_acknowledged_after(Instant::now(), "both processes of keepalived killed");
     println!("longest gap {:.1?}", lab.record.longest_gap(begun));
+    lab.check();
+}
+
+/// And it stays dead: nobody takes the address away, and the other keepalived becomes master beside it.
+#[test]
+#[ignore = "needs qemu"]
+fn keepalived_that_stays_dead_leaves_one_that_serves() {
+    let lab = lab("keepalived_that_stays_dead_leaves_one_that_serves");
+    let used = lab.fence.used();
+    lab.write_from(1);
+    lab.guest(1).run("/guest/service end keepalived");
+    lab.wait("two virtual addresses", || {
+        lab.has_address(1) && lab.has_address(2)
+    });
+    std::thread::sleep(TEMPTATION);
+    assert_eq!(lab.guest(2).run("drbdadm role etcd"), "Secondary/Primary");
+    assert_eq!(lab.serving(), Some(1));
+    // The rover dies, too: its machine stays Primary, and nobody serves.
+    lab.guest(1).run("/guest/service end rover");
+    std::thread::sleep(TEMPTATION);
+    assert_eq!(lab.guest(2).run("drbdadm role etcd"), "Secondary/Primary");
+    let returned = Instant::now();
+    lab.guest(1).run("/guest/service start rover");
+    lab.wait("one serves", || lab.serving().is_some());
+    lab.guest(1).run("/guest/service start keepalived");
+    lab.wait("one address", || lab.has_address(1) != lab.has_address(2));
+    lab.wait("who has the address serves", || {
+        lab.serving().is_some_and(|n| lab.has_address(n))
+    });
+    lab.write_from(2);
+    println!("all is well after {:.1?}", returned.elapsed());
+    assert_eq!(lab.fence.used(), used, "nobody was turned off");
     lab.check();
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::fence::FenceDevice;
 use super::guest::{Guest, Net, Ports};
 use super::image::image;
+use super::roles::Roles;
 use super::writer::Record;
 
 /// How long the pair may take to do what it is expected to do: many times what an idle machine needs,
@@ -24,6 +25,8 @@ pub struct Pair {
     pub fence: FenceDevice,
     /// What clients were told is written.
     pub record: Record,
+    /// Who was Primary when.
+    pub roles: Roles,
     file_system: &'static str,
 }
 
@@ -35,12 +38,15 @@ impl Pair {
             .dir
             .join(COUNT.fetch_add(1, Ordering::Relaxed).to_string());
         let (ports, fence) = (Ports::free(), FenceDevice::new());
-        let guests = [1, 2].map(|n| Guest::new(n, &dir.join(n.to_string()), &ports, fence.port));
+        let roles = Roles::default();
+        let guests =
+            [1, 2].map(|n| Guest::new(n, &dir.join(n.to_string()), &ports, fence.port, &roles));
         fence.connect(&guests);
         Pair {
             guests,
             fence,
             record: Record::default(),
+            roles,
             file_system,
         }
     }
@@ -52,6 +58,16 @@ impl Pair {
         self.guests.iter().for_each(Guest::wait_up);
         println!("two machines up after {:.1?}", begun.elapsed());
         self.start_all(begun);
+    }
+
+    /// Both machines, which were off, are powered on again, with all that starts at boot.
+    pub fn power_on(&self) {
+        self.guests.iter().for_each(Guest::start);
+        for guest in &self.guests {
+            guest.wait_up();
+            guest.run("/guest/up; /guest/service start keepalived");
+        }
+        self.wait("one serves", || self.serving().is_some());
     }
 
     /// The volume, then all that starts at boot, on machines that have just been powered on.
@@ -140,6 +156,13 @@ impl Pair {
         });
     }
 
+    /// Takes a machine down as an administrator or its distribution does: each service in its order, DRBD's
+    /// too, then the power.
+    pub fn shut_down(&self, n: usize) {
+        self.guest(n).run("/guest/shutdown");
+        self.guest(n).kill();
+    }
+
     /// Powers a machine on again, with all that starts at boot.
     pub fn return_of(&self, n: usize) {
         self.guest(n).kill();
@@ -202,7 +225,8 @@ impl Pair {
         took
     }
 
-    /// Everything that was acknowledged is there, and the machines agree on one history.
+    /// Everything that was acknowledged is there, the machines agree on one history, and never were both
+    /// of them Primary.
     #[track_caller]
     pub fn check(&self) {
         self.stop_writing();
@@ -216,6 +240,7 @@ impl Pair {
             .collect();
         println!("acknowledged {}, lost {}", acknowledged.len(), lost.len());
         assert!(lost.is_empty(), "lost, though acknowledged: {lost:?}");
+        self.roles.check(self.serving());
         for guest in &self.guests {
             let split = guest.run("dmesg | grep -c Split-Brain || true");
             assert_eq!(split, "0", "guest {} saw a split brain", guest.n);

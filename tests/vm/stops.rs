@@ -109,3 +109,34 @@ fn a_demotion_that_does_not_end_ends_the_machine_where_that_is_wanted() {
     lab.reconfigure("");
     lab.check();
 }
+
+/// The volume is frozen with something still to be written, and the unmount waits for it in the kernel.
+#[test]
+#[ignore = "needs qemu"]
+fn an_unmount_that_hangs_ends_the_machine_where_that_is_wanted() {
+    let lab = lab("an_unmount_that_hangs_ends_the_machine_where_that_is_wanted");
+    lab.reconfigure("REJOIN_SELF_FENCE=reboot REJOIN_DEMOTE_TIMEOUT=8s");
+    lab.write_from(2);
+    // The rover hears nothing until all is prepared.
+    let frozen = "rover=$(cat /run/service/rover/pid)
+        kill -STOP $rover && pkill -KILL -P $rover -x etcd
+        until ps -o stat= -C etcd --ppid $rover | grep -q Z; do sleep 0.1; done
+        dd if=/dev/zero of=/srv/etcd/unwritten bs=1M count=4 2> /dev/null
+        drbdadm suspend-io etcd
+        kill -CONT $rover";
+    let begun = Instant::now();
+    lab.guest(1).run(frozen);
+    lab.wait("the unmount hangs, and the rover says so", || {
+        let said = "grep -q reason=step-under-way /run/rover.log && echo yes";
+        let says = lab.guest(1).ask(said) == "yes";
+        assert!(says || lab.guest(1).is_on(), "it ended without a word");
+        says
+    });
+    lab.wait("the machine ends", || !lab.guest(1).is_on());
+    println!("ended after {:.1?}", begun.elapsed());
+    lab.wait_acknowledged_after(Instant::now(), "self-fenced");
+    lab.return_of(1);
+    lab.wait_synced();
+    lab.reconfigure("");
+    lab.check();
+}

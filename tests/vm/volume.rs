@@ -42,14 +42,7 @@ fn xfs_is_replayed_by_the_machine_that_takes_over() {
     pair.move_to(1);
     pair.check();
     drop(pair);
-    for guest in &lab.guests {
-        guest.start();
-    }
-    for guest in &lab.guests {
-        guest.wait_up();
-        guest.run("/guest/up; /guest/service start keepalived");
-    }
-    lab.wait("one serves", || lab.serving().is_some());
+    lab.power_on();
     lab.check();
 }
 

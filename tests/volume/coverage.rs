@@ -58,6 +58,7 @@ const VARIANTS: &[(&str, &[&str])] = &[
     ("checked", &["no", "clean", "broken"]),
     ("accept loss", YES_NO),
     ("kernel asks", YES_NO),
+    ("kernel", &["idle", "under way", "unsettled"]),
     ("demoting", &["no", "under way", "overdue"]),
     ("can fence", YES_NO),
     ("self fence", YES_NO),
@@ -108,6 +109,14 @@ pub fn facts(policy: &VolumePolicy, seen: &VolumeSeen) -> Facts {
         ("checked", checked(seen.checked)),
         ("accept loss", yes_no(seen.accept_loss)),
         ("kernel asks", yes_no(seen.kernel_asks)),
+        (
+            "kernel",
+            match (seen.under_way, seen.unsettled) {
+                (Some(_), _) => "under way",
+                (None, true) => "unsettled",
+                (None, false) => "idle",
+            },
+        ),
         (
             "demoting",
             match seen.demoting_for {

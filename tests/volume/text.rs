@@ -7,7 +7,7 @@ use crate::cases::Meaning;
 
 use etcd_rejoin::decide::volume::{
     Checked, Child, Connection, Disk, Fencing, Gate, Mounted, PeerFate, PeerVolume, Replication,
-    Resource, Role, Volume, VolumeDecision, VolumePolicy, VolumeSeen,
+    Resource, Role, Volume, VolumeDecision, VolumePolicy, VolumeSeen, VolumeStep,
 };
 
 pub type Case = crate::cases::Case<(VolumePolicy, VolumeSeen)>;
@@ -85,6 +85,8 @@ fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
         checked: Checked::No,
         accept_loss: false,
         frozen_for: None,
+        under_way: None,
+        unsettled: false,
         demoting_for: None,
         holders: Vec::new(),
     };
@@ -150,6 +152,11 @@ fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
             "kernel-asks" => seen.kernel_asks = yes(),
             "accept-loss" => seen.accept_loss = yes(),
             "promoted" => seen.promoted = yes(),
+            "unsettled" => seen.unsettled = yes(),
+            "under-way" => {
+                let step = VolumeStep::ALL.iter().find(|step| step.name() == words);
+                seen.under_way = Some(*step.unwrap_or_else(|| bad()));
+            }
             "ending" => seen.ending = yes(),
             "demoting" => {
                 let number = words.trim_end_matches(char::is_alphabetic).parse();

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Rove;
+use super::kernel::UnderWay;
 use crate::config::rover::Rover;
 use crate::decide::volume::{
     Child, Gate, Mounted, PeerFate, Remembered, Role, Volume, VolumePolicy, VolumeSeen, letting_go,
@@ -32,6 +33,10 @@ pub struct Memory {
     pub volume: Option<(Instant, Volume)>,
     /// Whether DRBD's handler is ours, and when that was read.
     pub handler: Option<(Instant, bool)>,
+    /// A call into the kernel that has not come back.
+    pub under_way: Option<UnderWay>,
+    /// See [`VolumeSeen::unsettled`].
+    pub unsettled: bool,
 }
 
 impl Memory {
@@ -45,6 +50,8 @@ impl Memory {
             distrusted: false,
             volume: None,
             handler: None,
+            under_way: None,
+            unsettled: false,
         }
     }
 
@@ -65,6 +72,8 @@ impl Memory {
             Volume::Up(resource) => resource.suspended,
             Volume::Down | Volume::Unusable(_) => false,
         };
+        // What is not there is promoted by nobody.
+        self.unsettled &= *volume != Volume::Down;
         self.frozen = suspended.then(|| self.frozen.unwrap_or_else(Instant::now));
     }
 }
@@ -72,6 +81,7 @@ impl Memory {
 impl Rove<'_> {
     /// Looks at everything once.
     pub(super) fn look(&mut self) -> VolumeSeen {
+        self.hear_of_the_kernel();
         let gate = self.gate.latest();
         let volume = self.volume(gate);
         // Down for a moment that no look has seen is down, too: the peer may have gone on meanwhile.
@@ -95,6 +105,8 @@ impl Rove<'_> {
             checked: self.memory.known.checked,
             frozen_for: self.memory.frozen.map(|since| since.elapsed()),
             accept_loss: accept_loss::given(&self.settings.gate, &self.settings.resource),
+            under_way: self.memory.under_way.as_ref().map(|call| call.step),
+            unsettled: self.memory.unsettled,
             demoting_for: None,
             holders: self.memory.holders.clone(),
         };

@@ -3,6 +3,7 @@
 //!
 //! The member itself is the ordinary entrypoint, as a child, with its data dir on the mount.
 
+mod kernel;
 mod look;
 mod member;
 mod reconsider;

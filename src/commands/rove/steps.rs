@@ -1,18 +1,25 @@
 //! Takes one step of the volume. Each is idempotent, bounded in time, and safe to be killed in.
+//!
+//! On the way up, SIGTERM and a wish that has changed end the wait. What was given up may still be done:
+//! a mount, which the kernel then shows, or a promotion, which a demotion undoes, as the kernel takes one
+//! after the other (`adm_mutex` in drbd_nl.c).
 
-use std::path::PathBuf;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Rove;
+use super::kernel::Done;
 use super::report::Beat;
-use crate::decide::volume::{Checked, PeerFate, VolumeStep};
+use crate::decide::volume::{Checked, Gate, PeerFate, VolumeStep};
 use crate::drbd::{Failure, Kind};
 use crate::error::Error;
 use crate::fence::{Means, Turn, settle};
-use crate::gate::accept_loss;
-use crate::mount::{self, FileSystem, UnmountError};
+use crate::gate::{GateReader, accept_loss};
+use crate::mount::{self, FileSystem};
+use crate::signals::Stop;
 
 /// How long DRBD may take to attach a disk and to connect.
 const BRING_UP: Duration = Duration::from_secs(30);
@@ -22,6 +29,10 @@ const DEMOTE: Duration = Duration::from_secs(5);
 const SEARCH: Duration = Duration::from_secs(2);
 /// How long a check of the file system may take: a journal replay, not a scan of terabytes.
 const CHECK: Duration = Duration::from_secs(600);
+/// How long a mount is waited for before anything else is looked at: it may have a log to replay.
+const MOUNT: Duration = Duration::from_secs(10);
+/// The same of an unmount, with its search for holders, and of a read.
+const SHORT: Duration = Duration::from_secs(3);
 
 impl Rove<'_> {
     /// Takes it. The error says what stood in the way; the next look tells what is true.
@@ -33,47 +44,33 @@ impl Rove<'_> {
             VolumeStep::Promote => {
                 // The handler may ask the peer now: whoever asks is not outdated meanwhile.
                 let turn = turn(&self.turn, self.settings.fence_timeout)?;
-                let promoted = self.drbd.promote(self.promotion(), &|| false);
+                let limit = self.promotion();
+                let unwanted = unwanted(self.stop, &mut self.gate);
+                let promoted = self.drbd.promote(limit, &unwanted);
+                drop(unwanted);
                 drop(turn);
                 self.promoted(promoted)
             }
             VolumeStep::ForcePromote => {
                 // Before it is used: a word that outlives its promotion would be used twice.
                 accept_loss::consume(&self.settings.gate)?;
-                let promoted = self
-                    .drbd
-                    .admin("primary", &["--force"], self.promotion(), &|| false);
+                let limit = self.promotion();
+                let unwanted = unwanted(self.stop, &mut self.gate);
+                let promoted = self.drbd.admin("primary", &["--force"], limit, &unwanted);
+                drop(unwanted);
                 self.promoted(promoted.map(drop)).map_err(|why| {
                     let again = "the operator's word is spent; to try again, say it again";
                     Error::new(format!("{why}; {again}: etcd-rejoin promote --accept-loss"))
                 })
             }
-            VolumeStep::CheckFileSystem => {
-                let (device, kind) = self.file_system()?;
-                let (checked, words) = mount::check(
-                    &device,
-                    kind,
-                    self.memory.distrusted,
-                    self.drbd.search(),
-                    CHECK,
-                    &|| false,
-                )
-                .map_err(|why| Error::new(format!("e2fsck {why}")))?;
-                if checked == Checked::Broken {
-                    log::error!("the file system needs a person: {words}");
-                }
-                self.memory.known.checked = checked;
-                Ok(())
-            }
+            VolumeStep::CheckFileSystem => self.check_file_system(),
             VolumeStep::Mount => {
-                let (device, kind) = self.file_system()?;
-                let mounted = mount::mount(&device, &self.settings.mount, kind);
-                if mounted.is_err() {
-                    // The superblock may look better than what lies behind it.
-                    self.memory.distrusted = true;
-                    self.memory.known.checked = Checked::No;
-                }
-                mounted
+                let (device, point) = (self.device()?, self.settings.mount.clone());
+                let mount = move || {
+                    file_system(&device).and_then(|kind| mount::mount(&device, &point, kind))
+                };
+                let done = self.in_kernel(step, MOUNT, move || Done::Mounted(mount()))?;
+                self.done(done)
             }
             VolumeStep::StartChild => self.member.start(),
             VolumeStep::StopChild => {
@@ -86,21 +83,17 @@ impl Rove<'_> {
             }
             VolumeStep::Unmount => {
                 let device = mount::device(&self.device()?)?;
-                let unmounted = mount::unmount(&self.settings.mount, device);
-                self.memory.holders = match &unmounted {
-                    Err(UnmountError::Busy(holders)) => holders.clone(),
-                    Ok(()) | Err(UnmountError::Failed(_)) => Vec::new(),
-                };
-                unmounted.map_err(|why| {
-                    let shown = self.settings.mount.display();
-                    Error::new(format!("cannot unmount {shown}: {why}"))
-                })
+                let point = self.settings.mount.clone();
+                let unmount = move || mount::unmount(&point, device);
+                let done = self.in_kernel(step, SHORT, move || Done::Unmounted(unmount()))?;
+                self.done(done)
             }
             VolumeStep::Demote => {
                 if let Err(failure) = self.drbd.demote(DEMOTE) {
                     return Err(self.not_demoted(failure));
                 }
                 self.memory.known.demote();
+                self.memory.unsettled = false;
                 self.memory.holders.clear();
                 Ok(())
             }
@@ -127,7 +120,7 @@ impl Rove<'_> {
             VolumeStep::FencePeer | VolumeStep::Thaw => self.settings.fence_timeout,
             VolumeStep::Promote | VolumeStep::ForcePromote => self.promotion(),
             VolumeStep::CheckFileSystem => CHECK,
-            // These end at once, or hang: then nobody shall think that all is well.
+            // These end at once, or are left: then nobody shall think that all is well.
             VolumeStep::Mount
             | VolumeStep::StartChild
             | VolumeStep::StopChild
@@ -149,10 +142,12 @@ impl Rove<'_> {
         match promoted {
             Ok(()) => {
                 self.memory.known.promote();
+                self.memory.unsettled = false;
                 self.memory.distrusted = false;
                 Ok(())
             }
             Err(failure) => {
+                self.memory.unsettled |= is_unsettled(failure.kind);
                 self.memory.known.refuse();
                 self.settled.store(false, Ordering::SeqCst);
                 Err(said(failure))
@@ -200,15 +195,35 @@ impl Rove<'_> {
         Ok(())
     }
 
-    fn file_system(&mut self) -> Result<(PathBuf, FileSystem), Error> {
+    fn check_file_system(&mut self) -> Result<(), Error> {
         let device = self.device()?;
-        match mount::file_system(&device)? {
-            Some(kind) => Ok((device, kind)),
-            None => Err(Error::new(format!(
-                "{} holds neither ext4 nor XFS: `etcd-rejoin volume init` makes a file system, once",
-                device.display()
-            ))),
+        let of = device.clone();
+        let read = move || {
+            let kind = file_system(&of)?;
+            // A check that was given up and has not died: a second one would take that for a damage.
+            mount::unclaimed(&of)?;
+            Ok((kind, mount::says_clean(&of, kind)))
+        };
+        let done = self.in_kernel(VolumeStep::CheckFileSystem, SHORT, move || {
+            Done::Read(read())
+        })?;
+        let (kind, clean) = match done {
+            Done::Read(read) => read?,
+            done @ (Done::Mounted(_) | Done::Unmounted(_)) => return self.done(done),
+        };
+        if clean && !self.memory.distrusted {
+            self.memory.known.checked = Checked::Clean;
+            return Ok(());
         }
+        let unwanted = unwanted(self.stop, &mut self.gate);
+        let (checked, words) =
+            mount::check(&device, kind, true, self.drbd.search(), CHECK, &unwanted)
+                .map_err(|why| Error::new(format!("e2fsck {why}")))?;
+        if checked == Checked::Broken {
+            log::error!("the file system needs a person: {words}");
+        }
+        self.memory.known.checked = checked;
+        Ok(())
     }
 
     fn device(&mut self) -> Result<PathBuf, Error> {
@@ -217,6 +232,46 @@ impl Rove<'_> {
             None => self.drbd.device().map_err(said),
         }
     }
+}
+
+/// Whether what was begun on the way up is not wanted any more.
+pub(super) fn unwanted<'a>(stop: &'a Stop, gate: &'a mut GateReader) -> impl Fn() -> bool + 'a {
+    let gate = RefCell::new(gate);
+    move || stop.raised().is_some() || gate.borrow_mut().latest() != Gate::Master
+}
+
+/// Whether the kernel may still carry it out: it cannot be killed while the handler runs.
+fn is_unsettled(kind: Kind) -> bool {
+    match kind {
+        Kind::TimedOut | Kind::GivenUp => true,
+        Kind::TwoPrimaries
+        | Kind::NoUpToDateDisk
+        | Kind::NoLocalDisk
+        | Kind::PeerNotOutdated
+        | Kind::HeldOpen
+        | Kind::NoQuorum
+        | Kind::Passing
+        | Kind::Primary
+        | Kind::LessThanOutdated
+        | Kind::NotRecorded
+        | Kind::NotConfigured
+        | Kind::BadConfiguration
+        | Kind::NotUp
+        | Kind::NoMetadata
+        | Kind::BackingDisk
+        | Kind::NoModule
+        | Kind::NoTool
+        | Kind::Other => false,
+    }
+}
+
+fn file_system(device: &Path) -> Result<FileSystem, Error> {
+    mount::file_system(device)?.ok_or_else(|| {
+        let shown = device.display();
+        Error::new(format!(
+            "{shown} holds neither ext4 nor XFS: `etcd-rejoin volume init` makes a file system, once"
+        ))
+    })
 }
 
 /// Ours, for as long as it is held.

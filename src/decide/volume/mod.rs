@@ -132,6 +132,9 @@ impl VolumeDecision {
 
 /// Decides about the volume. The order: what must be let go, then what is missing on the way up.
 pub fn decide_volume(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
+    if seen.under_way.is_some() {
+        return under_way(policy, seen);
+    }
     let Some(reason) = unwanted(seen) else {
         return climb(policy, seen);
     };
@@ -159,7 +162,7 @@ fn held(seen: &VolumeSeen) -> bool {
         // Not ours to unmount; it is held where it keeps us Primary.
         Mounted::No | Mounted::SomethingElse(_) | Mounted::Elsewhere(_) => false,
     };
-    child || mounted || primary(seen)
+    child || mounted || primary(seen) || seen.unsettled || seen.under_way.is_some()
 }
 
 fn primary(seen: &VolumeSeen) -> bool {
@@ -170,6 +173,25 @@ fn primary(seen: &VolumeSeen) -> bool {
         },
         Volume::Unusable(_) | Volume::Down => false,
     }
+}
+
+/// A step has not come back from the kernel. A second mount, a member on it or a demotion below it would
+/// race with it; the deadline holds all the same.
+fn under_way(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
+    match (overdue(policy, seen), in_the_way(seen) && policy.self_fence) {
+        (true, true) => Do(VolumeStep::SelfFence, VolumeReason::DemotionOverdue),
+        (true, false) => Wait(VolumeReason::DemotionOverdue),
+        (false, _) => Wait(VolumeReason::StepUnderWay),
+    }
+}
+
+fn overdue(policy: &VolumePolicy, seen: &VolumeSeen) -> bool {
+    (seen.demoting_for).is_some_and(|under_way| under_way >= policy.demote_timeout)
+}
+
+/// A Secondary stands in nobody's way, whatever else is stuck.
+fn in_the_way(seen: &VolumeSeen) -> bool {
+    primary(seen) || !matches!(seen.volume, Volume::Up(_))
 }
 
 /// Why the volume must not be held here, the wish first, then what is wrong with it.
@@ -270,10 +292,8 @@ fn patience(policy: &VolumePolicy, reason: VolumeReason) -> Duration {
 /// The next step of letting go: the member, the mount, the role.
 fn release(policy: &VolumePolicy, seen: &VolumeSeen, reason: VolumeReason) -> VolumeDecision {
     let under_way = seen.demoting_for.unwrap_or_default();
-    let overdue = seen.demoting_for.is_some() && under_way >= policy.demote_timeout;
-    // A Secondary stands in nobody's way, whatever else is stuck.
-    let in_the_way = primary(seen) || !matches!(seen.volume, Volume::Up(_));
-    if overdue && in_the_way && policy.self_fence {
+    let overdue = overdue(policy, seen);
+    if overdue && in_the_way(seen) && policy.self_fence {
         return Do(VolumeStep::SelfFence, VolumeReason::DemotionOverdue);
     }
     let go_on = |step| match overdue {

@@ -75,8 +75,10 @@ reasons! {
         "stop-child / kill-child / wait / refuse", "unmount it there";
     FileSystemBroken, "file-system-broken", "the check could not repair the file system",
         "demote / refuse", "promote and repair it by hand (`e2fsck`), with this process stopped on both machines";
+    StepUnderWay, "step-under-way", "a mount, an unmount or a read of the disk has not come back from the kernel; nothing else is touched meanwhile",
+        "wait", "see the kernel's log: the disk hangs, or the volume's I/O is frozen";
     DemotionOverdue, "demotion-overdue", "what must be let go is still held after REJOIN_DEMOTE_TIMEOUT",
-        "stop-child / kill-child / unmount / demote / self-fence", "end the processes that hold the mount or the device; REJOIN_SELF_FENCE=reboot reboots this machine instead";
+        "stop-child / kill-child / unmount / demote / wait / self-fence", "end the processes that hold the mount or the device; REJOIN_SELF_FENCE=reboot reboots this machine instead";
     Unusable, "unusable", "DRBD's tools give no answer: no kernel module, no tools, no such resource, or not in time; whatever runs goes on running",
         "wait / refuse", "load the module, install drbd-utils, or correct REJOIN_DRBD; the tool's own words say which";
     VolumeDown, "volume-down", "the resource is not up",

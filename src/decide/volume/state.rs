@@ -235,6 +235,12 @@ pub struct VolumeSeen {
     pub accept_loss: bool,
     /// How long our writes have been frozen; `None` while they are not.
     pub frozen_for: Option<Duration>,
+    /// A mount, an unmount or a read that the kernel has not come back from: it can neither be hurried nor
+    /// be taken back, and nothing else may touch the mount or the device meanwhile.
+    pub under_way: Option<super::VolumeStep>,
+    /// A promotion was left before its end was known: the kernel may still carry it out. It takes roles one
+    /// after the other, so a demotion that succeeds comes after it.
+    pub unsettled: bool,
     /// How long something that must be let go ([`letting_go`]) has been held, a child that was told to
     /// stop included; `None` while there is nothing of the kind.
     pub demoting_for: Option<Duration>,
@@ -260,6 +266,8 @@ impl VolumeSeen {
             checked: Checked::No,
             accept_loss: false,
             frozen_for: None,
+            under_way: None,
+            unsettled: false,
             demoting_for: None,
             holders: Vec::new(),
         }
