@@ -43,6 +43,8 @@ pub struct Config {
     pub listen_client_urls: Vec<String>,
     /// Where etcd serves HTTP, if not at its client URLs.
     pub listen_client_http_urls: Vec<String>,
+    /// Where etcd serves its figures, beside its client URLs.
+    pub listen_metrics_urls: Vec<String>,
     /// What etcd publishes.
     pub advertise_client_urls: Vec<String>,
     /// Client URLs of other members, as far as the user gave them.
@@ -291,6 +293,11 @@ impl Config {
             listen_client_http_urls: check.listen_urls(
                 "ETCD_LISTEN_CLIENT_HTTP_URLS",
                 etcd.listen_client_http_urls.as_deref(),
+                "",
+            ),
+            listen_metrics_urls: check.listen_urls(
+                "ETCD_LISTEN_METRICS_URLS",
+                etcd.listen_metrics_urls.as_deref(),
                 "",
             ),
             advertise_client_urls: urls(

@@ -54,8 +54,8 @@ reasons! {
         "refuse", "point this member at its own cluster, or move the data dir away by hand if it is not wanted";
     StartFailed, "start-failed", "own, empty", "the same start has just failed on trial, and nothing has changed since",
         "refuse", "what etcd printed says why; the exit code is etcd's";
-    CannotStart, "cannot-start", "any", "a step is due that counts on a start, and etcd could not start here: a port is in use, the disk is full or read-only",
-        "refuse", "free the port or the disk; nothing was changed";
+    CannotStart, "cannot-start", "any", "a step is due that counts on a start, and etcd could not start here: it cannot listen at one of its URLs, or the disk is full or read-only",
+        "refuse", "free the port or the disk, or correct the URL; until then no step is taken";
     GivenUp, "given-up", "own", "this identity was given up: listed / not listed / no leader",
         "remove-member / quarantine / wait", "nothing to do: it goes on once the others have a leader";
     DataBehind, "data-behind", "own", "quorate, listed; on trial etcd found that acknowledged entries are missing here",
