@@ -6,6 +6,7 @@ pub mod file;
 pub mod flags;
 mod parse;
 mod raw;
+mod reach;
 pub mod rover;
 pub mod variables;
 mod words;
@@ -274,7 +275,7 @@ impl Config {
             ("ETCD_AUTO_TLS", etcd.auto_tls.as_deref()),
         );
         check.log(rejoin.log.as_deref(), rejoin.log_format.as_deref());
-        let config = Config {
+        let mut config = Config {
             data_dir,
             wal_dir,
             rover,
@@ -334,8 +335,16 @@ impl Config {
                 file: raw.file,
             },
             policy,
-            warnings: check.warnings,
+            warnings: Vec::new(),
         };
+        let reached = reach::Urls {
+            listen_peer: &config.listen_peer_urls,
+            listen_client: &config.listen_client_urls,
+            advertise_client: &config.advertise_client_urls,
+            peer: &config.policy.peer_urls,
+        };
+        check.reach(&config.policy.name, &config.policy.initial, &reached);
+        config.warnings = check.warnings;
         match check.mistakes.is_empty() {
             true => Ok(config),
             false => Err(check.mistakes),
