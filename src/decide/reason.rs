@@ -81,7 +81,7 @@ reasons! {
     DataDamaged, "data-damaged", "damaged", "quorate; its id listed / the same, and given up or not to be read / not listed",
         "give-up / remove-member / quarantine", "nothing to do";
     DataDamagedNoQuorum, "data-damaged-no-quorum", "damaged", "no leader is proven: it may be the last copy",
-        "wait", "bring the other members back; only if they are lost: repair or restore by hand";
+        "wait", "bring the other members back; only if they are lost for good: repair or restore by hand";
     JoiningForbidden, "joining-forbidden", "any", "quorate, and a remove or add would be needed, but REJOIN_AS=never",
         "refuse", "REJOIN_AS=auto lets it rejoin";
     DataLost, "data-lost", "empty", "quorate, listed as started",
@@ -101,9 +101,9 @@ reasons! {
     SecondOfTwo, "second-of-two", "empty", "no leader; a two-member cluster that waits for us: the other one holds every acknowledged write",
         "start existing", "nothing to do";
     DataLostNoLeader, "data-lost-no-leader", "empty", "no leader, listed, no note on this volume",
-        "wait", "bring back enough of the other members for a leader";
+        "wait", "bring back enough of the other members for a leader; if they are lost for good, the last copy goes on by etcd's --force-new-cluster (README: When the majority is lost)";
     NotListedNoLeader, "not-listed-no-leader", "empty", "no leader, not listed in what is seen",
-        "wait", "bring back enough of the other members for a leader";
+        "wait", "bring back enough of the other members for a leader; if they are lost for good, the last copy goes on by etcd's --force-new-cluster (README: When the majority is lost)";
     NotAllowed, "not-allowed", "any", "the others refuse to answer us, or to take a step of ours: TLS, user, or gateway",
         "refuse", "see the refusal's own words; REJOIN_CACERT, REJOIN_CERT, REJOIN_KEY, REJOIN_USER and REJOIN_PASSWORD_FILE say how we speak to client URLs, ETCD_PEER_* how to peer URLs";
     FirstStartContinued, "first-start-continued", "empty", "founding promise; a peer has left the first start for etcd",
@@ -117,7 +117,7 @@ reasons! {
     NotAllHeard, "not-all-heard", "empty", "some member of the initial cluster was not heard: an empty disk beside a cut cable looks the same",
         "wait", "start the missing members; where nothing of value is stored, REJOIN_BOOTSTRAP=quorum goes on without";
     DataSetAside, "data-set-aside", "empty", "all are empty, but a volume holds data that was set aside",
-        "refuse", "put it back with `etcd-rejoin quarantine put-back`, or delete it by hand if it is not wanted";
+        "refuse", "put it back with `etcd-rejoin quarantine put-back`, then see the README (When the majority is lost); or delete it by hand if it is not wanted";
     FoundingForbidden, "founding-forbidden", "empty", "all are empty, but ETCD_INITIAL_CLUSTER_STATE=existing or REJOIN_BOOTSTRAP=never",
         "wait", "start the cluster that this member shall join, or set ETCD_INITIAL_CLUSTER_STATE=new";
     PeersDisagree, "peers-disagree", "empty", "all are empty, and were given another initial cluster or token",
