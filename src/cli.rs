@@ -73,7 +73,8 @@ pub enum Command {
     /// Leave the cluster for good: a stop is not a leave, this is
     ///
     /// Removes this member from the cluster, and notes in its data dir that it left: it refuses to start
-    /// there (exit code 65) until `leave --undo`. Refuses where the others would have no quorum.
+    /// there (exit code 65) until `leave --undo`. Fails (exit code 74) and changes nothing where the others
+    /// would have no quorum.
     Leave {
         /// Take it back: join again at the next start
         #[arg(long)]

@@ -1,6 +1,8 @@
 //! The `docker run` story: PID 1, stop, restart and a lost volume, with the image as docker/Dockerfile
 //! makes it. Run by `tests/run.sh container`.
 
+#[path = "container/by_hand.rs"]
+mod by_hand;
 #[path = "support/docker.rs"]
 mod docker;
 

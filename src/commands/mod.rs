@@ -4,6 +4,7 @@ pub mod config;
 pub mod fence_peer;
 pub mod leave;
 pub mod notify;
+mod ports;
 mod preflight;
 pub mod probe;
 pub mod promote;

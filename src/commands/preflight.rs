@@ -1,12 +1,11 @@
 //! Before anything is changed: could etcd start here at all? A full disk or a port in use is no reason
 //! to leave the cluster.
 
-use std::net::{TcpListener, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access, statvfs};
 
-use super::Exit;
+use super::{Exit, ports};
 use crate::config::Config;
 
 /// etcd preallocates a WAL file of this size before it starts.
@@ -47,30 +46,9 @@ pub fn program(config: &Config) -> Result<PathBuf, (Exit, String)> {
 ///
 /// `peer_ports` tries the peer ports too; not while we listen there ourselves.
 pub fn surroundings(config: &Config, peer_ports: bool) -> Result<(), String> {
-    let peer_urls = config.listen_peer_urls.iter().filter(|_| peer_ports);
-    for url in config.listen_client_urls.iter().chain(peer_urls) {
-        bindable(url)?;
-    }
+    ports::bindable(config, peer_ports)?;
     let dirs = [Some(config.data_dir.as_path()), config.wal_dir.as_deref()];
     dirs.into_iter().flatten().try_for_each(writable)
-}
-
-fn bindable(url: &str) -> Result<(), String> {
-    let Some((_, address)) = url.split_once("://") else {
-        return Ok(());
-    };
-    let Ok(addresses) = address.trim_end_matches('/').to_socket_addrs() else {
-        return Ok(());
-    };
-    for address in addresses {
-        match TcpListener::bind(address) {
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                return Err(format!("cannot listen on {url}: {error}"));
-            }
-            Ok(_) | Err(_) => {}
-        }
-    }
-    Ok(())
 }
 
 fn writable(dir: &Path) -> Result<(), String> {

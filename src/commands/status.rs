@@ -69,8 +69,14 @@ pub fn status(config: Config, stop: &Stop, as_json: bool) -> Exit {
         // The entrypoint itself, beside which a person asks: what does it see, and wait for?
         look.seen.in_use = !is_entrypoint(holder) || matches!(health, Some(Ok(())));
     }
+    let mut decision = decide(&config.policy, &look.seen);
+    // What holds the data dir holds the ports too, and has looked for itself.
+    if holder.is_none() && matches!(decision, Decision::Do(..)) {
+        look.seen.hindered = preflight::surroundings(&config, true).err();
+        decision = decide(&config.policy, &look.seen);
+    }
     let status = Status {
-        decision: decide(&config.policy, &look.seen),
+        decision,
         program: preflight::program(&config).map_err(|(_, why)| why),
         config: &config,
         look,

@@ -7,6 +7,7 @@ pub mod file;
 pub mod flags;
 mod parse;
 mod raw;
+mod reach;
 pub mod rover;
 pub mod variables;
 mod words;
@@ -44,6 +45,8 @@ pub struct Config {
     pub listen_client_urls: Vec<String>,
     /// Where etcd serves HTTP, if not at its client URLs.
     pub listen_client_http_urls: Vec<String>,
+    /// Where etcd serves its figures, beside its client URLs.
+    pub listen_metrics_urls: Vec<String>,
     /// What etcd publishes.
     pub advertise_client_urls: Vec<String>,
     /// Client URLs of other members, as far as the user gave them.
@@ -273,7 +276,7 @@ impl Config {
             ("ETCD_AUTO_TLS", etcd.auto_tls.as_deref()),
         );
         check.log(rejoin.log.as_deref(), rejoin.log_format.as_deref());
-        let config = Config {
+        let mut config = Config {
             data_dir,
             wal_dir,
             rover,
@@ -292,6 +295,11 @@ impl Config {
             listen_client_http_urls: check.listen_urls(
                 "ETCD_LISTEN_CLIENT_HTTP_URLS",
                 etcd.listen_client_http_urls.as_deref(),
+                "",
+            ),
+            listen_metrics_urls: check.listen_urls(
+                "ETCD_LISTEN_METRICS_URLS",
+                etcd.listen_metrics_urls.as_deref(),
                 "",
             ),
             advertise_client_urls: urls(
@@ -328,8 +336,16 @@ impl Config {
                 file: raw.file,
             },
             policy,
-            warnings: check.warnings,
+            warnings: Vec::new(),
         };
+        let reached = reach::Urls {
+            listen_peer: &config.listen_peer_urls,
+            listen_client: &config.listen_client_urls,
+            advertise_client: &config.advertise_client_urls,
+            peer: &config.policy.peer_urls,
+        };
+        check.reach(&config.policy.name, &config.policy.initial, &reached);
+        config.warnings = check.warnings;
         match check.mistakes.is_empty() {
             true => Ok(config),
             false => Err(check.mistakes),

@@ -32,7 +32,8 @@ impl Checker {
         (self.mistakes).push(format!("{named}={} {why}", shorten(value)));
     }
 
-    fn named(&self, variable: &str) -> String {
+    /// What the user calls this variable.
+    pub fn named(&self, variable: &str) -> String {
         self.named
             .get(variable)
             .map_or(variable, |name| name)

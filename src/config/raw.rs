@@ -24,6 +24,7 @@ pub struct EtcdSettings {
     pub listen_peer_urls: Option<String>,
     pub listen_client_urls: Option<String>,
     pub listen_client_http_urls: Option<String>,
+    pub listen_metrics_urls: Option<String>,
     pub advertise_client_urls: Option<String>,
     pub other_peers_client_urls: Option<String>,
     pub discovery: Option<String>,

@@ -76,7 +76,7 @@ impl Volume {
         if wal_files(&self.wal)?.any() {
             let wal = self.wal.display();
             return Err(Error::new(format!(
-                "cannot put {name} back: there is data in {wal}; set it aside first"
+                "cannot put {name} back: there is data in {wal}: move that away by hand first"
             )));
         }
         self.finish()?;

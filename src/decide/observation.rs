@@ -237,7 +237,7 @@ pub struct Observation {
     pub failed: Option<Start>,
     /// A step that the cluster does not allow us (TLS, user, or gateway), and its words.
     pub denied: Option<(Step, String)>,
-    /// Why etcd could not start here at all: a port in use, a full or read-only disk.
+    /// Why etcd could not start here at all: a URL that it cannot listen at, a full or read-only disk.
     pub hindered: Option<String>,
     /// The other members.
     pub peers: Vec<Peer>,

@@ -54,8 +54,8 @@ reasons! {
         "refuse", "point this member at its own cluster, or move the data dir away by hand if it is not wanted";
     StartFailed, "start-failed", "own, empty", "the same start has just failed on trial, and nothing has changed since",
         "refuse", "what etcd printed says why; the exit code is etcd's";
-    CannotStart, "cannot-start", "any", "a step is due that counts on a start, and etcd could not start here: a port is in use, the disk is full or read-only",
-        "refuse", "free the port or the disk; nothing was changed";
+    CannotStart, "cannot-start", "any", "a step is due that counts on a start, and etcd could not start here: it cannot listen at one of its URLs, or the disk is full or read-only",
+        "refuse", "free the port or the disk, or correct the URL; until then no step is taken";
     GivenUp, "given-up", "own", "this identity was given up: listed / not listed / no leader",
         "remove-member / quarantine / wait", "nothing to do: it goes on once the others have a leader";
     DataBehind, "data-behind", "own", "quorate, listed; on trial etcd found that acknowledged entries are missing here",
@@ -81,7 +81,7 @@ reasons! {
     DataDamaged, "data-damaged", "damaged", "quorate; its id listed / the same, and given up or not to be read / not listed",
         "give-up / remove-member / quarantine", "nothing to do";
     DataDamagedNoQuorum, "data-damaged-no-quorum", "damaged", "no leader is proven: it may be the last copy",
-        "wait", "bring the other members back; only if they are lost: repair or restore by hand";
+        "wait", "bring the other members back; only if they are lost for good: repair or restore by hand";
     JoiningForbidden, "joining-forbidden", "any", "quorate, and a remove or add would be needed, but REJOIN_AS=never",
         "refuse", "REJOIN_AS=auto lets it rejoin";
     DataLost, "data-lost", "empty", "quorate, listed as started",
@@ -101,9 +101,9 @@ reasons! {
     SecondOfTwo, "second-of-two", "empty", "no leader; a two-member cluster that waits for us: the other one holds every acknowledged write",
         "start existing", "nothing to do";
     DataLostNoLeader, "data-lost-no-leader", "empty", "no leader, listed, no note on this volume",
-        "wait", "bring back enough of the other members for a leader";
+        "wait", "bring back enough of the other members for a leader; if they are lost for good, the last copy goes on by etcd's --force-new-cluster (README: When the majority is lost)";
     NotListedNoLeader, "not-listed-no-leader", "empty", "no leader, not listed in what is seen",
-        "wait", "bring back enough of the other members for a leader";
+        "wait", "bring back enough of the other members for a leader; if they are lost for good, the last copy goes on by etcd's --force-new-cluster (README: When the majority is lost)";
     NotAllowed, "not-allowed", "any", "the others refuse to answer us, or to take a step of ours: TLS, user, or gateway",
         "refuse", "see the refusal's own words; REJOIN_CACERT, REJOIN_CERT, REJOIN_KEY, REJOIN_USER and REJOIN_PASSWORD_FILE say how we speak to client URLs, ETCD_PEER_* how to peer URLs";
     FirstStartContinued, "first-start-continued", "empty", "founding promise; a peer has left the first start for etcd",
@@ -123,7 +123,7 @@ reasons! {
     NowRuledOut, "now-ruled-out", "empty", "REJOIN_BOOTSTRAP=now, and somebody answers who is not known to be in the same first start",
         "wait", "see who answers there, and start it, or correct the URL; `now` founds where nobody answers who is not empty too";
     DataSetAside, "data-set-aside", "empty", "all are empty, but a volume holds data that was set aside",
-        "refuse", "put it back with `etcd-rejoin quarantine put-back`, or delete it by hand if it is not wanted";
+        "refuse", "put it back with `etcd-rejoin quarantine put-back`, then see the README (When the majority is lost); or delete it by hand if it is not wanted";
     FoundingForbidden, "founding-forbidden", "empty", "all are empty, but ETCD_INITIAL_CLUSTER_STATE=existing or REJOIN_BOOTSTRAP=never",
         "wait", "start the cluster that this member shall join, or allow it to found one";
     PeersDisagree, "peers-disagree", "empty", "all are empty, and were given another initial cluster or token",

@@ -171,7 +171,8 @@ impl Client {
         match self.send(&Call::get(&url, SMALL, deadline)) {
             Ok(reply) if reply.status == 200 && reply::is_version(&reply.body) => {
                 Failure::GatewayOff(format!(
-                    "{client_url}: its JSON gateway is off: start it with --enable-grpc-gateway=true"
+                    "{client_url}: its JSON gateway is off: start it with --enable-grpc-gateway=true, or beside \
+                     a configuration file write `enable-grpc-gateway: true` into that"
                 ))
             }
             Ok(_) => Failure::not_etcd(client_url, Some(404), "it has no gateway"),

@@ -48,6 +48,9 @@ impl fmt::Display for Failure {
                 endpoint,
             } => {
                 write!(f, "{endpoint}: {message} (code {code})")?;
+                if self.is_unhealthy_cluster() {
+                    return write!(f, ": {NOT_YET}");
+                }
                 // The gateway's own words, not etcd's.
                 match *code == code::UNAVAILABLE && !message.starts_with("etcdserver:") {
                     true => write!(f, ": {OWN_MEMBER}"),
@@ -79,6 +82,10 @@ mod code {
 /// The gateway dials its own member, with the server certificate as its client certificate.
 const OWN_MEMBER: &str = "its gateway does not reach its own member: over https, the server \
                           certificate needs clientAuth among its extended key usages";
+
+/// What etcd means by an unhealthy cluster. Source: etcd `server/etcdserver/server.go`, `AddMember`.
+const NOT_YET: &str =
+    "it takes no change until it has been connected to every voter for five seconds";
 
 /// How etcd's client port answers us where HTTP has a port of its own.
 const GRPC_ALONE: &str =

@@ -85,8 +85,28 @@ fn silent_or_refused(failure: Failure) -> Heard {
     }
 }
 
-/// Of several URLs of one member the most telling answer counts.
-pub(super) fn rank(heard: &Heard) -> u8 {
+/// What is known of a member before any of its URLs has answered or failed.
+pub(super) const NO_ANSWER: &str = "no answer in time";
+
+/// Of several URLs of one member the most telling answer counts. Of two failures it is the one that sorts
+/// first, whichever came first: what a wait says is not to change from look to look.
+pub(super) fn tells_more(heard: &Heard, known: &Heard) -> bool {
+    match (words(heard), words(known)) {
+        _ if rank(heard) != rank(known) => rank(heard) > rank(known),
+        (Some(words), Some(known)) => known == NO_ANSWER || words < known,
+        (Some(_), None) | (None, _) => true,
+    }
+}
+
+/// The words of a failure.
+fn words(heard: &Heard) -> Option<&str> {
+    match heard {
+        Heard::Refused(words) | Heard::Nonsense(words) | Heard::Silent(words) => Some(words),
+        Heard::Etcd { .. } | Heard::Entrypoint { .. } => None,
+    }
+}
+
+fn rank(heard: &Heard) -> u8 {
     match heard {
         Heard::Etcd { .. } => 4,
         Heard::Entrypoint { .. } => 3,

@@ -10,6 +10,7 @@ scenarios! {
     each:
         a_learner_that_knows_others_by_client_urls_is_promoted,
         a_lost_disk_is_filled_again,
+        a_rejoin_is_told_in_ten_lines,
         killed_between_every_two_steps,
         the_leader_loses_its_disk,
         removed_by_an_operator_while_down,
@@ -55,6 +56,31 @@ fn a_lost_disk_is_filled_again(version: Version) {
     cluster.wait_healthy();
     assert!(cluster.member(3).is_etcd());
     assert_eq!(cluster.member(3).steps(), Vec::<String>::new());
+}
+
+/// As it is without any setting of the log. `--nocapture` shows the lines.
+fn a_rejoin_is_told_in_ten_lines(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let old = cluster.id(3);
+    cluster.member(3).unset("REJOIN_LOG").lose_disk();
+    // It may have been the leader.
+    cluster.wait_healthy_of(&[1, 2]);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    let lines = cluster.member(3).log.ours();
+    eprintln!("{}", lines.join("\n"));
+    assert!(lines.len() <= 10, "{} lines", lines.len());
+    let told = lines.join("\n");
+    let removes = format!("removes its own old member {old:x} from the cluster");
+    for part in [
+        "data-dir=empty",
+        &removes,
+        "reason=data-lost",
+        "reason=not-listed",
+        "starts etcd",
+    ] {
+        assert!(told.contains(part), "{part} is not told");
+    }
 }
 
 fn ten_times_in_a_row(version: Version) {

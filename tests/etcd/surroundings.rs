@@ -14,12 +14,14 @@ scenarios! {
         addresses_of_ipv6_and_several_urls;
     both:
         port_in_use_beside_a_lost_disk,
+        an_address_that_is_gone_beside_a_lost_disk,
         flags_instead_of_variables,
         a_read_only_volume,
         a_full_disk_beside_a_lost_disk,
         stopped_while_waiting,
         peer_url_changed_while_down,
         peer_port_in_use,
+        metrics_port_in_use_beside_a_lost_disk,
         an_unresolvable_peer_beside_data,
         a_config_file,
         a_full_disk_beside_data,
@@ -126,16 +128,74 @@ fn port_in_use_beside_data(version: Version) {
     cluster.verify();
 }
 
+/// What `status --json` of member 3 says.
+#[track_caller]
+fn status(cluster: &mut Cluster) -> serde_json::Value {
+    // It may have been the leader.
+    cluster.wait_healthy_of(&[1, 2]);
+    let output = cluster.member(3).ask(&["status", "--json"]);
+    serde_json::from_str(&output).unwrap()
+}
+
+/// Where etcd could not listen its place in the cluster stays; `status` says the same before and after.
+#[track_caller]
+fn hindered_beside_a_lost_disk(cluster: &mut Cluster, words: &[&str]) {
+    let told = status(cluster);
+    assert_eq!(told["reason"], "cannot-start", "{told}");
+    assert_eq!(told["decision"], "refuse", "{told}");
+    assert_eq!(fails_untouched(cluster), 74);
+    let log = &cluster.member(3).log;
+    assert!(log.has_reason("cannot-start"));
+    for word in words {
+        assert!(log.text().contains(word), "the log lacks {word}");
+        assert!(told["why"].as_str().unwrap().contains(word), "{told}");
+    }
+}
+
+/// With its surroundings in order it comes back, and its own etcd hinders nothing.
+#[track_caller]
+fn heals_unhindered(cluster: &mut Cluster) {
+    assert_eq!(status(cluster)["reason"], "data-lost");
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    let told = status(cluster);
+    assert_eq!(told["decision"], "none", "{told}");
+    assert_ne!(told["reason"], "cannot-start", "{told}");
+    cluster.verify();
+}
+
 fn port_in_use_beside_a_lost_disk(version: Version) {
     let mut cluster = Cluster::running(version, 3);
     cluster.member(3).lose_disk();
     let listener = port(&cluster, 3, 2379);
-    assert_eq!(fails_untouched(&mut cluster), 74);
-    assert!(cluster.member(3).log.text().contains("2379"));
+    hindered_beside_a_lost_disk(&mut cluster, &["2379", "in use"]);
     drop(listener);
-    cluster.start(&[3]);
-    cluster.wait_healthy();
-    cluster.verify();
+    heals_unhindered(&mut cluster);
+}
+
+fn metrics_port_in_use_beside_a_lost_disk(version: Version) {
+    let mut cluster = Cluster::new(version, 3);
+    // As kubeadm has it.
+    let url = format!("http://{}:2381", cluster.addresses.host(3));
+    cluster.member(3).set("ETCD_LISTEN_METRICS_URLS", &url);
+    cluster.run();
+    cluster.member(3).lose_disk();
+    let listener = port(&cluster, 3, 2381);
+    hindered_beside_a_lost_disk(&mut cluster, &[&url, "in use"]);
+    drop(listener);
+    heals_unhindered(&mut cluster);
+}
+
+/// The machine has another address since: etcd could not listen at the one in its settings.
+fn an_address_that_is_gone_beside_a_lost_disk(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.member(3).lose_disk();
+    let right = cluster.member(3).env["ETCD_LISTEN_CLIENT_URLS"].clone();
+    let gone = "http://192.0.2.1:2379";
+    cluster.member(3).set("ETCD_LISTEN_CLIENT_URLS", gone);
+    hindered_beside_a_lost_disk(&mut cluster, &[gone, "no interface"]);
+    cluster.member(3).set("ETCD_LISTEN_CLIENT_URLS", &right);
+    heals_unhindered(&mut cluster);
 }
 
 fn peer_port_in_use(version: Version) {
@@ -412,17 +472,10 @@ fn peer_url_changed_while_down(version: Version) {
 fn status_says_what_would_be_done(version: Version) {
     let mut cluster = Cluster::running(version, 3);
     cluster.member(3).lose_disk();
-    // It may have been the leader.
-    cluster.wait_healthy_of(&[1, 2]);
     let volume = cluster.member(3).volume.clone();
-    let member = cluster.member(3);
-    member.start_with(&["status".into(), "--json".into()]);
-    assert_eq!(member.wait_exit(PATIENCE), 0);
-    let text = member.log.text();
-    let json = &text[text.find('{').unwrap()..=text.rfind('}').unwrap()];
-    let status: serde_json::Value = serde_json::from_str(json).unwrap();
-    assert_eq!(status["reason"], "data-lost");
-    assert!(status["decision"].is_string());
+    let told = status(&mut cluster);
+    assert_eq!(told["reason"], "data-lost");
+    assert!(told["decision"].is_string());
     assert_eq!(Tree::of(&volume).files().count(), 0);
     cluster.start(&[3]);
     cluster.wait_healthy();

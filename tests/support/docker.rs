@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Carries the process ID of the test program; what a killed one left behind is found by it.
-const LABEL: &str = "etcd-rejoin-test";
+pub const LABEL: &str = "etcd-rejoin-test";
 
 /// Runs `docker ARGS`, whatever comes of it.
 pub fn try_docker(args: &[&str]) -> Output {

@@ -137,6 +137,20 @@ impl Member {
         self.spawn(program, args, |_| true);
     }
 
+    /// What a command of the program prints, run beside whatever runs here.
+    #[track_caller]
+    pub fn ask(&self, args: &[&str]) -> String {
+        let env = (self.env.iter()).filter(|(key, _)| !self.hidden.contains(key));
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_etcd-rejoin"))
+            .args(args)
+            .env_clear()
+            .envs(env)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Starts etcd alone, as a person would without the program under test.
     #[track_caller]
     pub fn start_etcd(&mut self, args: &[&str]) {

@@ -156,25 +156,34 @@ impl Log {
         has_word(&self.text(), &format!("reason={reason}"))
     }
 
+    /// The program's own lines since the mark.
+    pub fn ours(&self) -> Vec<String> {
+        let text = self.text();
+        let ours = text.lines().filter(|line| is_ours(line));
+        ours.map(str::to_string).collect()
+    }
+
     /// What a person wants to see of it: the program's own lines, and the last ones of etcd.
     pub fn tail(&self) -> String {
         let text = self.all();
         let lines: Vec<&str> = text.lines().collect();
         let last = lines.len().saturating_sub(15);
-        let ours = |line: &str| {
-            line.split_whitespace()
-                .nth(1)
-                .is_some_and(|word| matches!(word, "ERROR" | "WARN" | "INFO" | "DEBUG"))
-        };
         let mut tail = String::new();
         for (i, line) in lines.iter().enumerate() {
-            if i >= last || ours(line) {
+            if i >= last || is_ours(line) {
                 tail.extend(line.chars().take(400));
                 tail.push('\n');
             }
         }
         tail
     }
+}
+
+/// Whether the program wrote this line, and not etcd.
+fn is_ours(line: &str) -> bool {
+    line.split_whitespace()
+        .nth(1)
+        .is_some_and(|word| matches!(word, "ERROR" | "WARN" | "INFO" | "DEBUG"))
 }
 
 /// Whether `word` stands in `text`, and is not the beginning of a longer word.

@@ -6,7 +6,7 @@ mod twins;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use super::ask::{hear, prove, rank};
+use super::ask::{NO_ANSWER, hear, prove, tells_more};
 use super::{Listening, Look, Observer, all, promise_digest};
 use crate::datadir::{Contents, Finding};
 use crate::decide::{self, DataDir, Heard, Observation, Peer, Quorate, Trial};
@@ -76,7 +76,7 @@ impl<'a> Gathering<'a> {
             .map(|(name, _)| Peer {
                 name: name.to_string(),
                 initial: true,
-                heard: Heard::Silent("no answer in time".into()),
+                heard: Heard::Silent(NO_ANSWER.into()),
             })
             .collect();
         Gathering {
@@ -209,7 +209,7 @@ impl<'a> Gathering<'a> {
         match news {
             News::Peer(index, heard) => {
                 self.unheard[index] = self.unheard[index].saturating_sub(1);
-                if rank(&heard) >= rank(&self.peers[index].heard) {
+                if tells_more(&heard, &self.peers[index].heard) {
                     self.peers[index].heard = heard;
                 }
                 self.consider_view(index);
@@ -238,16 +238,19 @@ impl<'a> Gathering<'a> {
             News::Gateway(_, Err(failure)) => {
                 self.gateways_open -= 1;
                 self.ask_spare();
-                match &failure {
-                    Failure::Refused(_) | Failure::GatewayOff(_) => {
-                        self.refused.get_or_insert(failure.to_string());
-                    }
-                    Failure::Rejected { .. } | Failure::NotEtcd { .. } => {
-                        self.unclear.get_or_insert(failure.to_string());
-                    }
-                    Failure::Unreachable { .. } => {}
+                let words = failure.to_string();
+                let slot = match &failure {
+                    Failure::Refused(_) | Failure::GatewayOff(_) => Some(&mut self.refused),
+                    Failure::Rejected { .. } | Failure::NotEtcd { .. } => Some(&mut self.unclear),
+                    Failure::Unreachable { .. } => None,
+                };
+                // The first by name, not by arrival: what is said stays the same.
+                if let Some(said) = slot
+                    && said.as_ref().is_none_or(|known| words < *known)
+                {
+                    *said = Some(words.clone());
                 }
-                self.failures.push(failure.to_string());
+                self.failures.push(words);
             }
             News::Twin(running) => {
                 self.twins_open -= 1;
@@ -341,6 +344,8 @@ impl<'a> Gathering<'a> {
                 endpoints.push(url);
             }
         }
+        // In the order in which they failed the same words would be news in every look.
+        self.failures.sort_unstable();
         for peer in &self.peers {
             match &peer.heard {
                 Heard::Silent(why) | Heard::Refused(why) | Heard::Nonsense(why) => {

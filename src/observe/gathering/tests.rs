@@ -8,9 +8,13 @@ use crate::datadir::{Depth, Volume};
 use crate::signals::Stop;
 
 fn observer(dir: &std::path::Path) -> Observer {
+    observer_of(dir, "n1=http://127.9.9.1:1")
+}
+
+fn observer_of(dir: &std::path::Path, initial: &str) -> Observer {
     let env = [
         ("ETCD_NAME", "n1"),
-        ("ETCD_INITIAL_CLUSTER", "n1=http://127.9.9.1:1"),
+        ("ETCD_INITIAL_CLUSTER", initial),
         ("ETCD_INITIAL_ADVERTISE_PEER_URLS", "http://127.9.9.1:1"),
     ];
     let env = env.map(|(name, value)| (name.into(), value.into()));
@@ -207,4 +211,35 @@ fn somebody_else_at_our_own_url_is_asked_again_by_the_next_look() {
     assert_eq!(gathering.twins, ["http://127.9.9.1:1"]);
     assert_eq!(gathering.until(), gathering.deadline);
     assert!(all(&observer.strange).is_empty());
+}
+
+/// A line that changes is printed again: one that depends on who fails first would fill the log.
+#[test]
+fn what_is_said_of_failures_does_not_depend_on_their_order() {
+    let said = |order: [usize; 2]| {
+        let dir = tempfile::tempdir().unwrap();
+        let observer = observer_of(dir.path(), "n1=http://127.9.9.1:1,n2=http://127.9.9.2:1");
+        let (mut gathering, _news) = gathering(&observer);
+        for index in order {
+            let words = ["first: connection refused", "second: no route to host"][index];
+            gathering.absorb(News::Peer(0, Heard::Silent(words.into())));
+            gathering.gateways_open += 1;
+            let failure = Failure::GatewayOff(format!("gateway {words}"));
+            gathering.absorb(News::Gateway("http://127.9.9.2:2".into(), Err(failure)));
+        }
+        let contents = observer.volume.inspect(Depth::Quick).unwrap();
+        let look = gathering.into_look(contents, Trial::None, Instant::now());
+        (look.seen.peers, look.seen.refused, look.failures)
+    };
+    let (peers, refused, failures) = said([0, 1]);
+    assert_eq!(
+        peers[0].heard,
+        Heard::Silent("first: connection refused".into())
+    );
+    assert_eq!(
+        refused.as_deref(),
+        Some("gateway first: connection refused")
+    );
+    assert_eq!(failures.len(), 3);
+    assert_eq!((peers, refused, failures), said([1, 0]));
 }
