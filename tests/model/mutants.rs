@@ -170,6 +170,19 @@ pub fn data_is_empty(policy: &Policy, seen: &Observation) -> Decision {
     })
 }
 
+/// Data of another cluster than the one that would be founded does not stand in its way.
+pub fn foreign_data_is_empty(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        for peer in &mut seen.peers {
+            if let Heard::Entrypoint { holds, .. } = &mut peer.heard
+                && matches!(holds, Holds::Own(cluster) if *cluster != policy.static_cluster)
+            {
+                *holds = Holds::Promised;
+            }
+        }
+    })
+}
+
 /// Damaged data of others does not stand in the way of a first start.
 pub fn damaged_is_empty(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| {
@@ -360,6 +373,11 @@ pub fn given_up_starts(policy: &Policy, seen: &Observation) -> Decision {
 /// What a trial died of does not matter.
 pub fn behind_is_ignored(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| seen.trial = Trial::None)
+}
+
+/// A start that made no progress is repeated in our place, where nobody sees what it dies of.
+pub fn stalled_is_ignored(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.stalled = false)
 }
 
 /// An empty volume removes its entry without a proven leader.

@@ -111,6 +111,17 @@ fn a_peer_with_data_is_no_empty_one() {
 }
 
 #[test]
+fn a_peer_with_data_of_another_cluster_is_no_empty_one() {
+    let budget = Budget {
+        wipe: 2,
+        kill: 1,
+        ..ONE_WRITE
+    };
+    let mutated = cluster(Begin::Grown, budget, mutants::foreign_data_is_empty);
+    is_caught("foreign data", NO_LOSS, mutated.beyond_majority());
+}
+
+#[test]
 fn a_promise_is_continued_beside_those_that_have_left_for_etcd() {
     let mutant = mutants::promise_is_not_continued;
     let budget = Budget {
@@ -284,6 +295,19 @@ fn a_member_that_is_behind_gives_up() {
     );
 }
 
+/// Only on trial it is seen that the leader knows entries which are missing here.
+#[test]
+fn a_member_without_progress_starts_on_trial() {
+    let budget = Budget {
+        tail: 1,
+        ..ONE_WRITE
+    };
+    is_stranded(
+        "stalled",
+        cluster(Begin::Running, budget, mutants::stalled_is_ignored),
+    );
+}
+
 /// Sent while nobody leads, it can be applied to the very entry that the note names later.
 #[test]
 fn an_empty_member_removes_nothing_without_a_leader() {
@@ -301,8 +325,8 @@ fn an_empty_member_removes_nothing_without_a_leader() {
     );
 }
 
-// The rules below are about names, URLs and settings, which this world does not have: for each of
-// them a case of `decisions.txt` decides otherwise when it is broken.
+// The rules below are about what this world does not have (`unmodelled` says what): for each of them a
+// case of `decisions.txt` decides otherwise when it is broken.
 
 fn turns_a_case_red(name: &str, mutant: Decide) {
     let cases = words::cases(include_str!("../decisions.txt"));
@@ -335,6 +359,15 @@ fn what_the_model_does_not_know_is_shown_by_a_case() {
         ("called", unmodelled::calls_are_not_heard),
         ("listening", unmodelled::alone_founds_at_once),
         ("nonsense", unmodelled::nonsense_is_promised),
+        ("start failed", unmodelled::failed_starts_again),
+        ("cannot start", unmodelled::hindrances_do_not_matter),
+        ("denied", unmodelled::denied_steps_are_repeated),
+        ("no chores", unmodelled::chores_are_never_given_up),
+        ("old URLs", unmodelled::old_urls_are_left_behind),
+        (
+            "another rejoins",
+            unmodelled::learners_are_added_side_by_side,
+        ),
         ("now", unmodelled::now_passes_over_answers),
         ("set aside", unmodelled::set_aside_is_deleted_at_once),
         ("forbidden", unmodelled::founding_is_always_allowed),

@@ -1,5 +1,11 @@
-//! Rules about names, URLs and settings, which the modelled world does not have, broken on purpose:
-//! cases of `decisions.txt` show them.
+//! Rules that the modelled world cannot judge, broken on purpose: cases of `decisions.txt` show them.
+//!
+//! It has no names, URLs, certificates and settings; nobody who calls a member that is alone; no
+//! surroundings that keep etcd from starting (`start-failed`, `cannot-start`), so what is lost by a remove
+//! that no start can follow is not seen there; and no cluster that denies a step for ever or does not take a
+//! chore: a step without an effect is no harm in it, however often it is repeated. To add a second learner
+//! (`another-rejoins`) is such a step too: etcd refuses it. To add a voter instead is caught, as
+//! `always_voter`.
 
 use etcd_rejoin::decide::{
     Bootstrap, DataDir, Decision, Heard, Holds, JoinAs, Observation, Policy, Reason, Step, Trial,
@@ -160,6 +166,44 @@ pub fn nonsense_is_promised(policy: &Policy, seen: &Observation) -> Decision {
             }
         }
     })
+}
+
+/// What has just failed is started again, for ever.
+pub fn failed_starts_again(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.failed = None)
+}
+
+/// A full disk or a port in use does not keep us from leaving the cluster.
+pub fn hindrances_do_not_matter(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.hindered = None)
+}
+
+/// What the cluster has denied us is asked for again, for ever.
+pub fn denied_steps_are_repeated(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.denied = None)
+}
+
+/// A chore that the cluster does not take is tried for ever: own data never starts.
+pub fn chores_are_never_given_up(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.no_chores = false)
+}
+
+/// The entry that our note names stays where our peer URLs have changed since: nobody removes it.
+pub fn old_urls_are_left_behind(policy: &Policy, seen: &Observation) -> Decision {
+    match decide(policy, seen) {
+        Do(Step::RemoveMember(_), Reason::AddedUnderOldUrl) => {
+            Do(Step::NoteJoin(None), Reason::NotListed)
+        }
+        decision => decision,
+    }
+}
+
+/// A learner is added although another one is in the way.
+pub fn learners_are_added_side_by_side(policy: &Policy, seen: &Observation) -> Decision {
+    match decide(policy, seen) {
+        Wait(Reason::AnotherRejoins) => Do(Step::AddMember { learner: true }, Reason::NotListed),
+        decision => decision,
+    }
 }
 
 /// `REJOIN_BOOTSTRAP=now` takes an answer that is none for silence.
