@@ -5,6 +5,8 @@
 mod handler;
 #[path = "fence/hostile.rs"]
 mod hostile;
+#[path = "fence/takeover.rs"]
+mod takeover;
 #[path = "fence/turns.rs"]
 mod turns;
 

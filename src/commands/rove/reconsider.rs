@@ -59,14 +59,14 @@ impl Rove<'_> {
         if let Some(would) = self.reconsider.answered()
             && self.memory.known.tried != PeerFate::Unknown
         {
-            self.memory.known.reconsider(would, command);
+            self.believe(would, command);
         }
         let tried = self.memory.known.tried;
         if !self.reconsider.is_due(Instant::now(), gate, tried) {
             return;
         }
         let (Some(fence), Some(key)) = (&self.settings.fence, &self.key) else {
-            self.memory.known.reconsider(Would::Silent, command);
+            self.believe(Would::Silent, command);
             return;
         };
         let (peer, key) = (fence.peer.clone(), key.clone());
@@ -76,6 +76,13 @@ impl Rove<'_> {
             .spawn(move || would(&peer, &key, &machine, resource));
         // Without a thread it is asked the next time.
         self.reconsider.asking = asking.ok();
+    }
+
+    fn believe(&mut self, would: Would, command: bool) {
+        self.memory.known.reconsider(would, command);
+        if self.memory.known.tried == PeerFate::Unknown {
+            log::info!("a takeover may be tried again: asked again, the peer says {would:?}");
+        }
     }
 }
 

@@ -1,0 +1,148 @@
+//! A takeover that the peer does not allow, with the real program: keepalived's check says no as long as
+//! nothing changes, and the peer is asked what it would say by now, not to do it.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Output};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use etcd_rejoin::fence::{Answer, Request, Server, Turn};
+use tempfile::TempDir;
+
+use crate::{SECRET, key, machine, nobody};
+
+const TOGETHER: &str = include_str!("../fixtures/drbd/8.4/connected.events2");
+
+/// Longer than a peer that said no is left alone.
+const LONG: Duration = Duration::from_secs(60);
+
+/// A machine with a rover, and with stand-ins for DRBD's tools.
+struct Rover {
+    dir: TempDir,
+    rover: Option<Child>,
+}
+
+impl Rover {
+    /// Its peer answers there.
+    fn start(peer: &str) -> Rover {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let tool = "#!/bin/sh\nd=${0%/*}\n[ \"$*\" = 'show etcd' ] && exec cat $d/show\n\
+                    [ \"$*\" = 'events2 --now' ] && exec cat $d/state\nexit 20\n";
+        for name in ["drbdsetup", "drbdadm"] {
+            executable(&path(name), tool);
+        }
+        let show = include_str!("../fixtures/drbd/8.4/fencing.show");
+        std::fs::write(path("show"), show).unwrap();
+        std::fs::write(path("state"), TOGETHER).unwrap();
+        std::fs::write(path("key"), SECRET).unwrap();
+        let own = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(path("key"), own).unwrap();
+        std::fs::create_dir(path("mount")).unwrap();
+        let rover = Command::new(env!("CARGO_BIN_EXE_etcd-rejoin"))
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()))
+            .env("REJOIN_DRBD", "etcd")
+            .env("REJOIN_GATE", path("gate"))
+            .env("REJOIN_MOUNT", path("mount"))
+            .env("ETCD_DATA_DIR", path("mount/data"))
+            .env("REJOIN_FENCE_PEER", peer)
+            .env("REJOIN_FENCE_LISTEN", nobody().to_string())
+            .env("REJOIN_FENCE_KEY_FILE", path("key"))
+            .env("REJOIN_FENCE_TIMEOUT", "2s")
+            .spawn()
+            .unwrap();
+        Rover {
+            dir,
+            rover: Some(rover),
+        }
+    }
+
+    fn loses_its_peer(&self) {
+        let lost = TOGETHER
+            .replace("Connected role:Secondary", "Connecting role:Unknown")
+            .replace("Established peer-disk:UpToDate", "Off peer-disk:DUnknown");
+        let new = self.dir.path().join("state.new");
+        std::fs::write(&new, lost).unwrap();
+        std::fs::rename(new, self.dir.path().join("state")).unwrap();
+    }
+
+    fn call(&self, words: &[&str], more: &[&str]) -> Output {
+        let gate = self.dir.path().join("gate");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_etcd-rejoin"));
+        command.args(words).arg("--gate").arg(gate).args(more);
+        command.output().unwrap()
+    }
+
+    fn keepalived_says(&self, state: &str) {
+        let said = self.call(&["notify"], &["INSTANCE", "etcd", state, "100"]);
+        assert!(said.status.success(), "{said:?}");
+    }
+
+    /// Whether this machine may bid, and why.
+    fn bids(&self) -> (bool, String) {
+        let said = self.call(&["probe", "promotable"], &[]);
+        let words = String::from_utf8_lossy(&said.stdout).into_owned();
+        (said.status.success(), words)
+    }
+
+    fn reports(&self, part: &str) -> bool {
+        let report = self.dir.path().join("gate.report");
+        std::fs::read_to_string(report).is_ok_and(|text| text.contains(part))
+    }
+}
+
+impl Drop for Rover {
+    fn drop(&mut self) {
+        if let Some(mut rover) = self.rover.take() {
+            let _ = rover.kill();
+            let _ = rover.wait();
+        }
+    }
+}
+
+fn executable(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[track_caller]
+fn wait(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + LONG;
+    while !holds() {
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_refused_takeover_is_tried_again_once_the_peer_would_say_yes() {
+    let peer = nobody();
+    let rover = Rover::start(&peer.to_string());
+    rover.keepalived_says("BACKUP");
+    wait("the peer is met", || rover.reports("\"met_peer\":true"));
+    assert!(rover.bids().0);
+    rover.loses_its_peer();
+    rover.keepalived_says("MASTER");
+    wait("it does not answer", || {
+        rover.bids().1.contains("peer-silent")
+    });
+    // keepalived gives the address up, and asks on.
+    rover.keepalived_says("FAULT");
+    wait("the gate is closed", || rover.reports("\"gate\":\"fault\""));
+    let (bids, why) = rover.bids();
+    assert!(!bids && why.contains("a takeover was tried"), "{why}");
+
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let list = asked.clone();
+    let deed = move |request: &Request| {
+        list.lock().unwrap().push(request.clone());
+        Answer::Would
+    };
+    let turn = Arc::new(Turn::default());
+    let _server = Server::start(peer, key(), machine("peer"), turn, Arc::new(deed)).unwrap();
+    wait("it would say yes", || rover.bids().0);
+    let would = Request::Would("etcd".into());
+    assert_eq!(*asked.lock().unwrap(), [would]);
+}
