@@ -201,8 +201,8 @@ pub enum PeerFate {
 pub struct VolumeSeen {
     /// The latest wish.
     pub gate: Gate,
-    /// keepalived is gone and has not said so: it was killed. A FIFO
-    /// that nobody has open shows it, and a check that is not run any more; its last wish stands.
+    /// keepalived is gone and has not said so: it was killed. A FIFO that nobody has open shows it, and a
+    /// check that is not run any more; its last wish stands.
     pub keepalived_gone: bool,
     /// SIGTERM or SIGINT asked us to end.
     pub ending: bool,
