@@ -35,3 +35,5 @@ mod stops;
 mod volume;
 #[path = "vm/writer.rs"]
 mod writer;
+#[path = "vm/written.rs"]
+mod written;

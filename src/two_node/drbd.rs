@@ -48,6 +48,9 @@ pub fn resource(plan: &Plan, this: Option<usize>) -> String {
          {}    }}\n\
          \x20   disk {{\n\
          \x20       on-io-error detach;\n\
+         \x20       # A machine that came back cannot take over before it is in sync; by default DRBD begins\n\
+         \x20       # with 250 KiB/s, and stays there beside writes.\n\
+         \x20       resync-rate 100M;\n\
          {}    }}\n",
         freezes(fencing.1),
         freezes(fencing.0),

@@ -5,7 +5,7 @@ use super::machine::Machine;
 
 const DRBD: &str = "/etc/drbd.d/etcd.res";
 const KEEPALIVED: &str = "/etc/keepalived/keepalived.conf";
-const HANDLER: &str = "/etc/drbd.d/etcd.res:24";
+const HANDLER: &str = "/etc/drbd.d/etcd.res:27";
 
 fn good() -> Machine {
     Machine::with_drbd("8.4.11")
@@ -38,7 +38,7 @@ fn neither_fencing_nor_quorum_is_a_danger() {
         .danger(&format!("{DRBD}:3"), "no-fencing-no-quorum");
     good()
         .drbd("resource-and-stonith", "dont-care")
-        .danger(&format!("{DRBD}:20"), "no-fencing-no-quorum");
+        .danger(&format!("{DRBD}:23"), "no-fencing-no-quorum");
     Machine::with("9.2.12", &["--tie-breaker", "node3=10.2.0.3"])
         .drbd("quorum majority;", "quorum off;")
         .danger(&format!("{DRBD}:3"), "no-fencing-no-quorum");
@@ -48,7 +48,7 @@ fn neither_fencing_nor_quorum_is_a_danger() {
 fn fencing_that_does_not_freeze_is_a_danger() {
     good()
         .drbd("resource-and-stonith", "resource-only")
-        .danger(&format!("{DRBD}:20"), "fencing-does-not-freeze");
+        .danger(&format!("{DRBD}:23"), "fencing-does-not-freeze");
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_fencing_in_the_common_section_counts() {
 fn a_handler_that_is_not_there_is_a_danger() {
     good()
         .drbd("fence-peer \"", "before-resync-target \"")
-        .danger(&format!("{DRBD}:20"), "no-fence-handler");
+        .danger(&format!("{DRBD}:23"), "no-fence-handler");
     good()
         .drbd("\"/usr/bin/etcd-rejoin fence", "\"/opt/x fence")
         .danger(HANDLER, "program-missing");
@@ -201,7 +201,7 @@ fn a_configuration_that_does_not_read_is_a_danger() {
         .danger("/etc/drbd.conf", "drbdadm-refuses");
     good()
         .drbd("    on node2 {", "    on node2 { {")
-        .danger(&format!("{DRBD}:32"), "not-readable");
+        .danger(&format!("{DRBD}:35"), "not-readable");
 }
 
 #[test]
