@@ -351,12 +351,12 @@ fn a_healthy_trial_is_small_and_sleeps() {
             .map(|n| n.parse::<u64>().unwrap())
             .collect::<Vec<_>>()
     };
-    until("the watcher's end", || {
-        (switches().len() == 2).then_some(())
+    // The watcher ends, and the others go to sleep for good.
+    until("that it sleeps", || {
+        let before = switches();
+        std::thread::sleep(Duration::from_millis(1500));
+        (before.len() == 2 && switches() == before).then_some(())
     });
-    let before = switches();
-    std::thread::sleep(Duration::from_millis(1500));
-    assert_eq!(switches(), before);
     // What it takes for itself. Pages of the program's file come on top, shared by all that run it;
     // how many is the release build's affair: `cargo bench --bench figures` prints them.
     let size = status_field(run.pid(), "RssAnon").unwrap();
