@@ -127,7 +127,7 @@ fn killed_between_every_two_steps(version: Version) {
     cluster.verify();
 }
 
-/// One step for each start, and no other.
+/// With SIGKILL, as soon as the step has begun.
 fn killed_in_the_midst_of_each_step(version: Version) {
     let mut cluster = Cluster::running(version, 3);
     let writer = cluster.writer(&[1, 2]);

@@ -71,24 +71,8 @@ fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
     let mut resource = resource();
     let mut volume = None;
     let mut seen = VolumeSeen {
-        gate: Gate::Master,
-        keepalived_gone: false,
-        ending: false,
-        volume: Volume::Down,
-        mounted: Mounted::No,
-        child: Child::None,
-        promoted: false,
         met_peer: true,
-        fate: PeerFate::Unknown,
-        tried: PeerFate::Unknown,
-        kernel_asks: false,
-        checked: Checked::No,
-        accept_loss: false,
-        frozen_for: None,
-        under_way: None,
-        unsettled: false,
-        demoting_for: None,
-        holders: Vec::new(),
+        ..VolumeSeen::by_a_stranger(Volume::Down)
     };
     for line in lines {
         let (verb, words) = line.split_once(' ').expect("a verb and words");
