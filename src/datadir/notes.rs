@@ -103,14 +103,21 @@ impl Volume {
     ///
     /// P goes first: a kill in between leaves neither, and the next look writes J again.
     pub fn note_join(&self, id: Option<MemberId>) -> Result<(), Error> {
-        self.create_wal_dir()?;
-        self.drop_note(&self.wal, PROMISE)?;
+        self.refuse_beside_a_wal()?;
+        // A note that lies there was written once its directories were durable and P was gone.
+        if !durable::exists(&self.wal.join(JOIN))? {
+            self.create_wal_dir()?;
+            self.drop_note(&self.wal, PROMISE)?;
+        } else if durable::remove_file(&self.wal.join(PROMISE))? {
+            durable::sync_dir(&self.wal)?;
+        }
         let text = id.map_or(UNNAMED.to_string(), |id| id.to_string());
         write(&self.wal.join(JOIN), &text)
     }
 
     /// Writes the founding promise P with this digest of initial cluster and token.
     pub fn note_promise(&self, digest: &str) -> Result<(), Error> {
+        self.refuse_beside_a_wal()?;
         self.create_wal_dir()?;
         write(&self.wal.join(PROMISE), digest)
     }
@@ -158,16 +165,19 @@ impl Volume {
         durable::create_dir(&self.member)
     }
 
-    /// The WAL directory, as etcd will make it: within `member/`, or by itself.
-    ///
     /// A note beside a WAL would outlive its truth.
-    fn create_wal_dir(&self) -> Result<(), Error> {
-        if wal_files(&self.wal)?.any() {
-            let wal = self.wal.display();
-            return Err(Error::new(format!(
+    fn refuse_beside_a_wal(&self) -> Result<(), Error> {
+        let wal = self.wal.display();
+        match wal_files(&self.wal)?.any() {
+            true => Err(Error::new(format!(
                 "cannot write a note to {wal}: there is a WAL"
-            )));
+            ))),
+            false => Ok(()),
         }
+    }
+
+    /// The WAL directory, as etcd will make it: within `member/`, or by itself.
+    fn create_wal_dir(&self) -> Result<(), Error> {
         self.create_member_dir()?;
         durable::create_dir(&self.wal)
     }

@@ -12,8 +12,11 @@ fn a_join_note_is_read_back_and_drops_the_promise() {
         volume.note_join(None).unwrap();
         assert_eq!(place.look().join_note, JoinNote::Unnamed);
         assert_eq!(place.look().promise, None);
+        // Also one that was given beside a note.
+        volume.note_promise("0123456789abcdef").unwrap();
         volume.note_join(Some(OURS.member)).unwrap();
         assert_eq!(place.look().join_note, JoinNote::Named(OURS.member));
+        assert_eq!(place.look().promise, None);
         assert_eq!(place.look().finding, Finding::Empty);
         assert!(!place.look().leftovers);
     }
