@@ -1,6 +1,7 @@
 //! What a person says: leave, come back, put back what was set aside, delete it. And many accidents in
 //! a row, in an order that nobody planned.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::files::{self, Damage, damage};
@@ -13,7 +14,8 @@ scenarios! {
         leaving_is_final_until_taken_back,
         set_aside_data_is_deleted_when_allowed,
         set_aside_data_is_put_back,
-        the_last_copy_lies_aside_and_is_made_the_cluster
+        the_last_copy_lies_aside_and_is_made_the_cluster,
+        the_last_copy_holds_its_own_removal_and_is_restored
 }
 
 /// Runs a command of the program with the settings of member 3, beside it.
@@ -92,24 +94,13 @@ fn the_last_copy_lies_aside_and_is_made_the_cluster(version: Version) {
     cluster.operator(&["member", "remove", &id]);
     cluster.start(&[3]);
     cluster.wait_healthy_restarting(3);
-    assert_eq!(lying_aside(&mut cluster), 1);
-    cluster.kill9(&[3]);
-    std::fs::remove_dir_all(cluster.member(3).volume.join("member")).unwrap();
-    for n in [1, 2] {
-        cluster.member(n).lose_disk();
-    }
+    lose_all_but_what_lies_aside(&mut cluster);
     cluster.start(&[1, 2, 3]);
     cluster.member(3).assert_refuses("data-set-aside");
     for n in [1, 2] {
         cluster.kill9(&[n]);
     }
-    let name = std::fs::read_dir(cluster.member(3).volume.join("quarantine"));
-    let name = name.unwrap().next().unwrap().unwrap().file_name();
-    let (code, words) = say(
-        &mut cluster,
-        &["quarantine", "put-back", name.to_str().unwrap()],
-    );
-    assert_eq!(code, 0, "{words}");
+    put_back(&mut cluster);
     cluster.start(&[1, 2, 3]);
     for n in [1, 2] {
         cluster.member(n).wait_reason("data-lost-no-leader");
@@ -127,6 +118,66 @@ fn the_last_copy_lies_aside_and_is_made_the_cluster(version: Version) {
     cluster.wait_healthy();
     cluster.put_some();
     cluster.verify();
+}
+
+/// Such a copy ends at once, forced or not. etcd's own restore makes a cluster of one member of it, and the
+/// others join that (README: When the majority is lost).
+fn the_last_copy_holds_its_own_removal_and_is_restored(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.put_some();
+    cluster.verify();
+    let id = format!("{:x}", cluster.id(3));
+    cluster.operator(&["member", "remove", &id]);
+    // It may answer for a moment longer.
+    wait_for("what it had lies aside", PATIENCE, || {
+        cluster.wait_healthy_restarting(3);
+        lying_aside(&mut cluster) == 1
+    });
+    lose_all_but_what_lies_aside(&mut cluster);
+    put_back(&mut cluster);
+    cluster.member(3).start_etcd(&["--force-new-cluster"]);
+    cluster.member(3).wait_exit(PATIENCE);
+    restore_as_one_member(&mut cluster, version);
+    cluster.start(&[1, 2, 3]);
+    cluster.wait_healthy();
+    cluster.put_some();
+    cluster.verify();
+}
+
+/// One copy is left, in member 3's quarantine.
+fn lose_all_but_what_lies_aside(cluster: &mut Cluster) {
+    assert_eq!(lying_aside(cluster), 1);
+    cluster.kill9(&[3]);
+    std::fs::remove_dir_all(cluster.member(3).volume.join("member")).unwrap();
+    for n in [1, 2] {
+        cluster.member(n).lose_disk();
+    }
+}
+
+fn put_back(cluster: &mut Cluster) {
+    let name = std::fs::read_dir(cluster.member(3).volume.join("quarantine"));
+    let name = name.unwrap().next().unwrap().unwrap().file_name();
+    let (code, words) = say(cluster, &["quarantine", "put-back", name.to_str().unwrap()]);
+    assert_eq!(code, 0, "{words}");
+}
+
+/// As the README says: the restored data dir takes the place of what it was made of.
+fn restore_as_one_member(cluster: &mut Cluster, version: Version) {
+    let restored = cluster.scratch().join("restored");
+    let member = cluster.member(3);
+    let (old, url) = (member.volume.join("member"), member.peer_url());
+    let done = Command::new(version.etcdutl())
+        .args(["snapshot", "restore", "--skip-hash-check"])
+        .arg(old.join("snap/db"))
+        .args(["--name", "n3", "--initial-advertise-peer-urls", &url])
+        .args(["--initial-cluster", &format!("n3={url}"), "--data-dir"])
+        .arg(&restored)
+        .output()
+        .expect("etcd's restore runs");
+    let words = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{words}");
+    std::fs::remove_dir_all(&old).unwrap();
+    std::fs::rename(restored.join("member"), &old).unwrap();
 }
 
 /// What a removed member had is put back by a person, and found useless again: its ID is gone.

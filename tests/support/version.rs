@@ -47,4 +47,11 @@ impl Version {
     pub fn etcdctl(self) -> PathBuf {
         self.binary("etcdctl")
     }
+    /// What restores a snapshot: a program of its own since 3.5.
+    pub fn etcdutl(self) -> PathBuf {
+        match self {
+            Version::V34 => self.etcdctl(),
+            Version::V3516 | Version::V3530 => self.binary("etcdutl"),
+        }
+    }
 }
