@@ -18,7 +18,7 @@ use std::str::FromStr;
 use crate::decide::Caller;
 
 /// The caller, if this head of a request is of an etcd; `None` for whatever else it is.
-pub(super) fn caller(request: &[u8]) -> Option<Caller> {
+pub fn caller(request: &[u8]) -> Option<Caller> {
     let head = std::str::from_utf8(request).ok()?;
     let mut lines = head.lines();
     let target = lines.next()?.split(' ').nth(1)?;

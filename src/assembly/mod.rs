@@ -8,6 +8,7 @@
 mod caller;
 mod server;
 
+pub use caller::caller;
 pub use server::Server;
 
 use std::fmt;
