@@ -189,6 +189,14 @@ fn a_module_that_runs_no_handler_is_a_danger() {
 }
 
 #[test]
+fn a_service_that_takes_drbd_down_is_a_warning() {
+    let place = "/etc/systemd/system/multi-user.target.wants/drbd.service";
+    let machine = good().file("/etc/systemd/system/multi-user.target.wants/x", "");
+    std::os::unix::fs::symlink("/lib/systemd/system/drbd.service", machine.path(place)).unwrap();
+    machine.warning(place, "drbd-service");
+}
+
+#[test]
 fn a_configuration_that_does_not_read_is_a_danger() {
     good()
         .remove("/etc/drbd.conf")

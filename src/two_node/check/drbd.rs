@@ -135,6 +135,7 @@ impl<'a> Drbd<'a> {
             times(resource, out);
         }
         self.module(out);
+        self.service(out);
     }
 
     /// What lets one machine know about the other.
@@ -262,6 +263,18 @@ impl<'a> Drbd<'a> {
                 what,
                 "set disk { on-io-error detach; }",
             );
+        }
+    }
+
+    /// The service of drbd-utils, which brings every resource up at boot and takes it down at a shutdown
+    /// (`scripts/drbd`), in no order with the member on it.
+    fn service(&self, out: &mut Findings) {
+        let place = "/etc/systemd/system/multi-user.target.wants/drbd.service";
+        if self.host.has_link(Path::new(place)) {
+            let what = "drbd.service is enabled: at a shutdown it may take DRBD down before the other machine \
+                        was promoted, which then cannot tell this one from a dead one";
+            let cure = "systemctl disable drbd: the member brings the resource up by itself";
+            out.warning(place, "drbd-service", what, cure);
         }
     }
 

@@ -77,6 +77,11 @@ impl Host {
         fs::metadata(self.path(path))
     }
 
+    /// Whether a link lies there, wherever it leads.
+    pub fn has_link(&self, path: &Path) -> bool {
+        fs::symlink_metadata(self.path(path)).is_ok_and(|meta| meta.is_symlink())
+    }
+
     /// The files that a pattern names, in order; only its last part may have `*` and `?`.
     pub fn matching(&self, pattern: &Path) -> Vec<PathBuf> {
         let Some(name) = pattern.file_name().map(|name| name.to_string_lossy()) else {
