@@ -63,7 +63,8 @@ pub fn next_steps(plan: &Plan, files: &[File]) -> String {
         "6. On both machines start the members: etcd1 or etcd2 with its environment, and etcd3 with\n\
          \x20  {ETC}/etcd3.env. Both machines run an etcd3: the one that may not have the volume waits. In\n\
          \x20  a container it needs the machine's network, /dev and the right to mount (privileged), and\n\
-         \x20  {mount} as an empty folder of its own image.\n\n\
+         \x20  {mount} as an empty folder of its own image. Keep drbd.service disabled: etcd3 brings the\n\
+         \x20  resource up, and at a shutdown DRBD must not go down before it has ended.\n\n\
          7. Last, keepalived on both machines.\n{wish}\n\
          `etcd-rejoin status --env-file {ETC}/etcd3.env` says on either machine who is what, and why.\n"
     );

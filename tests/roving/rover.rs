@@ -116,6 +116,8 @@ impl World {
             under_way: None,
             unsettled: machine.rover.unsettled,
             demoting_for: None,
+            // Ending later is ending, in a world without time.
+            demoted_for: None,
             holders: Vec::new(),
         }
     }

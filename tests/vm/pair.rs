@@ -170,8 +170,20 @@ impl Pair {
     /// Takes a machine down as an administrator or its distribution does: each service in its order, DRBD's
     /// too, then the power.
     pub fn shut_down(&self, n: usize) {
-        self.guest(n).run("/guest/shutdown");
+        self.shut_down_by(n, "/guest/shutdown");
+    }
+
+    /// The same by this command.
+    pub fn shut_down_by(&self, n: usize, command: &str) {
+        self.guest(n).run(command);
         self.guest(n).kill();
+    }
+
+    /// From now on and until the machine starts again, keepalived asks `probe promotable` there.
+    pub fn check_before_bids(&self, n: usize) {
+        self.guest(n).run(
+            "touch /run/track; /guest/service stop keepalived || true; /guest/service start keepalived",
+        );
     }
 
     /// Powers a machine on again, with all that starts at boot.

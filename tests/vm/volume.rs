@@ -70,8 +70,7 @@ fn a_volume_that_is_lost_on_both_machines_is_filled_again() {
 fn a_machine_that_must_not_be_promoted_never_bids() {
     let lab = lab("a_machine_that_must_not_be_promoted_never_bids");
     for n in [2, 1] {
-        lab.guest(n)
-            .run("touch /run/track; /guest/service stop keepalived || true; /guest/service start keepalived");
+        lab.check_before_bids(n);
     }
     lab.wait("one serves", || lab.serving().is_some());
     lab.move_to(1);

@@ -1,5 +1,7 @@
 //! Which variants of the inputs of `decide_volume` occur together in a case.
 
+use std::time::Duration;
+
 use etcd_rejoin::decide::volume::{
     Checked, Child, Connection, Disk, Fencing, Gate, Mounted, PeerFate, PeerVolume, Replication,
     Role, Volume, VolumePolicy, VolumeSeen,
@@ -60,6 +62,7 @@ const VARIANTS: &[(&str, &[&str])] = &[
     ("kernel asks", YES_NO),
     ("kernel", &["idle", "under way", "unsettled"]),
     ("demoting", &["no", "under way", "overdue"]),
+    ("demoted", &["no", "just now", "long ago"]),
     ("can fence", YES_NO),
     ("self fence", YES_NO),
 ];
@@ -123,6 +126,14 @@ pub fn facts(policy: &VolumePolicy, seen: &VolumeSeen) -> Facts {
                 None => "no",
                 Some(time) if time < policy.demote_timeout => "under way",
                 Some(_) => "overdue",
+            },
+        ),
+        (
+            "demoted",
+            match seen.demoted_for {
+                None => "no",
+                Some(ago) if ago < Duration::from_secs(5) => "just now",
+                Some(_) => "long ago",
             },
         ),
         ("can fence", yes_no(policy.can_fence)),

@@ -42,6 +42,7 @@ fn any(verb: &str) -> &'static str {
         "met" => "yes | no",
         "accept-loss" | "kernel-asks" => "yes | no",
         "demoting" => "no | 3s",
+        "demoted" => "no | 1s | 60s",
         "policy" => "can-fence | cannot-fence | can-fence self-fence | cannot-fence self-fence",
         _ => panic!("{verb:?} has no choices"),
     }
@@ -142,20 +143,25 @@ fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
                 seen.under_way = Some(*step.unwrap_or_else(|| bad()));
             }
             "ending" => seen.ending = yes(),
-            "demoting" => {
-                let number = words.trim_end_matches(char::is_alphabetic).parse();
-                seen.demoting_for = match (number, words) {
-                    (_, "no") => None,
-                    (Ok(n), words) if words.ends_with("ms") => Some(Duration::from_millis(n)),
-                    (Ok(n), _) => Some(Duration::from_secs(n)),
-                    (Err(_), _) => bad(),
-                };
-            }
+            "demoting" => seen.demoting_for = time(words).unwrap_or_else(|| bad()),
+            "demoted" => seen.demoted_for = time(words).unwrap_or_else(|| bad()),
             _ => panic!("line {at}: {verb:?} is no verb of this file"),
         }
     }
     seen.volume = volume.unwrap_or(Volume::Up(resource));
     (policy, seen)
+}
+
+/// `no`, `5s` or `300ms`.
+fn time(words: &str) -> Option<Option<Duration>> {
+    if words == "no" {
+        return Some(None);
+    }
+    let number = words.trim_end_matches(char::is_alphabetic).parse().ok()?;
+    Some(Some(match words.ends_with("ms") {
+        true => Duration::from_millis(number),
+        false => Duration::from_secs(number),
+    }))
 }
 
 fn read_policy(at: usize, policy: &mut VolumePolicy, words: &str) {

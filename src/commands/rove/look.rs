@@ -25,6 +25,8 @@ pub struct Memory {
     pub known: Remembered,
     pub fate_at: Instant,
     pub letting_go: Option<Instant>,
+    /// When we have demoted the volume.
+    pub demoted: Option<Instant>,
     pub frozen: Option<Instant>,
     pub holders: Vec<String>,
     /// Since the last promotion a mount has failed.
@@ -45,6 +47,7 @@ impl Memory {
             known: Remembered::NOTHING,
             fate_at: Instant::now(),
             letting_go: None,
+            demoted: None,
             frozen: None,
             holders: Vec::new(),
             distrusted: false,
@@ -108,6 +111,7 @@ impl Rove<'_> {
             under_way: self.memory.under_way.as_ref().map(|call| call.step),
             unsettled: self.memory.unsettled,
             demoting_for: None,
+            demoted_for: self.memory.demoted.map(|at| at.elapsed()),
             holders: self.memory.holders.clone(),
         };
         let since = match letting_go(&seen) {

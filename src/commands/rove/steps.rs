@@ -93,6 +93,7 @@ impl Rove<'_> {
                     return Err(self.not_demoted(failure));
                 }
                 self.memory.known.demote();
+                self.memory.demoted = Some(Instant::now());
                 self.memory.unsettled = false;
                 self.memory.holders.clear();
                 Ok(())

@@ -316,9 +316,28 @@ fn release(policy: &VolumePolicy, seen: &VolumeSeen, reason: VolumeReason) -> Vo
     go_on(VolumeStep::Demote)
 }
 
+/// How long the other machine has to be promoted after we were asked to end. keepalived's check fails for
+/// two seconds before the address moves (`config two-node`), and its promotion takes about one.
+const HAND_OVER: Duration = Duration::from_secs(5);
+
+/// Whether the other machine is about to take over. What follows our end may be the end of this machine:
+/// a peer that is lost before it was promoted is one that nobody can tell from a dead one, and where
+/// there is a fence command it would be turned off in the middle of its shutdown.
+fn handing_over(seen: &VolumeSeen) -> bool {
+    let Volume::Up(resource) = &seen.volume else {
+        return false;
+    };
+    let takes_over = |peer: &PeerVolume| {
+        (peer.connection, peer.role, peer.disk)
+            == (Connection::Connected, Role::Secondary, Disk::UpToDate)
+    };
+    (seen.demoted_for).is_some_and(|ago| ago < HAND_OVER) && resource.peers.iter().any(takes_over)
+}
+
 /// Nothing is held: what remains of the reason to let go.
 fn released(seen: &VolumeSeen, reason: VolumeReason) -> VolumeDecision {
     match reason {
+        VolumeReason::Ending if handing_over(seen) => return Wait(VolumeReason::HandingOver),
         VolumeReason::Ending | VolumeReason::ChildEnded => return End(reason),
         VolumeReason::MountPointTaken
         | VolumeReason::MountedElsewhere

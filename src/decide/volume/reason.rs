@@ -43,6 +43,8 @@ macro_rules! reasons {
 reasons! {
     Ending, "ending", "we were asked to end (SIGTERM); what is held is let go first",
         "stop-child / kill-child / wait / unmount / demote / end", "nothing to do";
+    HandingOver, "handing-over", "we were asked to end, and have demoted the volume a moment ago: the connected peer is to be promoted before DRBD is taken down here",
+        "wait", "nothing to do: it ends once the other machine is Primary, or after five seconds";
     GateBackup, "gate-backup", "keepalived says backup",
         "stop-child / kill-child / wait / unmount / demote", "nothing to do: the other machine is master";
     GateFault, "gate-fault", "keepalived says fault",

@@ -244,6 +244,8 @@ pub struct VolumeSeen {
     /// How long something that must be let go ([`letting_go`]) has been held, a child that was told to
     /// stop included; `None` while there is nothing of the kind.
     pub demoting_for: Option<Duration>,
+    /// How long ago this rover has demoted the volume; `None` if it did not.
+    pub demoted_for: Option<Duration>,
     /// Who holds the mount or the device, after a busy answer.
     pub holders: Vec<String>,
 }
@@ -269,6 +271,7 @@ impl VolumeSeen {
             under_way: None,
             unsettled: false,
             demoting_for: None,
+            demoted_for: None,
             holders: Vec::new(),
         }
     }
