@@ -320,9 +320,10 @@ fn release(policy: &VolumePolicy, seen: &VolumeSeen, reason: VolumeReason) -> Vo
 /// two seconds before the address moves (`config two-node`), and its promotion takes about one.
 const HAND_OVER: Duration = Duration::from_secs(5);
 
-/// Whether the other machine is about to take over. What follows our end may be the end of this machine:
-/// a peer that is lost before it was promoted is one that nobody can tell from a dead one, and where
-/// there is a fence command it would be turned off in the middle of its shutdown.
+/// Whether the other machine is about to take over. What follows our end may be the end of DRBD here. To a
+/// Secondary its peer is then lost, and cannot be told from a dead one (`drbdadm down`, 8.4.11: pdsk UpToDate
+/// becomes DUnknown): where there is a fence command it is turned off in the middle of its shutdown. To a
+/// Primary it is Outdated.
 fn handing_over(seen: &VolumeSeen) -> bool {
     let Volume::Up(resource) = &seen.volume else {
         return false;
