@@ -8,7 +8,8 @@ use crate::decide::volume::Fencing;
 pub struct Settings {
     /// What a Primary does when it loses its peer: the weakest of all connections.
     pub fencing: Fencing,
-    /// DRBD 9's `quorum` option is on.
+    /// DRBD 9's `quorum` option asks for at least a majority. It takes a number too (drbd.conf(5)): with
+    /// `quorum 1` a machine that is alone has quorum.
     pub quorum_on: bool,
 }
 
@@ -47,7 +48,8 @@ pub fn parse(text: &str, resource: &str) -> Result<Settings, String> {
                 }
             }
             Some("quorum") if !opens && is_in(&within, "options") => {
-                quorum_on = words.get(1).is_some_and(|value| value != "off");
+                let value = words.get(1).map(String::as_str);
+                quorum_on = matches!(value, Some("majority" | "all"));
             }
             Some(_) | None => {}
         }
@@ -217,8 +219,12 @@ mod tests {
             Ok(DEFAULTS)
         );
         assert_eq!(parse(NINE, "another"), Ok(DEFAULTS));
-        let off = NINE.replace("majority;", "off; # default");
-        assert!(!parse(&off, "etcd").unwrap().quorum_on);
+        for off in ["off; # default", "1;", "2;"] {
+            let text = NINE.replace("majority;", off);
+            assert!(!parse(&text, "etcd").unwrap().quorum_on, "{off}");
+        }
+        let all = NINE.replace("majority;", "all;");
+        assert!(parse(&all, "etcd").unwrap().quorum_on);
     }
 
     #[test]

@@ -155,6 +155,13 @@ fn what_weakens_the_disk_is_a_warning() {
 }
 
 #[test]
+fn a_quorum_by_number_is_a_danger_and_none() {
+    nine()
+        .drbd("auto-promote no;", "auto-promote no; quorum 1;")
+        .danger(&format!("{DRBD}:6"), "quorum-by-number");
+}
+
+#[test]
 fn quorum_of_two_is_a_warning() {
     nine()
         .drbd("auto-promote no;", "auto-promote no; quorum majority;")

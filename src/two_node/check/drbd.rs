@@ -54,8 +54,9 @@ impl Resource<'_> {
         (value.or_else(|| self.value("disk", "fencing"))).unwrap_or("dont-care")
     }
 
+    /// As the member takes it: a number is none, whatever it is.
     pub fn quorum(&self) -> bool {
-        !["off", ""].contains(&self.value("options", "quorum").unwrap_or("off"))
+        ["majority", "all"].contains(&self.value("options", "quorum").unwrap_or("off"))
     }
 
     /// The kernel's handler.
@@ -184,6 +185,13 @@ impl<'a> Drbd<'a> {
                 }
             }
             Some(_) | None => {}
+        }
+        if let Some(s) = resource.is_not("options", "quorum", &["off", "majority", "all"]) {
+            let what = format!(
+                "with quorum {} that many machines have quorum, however many may write elsewhere: the member does not count it",
+                s.value
+            );
+            out.danger(s.at, "quorum-by-number", what, "set quorum majority");
         }
         if let (true, Some(setting)) = (quorum, resource.get("options", "quorum"))
             && resource.hosts.len() < 3
