@@ -1,6 +1,6 @@
 //! The roving member's settings: what turns `run` into the owner of a DRBD volume. Checked, not acted on.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
@@ -190,10 +190,7 @@ impl Checker {
             self.mistake("REJOIN_FENCE_PEER", peer, why);
         }
         let listen = match rejoin.fence_listen.as_deref() {
-            None => Some(SocketAddr::new(
-                IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-                port.unwrap_or(0),
-            )),
+            None => Some(SocketAddr::new(everywhere(peer), port.unwrap_or(0))),
             Some(text) => match text.parse::<SocketAddr>() {
                 Ok(address) if address.port() != 0 => Some(address),
                 Ok(_) | Err(_) => {
@@ -268,6 +265,15 @@ impl Checker {
     }
 }
 
+/// Every address of the peer's kind. A name counts as IPv4: where it stands for IPv6 alone,
+/// REJOIN_FENCE_LISTEN has to say so.
+fn everywhere(peer: &str) -> IpAddr {
+    match peer.starts_with('[') {
+        true => Ipv6Addr::UNSPECIFIED.into(),
+        false => Ipv4Addr::UNSPECIFIED.into(),
+    }
+}
+
 fn climbs(path: &Path) -> bool {
     path.components().any(|part| part == Component::ParentDir)
 }
@@ -312,15 +318,18 @@ mod tests {
         let key = dir.path().join("key");
         std::fs::write(&key, "0123456789abcdef0123456789abcdef\n").unwrap();
         let key: &'static str = key.to_str().unwrap().to_string().leak();
-        let env = with(&[
-            ("REJOIN_FENCE_PEER", "10.1.0.2:7790"),
-            ("REJOIN_FENCE_KEY_FILE", key),
-        ]);
-        let config = read(&env).unwrap();
-        let fence = config.rover.unwrap().fence.unwrap();
-        assert_eq!(fence.listen, "0.0.0.0:7790".parse().unwrap());
-        // The test's umask leaves it readable.
-        assert!(config.warnings.iter().any(|w| w.contains("chmod 0600")));
+        for (peer, listen) in [
+            ("10.1.0.2:7790", "0.0.0.0:7790"),
+            ("node2:7790", "0.0.0.0:7790"),
+            ("[fd00::2]:7791", "[::]:7791"),
+        ] {
+            let env = with(&[("REJOIN_FENCE_PEER", peer), ("REJOIN_FENCE_KEY_FILE", key)]);
+            let config = read(&env).unwrap();
+            let fence = config.rover.unwrap().fence.unwrap();
+            assert_eq!(fence.listen, listen.parse().unwrap());
+            // The test's umask leaves it readable.
+            assert!(config.warnings.iter().any(|w| w.contains("chmod 0600")));
+        }
     }
 
     #[test]

@@ -43,7 +43,7 @@ variables! {
     "REJOIN_GATE", "none", "where keepalived's wish is found: a file that `etcd-rejoin notify` writes, or a FIFO (`vrrp_notify_fifo`)";
     "REJOIN_GATE_INSTANCE", "the only one", "the VRRP instance or group whose wish counts, where keepalived has several";
     "REJOIN_FENCE_PEER", "none", "`host:port` of the rover on the other machine, over a network that is not the replication's";
-    "REJOIN_FENCE_LISTEN", "0.0.0.0, the port of REJOIN_FENCE_PEER", "`address:port` where we answer the other rover";
+    "REJOIN_FENCE_LISTEN", "0.0.0.0 (`[::]` beside an IPv6 address), the port of REJOIN_FENCE_PEER", "`address:port` where we answer the other rover";
     "REJOIN_FENCE_KEY_FILE", "none", "a file with the secret that both rovers share: at least 32 bytes, the same on both machines";
     "REJOIN_FENCE_COMMAND", "none", "a program, with its arguments, that surely turns the other machine off: exit code 0 says that it is off";
     "REJOIN_FENCE_TIMEOUT", "8s", "how long settling the other machine's fate may take; with REJOIN_FENCE_COMMAND two thirds of it are for asking";
