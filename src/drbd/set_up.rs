@@ -140,7 +140,9 @@ fn empty_first(resource: &Resource, on_disk: &OnDisk) -> SetUp {
 /// a volume in use. The file system tells.
 fn filled(resource: &Resource) -> SetUp {
     if resource.role == Role::Primary {
-        return SetUp::Refuse("the volume is in use: it is Primary here".into());
+        let cure =
+            "if nothing runs on it (a set-up was cut off), `drbdadm secondary`, and run this again";
+        return SetUp::Refuse(format!("the volume is in use: it is Primary here; {cure}"));
     }
     match peers(resource) {
         Ok(()) => {}
@@ -175,7 +177,7 @@ fn peers(resource: &Resource) -> Result<(), SetUp> {
             }
             (Connection::Connecting, _) | (Connection::Connected, Role::Unknown) => {
                 return Err(SetUp::WaitForPeer(format!(
-                    "{name} is not connected: run `etcd-rejoin volume init` there"
+                    "{name} is not connected: run `etcd-rejoin volume init` there (`drbdadm up` where it has no disk)"
                 )));
             }
             (Connection::Connected, Role::Primary) => {

@@ -92,7 +92,7 @@ reasons! {
     SyncTarget, "sync-target", "the resync to this machine has not ended",
         "wait", "nothing to do: it is promoted once it has ended";
     Diskless, "diskless", "no backing disk is attached here",
-        "wait", "replace the disk, then `drbdadm attach`";
+        "wait", "replace the disk, `drbdadm create-md` on the new one, then `drbdadm attach`";
     DiskChanging, "disk-changing", "our disk is being attached or detached, or its state is not known",
         "wait", "nothing to do";
     DiskInconsistent, "disk-inconsistent", "a resync to this machine was cut off half way",
@@ -154,7 +154,7 @@ reasons! {
     ServingAlone, "serving-alone", "the member runs, the peer has no complete copy",
         "serve", "bring the peer or the replication link back; until then a loss of this machine needs it";
     ServingDiskless, "serving-diskless", "the member runs on the peer's disk alone: ours is not UpToDate",
-        "serve", "replace the disk, then `drbdadm attach`";
+        "serve", "replace the disk, `drbdadm create-md` on the new one, then `drbdadm attach`";
     ServingSplitBrain, "serving-split-brain", "the member runs, and the connection is StandAlone: nothing replicates, and it does not come back by itself",
         "serve", "decide that the other side gives up its writes: there `drbdadm secondary`, `disconnect`, `connect --discard-my-data`; here `connect`";
 }
