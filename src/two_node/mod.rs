@@ -10,6 +10,7 @@ mod next_steps;
 pub mod plan;
 mod secrets;
 pub mod tools;
+mod unit;
 mod words;
 pub mod write;
 
@@ -66,6 +67,8 @@ pub fn files(plan: &Plan) -> Vec<File> {
         add(&own, format!("{ETC}/{own}"), false, text);
         let text = members::roving(plan, this);
         add("etcd3.env", format!("{ETC}/etcd3.env"), false, text);
+        let (name, text) = (unit::NAME, unit::of_a_machine(plan));
+        add(name, format!("{}/{name}", unit::FOLDER), false, text);
     }
     if let Some(third) = &plan.tie_breaker {
         let resource = format!("{}.res", plan.resource);
@@ -74,6 +77,12 @@ pub fn files(plan: &Plan) -> Vec<File> {
             place: Some(format!("/etc/drbd.d/{resource}")),
             secret: false,
             text: drbd::resource(plan, None),
+        });
+        files.push(File {
+            path: format!("{}/{}", third.name, unit::NAME),
+            place: Some(format!("{}/{}", unit::FOLDER, unit::NAME)),
+            secret: false,
+            text: unit::of_a_tie_breaker(plan),
         });
     }
     let text = next_steps::next_steps(plan, &files);

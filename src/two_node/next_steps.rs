@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::plan::{Plan, Wish};
+use super::unit::NAME;
 use super::{ETC, File};
 
 /// The text of `NEXT-STEPS.txt`.
@@ -29,6 +30,12 @@ pub fn next_steps(plan: &Plan, files: &[File]) -> String {
             let _ = writeln!(text, "     {:width$}  {place}  (mode {mode})", file.path);
         }
     }
+    text += &format!(
+        "\n   Then, with systemd: `systemctl enable --now {NAME}`, and keep drbd.service\n\
+         \x20  disabled. etcd3 brings the resource up; at a shutdown DRBD has to go down after etcd3 has ended,\n\
+         \x20  and before the network: else the other machine takes this one for dead, freezes, and turns it\n\
+         \x20  off where it can.\n"
+    );
     let ports = match plan.fences() {
         true => format!(
             "{} (replication), {} (fencing, between {} and {})",
@@ -44,12 +51,21 @@ pub fn next_steps(plan: &Plan, files: &[File]) -> String {
          \x20    etcd-rejoin config check --env-file {ETC}/etcd3.env\n\n",
         plan.ports.client, plan.ports.peer
     );
+    let third = match &plan.tie_breaker {
+        None => String::new(),
+        Some(third) => format!(
+            "   {}, which runs DRBD 9 alone, has it up by then; without systemd `drbdadm up {resource}` at each\n\
+             \x20  boot. ",
+            third.name
+        ),
+    };
     let _ = write!(
         text,
         "5. The volume. On both machines:\n\n\
          \x20    etcd-rejoin volume init --resource {resource}\n\n\
-         \x20  Then on one of them, once: etcd-rejoin volume init --resource {resource} --first\n\
-         \x20  Both refuse where they find anything: a file system, a signature, metadata with data.\n\n"
+         {third}Then on one of the two, once: etcd-rejoin volume init --resource {resource} --first\n\
+         \x20  Both refuse where they find anything: a file system, a signature, metadata with data.\n\n",
+        third = if third.is_empty() { "   " } else { &third },
     );
     let wish = match plan.wish {
         Wish::Script => String::new(),
@@ -63,8 +79,7 @@ pub fn next_steps(plan: &Plan, files: &[File]) -> String {
         "6. On both machines start the members: etcd1 or etcd2 with its environment, and etcd3 with\n\
          \x20  {ETC}/etcd3.env. Both machines run an etcd3: the one that may not have the volume waits. In\n\
          \x20  a container it needs the machine's network, /dev and the right to mount (privileged), and\n\
-         \x20  {mount} as an empty folder of its own image. Keep drbd.service disabled: etcd3 brings the\n\
-         \x20  resource up, and at a shutdown DRBD must not go down before it has ended.\n\n\
+         \x20  {mount} as an empty folder of its own image.\n\n\
          7. Last, keepalived on both machines.\n{wish}\n\
          `etcd-rejoin status --env-file {ETC}/etcd3.env` says on either machine who is what, and why.\n"
     );
@@ -86,13 +101,7 @@ pub fn next_steps(plan: &Plan, files: &[File]) -> String {
             tls.cert, tls.roving_cert
         );
     }
-    if let Some(third) = &plan.tie_breaker {
-        let _ = write!(
-            text,
-            "\nThe tie-breaker {} runs DRBD 9 alone: copy its file, then `drbdadm up {resource}` at boot.\n",
-            third.name
-        );
-    } else if plan.fence_command.is_none() {
+    if plan.tie_breaker.is_none() && plan.fence_command.is_none() {
         text += "\nWithout a program that turns a machine off (--fence-command) and without a third machine\n\
                  (--tie-breaker), nobody can tell a dead machine from a cut cable: if the machine that runs\n\
                  etcd3 dies, the other one waits for a person. If the other one dies, it goes on.\n";

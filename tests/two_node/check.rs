@@ -195,12 +195,32 @@ fn a_module_that_runs_no_handler_is_a_danger() {
         .danger(place, "program-missing");
 }
 
+const WANTS: &str = "/etc/systemd/system/multi-user.target.wants";
+const UNIT: &str = "etcd-rejoin-drbd.service";
+
+/// With this service enabled.
+fn enabled(name: &str) -> Machine {
+    let machine = good().file(&format!("{WANTS}/x"), "");
+    for name in [name, UNIT] {
+        let link = machine.path(&format!("{WANTS}/{name}"));
+        let _ = std::os::unix::fs::symlink(format!("/lib/systemd/system/{name}"), link);
+    }
+    machine
+}
+
 #[test]
-fn a_service_that_takes_drbd_down_is_a_warning() {
-    let place = "/etc/systemd/system/multi-user.target.wants/drbd.service";
-    let machine = good().file("/etc/systemd/system/multi-user.target.wants/x", "");
-    std::os::unix::fs::symlink("/lib/systemd/system/drbd.service", machine.path(place)).unwrap();
-    machine.warning(place, "drbd-service");
+fn a_service_of_drbd_s_own_is_a_warning() {
+    for name in ["drbd.service", "drbd@etcd.target", "drbd@etcd.service"] {
+        enabled(name).warning(&format!("{WANTS}/{name}"), "drbd-service");
+    }
+}
+
+#[test]
+fn that_nobody_takes_drbd_down_is_a_warning_where_systemd_could() {
+    enabled(UNIT).check().ends_with(0);
+    enabled(UNIT)
+        .remove(&format!("{WANTS}/{UNIT}"))
+        .warning(&format!("{WANTS}/{UNIT}"), "drbd-stays-up");
 }
 
 #[test]

@@ -323,7 +323,7 @@ fn the_example_is_what_the_command_writes() {
         })
         .collect();
     names.sort();
-    assert_eq!(names.len(), 11, "{names:?}");
+    assert_eq!(names.len(), 13, "{names:?}");
     for name in names {
         let wanted = read(&out, &name);
         let path = example.join(&name);

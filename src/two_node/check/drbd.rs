@@ -6,6 +6,7 @@ use super::host::Host;
 use super::programs::{flag, key_file, program};
 use super::{Findings, Look};
 use crate::two_node::plan::Grammar;
+use crate::two_node::unit::{FOLDER, NAME};
 use crate::two_node::words::{At, Statement};
 
 /// DRBD's own default of `ping-int`, in seconds, and of `ping-timeout`, in tenths of one.
@@ -274,15 +275,37 @@ impl<'a> Drbd<'a> {
         }
     }
 
-    /// The service of drbd-utils, which brings every resource up at boot and takes it down at a shutdown
-    /// (`scripts/drbd`), in no order with the member on it.
+    /// Who takes DRBD down at a shutdown. The services of drbd-utils (`scripts/drbd`, `drbd@.service`) do it in
+    /// no order with the member; DRBD itself does not, and the peer is lost when the network goes.
     fn service(&self, out: &mut Findings) {
-        let place = "/etc/systemd/system/multi-user.target.wants/drbd.service";
-        if self.host.has_link(Path::new(place)) {
-            let what = "drbd.service is enabled: at a shutdown it may take DRBD down before the other machine \
-                        was promoted, which then cannot tell this one from a dead one";
-            let cure = "systemctl disable drbd: the member brings the resource up by itself";
-            out.warning(place, "drbd-service", what, cure);
+        let wants = Path::new("/etc/systemd/system/multi-user.target.wants");
+        let enabled = |name: &str| self.host.has_link(&wants.join(name));
+        let of_resources = self.resources.iter().flat_map(|resource| {
+            ["target", "service"].map(|kind| format!("drbd@{}.{kind}", resource.name))
+        });
+        for name in std::iter::once("drbd.service".into()).chain(of_resources) {
+            if enabled(&name) {
+                let what = format!(
+                    "{name} is enabled: at a shutdown it may take DRBD down before the other machine was \
+                     promoted, which then cannot tell this one from a dead one"
+                );
+                let cure = format!(
+                    "systemctl disable {name}: the member brings the resource up by itself"
+                );
+                out.warning(wants.join(&name).display(), "drbd-service", what, cure);
+            }
+        }
+        let systemd = self.host.metadata(Path::new(FOLDER)).is_ok();
+        if systemd && !self.resources.is_empty() && !enabled(NAME) {
+            let what = format!(
+                "{NAME} is not enabled: at a shutdown DRBD stays up until the network is gone, and the other \
+                 machine takes this one for dead, freezes, and turns it off where it can"
+            );
+            let cure = format!(
+                "install what config two-node writes, and systemctl enable --now {NAME}; or take DRBD down \
+                 yourself, after the member has ended and before the network"
+            );
+            out.warning(wants.join(NAME).display(), "drbd-stays-up", what, cure);
         }
     }
 
