@@ -37,6 +37,8 @@ struct Heard {
     news: AtomicBool,
     /// The resource was taken down.
     gone: AtomicBool,
+    /// A connection of it was lost.
+    parted: AtomicBool,
     /// Nothing more will come.
     over: AtomicBool,
 }
@@ -74,6 +76,13 @@ impl Follower {
     pub fn was_down(&self) -> bool {
         let gone = |running: &Running| running.heard.gone.swap(false, Ordering::SeqCst);
         self.running.as_ref().is_some_and(gone)
+    }
+
+    /// A connection was lost since this was asked last, even if it is there again. Who does not listen
+    /// does not know.
+    pub fn was_parted(&self) -> bool {
+        let parted = |running: &Running| running.heard.parted.swap(false, Ordering::SeqCst);
+        !self.runs() || self.running.as_ref().is_none_or(parted)
     }
 
     /// It runs.
@@ -124,9 +133,27 @@ fn hear(said: impl Read, marker: &str, heard: &Heard) {
                 if line.starts_with(b"destroy resource ") {
                     heard.gone.store(true, Ordering::SeqCst);
                 }
+                if is_parting(&line) {
+                    heard.parted.store(true, Ordering::SeqCst);
+                }
                 heard.news.store(true, Ordering::SeqCst);
             }
         }
+    }
+}
+
+/// `change connection name:etcd ... connection:Unconnected`, or its end.
+fn is_parting(line: &[u8]) -> bool {
+    let state = |word: &[u8]| {
+        word.strip_prefix(b"connection:")
+            .map(|state| state == b"Connected")
+    };
+    let mut words = line.split(u8::is_ascii_whitespace);
+    let event = [words.next(), words.next()];
+    match event {
+        [Some(b"destroy"), Some(b"connection")] => true,
+        [Some(b"change"), Some(b"connection")] => words.find_map(state) == Some(false),
+        _ => false,
     }
 }
 
@@ -168,9 +195,22 @@ mod tests {
         let news = |line: &str| {
             let heard = Heard::default();
             hear(line.as_bytes(), "name:etcd", &heard);
-            let [news, gone] = [heard.news, heard.gone].map(AtomicBool::into_inner);
+            let [news, gone, parted] =
+                [heard.news, heard.gone, heard.parted].map(AtomicBool::into_inner);
+            assert_eq!(
+                parted,
+                line.contains("NetworkFailure") || line.contains("y connection")
+            );
             (news, gone)
         };
+        let change = "change connection name:etcd peer-node-id:0 conn-name:node2";
+        for state in [
+            "connection:Connected role:Secondary",
+            "role:Primary",
+            "connection:NetworkFailure",
+        ] {
+            assert_eq!(news(&format!("{change} {state}\n")), (true, false));
+        }
         assert_eq!(news(""), (false, false));
         assert_eq!(news("exists -\n"), (false, false));
         assert_eq!(

@@ -76,6 +76,8 @@ impl World {
         self.connected = false;
         self.source = None;
         for machine in &mut self.machines {
+            // Heard of, however short it was.
+            machine.rover.beside = false;
             if !machine.up || machine.role != Role::Primary || machine.disk == Disk::Diskless {
                 continue;
             }

@@ -128,6 +128,7 @@ impl World {
         let known = Remembered {
             promoted: seen.promoted,
             met_peer: seen.met_peer,
+            beside: self.machines[at].rover.beside,
             fate: seen.fate,
             tried: seen.tried,
             refused: self.machines[at].rover.refused,
@@ -136,7 +137,7 @@ impl World {
         let known = known.after(seen.gate, &seen.volume);
         let rover = &mut self.machines[at].rover;
         rover.promoted = known.promoted;
-        rover.met = known.met_peer;
+        (rover.met, rover.beside) = (known.met_peer, known.beside);
         rover.fate = known.fate;
         rover.refused = known.refused;
         rover.checked = known.checked == Checked::Clean;

@@ -49,6 +49,7 @@ pub struct Rover {
     pub promoted: bool,
     pub checked: bool,
     pub met: bool,
+    pub beside: bool,
     pub fate: PeerFate,
     /// A promotion has failed since the peer was lost.
     pub refused: bool,
@@ -65,6 +66,7 @@ impl Rover {
         promoted: false,
         checked: false,
         met: false,
+        beside: false,
         fate: PeerFate::Unknown,
         refused: false,
         promoting: false,

@@ -97,3 +97,35 @@ fn a_machine_that_must_not_be_promoted_never_bids() {
     lab.wait("one serves", || lab.serving().is_some());
     lab.check();
 }
+
+/// It goes on without a disk of its own, and the other machine takes over as ever: it has all of it.
+#[test]
+#[ignore = "needs qemu"]
+fn a_failed_disk_below_the_one_that_serves_needs_no_person() {
+    let lab = lab("a_failed_disk_below_the_one_that_serves_needs_no_person");
+    let used = lab.fence.used();
+    for n in [2, 1] {
+        lab.check_before_bids(n);
+    }
+    lab.wait("one serves", || lab.serving().is_some());
+    lab.move_to(1);
+    lab.write_from(1);
+    lab.guest(1).run("drbdadm detach --force etcd");
+    lab.wait("machine 1 goes on without a disk", || {
+        lab.disks(1) == "Diskless/UpToDate"
+    });
+    lab.wait_acknowledged_after(Instant::now(), "disk detached");
+    let begun = Instant::now();
+    lab.guest(1).run("/guest/service stop keepalived");
+    lab.wait("the other one takes over", || lab.serving() == Some(2));
+    lab.wait_acknowledged_after(begun, "taken over from a machine without a disk");
+    assert_eq!(lab.fence.used(), used, "nobody was turned off");
+    lab.guest(1)
+        .run("drbdadm attach etcd; /guest/service start keepalived");
+    lab.wait_synced();
+    for guest in &lab.guests {
+        guest.run("rm -f /run/track; /guest/service stop keepalived || true; /guest/service start keepalived");
+    }
+    lab.wait("one serves", || lab.serving().is_some());
+    lab.check();
+}

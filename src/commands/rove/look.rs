@@ -91,6 +91,9 @@ impl Rove<'_> {
         if self.follower.was_down() {
             self.memory.update(gate, &Volume::Down);
         }
+        if self.follower.was_parted() {
+            self.memory.known.part();
+        }
         self.memory.update(gate, &volume);
         let child = self.member.look();
         let mut seen = VolumeSeen {

@@ -142,13 +142,13 @@ fn evidence(policy: &VolumePolicy, seen: &VolumeSeen, resource: &Resource) -> Vo
     }
     let lost = |peer: &&PeerVolume| peer.connection != Connection::Connected;
     match resource.peers.iter().find(lost) {
-        None => connected(resource),
+        None => connected(seen, resource),
         Some(peer) => disconnected(policy, seen, resource, peer),
     }
 }
 
 /// Every peer is connected, and none is Primary.
-fn connected(resource: &Resource) -> VolumeDecision {
+fn connected(seen: &VolumeSeen, resource: &Resource) -> VolumeDecision {
     let unclear = |peer: &PeerVolume| {
         let role = match peer.role {
             Role::Unknown => true,
@@ -167,12 +167,14 @@ fn connected(resource: &Resource) -> VolumeDecision {
     let has_disk = |peer: &PeerVolume| peer.disk != Disk::Diskless;
     if resource.peers.iter().any(unclear) {
         Wait(VolumeReason::PeerUnclear)
-    // Without a disk it has compared nothing with ours, and DRBD 8.4 calls even an outdated disk
-    // UpToDate beside it.
-    } else if !resource.peers.iter().any(has_disk) {
-        Wait(VolumeReason::PeerWithoutDisk)
-    } else {
+    } else if resource.peers.iter().any(has_disk) {
         Do(VolumeStep::Promote, VolumeReason::PeerSecondary)
+    } else if seen.met_peer {
+        Do(VolumeStep::Promote, VolumeReason::PeerLostItsDisk)
+    // It came without one: it has compared nothing with ours, and DRBD 8.4 calls even an outdated disk
+    // UpToDate beside it.
+    } else {
+        Wait(VolumeReason::PeerWithoutDisk)
     }
 }
 

@@ -23,6 +23,9 @@ pub struct Remembered {
     pub promoted: bool,
     /// See [`super::VolumeSeen::met_peer`].
     pub met_peer: bool,
+    /// The peer was met, and has been connected ever since. A disk that it loses meanwhile takes nothing
+    /// with it: all that was written since then was written here too.
+    pub beside: bool,
     /// See [`super::VolumeSeen::fate`].
     pub fate: PeerFate,
     /// See [`super::VolumeSeen::tried`].
@@ -38,6 +41,7 @@ impl Remembered {
     pub const NOTHING: Remembered = Remembered {
         promoted: false,
         met_peer: false,
+        beside: false,
         fate: PeerFate::Unknown,
         tried: PeerFate::Unknown,
         refused: false,
@@ -56,7 +60,7 @@ impl Remembered {
         match volume {
             Volume::Up(resource) => self.hear(resource),
             // While it was down, the peer may have gone on without us.
-            Volume::Down => self.met_peer = false,
+            Volume::Down => (self.met_peer, self.beside) = (false, false),
             // A tool that fails tells nothing.
             Volume::Unusable(_) => {}
         }
@@ -75,7 +79,7 @@ impl Remembered {
             (resource.peers.iter())
                 .any(|peer| peer.connection == Connection::Connected && peer.disk == disk)
         };
-        if connected(Disk::Diskless) {
+        if connected(Disk::Diskless) && !self.beside {
             self.met_peer = false;
         }
         if resource.disk == Disk::UpToDate && connected(Disk::UpToDate) {
@@ -85,6 +89,8 @@ impl Remembered {
             Connection::Connected => false,
             Connection::StandAlone | Connection::Connecting => true,
         };
+        let all_connected = !resource.peers.is_empty() && !resource.peers.iter().any(lost);
+        self.beside = self.met_peer && all_connected && resource.disk == Disk::UpToDate;
         if !resource.peers.iter().any(lost) {
             self.fate = PeerFate::Unknown;
             self.tried = PeerFate::Unknown;
@@ -94,6 +100,11 @@ impl Remembered {
             Role::Primary => {}
             Role::Secondary | Role::Unknown => self.promoted = false,
         }
+    }
+
+    /// The connection was lost since the last look, if only for a moment.
+    pub fn part(&mut self) {
+        self.beside = false;
     }
 
     /// The peer was asked what it would say now, with the gate closed, after it had said no. `command`:
@@ -184,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_met_is_forgotten_while_the_volume_is_down_or_the_peer_has_no_disk() {
+    fn what_was_met_is_forgotten_while_the_volume_is_down() {
         let mut memory = Remembered::NOTHING;
         memory = memory.after(Gate::Master, &up(Disk::UpToDate, TOGETHER));
         memory = memory.after(Gate::Master, &up(Disk::UpToDate, LOST));
@@ -193,10 +204,22 @@ mod tests {
         assert!(memory.met_peer, "a tool that fails tells nothing");
         memory = memory.after(Gate::Master, &Volume::Down);
         assert!(!memory.met_peer);
-        memory = memory.after(Gate::Master, &up(Disk::UpToDate, TOGETHER));
+    }
+
+    #[test]
+    fn a_peer_that_loses_its_disk_beside_us_was_met_and_one_that_comes_without_one_was_not() {
         let diskless = (Connection::Connected, Disk::Diskless);
-        memory = memory.after(Gate::Master, &up(Disk::UpToDate, diskless));
-        assert!(!memory.met_peer);
+        let look = |memory: Remembered, peer| memory.after(Gate::Backup, &up(Disk::UpToDate, peer));
+        let met = look(Remembered::NOTHING, TOGETHER);
+        let beside = look(look(met, diskless), diskless);
+        assert!(beside.met_peer && look(beside, LOST).met_peer);
+        assert!(!look(look(beside, LOST), diskless).met_peer);
+        let mut parted = met;
+        parted.part();
+        assert!(parted.met_peer && !look(parted, diskless).met_peer);
+        let resyncing = met.after(Gate::Backup, &up(Disk::Inconsistent, TOGETHER));
+        assert!(!look(resyncing, diskless).met_peer);
+        assert!(!look(Remembered::NOTHING, diskless).met_peer);
     }
 
     #[test]

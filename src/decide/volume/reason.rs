@@ -113,7 +113,9 @@ reasons! {
         "promote", "nothing to do";
     PeerSecondary, "peer-secondary", "the peer is connected, Secondary, and has its disk",
         "promote", "nothing to do";
-    PeerWithoutDisk, "peer-without-disk", "the peer is connected and shows no disk: our own may be older than what was lost with it",
+    PeerLostItsDisk, "peer-lost-its-disk", "the peer is connected, Secondary, and lost its disk while all that it wrote was written here too",
+        "promote", "replace the peer's disk: until then this machine has the only copy";
+    PeerWithoutDisk, "peer-without-disk", "the peer has connected without a disk: our own may be older than what was lost with it",
         "wait", "attach the peer's disk; only if it is lost: `etcd-rejoin promote --accept-loss`";
     PeerUnclear, "peer-unclear", "the peer is connected, and its role or its disk is not known yet",
         "wait", "nothing to do: it passes";

@@ -217,8 +217,9 @@ pub struct VolumeSeen {
     pub promoted: bool,
     /// Since we started, our disk was once UpToDate beside a connected peer whose disk was UpToDate too:
     /// what it says of itself is true up to the moment the connection was lost. Forgotten when a peer
-    /// without a disk is connected: beside it DRBD 8.4 calls an outdated disk UpToDate
+    /// connects without a disk: beside it DRBD 8.4 calls an outdated disk UpToDate
     /// (`sanitize_state` in drbd_state.c: "D_CONSISTENT and D_OUTDATED vanish when we get connected").
+    /// One that loses its disk while it is connected has written all of it here.
     pub met_peer: bool,
     /// What is known about a peer that is not connected. Forgotten when it connects.
     pub fate: PeerFate,
