@@ -61,6 +61,9 @@ impl<'a> Actor<'a> {
         match step {
             Step::NoteJoin(id) => {
                 let (id, learner) = (*id, id.is_some_and(|id| is_learner(look, id)));
+                if let Some(id) = id {
+                    self.settle(id, look)?;
+                }
                 self.local(move |volume| note_join(volume, id, learner))
             }
             Step::Promise => {
@@ -145,6 +148,21 @@ impl<'a> Actor<'a> {
         let id = id.ok_or(Undone::Changed)?;
         let kind = if learner { "learner" } else { "voter" };
         Ok(format!("added ourselves as {kind} {id}"))
+    }
+
+    /// The third member of a cluster starts only once both others know of it across a crash.
+    ///
+    /// What a member commits last it writes down with the entry after it (etcd `raft`, `MustSync`: a commit
+    /// index alone is not synced). Killed before that it lists two members, though it has acknowledged the
+    /// add; beside it the second one, which lost its disk, would start empty (`second-of-two`), while the
+    /// third holds writes that both lack. One more entry, committed by both as the third does not run yet,
+    /// writes it down.
+    fn settle(&self, id: MemberId, look: &Look) -> Result<(), Undone> {
+        let members = look.seen.quorate.as_ref().map(|quorate| &quorate.members);
+        match members.is_some_and(|members| members.len() == 3) {
+            true => self.update(id, look).map(drop),
+            false => Ok(()),
+        }
     }
 
     fn update(&self, id: MemberId, look: &Look) -> Result<String, Undone> {

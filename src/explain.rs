@@ -8,7 +8,7 @@ pub use why::why;
 
 use crate::config::Config;
 use crate::datadir::Finding;
-use crate::decide::{Begin, Decision, Heard, Holds, JoinNote, Start, Step};
+use crate::decide::{Begin, Decision, Heard, Holds, JoinNote, Reason, Start, Step};
 use crate::membership::{Member, MemberId, quorum};
 use crate::observe::Look;
 
@@ -194,6 +194,10 @@ pub fn notes(look: &Look) -> Vec<String> {
 /// What is decided, as a sentence without its reason.
 pub fn decision(config: &Config, decision: &Decision) -> String {
     match decision {
+        // It is no new one: it begins empty where the other one has it all.
+        Decision::Start(start, Reason::SecondOfTwo) => {
+            start_words(start).replace("as new member", "empty, again as member")
+        }
         Decision::Start(start, _) => start_words(start),
         Decision::Do(step, _) => step_words(config, step),
         Decision::Wait(_) => "waits".into(),

@@ -16,6 +16,7 @@ use crate::decide::{DataDir, Decision, Reason, Start, Step, Trial, decide};
 use crate::explain;
 use crate::handover;
 use crate::launch;
+use crate::membership::{ClusterId, Member};
 use crate::observe::{Listening, Look, NoLook, Observer};
 use crate::signals::Stop;
 
@@ -24,6 +25,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 /// The pause after a step that the cluster refused grows to this. etcd refuses an add while a member
 /// has been connected for less than five seconds: a longer pause only adds to that.
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
+/// How long what the others list without a leader has to stay the same before it counts for what it
+/// leaves out. A member of etcd reads its log within that, and takes part in elections only then.
+const STEADY: Duration = Duration::from_secs(3);
 /// Own data starts without a step that it can do without, when the cluster has not taken it so often.
 const MAX_CHORE_TRIES: u32 = 3;
 /// A refusal that concerns the others is shown to them for so long; they look twice in it.
@@ -74,6 +78,7 @@ pub fn run(config: Config, stop: &Stop, max_steps: Option<u32>, again: Option<Ha
         denied: None,
         refusals: 0,
         pause: PAUSES.0,
+        views: (Vec::new(), Instant::now()),
         said: Said::default(),
     };
     let _lock = match run.lock() {
@@ -105,6 +110,8 @@ struct Run<'a> {
     /// How often in a row a step was not taken.
     refusals: u32,
     pause: Duration,
+    /// What the others listed without a leader, and since when.
+    views: (Vec<(ClusterId, Vec<Member>)>, Instant),
     said: Said,
 }
 
@@ -153,6 +160,12 @@ impl Run<'_> {
             look.seen.called = server.caller();
             look.seen.listened = server.listened() >= LISTENS;
         }
+        let views = look.seen.views();
+        let views: Vec<_> = views.map(|(id, members)| (id, members.to_vec())).collect();
+        if self.views.0 != views {
+            self.views = (views, Instant::now());
+        }
+        look.seen.steady = self.views.1.elapsed() >= STEADY;
         self.saw(&look);
         let mut decision = decide(&self.config.policy, &look.seen);
         if matches!(decision, Decision::Do(..)) && self.steps_left != Some(0) {

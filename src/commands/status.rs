@@ -69,6 +69,8 @@ pub fn status(config: Config, stop: &Stop, as_json: bool) -> Exit {
         // The entrypoint itself, beside which a person asks: what does it see, and wait for?
         look.seen.in_use = !is_entrypoint(holder) || matches!(health, Some(Ok(())));
     }
+    // Nobody waits in front of a screen for it to stay so.
+    look.seen.steady = true;
     let mut decision = decide(&config.policy, &look.seen);
     // What holds the data dir holds the ports too, and has looked for itself.
     if holder.is_none() && matches!(decision, Decision::Do(..)) {

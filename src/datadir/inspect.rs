@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use super::notes::Note;
+use super::set_aside::{SetAside, holds_data};
 use super::snap::{self, SnapId};
 use super::wal::{self, WalName};
 use super::{Contents, Depth, Finding, Volume, durable, lookup, tree};
@@ -53,6 +54,7 @@ impl Volume {
         let finding = self.finding(depth)?;
         let notes = self.notes()?;
         let empty = finding == Finding::Empty;
+        let count = |all: &[SetAside]| all.iter().filter(|aside| aside.counts).count();
         let given_up = match notes.give_up {
             Note::None => false,
             Note::Unreadable => true,
@@ -72,7 +74,8 @@ impl Volume {
             given_up: given_up && !empty,
             left: notes.left,
             set_aside: match (self.quarantined(), &finding) {
-                (Ok(all), _) => all.iter().filter(|aside| aside.counts).count(),
+                (Ok(all), Finding::Empty) => count(&all) + usize::from(holds_data(&self.snap)?),
+                (Ok(all), _) => count(&all),
                 // Only for founding and deleting it matters what lies there.
                 (Err(error), Finding::Own { .. }) => {
                     log::warn!("{error}");

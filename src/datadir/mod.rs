@@ -61,7 +61,8 @@ pub struct Contents {
     pub given_up: bool,
     /// This member left on purpose.
     pub left: bool,
-    /// How many data dirs with something in them lie set aside.
+    /// How many data dirs with something in them lie set aside; a database in its place, without a WAL, is
+    /// one.
     pub set_aside: usize,
     /// Files without a WAL lie where etcd would start.
     pub leftovers: bool,

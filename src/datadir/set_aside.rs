@@ -74,15 +74,11 @@ impl Volume {
             Some(wal) if durable::exists(&wal)? => Some(wal),
             Some(_) | None => None,
         };
-        let snap = member.join("snap");
         let mut has_wal = wal_files(&member.join("wal"))?.any();
         if let Some(wal) = &wal {
             has_wal |= wal_files(wal)?.any();
         }
-        let names = durable::names(&snap)?;
-        let counts = has_wal
-            || names.iter().any(|name| name.ends_with(".snap"))
-            || (names.iter().any(|name| name == "db") && db_used(&snap.join("db"))? > FRESH_DB);
+        let counts = has_wal || holds_data(&member.join("snap"))?;
         let here = durable::exists(&path)?;
         let mut bytes = 0;
         for part in [Some(&path), wal_aside.as_ref()].into_iter().flatten() {
@@ -109,6 +105,15 @@ impl Volume {
             counts,
         }))
     }
+}
+
+/// Whether a `snap` directory holds more than what an etcd leaves that never ran: without its WAL it is
+/// no data that etcd starts on, but it may be the last copy.
+pub(super) fn holds_data(snap: &Path) -> Result<bool, Error> {
+    let names = durable::names(snap)?;
+    let has_db = names.iter().any(|name| name == "db");
+    Ok(names.iter().any(|name| name.ends_with(".snap"))
+        || (has_db && db_used(&snap.join("db"))? > FRESH_DB))
 }
 
 /// How much of a database is in use; all of it if it does not say.

@@ -48,14 +48,13 @@ fn empty_quorate(policy: &Policy, seen: &Observation, members: &[Member]) -> Dec
     }
     match seen.join_note {
         JoinNote::Named(id) if id == entry.id => existing(seen, entry, members),
-        JoinNote::Named(_) | JoinNote::Unnamed => {
-            Do(Step::NoteJoin(Some(entry.id)), Reason::NoteAdded)
-        }
+        JoinNote::Unnamed => Do(Step::NoteJoin(Some(entry.id)), Reason::NoteAdded),
         JoinNote::None if seen.promise && entry.id == policy.static_id => {
             existing(seen, entry, members)
         }
-        // Without a note a member that is listed as unstarted may have voted and lost its disk.
-        JoinNote::None => remove(Reason::AddedNotOurs),
+        // Without a note a member that is listed as unstarted may have voted and lost its disk. One that
+        // another volume of ours has added may have run there.
+        JoinNote::None | JoinNote::Named(_) => remove(Reason::AddedNotOurs),
     }
 }
 
@@ -141,10 +140,10 @@ fn empty_no_leader(policy: &Policy, seen: &Observation) -> Decision {
             Entry::One(entry) => entry.id != policy.static_id || entry.started(),
             Entry::None | Entry::Two => false,
         });
-    if seen.promise && ours && !outdated {
+    if seen.promise && ours && !outdated && seen.set_aside == 0 {
         return new(true, Reason::FirstStartContinued);
     }
-    if policy.initial.len() == 2 {
+    if policy.initial.len() == 2 && seen.steady {
         // Every acknowledged write of a two-member cluster is on both, so the other one has it all.
         let pair = seen
             .views()

@@ -31,7 +31,8 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
     let heard = count.empty + count.promised + count.set_aside + count.foreign + count.data;
     let silent = policy.initial.len().saturating_sub(1 + heard);
     // A promise under `now` was given beside silence: it proves nothing against data that shows up later.
-    if count.data > 0 && seen.promise && policy.bootstrap != Bootstrap::Now {
+    let left = count.data > 0 && seen.promise && seen.set_aside == 0;
+    if left && policy.bootstrap != Bootstrap::Now {
         // It has left the first start already: all had promised then.
         return new(true, Reason::FirstStartContinued);
     }

@@ -219,8 +219,9 @@ pub struct Observation {
     pub given_up: bool,
     /// This member left on purpose.
     pub left: bool,
-    /// How many data dirs lie set aside on this volume. Leftovers without a WAL do not count: a refused
-    /// first start leaves some, and set-aside data forbids a first start.
+    /// How many data dirs lie set aside on this volume; a database that lost its WAL counts, in its place
+    /// too. What an etcd leaves that never ran does not: a refused first start leaves some, and set-aside
+    /// data forbids a first start.
     pub set_aside: usize,
     /// Files without a WAL lie where etcd would start.
     pub leftovers: bool,
@@ -255,6 +256,9 @@ pub struct Observation {
     pub called: Option<Caller>,
     /// Our assembly has listened for long enough: a cluster that lists us would have called.
     pub listened: bool,
+    /// What the others list without a leader has been the same for a while. A member that has just started
+    /// answers its peers while it still reads its log, and lists what it has read so far.
+    pub steady: bool,
     /// A step that own data can do without was refused or has failed in this run.
     pub no_chores: bool,
 }
@@ -285,6 +289,7 @@ impl Default for Observation {
             waited: false,
             called: None,
             listened: false,
+            steady: false,
             no_chores: false,
         }
     }

@@ -122,8 +122,8 @@ reasons! {
         "wait", "start the missing members";
     NowRuledOut, "now-ruled-out", "empty", "REJOIN_BOOTSTRAP=now, and somebody answers who is not known to be in the same first start",
         "wait", "see who answers there, and start it, or correct the URL; `now` founds where nobody answers who is not empty too";
-    DataSetAside, "data-set-aside", "empty", "all are empty, but a volume holds data that was set aside",
-        "refuse", "put it back with `etcd-rejoin quarantine put-back`, then see the README (When the majority is lost); or delete it by hand if it is not wanted";
+    DataSetAside, "data-set-aside", "empty", "all are empty, but a volume holds data that was set aside, or a database without its WAL",
+        "refuse", "put it back with `etcd-rejoin quarantine put-back`, or bring the WAL back, then see the README (When the majority is lost); or delete it by hand if it is not wanted";
     FoundingForbidden, "founding-forbidden", "empty", "all are empty, but ETCD_INITIAL_CLUSTER_STATE=existing or REJOIN_BOOTSTRAP=never",
         "wait", "start the cluster that this member shall join, or allow it to found one";
     PeersDisagree, "peers-disagree", "empty", "all are empty, and were given another initial cluster or token",

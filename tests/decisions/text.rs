@@ -195,6 +195,7 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
             ("no-chores", "") => seen.no_chores = true,
             ("waited", "") => seen.waited = true,
             ("listened", "") => seen.listened = true,
+            ("steady", "") => seen.steady = true,
             ("called", "") => {
                 seen.called = Some(Caller {
                     member: id("n1"),

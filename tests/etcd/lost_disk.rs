@@ -1,6 +1,9 @@
 //! A lost disk: the member comes back by itself, whatever happens meanwhile.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use etcd_rejoin::gateway::Client;
+use etcd_rejoin::tls::TlsFiles;
 
 use crate::support::{Cluster, PATIENCE, Version, files, scenarios, wait_for};
 
@@ -16,7 +19,9 @@ scenarios! {
         removed_by_an_operator_while_down,
         old_data_of_a_removed_and_added_member,
         two_of_five_lost_at_the_same_moment,
-        second_of_two_loses_its_disk;
+        second_of_two_loses_its_disk,
+        a_third_member_is_known_to_both_before_it_starts,
+        two_lost_their_wal_and_the_third_its_disk;
     both:
         ten_times_in_a_row,
         killed_while_the_quorum_is_lost,
@@ -223,6 +228,59 @@ fn second_of_two_loses_its_disk(version: Version) {
     cluster.wait_healthy();
     cluster.put_some();
     cluster.verify();
+}
+
+/// Killed, a member may forget what it has committed last. If that were the third member, and the second one
+/// lost its disk, it would start empty beside the first, and both without what the third one holds.
+fn a_third_member_is_known_to_both_before_it_starts(version: Version) {
+    let mut cluster = Cluster::running(version, 2);
+    let third = cluster.grow();
+    // The first note, the add, and the note of what was added: now it may start.
+    cluster.member(third).start_steps(3);
+    assert_eq!(cluster.member(third).wait_exit(PATIENCE), 75);
+    cluster.kill9(&[1, 2]);
+    for n in [1, 2] {
+        cluster.start(&[n]);
+        let url = cluster.member(n).peer_url();
+        let client = Client::new(&TlsFiles::default(), None).unwrap();
+        wait_for(
+            "it lists all three, once it has read its log",
+            PATIENCE,
+            || {
+                let view = client.peer_members(&url, Instant::now() + A_WHILE);
+                view.is_ok_and(|view| view.members.len() == 3)
+            },
+        );
+        cluster.kill9(&[n]);
+    }
+    cluster.start(&[1, 2, third]);
+    cluster.wait_healthy();
+    cluster.put_some();
+    cluster.verify();
+}
+
+/// Two databases without a WAL and an empty disk: no first start.
+fn two_lost_their_wal_and_the_third_its_disk(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let client = cluster.client(1);
+    for n in 0..40 {
+        client
+            .put(&format!("large-{n}"), &"x".repeat(4096))
+            .unwrap();
+    }
+    cluster.kill9(&[1, 2, 3]);
+    cluster.member(1).lose_disk();
+    for n in [2, 3] {
+        let wal = cluster.member(n).volume.join("member/wal");
+        std::fs::remove_dir_all(wal).unwrap();
+    }
+    cluster.start(&[1, 2, 3]);
+    for n in [2, 3] {
+        cluster.member(n).assert_refuses("data-set-aside");
+        assert!(cluster.member(n).volume.join("member/snap/db").exists());
+    }
+    // It has heard one of them, and neither founds anything.
+    assert!(!cluster.member(1).is_etcd());
 }
 
 fn joining_as_a_learner(version: Version) {

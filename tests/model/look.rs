@@ -203,6 +203,8 @@ impl<const N: usize> Look<N> {
             }),
             // A member alone has all the time that it needs: nobody outside this world could call it.
             listened: true,
+            // Nor does anybody read its log here.
+            steady: true,
             ..Observation::default()
         }
     }

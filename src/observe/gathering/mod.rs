@@ -392,6 +392,7 @@ impl<'a> Gathering<'a> {
             waited: self.observer.started.elapsed() >= config.bootstrap_wait,
             called: None,
             listened: false,
+            steady: false,
             no_chores: false,
         };
         Look {
