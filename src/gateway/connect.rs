@@ -25,7 +25,11 @@ use ureq::{Agent, Error};
 /// memory that a look would touch. It holds the head of a request or of an answer at once, no more.
 const BUFFER: usize = 16 << 10;
 
-/// An agent without proxy, redirects and default headers, that takes every status as an answer.
+/// By this header etcd knows its gateway, which calls it with the server's own certificate. Without it the
+/// CN of that certificate would be the user (etcd `server/auth/store.go`, `AuthInfoFromTLS`).
+const ACCEPT: &str = "*/*";
+
+/// An agent without proxy and redirects, that takes every status as an answer.
 ///
 /// Connections are kept and used again. Each request sets its own deadline.
 pub fn agent(tls: Option<Arc<ClientConfig>>) -> Agent {
@@ -35,7 +39,7 @@ pub fn agent(tls: Option<Arc<ClientConfig>>) -> Agent {
         .max_redirects_will_error(false)
         .http_status_as_error(false)
         .user_agent(AutoHeaderValue::None)
-        .accept(AutoHeaderValue::None)
+        .accept(ACCEPT)
         .accept_encoding(AutoHeaderValue::None)
         .input_buffer_size(BUFFER)
         .output_buffer_size(BUFFER)
