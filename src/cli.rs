@@ -3,7 +3,7 @@
 mod volume;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -250,6 +250,19 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
+    /// The etcd program, if it was said here.
+    pub fn etcd(&self) -> Option<OsString> {
+        self.etcd.as_ref().map(OsString::from)
+    }
+
+    /// With this etcd program.
+    pub fn of(etcd: String) -> RunArgs {
+        RunArgs {
+            etcd: Some(etcd),
+            ..RunArgs::default()
+        }
+    }
+
     /// The flags as the variables that they stand for.
     pub fn overrides(&self) -> Overrides {
         let name = |value: Option<clap::builder::PossibleValue>| {
@@ -335,6 +348,8 @@ pub enum Call {
     Ours(Box<Cli>),
     /// Become etcd with these flags.
     Etcd(Vec<OsString>),
+    /// The same, and this is the etcd: an image that was made for plain etcd says it so.
+    EtcdAt(String, Vec<OsString>),
     /// Run another program, as it is.
     Other(OsString, Vec<OsString>),
 }
@@ -348,6 +363,9 @@ pub fn parse(words: &[OsString]) -> Result<Call, clap::Error> {
         Some(word) if word.starts_with('-') => Ok(Call::Etcd(words.to_vec())),
         Some("etcd") => Ok(Call::Etcd(words[1..].to_vec())),
         Some(word) if is_command(word) => ours(words),
+        Some(word) if Path::new(word).file_name() == Some("etcd".as_ref()) => {
+            Ok(Call::EtcdAt(word.into(), words[1..].to_vec()))
+        }
         None | Some(_) => Ok(Call::Other(words[0].clone(), words[1..].to_vec())),
     }
 }

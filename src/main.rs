@@ -46,6 +46,7 @@ fn main() {
     let Exit(code) = match cli::parse(words) {
         Ok(Call::Ours(cli)) => command(*cli, phase, &stop),
         Ok(Call::Etcd(flags)) => become_etcd(flags, &RunArgs::default(), phase, &stop),
+        Ok(Call::EtcdAt(etcd, flags)) => become_etcd(flags, &RunArgs::of(etcd), phase, &stop),
         Ok(Call::Other(program, args)) => {
             let hint = " (nor is it a command of etcd-rejoin: see --help)";
             exec(program, args, &stop, hint)
@@ -151,7 +152,8 @@ fn become_etcd(flags: Vec<OsString>, args: &RunArgs, phase: Phase, stop: &Stop) 
         )
     };
     if flags.iter().any(asks) {
-        let program = std::env::var_os("REJOIN_ETCD").unwrap_or_else(|| "etcd".into());
+        let program = args.etcd().or_else(|| std::env::var_os("REJOIN_ETCD"));
+        let program = program.unwrap_or_else(|| "etcd".into());
         return exec(program, flags, stop, "");
     }
     match Config::read(std::env::vars_os(), &flags, &args.overrides()) {

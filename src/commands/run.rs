@@ -269,7 +269,9 @@ impl Run<'_> {
                 self.pause = PAUSES.0;
                 self.said.done();
                 self.refusals = 0;
-                self.failed = None;
+                if step.changes_what_starts() {
+                    self.failed = None;
+                }
                 self.denied = None;
                 self.trial = Trial::None;
                 self.steps_left = self.steps_left.map(|left| left - 1);

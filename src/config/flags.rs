@@ -77,6 +77,13 @@ pub fn parse(words: &[OsString]) -> Result<Vec<Flag>, String> {
                 "{word:?} is not a flag of etcd: write --NAME=VALUE"
             ));
         };
+        // etcd has none, and ends with it: with --data_dir read as --data-dir, or not at all, an intact
+        // member looks like one that has lost its disk.
+        let bare = name.split_once('=').map_or(name, |(name, _)| name);
+        if bare.contains('_') {
+            let right = bare.replace('_', "-");
+            return Err(format!("--{bare} is no flag of etcd: write --{right}"));
+        }
         let (name, value, words) = match name.split_once('=') {
             Some((name, value)) => (name, value.to_string(), vec![word.clone()]),
             None if BOOLEAN.contains(&name) => (name, "true".to_string(), vec![word.clone()]),

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::decide::Policy;
+use crate::decide::{Policy, is_of_this_machine};
 use crate::gateway::Credentials;
 use crate::membership::MemberId;
 use crate::tls::TlsFiles;
@@ -225,6 +225,7 @@ impl Config {
             bootstrap: check.bootstrap(rejoin.bootstrap.as_deref()),
             join: check.join_as(rejoin.join_as.as_deref()),
             existing,
+            listens_wide: false,
             knows_others: !other_client_urls.is_empty(),
             keep: keep.map(|()| keep_count),
             peer_urls,
@@ -338,6 +339,8 @@ impl Config {
             policy,
             warnings: Vec::new(),
         };
+        let here = |url: &String| is_of_this_machine(url);
+        config.policy.listens_wide = !config.listen_peer_urls.iter().all(here);
         let reached = reach::Urls {
             listen_peer: &config.listen_peer_urls,
             listen_client: &config.listen_client_urls,

@@ -122,6 +122,11 @@ pub fn read(env: impl IntoIterator<Item = (OsString, OsString)>, words: &[OsStri
             raw.env.push((name, value));
             continue;
         }
+        // Kubernetes gives every container the address of a Service that is named `rejoin`.
+        if text.starts_with("REJOIN_SERVICE_") || text.starts_with("REJOIN_PORT") {
+            raw.env.push((name, value));
+            continue;
+        }
         if ours && !variables::VARIABLES.iter().any(|known| known.name == text) {
             raw.mistakes.push(unknown(text));
             continue;

@@ -19,7 +19,7 @@ pub(crate) use empty::add_as;
 pub use entries::own_id;
 pub use observation::{
     Bootstrap, Caller, DataDir, Heard, Holds, Identity, JoinAs, JoinNote, Observation, Peer,
-    Policy, Quorate, Trial,
+    Policy, Quorate, Trial, is_of_this_machine,
 };
 pub use reason::{Reason, Row, table};
 
@@ -86,6 +86,21 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether a start after it is another one than before: one that has just failed may be tried again.
+    pub fn changes_what_starts(&self) -> bool {
+        match self {
+            Step::RemoveMember(_)
+            | Step::AddMember { .. }
+            | Step::UpdatePeerUrls(_)
+            | Step::GiveUp
+            | Step::Quarantine => true,
+            Step::NoteJoin(_)
+            | Step::Promise
+            | Step::SetAsideLeftovers
+            | Step::DeleteSetAside { .. } => false,
+        }
+    }
+
     /// Own data can do without it: where it does not succeed, etcd starts all the same.
     pub fn is_chore(&self) -> bool {
         match self {

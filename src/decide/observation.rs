@@ -50,6 +50,9 @@ pub struct Policy {
     pub join: JoinAs,
     /// `ETCD_INITIAL_CLUSTER_STATE=existing`: the user forbids founding.
     pub existing: bool,
+    /// We listen for peers beyond this machine, whatever our peer URLs say: with a wildcard etcd advertises
+    /// the address of the default route (etcd `embed/config.go`, `UpdateDefaultClusterFromName`).
+    pub listens_wide: bool,
     /// Client URLs of other members were given: silence of a one-member initial cluster is then no proof.
     pub knows_others: bool,
     /// `REJOIN_DATA=delete`: how many set-aside data dirs to keep.
@@ -62,13 +65,14 @@ impl Policy {
         self.initial.len() == 1 && !self.knows_others
     }
 
-    /// Whether somebody on another machine could reach one of our peer URLs.
+    /// Whether somebody on another machine could reach us.
     pub fn is_reachable(&self) -> bool {
-        self.peer_urls.iter().any(|url| !is_of_this_machine(url))
+        self.listens_wide || self.peer_urls.iter().any(|url| !is_of_this_machine(url))
     }
 }
 
-fn is_of_this_machine(url: &str) -> bool {
+/// Whether a URL leads to this machine alone.
+pub fn is_of_this_machine(url: &str) -> bool {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let address = rest.split('/').next().unwrap_or_default();
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);

@@ -206,3 +206,46 @@ fn a_relative_program_is_found_from_the_working_directory() {
     executable(call.dir(), "mine", "#!/bin/sh\nexit 5\n");
     call.run().ends_with(5);
 }
+
+/// As an image that was made for plain etcd says it.
+#[test]
+fn a_path_to_etcd_is_no_other_program() {
+    let dir = crate::support::files::scratch();
+    let etcd = executable(dir.path(), "etcd", "#!/bin/sh\necho \"$*\"\nexit 5\n");
+    let etcd = etcd.to_str().unwrap();
+    let said = call(&[etcd, "--name=n1"]).run();
+    said.ends_with(5)
+        .has(&["reason=first-start", etcd, "--name=n1"]);
+    call(&[etcd, "--version"])
+        .run()
+        .ends_with(5)
+        .has(&["--version"]);
+}
+
+#[test]
+fn an_etcd_for_another_processor_is_named() {
+    let mut call = call(&[]).env("REJOIN_ETCD", "./mine");
+    // What no machine of ours is: 32 bits, big-endian, of an unknown kind.
+    executable(call.dir(), "mine", "\x7fELF\x01\x02\x01             ~~");
+    let said = call.run();
+    said.ends_with(126)
+        .has(&["mine", "another kind of processor"]);
+    assert!(!call.data_dir().exists());
+}
+
+/// Read as if it were right, or passed over, it would make intact data look like a lost disk.
+#[test]
+fn a_flag_with_underscores_is_a_mistake() {
+    let said = call(&["--data_dir=/d"]).stand_in().run();
+    said.ends_with(78)
+        .has(&["--data_dir is no flag of etcd: write --data-dir"]);
+}
+
+#[test]
+fn what_kubernetes_says_of_a_service_is_no_mistake() {
+    let call = call(&[]).stand_in();
+    let mut call = call
+        .env("REJOIN_SERVICE_HOST", "10.0.0.1")
+        .env("REJOIN_PORT_2379_TCP", "tcp://10.0.0.1:2379");
+    call.run().ends_with(7);
+}

@@ -338,3 +338,15 @@ fn steps_end_where_max_steps_says() {
     // Nothing to do but start: no step is taken.
     call.run().ends_with(4);
 }
+
+/// Files that the failed etcd leaves are set aside each time; that is no reason to try again.
+#[test]
+fn a_start_that_fails_and_leaves_files_is_not_tried_for_ever() {
+    let addresses = Addresses::take();
+    let mut call = of_two(call(&[]), &addresses)
+        .env("REJOIN_BOOTSTRAP", "now")
+        .env("REJOIN_ETCD", "./etcd");
+    let script = "#!/bin/sh\nmkdir -p data/member/snap\necho x > data/member/snap/db\nexit 9\n";
+    executable(call.dir(), "etcd", script);
+    call.run().ends_with(9).has(&["reason=start-failed"]);
+}

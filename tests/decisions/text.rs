@@ -79,6 +79,7 @@ fn policy(initial: &str) -> Policy {
         bootstrap: Bootstrap::All,
         join: JoinAs::Auto,
         existing: false,
+        listens_wide: false,
         knows_others: false,
         keep: None,
     }
@@ -99,6 +100,7 @@ fn read_policy(at: usize, policy: &mut Policy, words: &str) {
             ("join", "never") => policy.join = JoinAs::Never,
             ("state", "existing") => policy.existing = true,
             ("knows-others", "") => policy.knows_others = true,
+            ("listens-wide", "") => policy.listens_wide = true,
             ("url", url) => policy.peer_urls = vec![url.into()],
             ("keep", number) => policy.keep = Some(number.parse().unwrap()),
             _ => panic!("line {at}: {word:?} is no policy"),

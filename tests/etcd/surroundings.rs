@@ -16,6 +16,7 @@ scenarios! {
         port_in_use_beside_a_lost_disk,
         an_address_that_is_gone_beside_a_lost_disk,
         flags_instead_of_variables,
+        a_flag_that_etcd_does_not_know,
         a_read_only_volume,
         a_full_disk_beside_a_lost_disk,
         stopped_while_waiting,
@@ -171,6 +172,24 @@ fn port_in_use_beside_a_lost_disk(version: Version) {
     hindered_beside_a_lost_disk(&mut cluster, &["2379", "in use"]);
     drop(listener);
     heals_unhindered(&mut cluster);
+}
+
+/// The data is elsewhere, as the flag that should say so is misspelt: no reason to leave the cluster.
+fn a_flag_that_etcd_does_not_know(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let volume = cluster.member(3).volume.clone();
+    cluster.kill9(&[3]);
+    let elsewhere = cluster.scratch().join("elsewhere").display().to_string();
+    cluster.member(3).set("ETCD_DATA_DIR", &elsewhere);
+    cluster.member(3).args = vec![format!("--datadir={}", volume.display())];
+    assert_eq!(fails_untouched(&mut cluster), 74);
+    let log = &cluster.member(3).log;
+    assert!(log.has_reason("cannot-start") && log.text().contains("-datadir"));
+    cluster.member(3).args = vec![format!("--data-dir={}", volume.display())];
+    cluster.member(3).unset("ETCD_DATA_DIR");
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    cluster.verify();
 }
 
 fn metrics_port_in_use_beside_a_lost_disk(version: Version) {

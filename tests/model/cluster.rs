@@ -55,6 +55,7 @@ impl<const N: usize> Cluster<N> {
             bootstrap: Bootstrap::All,
             join: JoinAs::Auto,
             existing: false,
+            listens_wide: false,
             knows_others: false,
             keep: None,
         };
