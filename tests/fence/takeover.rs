@@ -14,6 +14,11 @@ use crate::{SECRET, key, machine, nobody};
 
 const TOGETHER: &str = include_str!("../fixtures/drbd/8.4/connected.events2");
 
+/// What DRBD 8.4 says where nobody confirms to it that the peer is outdated.
+const REFUSED: &str = "#!/bin/sh\n\
+    echo '0: State change failed: (-7) Refusing to be Primary while peer is not outdated' >&2\n\
+    exit 11\n";
+
 /// Longer than a peer that said no is left alone.
 const LONG: Duration = Duration::from_secs(60);
 
@@ -26,10 +31,18 @@ struct Rover {
 impl Rover {
     /// Its peer answers there.
     fn start(peer: &str) -> Rover {
+        Rover::with(peer, &[])
+    }
+
+    /// The same, with these variables too; `DIR` in a value is its directory.
+    fn with(peer: &str, more: &[(&str, &str)]) -> Rover {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         let tool = "#!/bin/sh\nd=${0%/*}\n[ \"$*\" = 'show etcd' ] && exec cat $d/show\n\
-                    [ \"$*\" = 'events2 --now' ] && exec cat $d/state\nexit 20\n";
+                    [ \"$*\" = 'events2 --now' ] && exec cat $d/state\n\
+                    [ \"$1\" = primary ] && exec $d/primary\nexit 20\n";
+        executable(&path("primary"), REFUSED);
+        executable(&path("turn-off"), "#!/bin/sh\necho off >> ${0%/*}/fenced\n");
         for name in ["drbdsetup", "drbdadm"] {
             executable(&path(name), tool);
         }
@@ -40,8 +53,13 @@ impl Rover {
         let own = std::fs::Permissions::from_mode(0o600);
         std::fs::set_permissions(path("key"), own).unwrap();
         std::fs::create_dir(path("mount")).unwrap();
+        let shown = dir.path().display().to_string();
+        let more = more
+            .iter()
+            .map(|(name, value)| (name, value.replace("DIR", &shown)));
         let rover = Command::new(env!("CARGO_BIN_EXE_etcd-rejoin"))
             .env_clear()
+            .envs(more)
             .env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()))
             .env("REJOIN_DRBD", "etcd")
             .env("REJOIN_GATE", path("gate"))
@@ -145,4 +163,27 @@ fn a_refused_takeover_is_tried_again_once_the_peer_would_say_yes() {
     wait("it would say yes", || rover.bids().0);
     let would = Request::Would("etcd".into());
     assert_eq!(*asked.lock().unwrap(), [would]);
+}
+
+/// The handler that DRBD asks is missing on this machine: it refuses, however often the peer is turned off.
+#[test]
+fn a_peer_is_not_turned_off_again_and_again() {
+    let rover = Rover::with(
+        &nobody().to_string(),
+        &[("REJOIN_FENCE_COMMAND", "DIR/turn-off")],
+    );
+    rover.keepalived_says("BACKUP");
+    wait("the peer is met", || rover.reports("\"met_peer\":true"));
+    rover.loses_its_peer();
+    rover.keepalived_says("MASTER");
+    wait("it says so", || rover.bids().1.contains("fenced-in-vain"));
+    assert!(!rover.bids().0);
+    // keepalived gives the address up, and gets it back.
+    rover.keepalived_says("FAULT");
+    wait("the gate is closed", || rover.reports("\"gate\":\"fault\""));
+    rover.keepalived_says("MASTER");
+    wait("the gate is open", || rover.reports("\"gate\":\"master\""));
+    wait("it waits", || rover.reports("fenced-in-vain"));
+    let fenced = std::fs::read_to_string(rover.dir.path().join("fenced")).unwrap();
+    assert_eq!(fenced, "off\n");
 }

@@ -105,6 +105,8 @@ impl World {
             // No decision looks at it: the gate opens here as it likes.
             tried: PeerFate::Unknown,
             kernel_asks: settings.kernel_asks && !machine.rover.refused,
+            // To wait longer than the others loses nothing.
+            fenced_in_vain: false,
             checked: if machine.rover.checked {
                 Checked::Clean
             } else {

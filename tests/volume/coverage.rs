@@ -60,6 +60,7 @@ const VARIANTS: &[(&str, &[&str])] = &[
     ("checked", &["no", "clean", "broken"]),
     ("accept loss", YES_NO),
     ("kernel asks", YES_NO),
+    ("fenced in vain", YES_NO),
     ("kernel", &["idle", "under way", "unsettled"]),
     ("demoting", &["no", "under way", "overdue"]),
     ("demoted", &["no", "just now", "long ago"]),
@@ -112,6 +113,7 @@ pub fn facts(policy: &VolumePolicy, seen: &VolumeSeen) -> Facts {
         ("checked", checked(seen.checked)),
         ("accept loss", yes_no(seen.accept_loss)),
         ("kernel asks", yes_no(seen.kernel_asks)),
+        ("fenced in vain", yes_no(seen.fenced_in_vain)),
         (
             "kernel",
             match (seen.under_way, seen.unsettled) {

@@ -40,7 +40,7 @@ fn any(verb: &str) -> &'static str {
         "tried" => "unknown | alive | silent",
         "checked" => "no | clean | broken",
         "met" => "yes | no",
-        "accept-loss" | "kernel-asks" => "yes | no",
+        "accept-loss" | "kernel-asks" | "fenced-in-vain" => "yes | no",
         "demoting" => "no | 3s",
         "demoted" => "no | 1s | 60s",
         "policy" => "can-fence | cannot-fence | can-fence self-fence | cannot-fence self-fence",
@@ -135,6 +135,7 @@ fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
             }
             "met" => seen.met_peer = yes(),
             "kernel-asks" => seen.kernel_asks = yes(),
+            "fenced-in-vain" => seen.fenced_in_vain = yes(),
             "accept-loss" => seen.accept_loss = yes(),
             "promoted" => seen.promoted = yes(),
             "unsettled" => seen.unsettled = yes(),

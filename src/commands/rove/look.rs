@@ -13,6 +13,8 @@ use crate::mount;
 
 /// A peer that did not answer, or refused, is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// A peer that was turned off in vain is not turned off again before this: it may boot meanwhile, and connect.
+const FENCE_AGAIN: Duration = Duration::from_secs(300);
 /// How long what DRBD said is taken for what is while nothing else is heard from it.
 const HOLDS: Duration = Duration::from_secs(5);
 /// How long the configuration of the handler is taken for granted while the gate is closed. Whoever changes
@@ -39,6 +41,8 @@ pub struct Memory {
     pub under_way: Option<UnderWay>,
     /// See [`VolumeSeen::unsettled`].
     pub unsettled: bool,
+    /// When DRBD has refused although the peer was turned off.
+    pub in_vain: Option<Instant>,
 }
 
 impl Memory {
@@ -55,6 +59,7 @@ impl Memory {
             handler: None,
             under_way: None,
             unsettled: false,
+            in_vain: None,
         }
     }
 
@@ -70,6 +75,9 @@ impl Memory {
             | PeerFate::Unknown
             | PeerFate::Outdated
             | PeerFate::Fenced => {}
+        }
+        if self.known.beside {
+            self.in_vain = None;
         }
         let suspended = match volume {
             Volume::Up(resource) => resource.suspended,
@@ -108,6 +116,7 @@ impl Rove<'_> {
             fate: self.memory.known.fate,
             tried: self.memory.known.tried,
             kernel_asks: self.handler_is_ours(gate) && !self.memory.known.refused,
+            fenced_in_vain: (self.memory.in_vain).is_some_and(|at| at.elapsed() < FENCE_AGAIN),
             checked: self.memory.known.checked,
             frozen_for: self.memory.frozen.map(|since| since.elapsed()),
             accept_loss: accept_loss::given(&self.settings.gate, &self.settings.resource),

@@ -149,10 +149,19 @@ impl Rove<'_> {
             }
             Err(failure) => {
                 self.memory.unsettled |= is_unsettled(failure.kind);
+                self.vain(failure.kind);
                 self.memory.known.refuse();
                 self.settled.store(false, Ordering::SeqCst);
                 Err(said(failure))
             }
+        }
+    }
+
+    /// DRBD has refused this. What passes by itself is no refusal.
+    fn vain(&mut self, kind: Kind) {
+        let passes = matches!(kind, Kind::GivenUp | Kind::Passing);
+        if self.memory.known.fate == PeerFate::Fenced && !passes {
+            self.memory.in_vain = Some(Instant::now());
         }
     }
 
@@ -162,6 +171,9 @@ impl Rove<'_> {
         match self.memory.known.fate {
             PeerFate::Outdated | PeerFate::Fenced => {
                 let resumed = self.drbd.admin("resume-io", &[], DEMOTE, &|| false);
+                if let Err(failure) = &resumed {
+                    self.vain(failure.kind);
+                }
                 resumed.map(drop).map_err(said)
             }
             // Said already, and asked again later.

@@ -34,6 +34,7 @@ fn acceptable(reason: VolumeReason) -> bool {
             | VolumeReason::PeerNotMet
             | VolumeReason::NotFrozen
             | VolumeReason::NoWayToFence
+            | VolumeReason::FencedInVain
             | VolumeReason::PeerSilent
     )
 }
@@ -204,6 +205,8 @@ fn disconnected(
     match (seen.fate, policy.can_fence) {
         (PeerFate::Outdated, _) => Do(VolumeStep::Promote, VolumeReason::PeerOutdatedItself),
         (PeerFate::Fenced, _) => Do(VolumeStep::Promote, VolumeReason::PeerFenced),
+        // It would be turned off for ever, and never come back to say what is true.
+        (PeerFate::Unknown, true) if seen.fenced_in_vain => Wait(VolumeReason::FencedInVain),
         // Asked twice, a dead machine costs its silence twice. The kernel's question is the one that
         // counts: it is asked after everything else was looked at. DRBD 8.4 refuses without its yes
         // (measured, and `drbd_state.c`: SS_PRIMARY_NOP); of DRBD 9 that is not known for every setting.
@@ -233,7 +236,7 @@ pub fn frozen(policy: &VolumePolicy, seen: &VolumeSeen, resource: &Resource) -> 
     if (seen.frozen_for).is_none_or(|frozen| frozen < policy.fence_timeout) {
         return Wait(VolumeReason::HandlerAsks);
     }
-    match (seen.fate, policy.can_fence) {
+    match (seen.fate, policy.can_fence && !seen.fenced_in_vain) {
         // Whatever was known is asked again: DRBD has frozen because the peer was lost once more.
         (PeerFate::Unknown | PeerFate::Outdated | PeerFate::Fenced, true) => {
             Do(VolumeStep::Thaw, VolumeReason::IoFrozen)

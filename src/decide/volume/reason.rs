@@ -137,6 +137,8 @@ reasons! {
         "promote", "nothing to do";
     PeerFenced, "peer-fenced", "the peer froze when it was lost, and was turned off since",
         "promote", "nothing to do";
+    FencedInVain, "fenced-in-vain", "the peer is lost, was turned off, and DRBD refuses to promote all the same; it is not turned off again for five minutes",
+        "wait", "see what DRBD said in the log: its handler, the key and the fence command have to be on this machine itself too (`etcd-rejoin config check`); or bring the peer back";
     LossAccepted, "loss-accepted", "an operator has said `promote --accept-loss`; also on an Outdated or Consistent disk, and StandAlone",
         "fence-peer / force-promote", "nothing to do; it holds for this once";
     IoFrozen, "io-frozen", "Primary, and its I/O is frozen until it is settled what became of the peer",

@@ -230,6 +230,9 @@ pub struct VolumeSeen {
     /// DRBD's handler is our own `fence-peer`, and has not refused since the peer was lost: `primary`
     /// itself asks what [`super::VolumeStep::FencePeer`] would ask, and without a yes it is refused.
     pub kernel_asks: bool,
+    /// The fence command has turned the peer off a short while ago, and DRBD has refused what follows all the
+    /// same. Forgotten when the peer connects.
+    pub fenced_in_vain: bool,
     /// The file system check.
     pub checked: Checked,
     /// An operator has said `promote --accept-loss`, for this once: spent by a promotion.
@@ -266,6 +269,7 @@ impl VolumeSeen {
             fate: PeerFate::Unknown,
             tried: PeerFate::Unknown,
             kernel_asks: false,
+            fenced_in_vain: false,
             checked: Checked::No,
             accept_loss: false,
             frozen_for: None,
