@@ -12,9 +12,9 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use etcd_rejoin::decide::volume::{
-    Gate, PeerFate, Remembered, Reply, Role, Volume, VolumeDecision, VolumePolicy, VolumeReason,
-    VolumeSeen, VolumeStep, Word, Would, asked_to_outdate, decide_volume, letting_go, may_bid,
-    may_outdate_itself, word,
+    Disk, Gate, PeerFate, Remembered, Reply, Role, Standing, Volume, VolumeDecision, VolumePolicy,
+    VolumeReason, VolumeSeen, VolumeStep, Word, Would, asked_to_be_left_out, asked_to_outdate,
+    decide_volume, letting_go, may_bid, may_outdate_itself, word,
 };
 
 use text::{Case, in_words};
@@ -196,6 +196,12 @@ impl Tries {
             seen.kernel_asks = kernel_asks && !self.memory.refused;
             match decide_volume(&self.policy, seen) {
                 VolumeDecision::Do(VolumeStep::FencePeer, _) => self.memory.fate = answer,
+                VolumeDecision::Do(VolumeStep::AskPeer, _) => {
+                    self.memory.fate = match answer {
+                        PeerFate::Alive => PeerFate::Alive,
+                        _ => PeerFate::Silent,
+                    }
+                }
                 // Without a yes of the peer DRBD refuses.
                 VolumeDecision::Do(VolumeStep::Promote, _) => match answer {
                     PeerFate::Outdated | PeerFate::Fenced => self.promoted = true,
@@ -236,6 +242,11 @@ fn the_words_about_an_operators_word_are_true() {
             }
             Word::NotNeeded(reason) => {
                 told[1] += 1;
+                // Asked whether it holds what we lack, a silent peer says no.
+                if decision == VolumeDecision::Do(VolumeStep::AskPeer, reason) {
+                    open.fate = PeerFate::Silent;
+                }
+                let decision = decide_volume(policy, &open);
                 let promotes = VolumeDecision::Do(VolumeStep::Promote, reason);
                 assert_eq!(decision, promotes, "{open:?}");
             }
@@ -256,16 +267,27 @@ fn the_words_about_an_operators_word_are_true() {
 fn a_request_to_outdate_is_granted_only_by_a_secondary_that_may() {
     for case in cases() {
         for (_, seen) in &case.variants {
-            for promoting in [false, true] {
+            for (promoting, ahead) in [(false, false), (true, false), (false, true)] {
+                let standing = Standing { promoting, ahead };
                 let Volume::Up(resource) = &seen.volume else {
-                    assert_eq!(asked_to_outdate(&seen.volume, promoting), Reply::Cannot);
+                    assert_eq!(asked_to_outdate(&seen.volume, standing), Reply::Cannot);
+                    assert_eq!(asked_to_be_left_out(&seen.volume, standing), Reply::Cannot);
                     continue;
                 };
-                let granted = may_outdate_itself(resource) && !promoting;
-                match asked_to_outdate(&seen.volume, promoting) {
+                let granted = may_outdate_itself(resource) && !promoting && !ahead;
+                match asked_to_outdate(&seen.volume, standing) {
                     Reply::Grant => assert!(granted, "{seen:?}"),
                     Reply::Primary => assert_eq!(resource.role, Role::Primary),
                     Reply::NotNow(_) => assert!(!granted && resource.role != Role::Primary),
+                    Reply::Cannot => panic!("it is up: {seen:?}"),
+                }
+                // Whoever may be outdated may be left out; half a resync may be, too.
+                match asked_to_be_left_out(&seen.volume, standing) {
+                    Reply::Grant => assert!(!promoting && !ahead && resource.role != Role::Primary),
+                    Reply::Primary => assert_eq!(resource.role, Role::Primary),
+                    Reply::NotNow(_) => assert!(
+                        !granted && resource.disk != Disk::Inconsistent || promoting || ahead
+                    ),
                     Reply::Cannot => panic!("it is up: {seen:?}"),
                 }
             }

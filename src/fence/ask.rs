@@ -53,13 +53,16 @@ fn try_ask(
     let answer = talk.hear_answer(key)?;
     match (request, &answer) {
         (Request::Outdate(_), Answer::Would | Answer::State(_))
-        | (Request::Would(_), Answer::Outdated | Answer::State(_))
+        | (Request::Would(_) | Request::Without(_), Answer::Outdated | Answer::State(_))
         | (
             Request::State(_),
             Answer::Outdated | Answer::Would | Answer::Primary | Answer::Busy(_),
         ) => Err("it answered another question".into()),
         (Request::Outdate(_), Answer::Outdated | Answer::Primary | Answer::Busy(_))
-        | (Request::Would(_), Answer::Would | Answer::Primary | Answer::Busy(_))
+        | (
+            Request::Would(_) | Request::Without(_),
+            Answer::Would | Answer::Primary | Answer::Busy(_),
+        )
         | (Request::State(_), Answer::State(_))
         | (_, Answer::Failed(_)) => Ok(answer),
     }

@@ -182,13 +182,13 @@ impl Shared {
         let request = talk.hear_request(&self.key)?;
         self.forget(id);
         let answer = match &request {
-            Request::State(_) | Request::Would(_) => (self.deed)(&request),
+            Request::State(_) | Request::Would(_) | Request::Without(_) => (self.deed)(&request),
             Request::Outdate(_) => self.outdate(&request, &other, &talk)?,
         };
         let level = match &request {
             // Asked again and again, and nothing is done for it.
             Request::Would(_) => log::Level::Debug,
-            Request::State(_) | Request::Outdate(_) => log::Level::Info,
+            Request::Without(_) | Request::State(_) | Request::Outdate(_) => log::Level::Info,
         };
         log::log!(
             level,

@@ -36,6 +36,8 @@ pub enum Request {
     Outdate(String),
     /// Say what you would answer to `Outdate`, and do nothing.
     Would(String),
+    /// Say whether I may go on without you, and do nothing. My record says that your disk lacks writes.
+    Without(String),
     /// Say how this resource is, for a person.
     State(String),
 }
@@ -45,7 +47,7 @@ pub enum Request {
 pub enum Answer {
     /// It is recorded that the disk here is outdated.
     Outdated,
-    /// It would record it.
+    /// It would record it; or nothing stands against it.
     Would,
     /// Primary here: it refuses.
     Primary,
@@ -67,9 +69,10 @@ impl Request {
     /// The resource.
     pub fn resource(&self) -> &str {
         match self {
-            Request::Outdate(resource) | Request::Would(resource) | Request::State(resource) => {
-                resource
-            }
+            Request::Outdate(resource)
+            | Request::Would(resource)
+            | Request::Without(resource)
+            | Request::State(resource) => resource,
         }
     }
 
@@ -77,6 +80,7 @@ impl Request {
         match self {
             Request::Outdate(resource) => format!("outdate {resource}"),
             Request::Would(resource) => format!("would {resource}"),
+            Request::Without(resource) => format!("without {resource}"),
             Request::State(resource) => format!("state {resource}"),
         }
     }
@@ -87,6 +91,7 @@ impl Request {
         match word {
             "outdate" => Some(Request::Outdate(resource)),
             "would" => Some(Request::Would(resource)),
+            "without" => Some(Request::Without(resource)),
             "state" => Some(Request::State(resource)),
             _ => None,
         }

@@ -12,6 +12,7 @@ use crate::{StandIn, recorded};
 
 const POLICY: VolumePolicy = VolumePolicy {
     can_fence: false,
+    can_ask: false,
     fence_timeout: Duration::from_secs(8),
     demote_timeout: Duration::from_secs(20),
     self_fence: false,

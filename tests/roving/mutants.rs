@@ -21,7 +21,7 @@ fn changed(
 /// Promotes where the table says one of these.
 fn promotes(policy: &VolumePolicy, seen: &VolumeSeen, reasons: &[VolumeReason]) -> VolumeDecision {
     match decide_volume(policy, seen) {
-        Wait(reason) | Refuse(reason) | Do(VolumeStep::FencePeer, reason)
+        Wait(reason) | Refuse(reason) | Do(VolumeStep::FencePeer | VolumeStep::AskPeer, reason)
             if reasons.contains(&reason) =>
         {
             Do(VolumeStep::Promote, reason)

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use etcd_rejoin::decide::volume::{
     Checked, Child, Connection, Disk, Gate, Mounted, PeerFate, PeerVolume, Remembered, Replication,
-    Resource, Role, Volume, VolumePolicy, VolumeSeen, VolumeStep,
+    Reply, Resource, Role, Standing, Volume, VolumePolicy, VolumeSeen, VolumeStep,
+    asked_to_be_left_out,
 };
 
 use crate::cluster::Cluster;
@@ -13,6 +14,7 @@ use crate::world::{Rover, Settings, World};
 pub fn policy(settings: &Settings) -> VolumePolicy {
     VolumePolicy {
         can_fence: !settings.quorum,
+        can_ask: !settings.quorum,
         fence_timeout: Duration::from_secs(8),
         demote_timeout: Duration::from_secs(20),
         self_fence: false,
@@ -177,6 +179,23 @@ impl Cluster {
         }
     }
 
+    /// Asks the other rover whether it holds what is missing here. What its rover remembers of a thaw, this
+    /// world leaves out: the less it knows, the more may be lost.
+    fn ask_first(&self, world: &World, at: usize) -> PeerFate {
+        let (other, standing) = (1 - at, Standing::default());
+        if !world.lan || !world.machines[other].rover.runs {
+            return PeerFate::Silent;
+        }
+        let volume = match world.machines[other].up {
+            true => Volume::Up(world.resource(other, &self.settings)),
+            false => Volume::Down,
+        };
+        match asked_to_be_left_out(&volume, standing) {
+            Reply::Primary | Reply::NotNow(_) => PeerFate::Alive,
+            Reply::Grant | Reply::Cannot => PeerFate::Silent,
+        }
+    }
+
     /// The kernel's handler: `etcd-rejoin fence-peer`.
     pub fn handler(&self, world: &mut World, at: usize, command_works: bool) {
         let fate = self.ask(world, at, command_works);
@@ -232,6 +251,10 @@ impl Cluster {
         let machine = &mut world.machines[at];
         match step {
             VolumeStep::BringUp => world.bring_up(at, &self.settings),
+            VolumeStep::AskPeer => {
+                let fate = self.ask_first(world, at);
+                world.machines[at].rover.fate = fate;
+            }
             VolumeStep::FencePeer => {
                 let fate = self.ask(world, at, command_works);
                 world.machines[at].rover.fate = fate;

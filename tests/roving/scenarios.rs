@@ -76,9 +76,13 @@ fn s1_a_machine_that_boots_alone_does_not_serve_old_data() {
     );
     // The second one knows that it has the newest data.
     let second = schedule(&[&both_off, &boots(1), &[Gate(1)]]);
-    let promote = Do(VolumeStep::Promote, VolumeReason::PeerRecordedOutdated);
-    assert_eq!(decision(Settings::STONITH, &second, 1), promote);
-    assert_eq!(decision(Settings::STONITH.nine(), &second, 1), promote);
+    let [ask, promote] = [VolumeStep::AskPeer, VolumeStep::Promote]
+        .map(|step| Do(step, VolumeReason::PeerRecordedOutdated));
+    let asked = schedule(&[&second, &[look]]);
+    for settings in [Settings::STONITH, Settings::STONITH.nine()] {
+        assert_eq!(decision(settings, &second, 1), ask);
+        assert_eq!(decision(settings, &asked, 1), promote);
+    }
     // And when both are there, the first one has it too.
     let both = schedule(&[&first, &boots(1), &[Connect, Synced]]);
     assert_eq!(

@@ -65,6 +65,7 @@ const VARIANTS: &[(&str, &[&str])] = &[
     ("demoting", &["no", "under way", "overdue"]),
     ("demoted", &["no", "just now", "long ago"]),
     ("can fence", YES_NO),
+    ("can ask", YES_NO),
     ("self fence", YES_NO),
 ];
 
@@ -92,6 +93,7 @@ const IMPOSSIBLE: &[(&str, &str, &str, &str)] = &[
     ("connection", "connecting", "peer role", "secondary"),
     ("connection", "connecting", "peer role", "primary"),
     // DRBD 8.4 has no quorum, and 9 says with it whether it may promote.
+    ("can fence", "no", "can ask", "yes"),
     ("quorum", "lost", "may promote", "yes"),
     ("quorum", "lost", "may promote", "unsaid"),
     ("fencing", "resource-only", "quorum", "held"),
@@ -139,6 +141,7 @@ pub fn facts(policy: &VolumePolicy, seen: &VolumeSeen) -> Facts {
             },
         ),
         ("can fence", yes_no(policy.can_fence)),
+        ("can ask", yes_no(policy.can_ask)),
         ("self fence", yes_no(policy.self_fence)),
     ]);
     let resource = match &seen.volume {

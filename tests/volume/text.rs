@@ -43,7 +43,9 @@ fn any(verb: &str) -> &'static str {
         "accept-loss" | "kernel-asks" | "fenced-in-vain" => "yes | no",
         "demoting" => "no | 3s",
         "demoted" => "no | 1s | 60s",
-        "policy" => "can-fence | cannot-fence | can-fence self-fence | cannot-fence self-fence",
+        "policy" => {
+            "can-fence | cannot-ask | cannot-fence | can-fence self-fence | cannot-fence self-fence"
+        }
         _ => panic!("{verb:?} has no choices"),
     }
 }
@@ -65,6 +67,7 @@ fn resource() -> Resource {
 fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
     let mut policy = VolumePolicy {
         can_fence: true,
+        can_ask: true,
         fence_timeout: Duration::from_secs(8),
         demote_timeout: Duration::from_secs(20),
         self_fence: false,
@@ -168,8 +171,9 @@ fn time(words: &str) -> Option<Option<Duration>> {
 fn read_policy(at: usize, policy: &mut VolumePolicy, words: &str) {
     for word in words.split_whitespace() {
         match word {
-            "can-fence" => policy.can_fence = true,
-            "cannot-fence" => policy.can_fence = false,
+            "can-fence" => (policy.can_fence, policy.can_ask) = (true, true),
+            "cannot-ask" => policy.can_ask = false,
+            "cannot-fence" => (policy.can_fence, policy.can_ask) = (false, false),
             "self-fence" => policy.self_fence = true,
             "no-self-fence" => policy.self_fence = false,
             _ => panic!("line {at}: {word:?} is no policy"),

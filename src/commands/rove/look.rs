@@ -1,5 +1,6 @@
 //! One look at the gate, the volume, the mount and the member; and what is remembered between looks.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Rove;
@@ -103,6 +104,10 @@ impl Rove<'_> {
             self.memory.known.part();
         }
         self.memory.update(gate, &volume);
+        if self.memory.known.beside {
+            self.shared.ahead.store(false, Ordering::SeqCst);
+            self.shared.granted.store(false, Ordering::SeqCst);
+        }
         let child = self.member.look();
         let mut seen = VolumeSeen {
             gate,
@@ -208,6 +213,7 @@ fn holds(volume: &Volume, gate: Gate) -> bool {
 pub fn policy(settings: &Rover) -> VolumePolicy {
     VolumePolicy {
         can_fence: settings.can_fence(),
+        can_ask: settings.fence.is_some(),
         fence_timeout: settings.fence_timeout,
         demote_timeout: settings.demote_timeout,
         self_fence: settings.self_fence,

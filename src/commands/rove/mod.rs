@@ -22,8 +22,8 @@ use signal_hook::consts::SIGCHLD;
 use super::Exit;
 use crate::config::rover::Rover;
 use crate::decide::volume::{
-    Child, Gate, PeerFate, Reply, Volume, VolumeDecision, VolumeSeen, VolumeStep, asked_to_outdate,
-    decide_volume,
+    Child, Gate, PeerFate, Reply, Standing, Volume, VolumeDecision, VolumeSeen, VolumeStep,
+    asked_to_be_left_out, asked_to_outdate, decide_volume,
 };
 use crate::drbd::{self, Drbd, Follower, Kind};
 use crate::error::{Context, Error};
@@ -83,8 +83,7 @@ struct Rove<'a> {
     machine: Machine,
     key: Option<Key>,
     turn: Arc<Turn>,
-    /// The peer is settled, and we are about to be promoted: no request can outdate us now.
-    settled: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     /// Answers the other rover.
     _server: Option<Server>,
     /// Held for as long as we run: one rover for one gate.
@@ -93,6 +92,17 @@ struct Rove<'a> {
     failures: u32,
     reported: Option<(Instant, VolumeReport)>,
     reconsider: reconsider::Reconsider,
+}
+
+/// What the rover and the one that answers its peer tell each other.
+#[derive(Debug, Default)]
+struct Shared {
+    /// The peer is settled, and we are about to be promoted: no request can outdate us now.
+    settled: AtomicBool,
+    /// See [`Standing::ahead`].
+    ahead: AtomicBool,
+    /// We have outdated ourselves at the peer's request since we asked it.
+    granted: AtomicBool,
 }
 
 impl<'a> Rove<'a> {
@@ -104,7 +114,7 @@ impl<'a> Rove<'a> {
         let drbd = Drbd::new(&settings.resource, std::env::vars_os())?;
         let machine = Machine::this()?;
         let turn = Arc::new(Turn::default());
-        let settled = Arc::new(AtomicBool::new(false));
+        let shared = Arc::new(Shared::default());
         let key = match &settings.fence {
             Some(fence) => Some(Key::read(&fence.key_file).map_err(|why| {
                 let shown = fence.key_file.display();
@@ -115,7 +125,7 @@ impl<'a> Rove<'a> {
         let member = Member::default();
         let server = match (&settings.fence, &key) {
             (Some(fence), Some(key)) => {
-                let deed = deed(drbd.clone(), settled.clone(), member.waiting());
+                let deed = deed(drbd.clone(), shared.clone(), member.waiting());
                 let (key, machine) = (key.clone(), machine.clone());
                 Some(Server::start(
                     fence.listen,
@@ -139,7 +149,7 @@ impl<'a> Rove<'a> {
             machine,
             key,
             turn,
-            settled,
+            shared,
             _server: server,
             _lock: lock,
             said: Said::default(),
@@ -154,7 +164,7 @@ impl<'a> Rove<'a> {
         let seen = self.look();
         // Nothing is settled that a look has forgotten.
         if self.memory.known.fate == PeerFate::Unknown {
-            self.settled.store(false, Ordering::SeqCst);
+            self.shared.settled.store(false, Ordering::SeqCst);
         }
         let decision = decide_volume(&policy(self.settings), &seen);
         self.say(&seen, decision);
@@ -268,7 +278,8 @@ fn changes_drbd(step: VolumeStep) -> bool {
         | VolumeStep::ForcePromote
         | VolumeStep::Demote
         | VolumeStep::SelfFence => true,
-        VolumeStep::CheckFileSystem
+        VolumeStep::AskPeer
+        | VolumeStep::CheckFileSystem
         | VolumeStep::Mount
         | VolumeStep::StartChild
         | VolumeStep::StopChild
@@ -287,7 +298,7 @@ fn volume_words(volume: &Volume) -> String {
 }
 
 /// What is done for the other rover, which has proven the shared secret.
-fn deed(drbd: Drbd, settled: Arc<AtomicBool>, waiting: Arc<Mutex<()>>) -> Arc<crate::fence::Deed> {
+fn deed(drbd: Drbd, shared: Arc<Shared>, waiting: Arc<Mutex<()>>) -> Arc<crate::fence::Deed> {
     Arc::new(move |request| {
         let _waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut drbd = drbd.clone();
@@ -298,13 +309,26 @@ fn deed(drbd: Drbd, settled: Arc<AtomicBool>, waiting: Arc<Mutex<()>>) -> Arc<cr
         if request.resource() != drbd.name() {
             return Answer::Failed(format!("there is no {} here", request.resource()));
         }
-        match asked_to_outdate(&volume, settled.load(Ordering::SeqCst)) {
+        let standing = Standing {
+            promoting: shared.settled.load(Ordering::SeqCst),
+            ahead: shared.ahead.load(Ordering::SeqCst),
+        };
+        let reply = match request {
+            Request::Without(_) => asked_to_be_left_out(&volume, standing),
+            Request::Outdate(_) | Request::Would(_) | Request::State(_) => {
+                asked_to_outdate(&volume, standing)
+            }
+        };
+        match reply {
             Reply::Primary => Answer::Primary,
             Reply::NotNow(why) => Answer::Busy(why.into()),
             Reply::Cannot => Answer::Failed(volume_words(&volume)),
-            Reply::Grant if matches!(request, Request::Would(_)) => Answer::Would,
+            Reply::Grant if !matches!(request, Request::Outdate(_)) => Answer::Would,
             Reply::Grant => match drbd.outdate(OUTDATE) {
-                Ok(()) => Answer::Outdated,
+                Ok(()) => {
+                    shared.granted.store(true, Ordering::SeqCst);
+                    Answer::Outdated
+                }
                 // It has connected again meanwhile: asked once more, it says what it is then.
                 Err(failure) if failure.kind == Kind::NotRecorded => {
                     Answer::Busy(failure.to_string())

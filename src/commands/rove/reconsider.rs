@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::Rove;
-use crate::decide::volume::{Gate, PeerFate, Would};
+use crate::decide::volume::{Gate, PeerFate, Would, is_recorded_outdated};
 use crate::fence::{Answer, Asked, Key, Machine, Request, ask};
 
 /// How often: whoever takes the address for a try takes it from nobody, but clients see it come and go.
@@ -71,9 +71,15 @@ impl Rove<'_> {
         };
         let (peer, key) = (fence.peer.clone(), key.clone());
         let (machine, resource) = (self.machine.clone(), self.settings.resource.clone());
+        let volume = self.memory.volume.as_ref().map(|(_, volume)| volume);
+        // It is asked what the next takeover would ask it.
+        let request = match volume.is_some_and(is_recorded_outdated) {
+            true => Request::Without(resource),
+            false => Request::Would(resource),
+        };
         let asking = std::thread::Builder::new()
             .name("reconsider".into())
-            .spawn(move || would(&peer, &key, &machine, resource));
+            .spawn(move || would(&peer, &key, &machine, &request));
         // Without a thread it is asked the next time.
         self.reconsider.asking = asking.ok();
     }
@@ -86,11 +92,12 @@ impl Rove<'_> {
     }
 }
 
-fn would(peer: &str, key: &Key, machine: &Machine, resource: String) -> Would {
-    let request = Request::Would(resource);
-    match ask(peer, key, machine, &request, Instant::now() + PATIENCE) {
+fn would(peer: &str, key: &Key, machine: &Machine, request: &Request) -> Would {
+    let nothing_against = matches!(request, Request::Without(_));
+    match ask(peer, key, machine, request, Instant::now() + PATIENCE) {
         Asked::Heard(Answer::Would) => Would::Outdate,
         Asked::Heard(Answer::Primary | Answer::Busy(_)) => Would::Refuse,
+        Asked::Heard(_) | Asked::Silent(_) if nothing_against => Would::Outdate,
         Asked::Heard(Answer::Failed(_) | Answer::Outdated | Answer::State(_)) => Would::Fail,
         Asked::Silent(_) => Would::Silent,
     }

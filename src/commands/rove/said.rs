@@ -52,7 +52,9 @@ impl Said {
         }
         // A silent peer is asked again and again, with a wait between: that is no news.
         let asks = match decision {
-            VolumeDecision::Do(step, _) => step == VolumeStep::FencePeer,
+            VolumeDecision::Do(step, _) => {
+                matches!(step, VolumeStep::AskPeer | VolumeStep::FencePeer)
+            }
             VolumeDecision::Wait(_) => true,
             VolumeDecision::Refuse(_) | VolumeDecision::Serve(_) | VolumeDecision::End(_) => false,
         };

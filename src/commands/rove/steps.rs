@@ -16,11 +16,13 @@ use super::report::Beat;
 use crate::decide::volume::{Checked, Gate, PeerFate, VolumeStep};
 use crate::drbd::{Failure, Kind};
 use crate::error::Error;
-use crate::fence::{Means, Turn, settle};
+use crate::fence::{Answer, Asked, Means, Request, Turn, ask, settle};
 use crate::gate::{GateReader, accept_loss};
 use crate::mount::{self, FileSystem};
 use crate::signals::Stop;
 
+/// How long the peer may take to say whether it holds what we lack. It does nothing for it.
+const ASK: Duration = Duration::from_secs(3);
 /// How long DRBD may take to attach a disk and to connect.
 const BRING_UP: Duration = Duration::from_secs(30);
 /// How long a demotion itself may take; it is tried again.
@@ -39,6 +41,10 @@ impl Rove<'_> {
     pub(super) fn take(&mut self, step: VolumeStep) -> Result<(), Error> {
         match step {
             VolumeStep::BringUp => self.drbd.bring_up(BRING_UP).map_err(said),
+            VolumeStep::AskPeer => {
+                self.ask_peer();
+                Ok(())
+            }
             VolumeStep::FencePeer => self.fence_peer(),
             VolumeStep::Thaw => self.thaw(),
             VolumeStep::Promote => {
@@ -52,12 +58,21 @@ impl Rove<'_> {
                 self.promoted(promoted)
             }
             VolumeStep::ForcePromote => {
+                let turn = turn(&self.turn, self.settings.fence_timeout)?;
+                // It would throw away what the peer was allowed to write.
+                if self.shared.granted.load(Ordering::SeqCst) {
+                    self.memory.known.fate = PeerFate::Unknown;
+                    let why =
+                        "the peer goes on alone since it was asked: this disk was outdated for it";
+                    return Err(Error::new(why));
+                }
                 // Before it is used: a word that outlives its promotion would be used twice.
                 accept_loss::consume(&self.settings.gate)?;
                 let limit = self.promotion();
                 let unwanted = unwanted(self.stop, &mut self.gate);
                 let promoted = self.drbd.admin("primary", &["--force"], limit, &unwanted);
                 drop(unwanted);
+                drop(turn);
                 self.promoted(promoted.map(drop)).map_err(|why| {
                     let again = "the operator's word is spent; to try again, say it again";
                     Error::new(format!("{why}; {again}: etcd-rejoin promote --accept-loss"))
@@ -118,7 +133,9 @@ impl Rove<'_> {
     pub(super) fn beat(&self, step: VolumeStep) -> Option<Beat> {
         let limit = match step {
             VolumeStep::BringUp => BRING_UP,
-            VolumeStep::FencePeer | VolumeStep::Thaw => self.settings.fence_timeout,
+            VolumeStep::AskPeer | VolumeStep::FencePeer | VolumeStep::Thaw => {
+                self.settings.fence_timeout
+            }
             VolumeStep::Promote | VolumeStep::ForcePromote => self.promotion(),
             VolumeStep::CheckFileSystem => CHECK,
             // These end at once, or are left: then nobody shall think that all is well.
@@ -151,7 +168,7 @@ impl Rove<'_> {
                 self.memory.unsettled |= is_unsettled(failure.kind);
                 self.vain(failure.kind);
                 self.memory.known.refuse();
-                self.settled.store(false, Ordering::SeqCst);
+                self.shared.settled.store(false, Ordering::SeqCst);
                 Err(said(failure))
             }
         }
@@ -171,13 +188,45 @@ impl Rove<'_> {
         match self.memory.known.fate {
             PeerFate::Outdated | PeerFate::Fenced => {
                 let resumed = self.drbd.admin("resume-io", &[], DEMOTE, &|| false);
-                if let Err(failure) = &resumed {
-                    self.vain(failure.kind);
+                match &resumed {
+                    Ok(_) => self.shared.ahead.store(true, Ordering::SeqCst),
+                    Err(failure) => self.vain(failure.kind),
                 }
                 resumed.map(drop).map_err(said)
             }
             // Said already, and asked again later.
             PeerFate::Unknown | PeerFate::Alive | PeerFate::Silent => Ok(()),
+        }
+    }
+
+    /// A rover of before this question takes it for none, and counts as silent.
+    fn ask_peer(&mut self) {
+        let asked = (self.settings.fence.as_ref()).zip(self.key.as_ref());
+        let asked = asked.map(|(fence, key)| {
+            let request = Request::Without(self.settings.resource.clone());
+            let deadline = Instant::now() + self.settings.fence_timeout.min(ASK);
+            ask(&fence.peer, key, &self.machine, &request, deadline)
+        });
+        let (fate, words) = match asked {
+            Some(Asked::Heard(Answer::Primary)) => (PeerFate::Alive, "it is Primary".into()),
+            Some(Asked::Heard(Answer::Busy(why))) => (PeerFate::Alive, why),
+            Some(Asked::Heard(_)) => (
+                PeerFate::Silent,
+                "it has nothing that this disk lacks".into(),
+            ),
+            Some(Asked::Silent(why)) => (PeerFate::Silent, why),
+            None => (
+                PeerFate::Silent,
+                "there is no REJOIN_FENCE_PEER to ask".into(),
+            ),
+        };
+        self.memory.known.fate = fate;
+        self.memory.fate_at = Instant::now();
+        match fate {
+            PeerFate::Alive if self.said.news => {
+                log::warn!("the peer is recorded as outdated, but says: {words}")
+            }
+            _ => log::debug!("the peer was asked: {words}"),
         }
     }
 
@@ -190,6 +239,7 @@ impl Rove<'_> {
             command: &self.settings.fence_command,
             timeout: self.settings.fence_timeout,
         };
+        self.shared.granted.store(false, Ordering::SeqCst);
         let settled = settle(&means, &self.settings.resource);
         self.memory.known.fate = settled.fate();
         self.memory.fate_at = Instant::now();
@@ -198,7 +248,7 @@ impl Rove<'_> {
             PeerFate::Unknown | PeerFate::Alive | PeerFate::Silent => false,
         };
         // From here on a request to outdate ourselves is refused: the peer has lost its turn.
-        self.settled.store(harmless, Ordering::SeqCst);
+        self.shared.settled.store(harmless, Ordering::SeqCst);
         drop(turn);
         match harmless {
             true => log::info!("{settled}"),

@@ -22,6 +22,7 @@ pub fn may_bid(policy: &VolumePolicy, seen: &VolumeSeen) -> Result<VolumeReason,
         VolumeDecision::Do(step, _) => match step {
             VolumeStep::Promote
             | VolumeStep::ForcePromote
+            | VolumeStep::AskPeer
             | VolumeStep::FencePeer
             | VolumeStep::Thaw
             | VolumeStep::CheckFileSystem

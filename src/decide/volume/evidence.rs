@@ -179,6 +179,18 @@ fn connected(seen: &VolumeSeen, resource: &Resource) -> VolumeDecision {
     }
 }
 
+/// Whether a peer is lost, and DRBD has recorded here that its disk lacks writes.
+pub fn is_recorded_outdated(volume: &Volume) -> bool {
+    let lost = |peer: &PeerVolume| {
+        peer.connection != Connection::Connected
+            && matches!(peer.disk, Disk::Outdated | Disk::Inconsistent)
+    };
+    match volume {
+        Volume::Up(resource) => resource.peers.iter().any(lost),
+        Volume::Down | Volume::Unusable(_) => false,
+    }
+}
+
 /// A peer is lost. What it did since then decides.
 fn disconnected(
     policy: &VolumePolicy,
@@ -189,7 +201,17 @@ fn disconnected(
     match peer.disk {
         // DRBD keeps both in its metadata; neither disk can be promoted before it has met us.
         Disk::Outdated | Disk::Inconsistent => {
-            return Do(VolumeStep::Promote, VolumeReason::PeerRecordedOutdated);
+            return match (seen.fate, policy.can_ask) {
+                // An operator may have let it go on since, or it has recorded the same of us.
+                (PeerFate::Alive, _) => Wait(VolumeReason::PeerAlive),
+                (PeerFate::Unknown, true) => {
+                    Do(VolumeStep::AskPeer, VolumeReason::PeerRecordedOutdated)
+                }
+                (PeerFate::Unknown, false)
+                | (PeerFate::Outdated | PeerFate::Fenced | PeerFate::Silent, _) => {
+                    Do(VolumeStep::Promote, VolumeReason::PeerRecordedOutdated)
+                }
+            };
         }
         Disk::Diskless | Disk::Changing | Disk::Unknown | Disk::Consistent | Disk::UpToDate => {}
     }
@@ -321,19 +343,46 @@ pub enum Reply {
     Cannot,
 }
 
-/// `promoting`: the peer is settled already, and we are about to be promoted.
-pub fn asked_to_outdate(volume: &Volume, promoting: bool) -> Reply {
+/// What a rover knows that its look does not show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The peer is settled already, and we are about to be promoted.
+    pub promoting: bool,
+    /// We have thawed our writes since the peer was lost. DRBD records that of the peer's disk only where its
+    /// own handler has said yes.
+    pub ahead: bool,
+}
+
+const ABOUT_TO: &str = "it is about to be promoted here";
+
+/// Whether the other machine may go on without us, though its own record says so already: it asks before it
+/// is promoted, where it can. A yes does nothing.
+pub fn asked_to_be_left_out(volume: &Volume, standing: Standing) -> Reply {
     let resource = match volume {
         Volume::Up(resource) => resource,
         Volume::Down | Volume::Unusable(_) => return Reply::Cannot,
     };
     match resource.role {
         Role::Primary => Reply::Primary,
-        Role::Secondary | Role::Unknown if promoting => {
-            Reply::NotNow("it is about to be promoted here")
+        Role::Secondary | Role::Unknown if standing.promoting => Reply::NotNow(ABOUT_TO),
+        Role::Secondary | Role::Unknown if standing.ahead || is_ahead(resource) => {
+            Reply::NotNow("this disk may hold what the other one lacks")
         }
+        Role::Secondary | Role::Unknown => Reply::Grant,
+    }
+}
+
+/// What a rover answers when it is asked to outdate its disk.
+pub fn asked_to_outdate(volume: &Volume, standing: Standing) -> Reply {
+    let resource = match volume {
+        Volume::Up(resource) => resource,
+        Volume::Down | Volume::Unusable(_) => return Reply::Cannot,
+    };
+    match resource.role {
+        Role::Primary => Reply::Primary,
+        Role::Secondary | Role::Unknown if standing.promoting => Reply::NotNow(ABOUT_TO),
         // What only this disk holds would be lost with it: never a reason to be turned off.
-        Role::Secondary | Role::Unknown if !may_outdate_itself(resource) => {
+        Role::Secondary | Role::Unknown if standing.ahead || !may_outdate_itself(resource) => {
             Reply::NotNow("this disk is still connected, or may hold what the other one lacks")
         }
         Role::Secondary | Role::Unknown => Reply::Grant,
@@ -351,21 +400,28 @@ pub fn may_outdate_itself(resource: &Resource) -> bool {
         Role::Secondary => true,
         Role::Primary | Role::Unknown => false,
     };
-    // Whoever went on alone was frozen until DRBD had recorded here that the other side is outdated.
-    let went_on_alone = |peer: &PeerVolume| match peer.disk {
+    // While connected DRBD 8.4 turns Outdated back into UpToDate at once, and reports success.
+    let connected =
+        |peer: &PeerVolume| peer.connection == Connection::Connected && peer.disk != Disk::Diskless;
+    secondary && knows(resource) && !resource.peers.iter().any(connected) && !is_ahead(resource)
+}
+
+/// Half a resync says so by itself; without a disk there is nothing to record it on.
+fn knows(resource: &Resource) -> bool {
+    match resource.disk {
+        Disk::Outdated | Disk::Consistent | Disk::UpToDate => true,
+        Disk::Inconsistent | Disk::Diskless | Disk::Changing | Disk::Unknown => false,
+    }
+}
+
+/// Whether DRBD's metadata says that the other side lacks what is here: whoever went on alone was frozen
+/// until DRBD had recorded that.
+fn is_ahead(resource: &Resource) -> bool {
+    let lacks = |peer: &PeerVolume| match peer.disk {
         Disk::Outdated | Disk::Inconsistent => true,
         Disk::Diskless | Disk::Changing | Disk::Unknown | Disk::Consistent | Disk::UpToDate => {
             false
         }
     };
-    let knows = match resource.disk {
-        Disk::Outdated | Disk::Consistent | Disk::UpToDate => true,
-        // Half a resync says so by itself; without a disk there is nothing to record it on.
-        Disk::Inconsistent | Disk::Diskless | Disk::Changing | Disk::Unknown => false,
-    };
-    // While connected DRBD 8.4 turns Outdated back into UpToDate at once, and reports success.
-    let connected =
-        |peer: &PeerVolume| peer.connection == Connection::Connected && peer.disk != Disk::Diskless;
-    let hinders = |peer: &PeerVolume| connected(peer) || went_on_alone(peer);
-    secondary && knows && !resource.peers.iter().any(hinders)
+    knows(resource) && resource.peers.iter().any(lacks)
 }

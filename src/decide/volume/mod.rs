@@ -15,7 +15,8 @@ mod state;
 
 pub use bid::may_bid;
 pub use evidence::{
-    Reply, Word, asked_to_outdate, handler_exit_code, may_ask_of_the_peer, may_outdate_itself, word,
+    Reply, Standing, Word, asked_to_be_left_out, asked_to_outdate, handler_exit_code,
+    is_recorded_outdated, may_ask_of_the_peer, may_outdate_itself, word,
 };
 pub use memory::{Remembered, Would};
 pub use reason::{VolumeReason, VolumeRow, volume_table};
@@ -30,6 +31,8 @@ use VolumeDecision::{Do, End, Refuse, Serve, Wait};
 pub enum VolumeStep {
     /// `drbdadm adjust`: attach the disk, connect to the peer.
     BringUp,
+    /// Ask the peer over the second network whether it holds what we lack. Nothing is done to it.
+    AskPeer,
     /// Ask the peer over the second network to outdate itself; if it is silent, run the fence command.
     FencePeer,
     /// As `FencePeer`, and on a yes `drbdadm resume-io` at once. One step, because a yes of before the
@@ -61,6 +64,7 @@ impl VolumeStep {
     /// Every step, in the order of a takeover and a release.
     pub const ALL: &'static [VolumeStep] = &[
         VolumeStep::BringUp,
+        VolumeStep::AskPeer,
         VolumeStep::FencePeer,
         VolumeStep::Thaw,
         VolumeStep::Promote,
@@ -79,6 +83,7 @@ impl VolumeStep {
     pub const fn name(self) -> &'static str {
         match self {
             VolumeStep::BringUp => "bring-up",
+            VolumeStep::AskPeer => "ask-peer",
             VolumeStep::FencePeer => "fence-peer",
             VolumeStep::Thaw => "thaw",
             VolumeStep::Promote => "promote",

@@ -120,7 +120,7 @@ reasons! {
     PeerUnclear, "peer-unclear", "the peer is connected, and its role or its disk is not known yet",
         "wait", "nothing to do: it passes";
     PeerRecordedOutdated, "peer-recorded-outdated", "the peer is lost, and DRBD has recorded here that its disk lacks writes",
-        "promote", "nothing to do";
+        "ask-peer / promote", "nothing to do: the peer is asked first, where it answers";
     PeerNotMet, "peer-not-met", "the peer is lost, and was not met since this process started: it may have gone on without us",
         "wait", "bring the peer back; only if it is lost: `etcd-rejoin promote --accept-loss`";
     NotFrozen, "not-frozen", "the peer is lost, and without `fencing resource-and-stonith` it may have gone on before it could be stopped",

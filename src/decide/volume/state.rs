@@ -192,7 +192,8 @@ pub enum PeerFate {
     Fenced,
     /// It answered over the second network: it is Primary, or refuses to be outdated.
     Alive,
-    /// It did not answer, and no fence command has confirmed anything.
+    /// It did not answer, and no fence command has confirmed anything. Where it was only asked whether it
+    /// holds what we lack, it may have said no.
     Silent,
 }
 
@@ -287,6 +288,8 @@ impl VolumeSeen {
 pub struct VolumePolicy {
     /// There is a way to ask the peer or to fence it (`REJOIN_FENCE_PEER`, `REJOIN_FENCE_COMMAND`).
     pub can_fence: bool,
+    /// It can be asked (`REJOIN_FENCE_PEER`).
+    pub can_ask: bool,
     /// How long that may take (`REJOIN_FENCE_TIMEOUT`), for the kernel's handler as for us.
     pub fence_timeout: Duration,
     /// How long a demotion may take (`REJOIN_DEMOTE_TIMEOUT`).
