@@ -7,6 +7,7 @@ use super::watch::own_client_urls;
 use super::{Exit, print};
 use crate::config::Config;
 use crate::datadir::{Depth, Finding, Volume};
+use crate::decide::{Identity, Reason};
 use crate::error::Error;
 use crate::gateway::{Client, Failure};
 use crate::membership::{MemberId, quorum};
@@ -68,31 +69,79 @@ fn try_leave(config: &Config, volume: &Volume) -> Result<MemberId, Error> {
         }
     }
     urls.extend(own_client_urls(config));
-    let mut why = String::from("no member answers");
+    match ask(&clients, urls, identity, volume, contents.left, config) {
+        Ok(()) => Ok(identity.member),
+        Err(NotLeft { why, noted: false }) => Err(Error::new(why)),
+        Err(NotLeft { why, noted: true }) => Err(Error::new(format!(
+            "{why}; it may be removed all the same, so it stays noted that it left: its next start \
+             refuses (reason={}); run `etcd-rejoin leave` again, or `etcd-rejoin leave --undo` to stay",
+            Reason::Left
+        ))),
+    }
+}
+
+/// Why the member has not left, as far as is known.
+struct NotLeft {
+    why: String,
+    /// The note that it left stays.
+    noted: bool,
+}
+
+/// Asks one gateway after the other to remove us, until one of our own cluster has done it.
+///
+/// `noted` is whether an earlier attempt has left its note.
+fn ask(
+    clients: &Client,
+    urls: Vec<String>,
+    own: Identity,
+    volume: &Volume,
+    noted: bool,
+    config: &Config,
+) -> Result<(), NotLeft> {
+    let mut why = format!("no member of cluster {} answers", own.cluster);
     // A remove that got no clear no may be applied later: then the note must stay.
-    let mut unsure = contents.left;
+    let mut unsure = noted;
+    let mut asked = false;
     for url in urls {
         let quorate = match clients.quorate_members(&url, Instant::now() + config.timeout) {
             Ok(quorate) => quorate,
+            // What became of a remove says more than who did not answer after it.
+            Err(_) if asked => continue,
             Err(failure) => {
                 why = failure.to_string();
                 continue;
             }
         };
+        // "Member not found" is a success only where the member was: another cluster says so of every ID.
+        if quorate.cluster != own.cluster {
+            let other = format!(
+                "{url} leads to cluster {}, this member is of cluster {}",
+                quorate.cluster, own.cluster
+            );
+            eprintln!("etcd-rejoin: {other}: nothing is asked there");
+            if !asked {
+                why = other;
+            }
+            continue;
+        }
         // etcd checks this too, unless it runs with `--strict-reconfig-check=false`.
-        let others = (quorate.members.iter())
-            .filter(|member| member.id != identity.member && !member.learner);
+        let others =
+            (quorate.members.iter()).filter(|member| member.id != own.member && !member.learner);
         let started = others.clone().filter(|member| member.started()).count();
         if started < quorum(others.count()) {
-            return Err(Error::new(
-                "the others would have no quorum without this member",
-            ));
+            return Err(NotLeft {
+                why: "the others would have no quorum without this member".into(),
+                noted: unsure,
+            });
         }
         // First the note: a member that is removed and not noted would come back by itself.
-        volume.note_left()?;
-        match clients.member_remove(&url, identity.member, Instant::now() + CHANGE_TIME) {
-            Ok(()) => return Ok(identity.member),
-            Err(failure) if failure.is_member_not_found() => return Ok(identity.member),
+        volume.note_left().map_err(|error| NotLeft {
+            why: error.to_string(),
+            noted: unsure,
+        })?;
+        match clients.member_remove(&url, own.member, Instant::now() + CHANGE_TIME) {
+            Ok(()) => return Ok(()),
+            Err(failure) if failure.is_member_not_found() => return Ok(()),
             Err(failure) => {
                 // "Unavailable" and "deadline exceeded" say nothing about what was proposed before.
                 let no = match &failure {
@@ -102,12 +151,19 @@ fn try_leave(config: &Config, volume: &Volume) -> Result<MemberId, Error> {
                 };
                 unsure |= !no && !failure.is_unhealthy_cluster();
                 why = failure.to_string();
+                asked = true;
             }
         }
         if !unsure {
             // Still a member: without this it would not start again.
-            volume.forget_left()?;
+            volume.forget_left().map_err(|error| NotLeft {
+                why: error.to_string(),
+                noted: true,
+            })?;
         }
     }
-    Err(Error::new(format!("cannot leave the cluster: {why}")))
+    Err(NotLeft {
+        why: format!("cannot leave the cluster: {why}"),
+        noted: unsure,
+    })
 }

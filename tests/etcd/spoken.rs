@@ -1,7 +1,10 @@
 //! What a person says: leave, come back, put back what was set aside, delete it. And many accidents in
 //! a row, in an order that nobody planned.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::files::{self, Damage, damage};
@@ -11,7 +14,9 @@ scenarios! {
     each:
         accidents_in_any_order;
     both:
+        leaving_asks_its_own_cluster_only,
         leaving_is_final_until_taken_back,
+        who_may_have_left_is_told_how_to_go_on,
         set_aside_data_is_deleted_when_allowed,
         set_aside_data_is_put_back,
         the_last_copy_lies_aside_and_is_made_the_cluster,
@@ -47,6 +52,83 @@ fn leaving_is_final_until_taken_back(version: Version) {
     cluster.start(&[3]);
     cluster.wait_healthy();
     cluster.verify();
+}
+
+/// Another cluster says "member not found" of every member of ours: that is no leaving.
+fn leaving_asks_its_own_cluster_only(version: Version) {
+    let mut other = Cluster::running(version, 1);
+    let mut cluster = Cluster::running(version, 3);
+    let url = other.member(1).client_url();
+    cluster.member(3).set("ETCD_OTHER_PEERS_CLIENT_URLS", &url);
+    let id = cluster.id(3);
+    // Nobody of our own cluster can do it: it is said, and nothing is noted.
+    cluster.kill9(&[1, 2]);
+    let (code, words) = say(&mut cluster, &["leave"]);
+    assert_eq!(code, 74, "{words}");
+    assert!(
+        words.contains(&format!("{url} leads to cluster")),
+        "{words}"
+    );
+    cluster.kill9(&[3]);
+    cluster.start_all();
+    cluster.wait_healthy();
+    // The next one that is asked is of our own.
+    wait_for("leaving succeeds", PATIENCE, || {
+        say(&mut cluster, &["leave"]).0 == 0
+    });
+    let listed = cluster.members_of(1);
+    assert!(listed.iter().all(|member| member.id != id), "{listed:?}");
+}
+
+/// A gateway that passes everything on but a remove, which it keeps without an answer.
+fn without_removes(client_url: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let to = client_url.trim_start_matches("http://").to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let etcd = TcpStream::connect(&to).unwrap();
+            let (mut from, mut back) = (stream.try_clone().unwrap(), stream);
+            let (mut into, mut answers) = (etcd.try_clone().unwrap(), etcd);
+            thread::spawn(move || std::io::copy(&mut answers, &mut back));
+            thread::spawn(move || {
+                let mut bytes = [0; 4096];
+                while let Ok(n @ 1..) = from.read(&mut bytes) {
+                    let text = String::from_utf8_lossy(&bytes[..n]);
+                    if !text.contains("/member/remove") && into.write_all(&bytes[..n]).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+/// A remove without an answer may be applied later: the note stays, and a person has to know of it.
+fn who_may_have_left_is_told_how_to_go_on(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let before = cluster.member(3).env.clone();
+    let gateway = without_removes(&cluster.member(1).client_url());
+    let (peer, client) = (cluster.member(3).peer_url(), "http://127.0.0.1:1");
+    cluster
+        .member(3)
+        .set("ETCD_OTHER_PEERS_CLIENT_URLS", &gateway)
+        .set("ETCD_INITIAL_CLUSTER", &format!("n3={peer}"))
+        .set("ETCD_LISTEN_CLIENT_URLS", client)
+        .set("ETCD_ADVERTISE_CLIENT_URLS", client);
+    let (code, words) = say(&mut cluster, &["leave"]);
+    assert_eq!(code, 74, "{words}");
+    for part in [&*gateway, "reason=left", "leave --undo", "leave` again"] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    cluster.member(3).env = before;
+    cluster.kill9(&[3]);
+    cluster.start(&[3]);
+    cluster.member(3).assert_refuses("left");
+    assert_eq!(say(&mut cluster, &["leave", "--undo"]).0, 0);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
 }
 
 /// Damages member 3's WAL and lets it rejoin, so that something lies set aside.
