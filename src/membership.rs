@@ -115,16 +115,21 @@ pub struct InitialCluster(BTreeMap<String, Vec<String>>);
 impl InitialCluster {
     /// Reads `n1=http://a:2380,n2=http://b:2380`; a name may occur several times, once for each URL.
     ///
-    /// The error says which part is wrong. etcd trims nothing; neither do we, but blanks are named.
+    /// The error says which part is wrong. As in etcd, blanks around a URL are nothing (a YAML block scalar
+    /// ends in a newline), those around a name belong to it: no name is meant to have any.
+    ///
+    /// Source: etcd `client/pkg/types/urls.go`, `NewURLs`, which trims; `urlsmap.go`, `parse`, which does not.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut members: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for part in text.split(',').filter(|part| !part.is_empty()) {
             let Some((name, url)) = part.split_once('=') else {
                 return Err(format!("{part:?} is not NAME=PEER_URL"));
             };
-            if name.trim() != name || url.trim() != url {
-                return Err(format!("{part:?} has blanks: etcd takes them literally"));
+            if name.trim() != name {
+                let why = "has blanks around the name: etcd takes them literally";
+                return Err(format!("{part:?} {why}"));
             }
+            let url = url.trim();
             if name.is_empty() {
                 return Err(format!("{part:?} has no name"));
             }
@@ -289,6 +294,7 @@ mod tests {
             ("n1", "NAME=PEER_URL"),
             ("=http://a:1", "no name"),
             ("n1=http://a:1, n2=http://b:1", "blanks"),
+            ("n1 =http://a:1", "blanks"),
             ("n1=a:1", "not a URL"),
             ("n1=http://a", "no port"),
             ("n1=http://a:1/x", "more than"),
@@ -296,6 +302,12 @@ mod tests {
             let why = InitialCluster::parse(text).unwrap_err();
             assert!(why.contains(part), "{text}: {why}");
         }
+    }
+
+    #[test]
+    fn blanks_around_a_url_are_nothing_as_for_etcd() {
+        let cluster = InitialCluster::parse("n1= http://a:1,n2=http://b:1\t\r\n").unwrap();
+        assert_eq!(cluster.to_string(), "n1=http://a:1,n2=http://b:1");
     }
 
     #[test]

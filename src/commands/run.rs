@@ -41,7 +41,7 @@ pub fn run(config: Config, stop: &Stop, max_steps: Option<u32>, again: Option<Ha
         log::info!(
             "etcd-rejoin {} name={} data-dir={} initial-cluster={}",
             crate::VERSION,
-            config.policy.name,
+            config.policy.name.escape_debug(),
             config.data_dir.display(),
             config.policy.initial
         );

@@ -53,7 +53,7 @@ pub fn read_text(path: &Path, most: u64, what: &str) -> Result<String, String> {
     }
 }
 
-/// A value as a message shows it: its beginning, as it may be huge, and no password in a URL.
+/// A value as a message shows it: its beginning, as it may be huge, in one line, and no password in a URL.
 pub fn shorten(value: &str) -> String {
     let mut shown = String::new();
     let mut rest = value;
@@ -69,6 +69,14 @@ pub fn shorten(value: &str) -> String {
         rest = next;
     }
     shown += rest;
+    if shown.contains(char::is_control) {
+        shown = (shown.chars())
+            .map(|c| match c.is_control() {
+                true => c.escape_default().to_string(),
+                false => c.into(),
+            })
+            .collect();
+    }
     match shown.char_indices().nth(200) {
         Some((end, _)) => format!("{}... ({} bytes)", &shown[..end], value.len()),
         None => shown,
@@ -78,6 +86,11 @@ pub fn shorten(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shown_value_is_one_line() {
+        assert_eq!(shorten("a\nb\u{1b}é"), "a\\nb\\u{1b}é");
+    }
 
     #[test]
     fn durations_read_with_their_unit_only() {

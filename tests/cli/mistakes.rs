@@ -241,6 +241,25 @@ fn no_secret_is_ever_printed() {
     }
 }
 
+/// A YAML block scalar ends in a newline: etcd minds none after a URL.
+#[test]
+fn a_newline_is_no_part_of_a_url_and_splits_no_message() {
+    let cluster = "n1=http://a:2380,n2=http://b:2380\n";
+    call(&["status"])
+        .env("ETCD_NAME", "n1")
+        .env("ETCD_INITIAL_CLUSTER", cluster)
+        .run()
+        .ends_with(0);
+    let said = call(&["status"])
+        .env("REJOIN_WAIT", "5\nsecond")
+        .env("ETCD_INITIAL_CLUSTER", "n1=http://a:2380,\n")
+        .run();
+    said.ends_with(78).has(&[
+        r"REJOIN_WAIT=5\nsecond is not a duration",
+        r"ETCD_INITIAL_CLUSTER=n1=http://a:2380,\n is wrong",
+    ]);
+}
+
 #[test]
 fn half_of_the_credentials_is_a_mistake() {
     for (name, cure) in [
