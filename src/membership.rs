@@ -116,9 +116,11 @@ impl InitialCluster {
     /// Reads `n1=http://a:2380,n2=http://b:2380`; a name may occur several times, once for each URL.
     ///
     /// The error says which part is wrong. As in etcd, blanks around a URL are nothing (a YAML block scalar
-    /// ends in a newline), those around a name belong to it: no name is meant to have any.
+    /// ends in a newline), those around a name belong to it: no name is meant to have any. The URLs of a
+    /// member have no order.
     ///
-    /// Source: etcd `client/pkg/types/urls.go`, `NewURLs`, which trims; `urlsmap.go`, `parse`, which does not.
+    /// Source: etcd `client/pkg/types/urls.go`, `NewURLs`, which trims and sorts; `urlsmap.go`, `parse`,
+    /// which does not trim.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut members: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for part in text.split(',').filter(|part| !part.is_empty()) {
@@ -141,6 +143,10 @@ impl InitialCluster {
         }
         if members.is_empty() {
             return Err("it names no member".into());
+        }
+        // Members that were given the URLs of one of them in another order were given the same.
+        for urls in members.values_mut() {
+            urls.sort_unstable();
         }
         Ok(InitialCluster(members))
     }
@@ -308,6 +314,14 @@ mod tests {
     fn blanks_around_a_url_are_nothing_as_for_etcd() {
         let cluster = InitialCluster::parse("n1= http://a:1,n2=http://b:1\t\r\n").unwrap();
         assert_eq!(cluster.to_string(), "n1=http://a:1,n2=http://b:1");
+    }
+
+    #[test]
+    fn the_order_of_a_members_urls_makes_no_other_cluster() {
+        let one = InitialCluster::parse("n1=http://a:1,n1=http://b:1,n2=http://c:1").unwrap();
+        let two = InitialCluster::parse("n2=http://c:1,n1=http://b:1,n1=http://a:1").unwrap();
+        assert_eq!(one.digest(), two.digest());
+        assert_eq!(one.static_cluster_id("t"), two.static_cluster_id("t"));
     }
 
     #[test]
