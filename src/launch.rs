@@ -138,6 +138,26 @@ mod tests {
     }
 
     #[test]
+    fn no_variable_of_ours_stands_beside_an_empty_flag() {
+        for (empty, given, variable) in [
+            (
+                "--initial-cluster=",
+                "--initial-advertise-peer-urls=http://a:2380",
+                "ETCD_INITIAL_CLUSTER",
+            ),
+            (
+                "--initial-advertise-peer-urls=",
+                "--initial-cluster=default=http://a:2380",
+                "ETCD_INITIAL_ADVERTISE_PEER_URLS",
+            ),
+        ] {
+            let etcd = launched(&Begin::WithData, &[empty, given]);
+            assert!(get(&etcd, variable).is_some(), "{variable}");
+            assert_eq!(etcd.args, [given]);
+        }
+    }
+
+    #[test]
     fn joining_overrules_what_the_environment_says() {
         let etcd = launched(&existing(), &[]);
         assert_eq!(

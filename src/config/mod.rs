@@ -88,6 +88,17 @@ pub struct Launch {
     pub file: Option<(PathBuf, Map<String, Value>)>,
 }
 
+impl Launch {
+    /// Says it by a variable, where the user said nothing. etcd takes no variable beside its flag, not even
+    /// beside an empty one, which says nothing either.
+    ///
+    /// Source: etcd `pkg/flags/flag.go`, `verifyEnv`.
+    fn say(&mut self, variable: &str, value: &str) {
+        self.flags.retain(|flag| flag.variable() != variable);
+        self.env.push((variable.into(), value.into()));
+    }
+}
+
 /// Logging, read apart from the rest: it has to work where the rest is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogConfig {
@@ -156,23 +167,24 @@ impl Config {
             let why = "names no URL: write http://HOST:PORT";
             check.mistake("ETCD_INITIAL_ADVERTISE_PEER_URLS", "", why);
         }
-        let mut env = raw.env;
+        let mut launch = Launch {
+            env: raw.env,
+            flags: raw.flags,
+            file: raw.file,
+        };
         // The only value that can work: etcd would be fatal with its default beside this cluster.
         if let Some(ours) = given.as_ref().and_then(|cluster| cluster.get(&name))
             && !advertised
-            && raw.file.is_none()
+            && launch.file.is_none()
             && ours != peer_urls
         {
             peer_urls = ours.to_vec();
-            env.push((
-                "ETCD_INITIAL_ADVERTISE_PEER_URLS".into(),
-                peer_urls.join(",").into(),
-            ));
+            launch.say("ETCD_INITIAL_ADVERTISE_PEER_URLS", &peer_urls.join(","));
         }
         // etcd's own default cluster has our advertised URLs only under another name than `default`.
-        if given.is_none() && advertised && raw.file.is_none() {
+        if given.is_none() && advertised && launch.file.is_none() {
             let alone = parse::alone(&name, &peer_urls).to_string();
-            env.push(("ETCD_INITIAL_CLUSTER".into(), alone.into()));
+            launch.say("ETCD_INITIAL_CLUSTER", &alone);
         }
         let initial = given.unwrap_or_else(|| parse::alone(&name, &peer_urls));
         let outside = check.outside(&name, &peer_urls, &initial);
@@ -331,11 +343,7 @@ impl Config {
             },
             timeout: check.timeout(rejoin.timeout.as_deref()),
             etcd: rejoin.etcd.map_or_else(|| "etcd".into(), PathBuf::from),
-            launch: Launch {
-                env,
-                flags: raw.flags,
-                file: raw.file,
-            },
+            launch,
             policy,
             warnings: Vec::new(),
         };

@@ -157,6 +157,11 @@ pub fn read(env: impl IntoIterator<Item = (OsString, OsString)>, words: &[OsStri
     for flag in &raw.flags {
         match (flag.name.as_str(), flag.value.is_empty()) {
             ("name", true) => raw.mistakes.push("--name= is empty: give it a name".into()),
+            // The one of them that etcd does not take.
+            ("initial-cluster-state", true) => {
+                let why = "is empty: write new or existing";
+                (raw.mistakes).push(format!("--initial-cluster-state= {why}"));
+            }
             // etcd's own defaults hold: for --data-dir and --wal-dir above all.
             (_, true) => {
                 etcd.remove(&flag.variable());
@@ -276,6 +281,7 @@ mod tests {
     fn what_cannot_be_empty_is_named() {
         for (words, part) in [
             (["--name="], "--name="),
+            (["--initial-cluster-state="], "--initial-cluster-state="),
             (
                 ["--initial-advertise-peer-urls=,"],
                 "--initial-advertise-peer-urls=",
