@@ -193,6 +193,7 @@ impl Run<'_> {
                 Err(match (reason, &self.failed) {
                     (Reason::StartFailed, Some((_, exit))) => *exit,
                     (Reason::CannotStart, _) => Exit::FAILED,
+                    (Reason::PeerUrlsNotGiven, _) => Exit::CONFIG,
                     (reason, _) => self.last_report(*reason, &look).unwrap_or(Exit::REFUSED),
                 })
             }

@@ -181,6 +181,10 @@ impl Config {
             peer_urls = ours.to_vec();
             launch.say("ETCD_INITIAL_ADVERTISE_PEER_URLS", &peer_urls.join(","));
         }
+        // Beside a configuration file etcd keeps its default, whatever the initial cluster says of us.
+        let peer_urls_given = advertised
+            || (given.as_ref().and_then(|cluster| cluster.get(&name)))
+                .is_some_and(|ours| ours == peer_urls);
         // etcd's own default cluster has our advertised URLs only under another name than `default`.
         if given.is_none() && advertised && launch.file.is_none() {
             let alone = parse::alone(&name, &peer_urls).to_string();
@@ -241,6 +245,7 @@ impl Config {
             knows_others: !other_client_urls.is_empty(),
             keep: keep.map(|()| keep_count),
             peer_urls,
+            peer_urls_given,
             initial,
             name,
         };

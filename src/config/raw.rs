@@ -293,6 +293,43 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_url_is_given_by_its_setting_or_by_our_own_entry() {
+        let given = |env: &[(&str, &[u8])], words: &[&str]| {
+            read(env, words).unwrap().policy.peer_urls_given
+        };
+        let cluster = "ETCD_INITIAL_CLUSTER";
+        assert!(given(&[(cluster, b"default=http://a:1")], &[]));
+        assert!(given(&[(cluster, b"default=http://localhost:2380")], &[]));
+        assert!(given(
+            &[("ETCD_INITIAL_ADVERTISE_PEER_URLS", b"http://a:1")],
+            &[]
+        ));
+        assert!(given(&[], &["--initial-advertise-peer-urls=http://a:1"]));
+        assert!(!given(&[(cluster, b"n1=http://a:1")], &[]));
+        assert!(!given(
+            &[("ETCD_OTHER_PEERS_CLIENT_URLS", b"http://a:2")],
+            &[]
+        ));
+    }
+
+    /// Beside a configuration file no variable could tell etcd what our own entry says.
+    #[test]
+    fn a_configuration_file_gives_a_peer_url_by_its_own_key_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("etcd.yml");
+        for (text, given) in [
+            ("initial-cluster: n1=http://a:1", false),
+            ("initial-cluster: n1=http://localhost:2380", true),
+            ("initial-advertise-peer-urls: http://a:1", true),
+        ] {
+            std::fs::write(&path, format!("name: n1\n{text}\n")).unwrap();
+            let words = [format!("--config-file={}", path.display())];
+            let policy = read(&[], &[&words[0]]).unwrap().policy;
+            assert_eq!(policy.peer_urls_given, given, "{text}");
+        }
+    }
+
+    #[test]
     fn a_boolean_flag_swallows_no_other_one() {
         let words = ["--initial-election-tick-advance", "--data-dir", "/d"];
         assert_eq!(read(&[], &words).unwrap().data_dir, Path::new("/d"));

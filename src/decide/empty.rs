@@ -8,6 +8,10 @@ use crate::membership::{Member, quorum};
 
 /// An empty data dir: a first start, or a lost disk. Which of them, only the others can tell.
 pub(super) fn empty(policy: &Policy, seen: &Observation) -> Decision {
+    // Added under etcd's default, it could be reached by nobody, and its vote would be missing.
+    if !policy.peer_urls_given && policy.has_others() {
+        return Refuse(Reason::PeerUrlsNotGiven);
+    }
     if two_clusters(seen) {
         return Refuse(Reason::TwoClusters);
     }

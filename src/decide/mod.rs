@@ -179,6 +179,10 @@ pub fn decide(policy: &Policy, seen: &Observation) -> Decision {
         Decision::Start(..) if seen.leftovers && seen.data == DataDir::Empty => {
             Do(Step::SetAsideLeftovers, Reason::Leftovers)
         }
+        // It would come back empty, and that member would be refused.
+        Do(step, _) if !policy.peer_urls_given && step.counts_on_a_start() => {
+            Refuse(Reason::PeerUrlsNotGiven)
+        }
         // Asked again, the cluster would say the same; a person has to allow it.
         Do(step, _)
             if seen

@@ -38,6 +38,9 @@ pub struct Policy {
     pub name: String,
     /// Our advertised peer URLs.
     pub peer_urls: Vec<String>,
+    /// Somebody said what our peer URLs are. Else they are etcd's default, which leads each other member to
+    /// itself.
+    pub peer_urls_given: bool,
     /// The initial cluster, ourselves included.
     pub initial: InitialCluster,
     /// The ID that etcd would compute for us in a new cluster.
@@ -63,6 +66,11 @@ impl Policy {
     /// Whether the initial cluster names only ourselves, and no others are known.
     pub fn is_alone(&self) -> bool {
         self.initial.len() == 1 && !self.knows_others
+    }
+
+    /// Whether other members are known, by the initial cluster or by client URLs.
+    pub fn has_others(&self) -> bool {
+        self.knows_others || self.initial.iter().any(|(name, _)| name != self.name)
     }
 
     /// Whether somebody on another machine could reach us.

@@ -61,6 +61,9 @@ pub(super) fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> De
     // Only a chore: where the cluster does not take it, own data starts all the same.
     if policy.join != JoinAs::Never
         && !seen.no_chores
+        // etcd minds no peer URL of its own beside data, so a restart may well come without: its default is
+        // no news for the cluster.
+        && policy.peer_urls_given
         && entry.name == policy.name
         && !entry.has_exactly_peer_urls(&policy.peer_urls)
         && !others(&quorate.members, own.member).any(|m| m.has_peer_url(&policy.peer_urls))

@@ -56,6 +56,8 @@ reasons! {
         "refuse", "what etcd printed says why; the exit code is etcd's";
     CannotStart, "cannot-start", "any", "a step is due that counts on a start, and etcd could not start here: it cannot listen at one of its URLs, or the disk is full or read-only",
         "refuse", "free the port or the disk, or correct the URL; until then no step is taken";
+    PeerUrlsNotGiven, "peer-urls-not-given", "any", "this member has to join the others, and nobody said what its peer URL is: etcd's default, http://localhost:2380, leads each of them to itself",
+        "refuse", "set ETCD_INITIAL_ADVERTISE_PEER_URLS, or name this member in ETCD_INITIAL_CLUSTER";
     GivenUp, "given-up", "own", "this identity was given up: listed / not listed / no leader",
         "remove-member / quarantine / wait", "nothing to do: it goes on once the others have a leader";
     DataBehind, "data-behind", "own", "quorate, listed; on trial etcd found that acknowledged entries are missing here",

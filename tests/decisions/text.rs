@@ -73,6 +73,7 @@ fn policy(initial: &str) -> Policy {
     Policy {
         name: "n3".into(),
         peer_urls: vec![url("n3")],
+        peer_urls_given: true,
         initial: InitialCluster::parse(&urls.join(",")).unwrap(),
         static_id: id("n3"),
         static_cluster: ClusterId(1),
@@ -101,6 +102,10 @@ fn read_policy(at: usize, policy: &mut Policy, words: &str) {
             ("state", "existing") => policy.existing = true,
             ("knows-others", "") => policy.knows_others = true,
             ("listens-wide", "") => policy.listens_wide = true,
+            ("url-not-given", "") => {
+                policy.peer_urls = vec!["http://localhost:2380".into()];
+                policy.peer_urls_given = false;
+            }
             ("url", url) => policy.peer_urls = vec![url.into()],
             ("keep", number) => policy.keep = Some(number.parse().unwrap()),
             _ => panic!("line {at}: {word:?} is no policy"),

@@ -16,6 +16,7 @@ scenarios! {
         a_volume_of_another_cluster,
         name_and_url_of_two_members,
         a_twin_on_the_volume_of_a_waiting_entrypoint,
+        a_peer_url_that_nobody_gave,
         answers_from_two_clusters,
         set_aside_data_forbids_founding,
         peer_with_damaged_data_forbids_founding,
@@ -36,6 +37,33 @@ fn swapped_volumes(version: Version) {
     cluster.wait_healthy();
     cluster.put_some();
     cluster.verify();
+}
+
+/// Plain etcd minds neither peer URL nor initial cluster beside data: its default is not published for it.
+/// Without data nothing would be right but what nobody said.
+fn a_peer_url_that_nobody_gave(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let before = cluster.members_of(1);
+    let others = [1, 2].map(|n| cluster.member(n).client_url()).join(",");
+    cluster.kill9(&[3]);
+    cluster
+        .member(3)
+        .unset("ETCD_INITIAL_ADVERTISE_PEER_URLS")
+        .unset("ETCD_INITIAL_CLUSTER")
+        .set("ETCD_OTHER_PEERS_CLIENT_URLS", &others);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    assert_eq!(cluster.members_of(1), before);
+    cluster.kill9(&[3]);
+    cluster.member(3).lose_disk();
+    cluster.start(&[3]);
+    assert_eq!(cluster.member(3).wait_exit(PATIENCE), 78);
+    let log = cluster.member(3).log.text();
+    assert!(
+        log.contains("set ETCD_INITIAL_ADVERTISE_PEER_URLS"),
+        "{log}"
+    );
+    assert_eq!(cluster.members_of(1), before);
 }
 
 /// Swaps the contents of two volumes; what each of them holds then.

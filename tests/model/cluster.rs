@@ -49,6 +49,7 @@ impl<const N: usize> Cluster<N> {
         let base = Policy {
             name: String::new(),
             peer_urls: Vec::new(),
+            peer_urls_given: true,
             initial: InitialCluster::default(),
             static_id: MemberId(0),
             static_cluster: ClusterId(0),

@@ -351,6 +351,7 @@ fn what_the_model_does_not_know_is_shown_by_a_case() {
         ("volume of another member", unmodelled::any_volume_is_ours),
         ("refusals", unmodelled::refusals_are_silence),
         ("peers disagree", unmodelled::settings_are_not_compared),
+        ("peer URL not given", unmodelled::a_default_is_a_url),
         ("left", unmodelled::leaving_is_forgotten),
         ("in use", unmodelled::lock_is_ignored),
         ("leftovers", unmodelled::leftovers_stay),

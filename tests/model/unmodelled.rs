@@ -104,6 +104,15 @@ pub fn settings_are_not_compared(policy: &Policy, seen: &Observation) -> Decisio
     })
 }
 
+/// etcd's default is as good a peer URL as any.
+pub fn a_default_is_a_url(policy: &Policy, seen: &Observation) -> Decision {
+    let policy = Policy {
+        peer_urls_given: true,
+        ..policy.clone()
+    };
+    decide(&policy, seen)
+}
+
 /// A restart undoes `leave`.
 pub fn leaving_is_forgotten(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| seen.left = false)
