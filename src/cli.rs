@@ -207,7 +207,7 @@ Keys of --json, which stay as they are; new ones may come:
                dir; healthy: true, false, or null where it does not run
   peers        of each other member: name; heard, in a few words; words, in full
   cluster      state: quorate, no-leader, unreachable or alone; id; members; margin: how many more
-               failures it survives
+               failures it survives, or null where not every voter was asked
   failures     what was asked in vain, and why
   volume       of a roving member: resource, state, mounted, mount, split_brain (in words, with the way
                out), promotable (whether this machine could take it, and why), rover (its last report: gate, decision, reason, ...) or no_rover (why there is none);

@@ -8,19 +8,20 @@ pub use why::why;
 
 use crate::config::Config;
 use crate::datadir::Finding;
-use crate::decide::{Begin, Decision, Heard, Holds, JoinNote, Reason, Start, Step};
+use crate::decide::{
+    Begin, Decision, Heard, Holds, JoinNote, Peer, Policy, Reason, Start, Step, own_id,
+};
 use crate::membership::{Member, MemberId, quorum};
 use crate::observe::Look;
 
 /// What was seen, in one line of `key=value`.
-pub fn seen(look: &Look) -> String {
+pub fn seen(policy: &Policy, look: &Look) -> String {
     let mut line = format!("data-dir={} cluster={}", data_dir(look), cluster(look));
     if let Some(quorate) = &look.seen.quorate {
-        line += &format!(
-            " members={:?} margin={}",
-            members(&quorate.members),
-            margin(look, None)
-        );
+        line += &format!(" members={:?}", members(&quorate.members));
+    }
+    if let Some(margin) = margin(policy, look, None) {
+        line += &format!(" margin={margin}");
     }
     if !look.seen.peers.is_empty() {
         let peers: Vec<String> = (look.seen.peers.iter())
@@ -96,24 +97,39 @@ fn member(member: &Member) -> String {
 }
 
 /// Further failures that the cluster survives, as far as the peers answered. `own` runs here, and well.
-pub fn margin(look: &Look, own: Option<MemberId>) -> i64 {
-    let Some(quorate) = &look.seen.quorate else {
-        return 0;
+///
+/// None where no leader is proven, or some other voter was not asked: it may well be healthy.
+pub fn margin(policy: &Policy, look: &Look, own: Option<MemberId>) -> Option<i64> {
+    let quorate = look.seen.quorate.as_ref()?;
+    let ourselves = match look.contents.finding.identity() {
+        Some(identity) => Some(identity.member),
+        None => own_id(policy, &quorate.members),
     };
-    let voters = (quorate.members.iter()).filter(|member| !member.learner);
-    let healthy = (voters.clone())
-        .filter(|member| own == Some(member.id) || answers(look, member))
-        .count();
-    healthy as i64 - quorum(voters.count()) as i64
+    let (mut voters, mut healthy) = (0, 0);
+    for member in quorate.members.iter().filter(|member| !member.learner) {
+        voters += 1;
+        if own == Some(member.id) || answers(look, member) {
+            healthy += 1;
+        } else if member.started() && ourselves != Some(member.id) && !was_asked(look, member) {
+            return None;
+        }
+    }
+    Some(healthy - quorum(voters) as i64)
 }
 
 /// Whether this member answered in this look.
-pub fn answers(look: &Look, member: &Member) -> bool {
-    let by_peer = look.seen.peers.iter().any(|peer| {
-        matches!(peer.heard, Heard::Etcd { .. })
-            && (peer.name == member.name || peer.name == member.id.to_string())
-    });
+fn answers(look: &Look, member: &Member) -> bool {
+    let by_peer = asked(look, member).any(|peer| matches!(peer.heard, Heard::Etcd { .. }));
     by_peer || (look.endpoints.first()).is_some_and(|url| member.client_urls.contains(url))
+}
+
+fn was_asked(look: &Look, member: &Member) -> bool {
+    asked(look, member).next().is_some()
+}
+
+fn asked<'a>(look: &'a Look, member: &'a Member) -> impl Iterator<Item = &'a Peer> {
+    (look.seen.peers.iter())
+        .filter(|peer| peer.name == member.name || peer.name == member.id.to_string())
 }
 
 /// How a peer answered, in a few words.

@@ -216,7 +216,7 @@ impl Run<'_> {
     /// Says what was seen, when it has changed.
     fn saw(&mut self, look: &Look) {
         if self.said.is_news(explain::scene(look)) {
-            log::info!("saw {}", explain::seen(look));
+            log::info!("saw {}", explain::seen(&self.config.policy, look));
         }
     }
 

@@ -208,17 +208,15 @@ impl Status<'_> {
         }
         match &look.seen.quorate {
             Some(quorate) => {
-                let (id, margin) = (quorate.cluster, explain::margin(look, self.healthy()));
-                let survives = match margin {
-                    ..=-1 => "survives nothing: members are down".to_string(),
-                    0 => "survives no further failure".into(),
-                    1 => "survives 1 more failure".into(),
-                    more => format!("survives {more} more failures"),
+                let survives = match explain::margin(&config.policy, look, self.healthy()) {
+                    None => String::new(),
+                    Some(..=-1) => ", survives nothing: members are down".into(),
+                    Some(0) => ", survives no further failure".into(),
+                    Some(1) => ", survives 1 more failure".into(),
+                    Some(more) => format!(", survives {more} more failures"),
                 };
-                line(
-                    "cluster",
-                    format!("{} {id}, {survives}", explain::cluster(look)),
-                );
+                let (state, id) = (explain::cluster(look), quorate.cluster);
+                line("cluster", format!("{state} {id}{survives}"));
                 for member in &quorate.members {
                     let shown = explain::members(std::slice::from_ref(member));
                     line("", format!("{shown} {}", member.peer_urls.join(",")));
@@ -294,7 +292,7 @@ impl Status<'_> {
                 "state": explain::cluster(look),
                 "id": quorate.map(|quorate| quorate.cluster),
                 "members": quorate.map(|quorate| &quorate.members),
-                "margin": quorate.map(|_| explain::margin(look, self.healthy())),
+                "margin": explain::margin(&config.policy, look, self.healthy()),
             },
             "failures": look.failures,
             "volume": self.roving.as_ref().map(VolumeStatus::to_json),
