@@ -5,10 +5,11 @@
 
 use std::path::Path;
 
-use saphyr::{LoadableYamlNode, Scalar, Yaml};
+use saphyr::{Yaml, YamlLoader};
 use saphyr_parser::{Event, Parser};
 use serde_json::{Map, Value};
 
+use super::scalar;
 use super::words::read_text;
 
 /// A configuration file larger than this is no configuration file.
@@ -39,7 +40,15 @@ pub fn parse(text: &str) -> Result<Map<String, Value>, String> {
             return Err("it is nested too deep".into());
         }
     }
-    let documents = Yaml::load_from_str(text).map_err(|e| e.to_string())?;
+    // The loader has its own idea of what a word stands for.
+    let mut loader = YamlLoader::<Yaml>::default();
+    loader.early_parse(false);
+    let mut parser = Parser::new_from_iter(text.chars());
+    parser.load(&mut loader, true).map_err(|e| e.to_string())?;
+    if let Some(error) = loader.error() {
+        return Err(error.to_string());
+    }
+    let documents = loader.into_documents();
     match documents.as_slice() {
         [] => Ok(Map::new()),
         [document] => match to_json(document, 0)? {
@@ -56,11 +65,7 @@ fn to_json(yaml: &Yaml, depth: usize) -> Result<Value, String> {
         return Err("it is nested too deep".into());
     }
     match yaml {
-        Yaml::Value(Scalar::Null) => Ok(Value::Null),
-        Yaml::Value(Scalar::Boolean(b)) => Ok(Value::Bool(*b)),
-        Yaml::Value(Scalar::Integer(n)) => Ok(Value::from(*n)),
-        Yaml::Value(Scalar::FloatingPoint(n)) => Ok(Value::from(n.into_inner())),
-        Yaml::Value(Scalar::String(s)) => Ok(Value::String(s.to_string())),
+        Yaml::Representation(text, style, tag) => scalar::value(text, *style, tag.as_deref()),
         Yaml::Sequence(items) => (items.iter().map(|item| to_json(item, depth + 1)))
             .collect::<Result<_, _>>()
             .map(Value::Array),
@@ -68,17 +73,16 @@ fn to_json(yaml: &Yaml, depth: usize) -> Result<Value, String> {
             let mut object = Map::new();
             for (key, value) in map {
                 let key = match key {
-                    Yaml::Value(Scalar::String(key)) => key.to_string(),
+                    Yaml::Representation(key, ..) => key.to_string(),
                     _ => return Err("a key is not a word".into()),
                 };
                 object.insert(key, to_json(value, depth + 1)?);
             }
             Ok(Value::Object(object))
         }
-        Yaml::Representation(text, ..) => Ok(Value::String(text.to_string())),
         Yaml::Tagged(_, inner) => to_json(inner, depth + 1),
         Yaml::Alias(_) => Err("it uses aliases".into()),
-        Yaml::BadValue => Err("a value does not read".into()),
+        Yaml::Value(_) | Yaml::BadValue => Err("a value does not read".into()),
     }
 }
 
@@ -175,6 +179,25 @@ peer-transport-security: {trusted-ca-file: /pca}
         assert_eq!(copy["initial-cluster-state"], "existing");
         assert_eq!(copy["client-transport-security"]["cert-file"], "/c");
         assert_eq!(copy["quota-backend-bytes"], 8589934592_u64);
+    }
+
+    /// Else etcd does not take the copy, when the membership is changed already.
+    #[test]
+    fn what_etcd_reads_as_no_text_is_none_in_the_copy() {
+        let text = "a: yes\nb: 'yes'\nc: 8_589_934_592\nd: Off\ne: 010\nf: \"\"\ng:\n";
+        let copy = with_decision(&parse(text).unwrap(), "existing", "n1=http://a:1");
+        let copy: Value = serde_json::from_str(&copy).unwrap();
+        for (key, value) in [
+            ("a", Value::Bool(true)),
+            ("b", "yes".into()),
+            ("c", 8_589_934_592_u64.into()),
+            ("d", Value::Bool(false)),
+            ("e", 8.into()),
+            ("f", "".into()),
+            ("g", Value::Null),
+        ] {
+            assert_eq!(copy[key], value, "{key}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod parse;
 mod raw;
 mod reach;
 pub mod rover;
+mod scalar;
 pub mod variables;
 mod words;
 

@@ -272,14 +272,16 @@ fn flags_instead_of_variables(version: Version) {
     cluster.verify();
 }
 
-/// etcd ignores every flag and variable beside a configuration file; so does the program.
+/// etcd ignores every flag and variable beside a configuration file; so does the program. What etcd reads as
+/// a boolean or a number is one in its private copy too.
 fn a_config_file(version: Version) {
     let mut cluster = Cluster::new(version, 3);
     for n in cluster.all() {
         let path = cluster.scratch().join(format!("n{n}.yaml"));
         let member = cluster.member(n);
         member.hidden = etcds_own(&member.env);
-        let mut text = String::from("enable-grpc-gateway: true\n");
+        let mut text =
+            String::from("enable-grpc-gateway: yes\nquota-backend-bytes: 2_147_483_648\n");
         for key in &member.hidden {
             let name = key["ETCD_".len()..].to_lowercase().replace('_', "-");
             text += &format!("{name}: {}\n", member.env[key]);
