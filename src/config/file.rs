@@ -9,8 +9,8 @@ use saphyr::{Yaml, YamlLoader};
 use saphyr_parser::{Event, Parser};
 use serde_json::{Map, Value};
 
-use super::scalar;
 use super::words::read_text;
+use super::{kinds, scalar};
 
 /// A configuration file larger than this is no configuration file.
 const MAX_SIZE: u64 = 1 << 20;
@@ -21,7 +21,9 @@ const MAX_DEPTH: usize = 16;
 /// Reads the file as a map. The error reads well after the path.
 pub fn read(path: &Path) -> Result<Map<String, Value>, String> {
     let text = read_text(path, MAX_SIZE, "etcd configuration")?;
-    parse(&text).map_err(|why| format!("is not an etcd configuration: {why}"))
+    let file = parse(&text).map_err(|why| format!("is not an etcd configuration: {why}"))?;
+    kinds::check(&file).map_err(|why| format!("has what etcd does not take: {why}"))?;
+    Ok(file)
 }
 
 /// Reads YAML (or JSON, which is YAML) as a map.
@@ -87,7 +89,7 @@ fn to_json(yaml: &Yaml, depth: usize) -> Result<Value, String> {
 }
 
 /// The sections of etcd's configuration file, and what the flags of each begin with.
-const SECTIONS: [(&str, &str); 2] = [
+pub(super) const SECTIONS: [(&str, &str); 2] = [
     ("client-transport-security", ""),
     ("peer-transport-security", "peer-"),
 ];

@@ -5,6 +5,7 @@
 pub mod env_file;
 pub mod file;
 pub mod flags;
+mod kinds;
 mod parse;
 mod raw;
 mod reach;

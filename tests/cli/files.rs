@@ -24,6 +24,16 @@ fn a_configuration_file_that_is_none_is_named() {
     refused("name: [", "is not an etcd configuration");
 }
 
+/// etcd would end at once, when this member has left the cluster already.
+#[test]
+fn a_configuration_file_that_etcd_would_not_take_is_a_mistake() {
+    refused("name: yes\n", "name: true is no text");
+    refused(
+        "pre-vote: 'yes'\nData-Dir: /d\n",
+        "Data-Dir is written data-dir; pre-vote: \"yes\" is neither true nor false",
+    );
+}
+
 #[test]
 fn a_hostile_configuration_file_costs_nothing() {
     refused("a: &a [x]\nb: *a\n", "aliases");
