@@ -224,7 +224,14 @@ impl Raw {
                 etcd.clear();
                 self.named.clear();
                 for (flag, value) in file::settings(&map) {
-                    if !value.is_empty() {
+                    // No key of etcd's has one: it starts without that setting, and so do we.
+                    if flag.contains('_') {
+                        let (path, key) = (path.display(), shorten(&flag));
+                        let right = key.replace('_', "-");
+                        self.warnings.push(format!(
+                            "{path}: etcd does not know the key {key}, and ignores it: write {right}"
+                        ));
+                    } else if !value.is_empty() {
                         let named = format!("{}: {flag}", path.display());
                         self.named.insert(flags::variable(&flag), named);
                         etcd.insert(flags::variable(&flag), value);

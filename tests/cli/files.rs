@@ -34,6 +34,15 @@ fn a_configuration_file_that_etcd_would_not_take_is_a_mistake() {
     );
 }
 
+/// Read as if it were right, it would lead to another data dir than etcd's: intact data would look lost.
+#[test]
+fn a_key_that_etcd_does_not_know_is_passed_over_and_named() {
+    let said = call(&["status"])
+        .file("ETCD_CONFIG_FILE", "name: n1\ndata_dir: /nowhere/x\n")
+        .run();
+    said.has(&["n1.etcd", "does not know the key data_dir"]);
+}
+
 #[test]
 fn a_hostile_configuration_file_costs_nothing() {
     refused("a: &a [x]\nb: *a\n", "aliases");
