@@ -91,6 +91,11 @@ pub enum Command {
         /// The gate file [env: REJOIN_GATE]
         #[arg(long, value_name = "PATH")]
         gate: Option<PathBuf>,
+        /// The VRRP instance or group that counts; what others say is passed over
+        ///
+        /// The gate file holds one wish. Where several instances call this for one gate, each of them needs it.
+        #[arg(long, value_name = "NAME")]
+        instance: Option<String>,
         /// What keepalived appends: INSTANCE or GROUP, its name, the state, the priority
         #[arg(
             trailing_var_arg = true,

@@ -88,7 +88,11 @@ fn command(cli: Cli, phase: Phase, stop: &Stop) -> Exit {
         },
         Command::Leave { undo: true, etcd } => at_once(stop, &etcd, |config| leave::undo(&config)),
         Command::Leave { undo: false, etcd } => at_once(stop, &etcd, leave::leave),
-        Command::Notify { gate, words } => notify::note(gate, &words),
+        Command::Notify {
+            gate,
+            instance,
+            words,
+        } => notify::note(gate, instance.as_deref(), &words),
         Command::FencePeer(args) => fence_peer::fence_peer(args),
         Command::Promote {
             accept_loss,

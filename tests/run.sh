@@ -199,7 +199,8 @@ machines() {
 part_vm() {
     machines the_master_is_killed_and_returns a_rolling_restart_of_both a_standby_that_was_taken_down \
         half_a_resync a_cut_replication_link of_two_machines without_a_fence_command a_second_master \
-        sigterm_leaves_it_secondary a_held_file a_killed_container an_orderly_rolling_restart
+        sigterm_leaves_it_secondary a_held_file a_killed_container an_orderly_rolling_restart \
+        a_failed_disk
 }
 
 part_vm-all() {

@@ -9,7 +9,7 @@ use crate::gate::{self, Event, Stamp};
 use crate::kmsg;
 
 /// Notes what keepalived says. Quiet where all is well: it is nobody's terminal.
-pub fn note(path: Option<PathBuf>, words: &[OsString]) -> Exit {
+pub fn note(path: Option<PathBuf>, instance: Option<&str>, words: &[OsString]) -> Exit {
     let path = path.or_else(|| std::env::var_os("REJOIN_GATE").map(PathBuf::from));
     let Some(path) = path.filter(|path| !path.as_os_str().is_empty()) else {
         kmsg::tell(
@@ -25,6 +25,11 @@ pub fn note(path: Option<PathBuf>, words: &[OsString]) -> Exit {
             return Exit::USAGE;
         }
     };
+    if let (Some(wanted), Event::State { name, .. }) = (instance, &event)
+        && name != wanted
+    {
+        return Exit::OK;
+    }
     match Stamp::own().and_then(|stamp| gate::notify(&path, &event, stamp)) {
         Ok(_) => Exit::OK,
         Err(error) => failed(&event, &error),

@@ -99,7 +99,8 @@ impl GateReader {
                 Some(instance) if wish.name != *instance => {
                     self.gate = Gate::Unknown;
                     self.problem = Some(format!(
-                        "{shown} is about {}, and REJOIN_GATE_INSTANCE={instance}",
+                        "{shown} is about {}, and REJOIN_GATE_INSTANCE={instance}: let `notify --instance \
+                         {instance}` pass over the others",
                         wish.name
                     ));
                 }

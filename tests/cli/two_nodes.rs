@@ -29,6 +29,20 @@ fn a_notify_script_notes_the_wish_and_says_nothing() {
 }
 
 #[test]
+fn a_notify_script_of_one_instance_passes_over_the_others() {
+    let dir = crate::support::files::scratch();
+    let gate = dir.path().join("gate");
+    for (instance, state) in [("etcd", "MASTER"), ("web", "BACKUP")] {
+        let words = ["notify", "--instance", "etcd", "INSTANCE", instance, state];
+        let said = call(&[&words[..], &["100"]].concat())
+            .env("REJOIN_GATE", &gate)
+            .run();
+        assert_eq!((said.all().as_str(), said.code), ("", 0));
+    }
+    assert_eq!(GateReader::open(&gate, Some("etcd")).latest(), Gate::Master);
+}
+
+#[test]
 fn a_notify_script_that_cannot_says_why() {
     let said = call(&["notify", "INSTANCE", "etcd", "MASTER", "100"]).run();
     said.ends_with(2)

@@ -155,6 +155,21 @@ fn what_weakens_the_disk_is_a_warning() {
 }
 
 #[test]
+fn a_gate_file_of_two_instances_is_a_danger() {
+    let group = "vrrp_sync_group both {\n    group { etcd }\n    \
+                 notify \"/usr/bin/etcd-rejoin notify --gate /run/etcd-rejoin/gate\"\n}\n";
+    let both = |more: &str| {
+        let group = group.replace("notify --gate", &format!("notify{more} --gate"));
+        let first = "vrrp_instance etcd {";
+        good().keepalived(first, &format!("{group}{first}"))
+    };
+    let said = both("").check();
+    said.has(&["gate-shared", "etcd and both tell one gate file"]);
+    let said = both(" --instance both").check();
+    assert!(!said.all().contains("gate-shared"));
+}
+
+#[test]
 fn a_quorum_by_number_is_a_danger_and_none() {
     nine()
         .drbd("auto-promote no;", "auto-promote no; quorum 1;")

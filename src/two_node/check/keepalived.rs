@@ -84,6 +84,19 @@ impl<'a> Keepalived<'a> {
             .collect()
     }
 
+    /// Instances and groups whose `notify` writes this gate file, whatever they are called.
+    pub fn tellers<'b>(&'b self, gate: &'b str) -> impl Iterator<Item = (&'a str, &'a At)> + 'b {
+        let all = self.instances.iter().chain(&self.groups);
+        let tells = move |line: &str| {
+            flag(line, "--gate").is_some_and(|told| Path::new(told) == Path::new(gate))
+                && flag(line, "--instance").is_none()
+        };
+        all.filter_map(move |one| {
+            let notify = one.last("notify").filter(|s| tells(s.value()))?;
+            Some((one.value(), &notify.at))
+        })
+    }
+
     /// The seconds from a master's last word to the election of the other one.
     pub fn election(&self) -> f64 {
         let seconds = |instance: &&Statement| {

@@ -86,6 +86,15 @@ fn gate(look: &Look, keepalived: &Keepalived, out: &mut Findings) {
             out.danger(at, "gate-differs", what, "give both the same path");
         }
     }
+    // The FIFO carries all of them; a gate file holds the last word, whoever said it.
+    let mut tellers = keepalived.tellers(gate);
+    if let (Some((first, _)), Some((second, at))) = (tellers.next(), tellers.next()) {
+        let what = format!(
+            "{first} and {second} tell one gate file: each replaces what the other wished, and the member follows either"
+        );
+        let cure = "let one of them call etcd-rejoin notify, or give each call --instance with the name that counts";
+        out.danger(at, "gate-shared", what, cure);
+    }
     for probe in keepalived.probes() {
         let told = flag(probe.value(), "--gate");
         if told.is_none_or(|told| Path::new(told) != Path::new(gate)) {
