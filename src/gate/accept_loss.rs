@@ -30,6 +30,13 @@ pub fn given(gate: &Path, resource: &str) -> bool {
     text.is_some_and(|text| holds(&text, &boot, now(), resource))
 }
 
+/// Whether the word was given before this moment ([`now`]), or in the same second.
+pub fn is_before(gate: &Path, moment: u64) -> bool {
+    let said = read(&token_path(gate));
+    let at = said.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+    at.is_some_and(|at| at <= moment)
+}
+
 /// Takes the word: it counted once. Without one this is no failure.
 pub fn consume(gate: &Path) -> Result<(), Error> {
     let path = token_path(gate);
@@ -52,7 +59,7 @@ fn read(path: &Path) -> Option<String> {
 }
 
 /// Seconds since boot. The clock of the wall may be set.
-fn now() -> u64 {
+pub fn now() -> u64 {
     clock_gettime(ClockId::Boottime).tv_sec.unsigned_abs()
 }
 
@@ -70,6 +77,15 @@ fn holds(token: &str, boot: &str, now: u64, resource: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_of_before_is_told_from_one_of_after() {
+        let dir = tempfile::tempdir().unwrap();
+        let gate = dir.path().join("gate");
+        assert!(!is_before(&gate, now()), "there is none");
+        give(&gate, "etcd").unwrap();
+        assert!(!is_before(&gate, 0) && is_before(&gate, now()));
+    }
 
     #[test]
     fn the_word_counts_once() {

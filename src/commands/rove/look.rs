@@ -106,7 +106,6 @@ impl Rove<'_> {
         self.memory.update(gate, &volume);
         if self.memory.known.beside {
             self.shared.ahead.store(false, Ordering::SeqCst);
-            self.shared.granted.store(false, Ordering::SeqCst);
         }
         let child = self.member.look();
         let mut seen = VolumeSeen {

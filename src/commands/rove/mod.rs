@@ -13,7 +13,7 @@ mod status;
 mod steps;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ use crate::decide::volume::{
 use crate::drbd::{self, Drbd, Follower, Kind};
 use crate::error::{Context, Error};
 use crate::fence::{Answer, Key, Machine, Request, Server, Turn};
-use crate::gate::{self, GateReader};
+use crate::gate::{self, GateReader, accept_loss};
 use crate::signals::Stop;
 use look::Memory;
 pub use look::policy;
@@ -101,8 +101,8 @@ struct Shared {
     settled: AtomicBool,
     /// See [`Standing::ahead`].
     ahead: AtomicBool,
-    /// We have outdated ourselves at the peer's request since we asked it.
-    granted: AtomicBool,
+    /// When we have outdated ourselves at the peer's request ([`accept_loss::now`]); 0: never.
+    granted: AtomicU64,
 }
 
 impl<'a> Rove<'a> {
@@ -326,7 +326,7 @@ fn deed(drbd: Drbd, shared: Arc<Shared>, waiting: Arc<Mutex<()>>) -> Arc<crate::
             Reply::Grant if !matches!(request, Request::Outdate(_)) => Answer::Would,
             Reply::Grant => match drbd.outdate(OUTDATE) {
                 Ok(()) => {
-                    shared.granted.store(true, Ordering::SeqCst);
+                    shared.granted.store(accept_loss::now(), Ordering::SeqCst);
                     Answer::Outdated
                 }
                 // It has connected again meanwhile: asked once more, it says what it is then.

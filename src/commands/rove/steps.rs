@@ -59,15 +59,17 @@ impl Rove<'_> {
             }
             VolumeStep::ForcePromote => {
                 let turn = turn(&self.turn, self.settings.fence_timeout)?;
-                // It would throw away what the peer was allowed to write.
-                if self.shared.granted.load(Ordering::SeqCst) {
-                    self.memory.known.fate = PeerFate::Unknown;
-                    let why =
-                        "the peer goes on alone since it was asked: this disk was outdated for it";
-                    return Err(Error::new(why));
-                }
+                let granted = self.shared.granted.load(Ordering::SeqCst);
+                let unaware = accept_loss::is_before(&self.settings.gate, granted);
                 // Before it is used: a word that outlives its promotion would be used twice.
                 accept_loss::consume(&self.settings.gate)?;
+                if unaware {
+                    return Err(Error::new(
+                        "since the operator's word this disk was outdated at the peer's request: that one goes \
+                         on alone, or did; if what it wrote shall be lost, say it again: etcd-rejoin promote \
+                         --accept-loss",
+                    ));
+                }
                 let limit = self.promotion();
                 let unwanted = unwanted(self.stop, &mut self.gate);
                 let promoted = self.drbd.admin("primary", &["--force"], limit, &unwanted);
@@ -239,7 +241,6 @@ impl Rove<'_> {
             command: &self.settings.fence_command,
             timeout: self.settings.fence_timeout,
         };
-        self.shared.granted.store(false, Ordering::SeqCst);
         let settled = settle(&means, &self.settings.resource);
         self.memory.known.fate = settled.fate();
         self.memory.fate_at = Instant::now();
