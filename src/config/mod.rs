@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::decide::{Policy, is_of_this_machine};
+use crate::decide::Policy;
 use crate::gateway::Credentials;
 use crate::membership::MemberId;
 use crate::tls::TlsFiles;
@@ -354,7 +354,7 @@ impl Config {
             policy,
             warnings: Vec::new(),
         };
-        let here = |url: &String| is_of_this_machine(url);
+        let here = |url: &String| reach::is_loopback(url);
         config.policy.listens_wide = !config.listen_peer_urls.iter().all(here);
         let reached = reach::Urls {
             listen_peer: &config.listen_peer_urls,

@@ -90,7 +90,8 @@ fn parts(url: &str) -> (&str, &str, &str) {
     (scheme, host, port)
 }
 
-fn is_loopback(url: &str) -> bool {
+/// Whether a URL leads to this machine alone.
+pub fn is_loopback(url: &str) -> bool {
     let (scheme, host, _) = parts(url);
     scheme.starts_with("unix") || is_loopback_host(host)
 }
@@ -153,5 +154,20 @@ mod tests {
         let env = [("ETCD_NAME", "n1"), ("ETCD_INITIAL_CLUSTER", initial)];
         assert_eq!(warnings(&env), Vec::<String>::new());
         assert_eq!(warnings(&[]), Vec::<String>::new(), "nobody else is there");
+    }
+
+    #[test]
+    fn whoever_listens_beyond_loopback_may_be_called() {
+        for (listens, wide) in [
+            ("http://localhost:2380", false),
+            ("http://127.8.0.1:2380,http://[::1]:2380", false),
+            ("unix://n1:2380", false),
+            ("http://0.0.0.0:2380", true),
+            ("http://localhost:2380,http://[::]:2380", true),
+        ] {
+            let env = [("ETCD_LISTEN_PEER_URLS".into(), listens.into())];
+            let config = Config::read(env, &[], &Overrides::default()).unwrap();
+            assert_eq!(config.policy.listens_wide, wide, "{listens}");
+        }
     }
 }

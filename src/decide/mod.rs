@@ -19,7 +19,7 @@ pub(crate) use empty::add_as;
 pub use entries::own_id;
 pub use observation::{
     Bootstrap, Caller, DataDir, Heard, Holds, Identity, JoinAs, JoinNote, Observation, Peer,
-    Policy, Quorate, Trial, is_of_this_machine,
+    Policy, Quorate, Trial,
 };
 pub use reason::{Reason, Row, table};
 

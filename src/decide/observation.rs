@@ -80,7 +80,7 @@ impl Policy {
 }
 
 /// Whether a URL leads to this machine alone.
-pub fn is_of_this_machine(url: &str) -> bool {
+fn is_of_this_machine(url: &str) -> bool {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let address = rest.split('/').next().unwrap_or_default();
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
