@@ -296,6 +296,7 @@ mod tests {
         for request in [
             Request::Outdate("etcd".into()),
             Request::Would("etcd".into()),
+            Request::Without("etcd".into()),
             Request::State("a.b-c_d+e".into()),
         ] {
             assert_eq!(Request::parse(&request.line()), Some(request));

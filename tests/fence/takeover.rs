@@ -187,3 +187,31 @@ fn a_peer_is_not_turned_off_again_and_again() {
     let fenced = std::fs::read_to_string(rover.dir.path().join("fenced")).unwrap();
     assert_eq!(fenced, "off\n");
 }
+
+/// DRBD would promote here without a question; the peer serves by an operator's word since.
+#[test]
+fn a_peer_that_is_recorded_as_outdated_is_asked_before_a_takeover() {
+    let peer = nobody();
+    let deed = |request: &Request| match request {
+        Request::Without(_) => Answer::Primary,
+        _ => Answer::Failed("another question".into()),
+    };
+    let turn = Arc::new(Turn::default());
+    let _server = Server::start(peer, key(), machine("peer"), turn, Arc::new(deed)).unwrap();
+    let rover = Rover::start(&peer.to_string());
+    let promoted = "#!/bin/sh\ntouch ${0%/*}/promoted\nexit 11\n";
+    executable(&rover.dir.path().join("primary"), promoted);
+    let state = rover.dir.path().join("state");
+    rover.loses_its_peer();
+    let lost = std::fs::read_to_string(&state).unwrap();
+    let new = rover.dir.path().join("state.new");
+    std::fs::write(
+        &new,
+        lost.replace("peer-disk:DUnknown", "peer-disk:Outdated"),
+    )
+    .unwrap();
+    std::fs::rename(new, state).unwrap();
+    rover.keepalived_says("MASTER");
+    wait("the peer says no", || rover.reports("peer-alive"));
+    assert!(!rover.dir.path().join("promoted").exists());
+}

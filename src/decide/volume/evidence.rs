@@ -353,38 +353,36 @@ pub struct Standing {
     pub ahead: bool,
 }
 
-const ABOUT_TO: &str = "it is about to be promoted here";
-
 /// Whether the other machine may go on without us, though its own record says so already: it asks before it
 /// is promoted, where it can. A yes does nothing.
 pub fn asked_to_be_left_out(volume: &Volume, standing: Standing) -> Reply {
-    let resource = match volume {
-        Volume::Up(resource) => resource,
-        Volume::Down | Volume::Unusable(_) => return Reply::Cannot,
-    };
-    match resource.role {
-        Role::Primary => Reply::Primary,
-        Role::Secondary | Role::Unknown if standing.promoting => Reply::NotNow(ABOUT_TO),
-        Role::Secondary | Role::Unknown if standing.ahead || is_ahead(resource) => {
-            Reply::NotNow("this disk may hold what the other one lacks")
-        }
-        Role::Secondary | Role::Unknown => Reply::Grant,
-    }
+    let why = "this disk may hold what the other one lacks";
+    asked(volume, standing, |resource| !is_ahead(resource), why)
 }
 
-/// What a rover answers when it is asked to outdate its disk.
+/// What a rover answers when it is asked to outdate its disk. What only this disk holds would be lost with
+/// it: never a reason to be turned off.
 pub fn asked_to_outdate(volume: &Volume, standing: Standing) -> Reply {
+    let why = "this disk is still connected, or may hold what the other one lacks";
+    asked(volume, standing, may_outdate_itself, why)
+}
+
+fn asked(
+    volume: &Volume,
+    standing: Standing,
+    may: impl Fn(&Resource) -> bool,
+    why: &'static str,
+) -> Reply {
     let resource = match volume {
         Volume::Up(resource) => resource,
         Volume::Down | Volume::Unusable(_) => return Reply::Cannot,
     };
     match resource.role {
         Role::Primary => Reply::Primary,
-        Role::Secondary | Role::Unknown if standing.promoting => Reply::NotNow(ABOUT_TO),
-        // What only this disk holds would be lost with it: never a reason to be turned off.
-        Role::Secondary | Role::Unknown if standing.ahead || !may_outdate_itself(resource) => {
-            Reply::NotNow("this disk is still connected, or may hold what the other one lacks")
+        Role::Secondary | Role::Unknown if standing.promoting => {
+            Reply::NotNow("it is about to be promoted here")
         }
+        Role::Secondary | Role::Unknown if standing.ahead || !may(resource) => Reply::NotNow(why),
         Role::Secondary | Role::Unknown => Reply::Grant,
     }
 }
