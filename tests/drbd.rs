@@ -1,6 +1,8 @@
 //! Do we say to DRBD's tools what they understand, and understand what they say? A stand-in gives the
 //! answers that were recorded; the real `drbdadm`, in its dry run, judges our words under both grammars.
 
+#[path = "support/executable.rs"]
+mod executable;
 #[path = "drbd/failures.rs"]
 mod failures;
 #[path = "drbd/grammar.rs"]
@@ -16,7 +18,6 @@ mod set_up;
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -68,8 +69,7 @@ impl StandIn {
     }
 
     fn program(&self, name: &str, text: &str) {
-        self.put(name, text);
-        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+        executable::executable(&self.path(name), text);
     }
 
     /// What `tool verb` does from now on, in shell.

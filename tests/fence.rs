@@ -1,6 +1,8 @@
 //! The fencing between two rovers, and the kernel's handler: what an honest peer gets, and that nobody
 //! else gets anything.
 
+#[path = "support/executable.rs"]
+mod executable;
 #[path = "fence/handler.rs"]
 mod handler;
 #[path = "fence/hostile.rs"]

@@ -1,5 +1,8 @@
 //! Does a real file system on a real block device agree? Loop devices, ext4 and XFS, as root.
 
+#[path = "support/executable.rs"]
+mod executable;
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +12,7 @@ use std::time::Duration;
 use etcd_rejoin::decide::volume::{Checked, Mounted};
 use etcd_rejoin::mount::{self, Blank, Device, FileSystem, UnmountError};
 use etcd_rejoin::program;
+use executable::executable;
 
 const LONG: Duration = Duration::from_secs(120);
 
@@ -222,7 +226,7 @@ fn who_holds_the_mount_is_named_in_every_way_of_holding() {
     let point = disk.point();
     let point = point.to_str().unwrap();
     let sleep = program::find("sleep", &search()).unwrap();
-    fs::copy(sleep, disk.point().join("sleep")).unwrap();
+    executable(&disk.point().join("sleep"), fs::read(sleep).unwrap());
     for (script, how) in [
         (
             format!("cd '{point}' && echo holds && exec sleep 600"),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use etcd_rejoin::fence::Answer;
 use tempfile::TempDir;
 
+use crate::executable::executable;
 use crate::{LONG, Peer, SECRET, nobody};
 
 /// A machine with a handler: a key, and stand-ins for DRBD's tool and for the fence command.
@@ -31,10 +32,8 @@ impl Handler {
     }
 
     fn script(&self, name: &str, text: &str) -> PathBuf {
-        use std::os::unix::fs::PermissionsExt;
         let path = self.dir.path().join(name);
-        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        executable(&path, format!("#!/bin/sh\n{text}\n"));
         path
     }
 

@@ -2,7 +2,6 @@
 //! nothing changes, and the peer is asked what it would say by now, not to do it.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::{Child, Command, Output};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 use etcd_rejoin::fence::{Answer, Request, Server, Turn};
 use tempfile::TempDir;
 
+use crate::executable::executable;
 use crate::{SECRET, key, machine, nobody};
 
 const TOGETHER: &str = include_str!("../fixtures/drbd/8.4/connected.events2");
@@ -118,11 +118,6 @@ impl Drop for Rover {
             let _ = rover.wait();
         }
     }
-}
-
-fn executable(path: &Path, text: &str) {
-    std::fs::write(path, text).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[track_caller]
