@@ -37,7 +37,9 @@ fn pack_relocations() {
 fn lay_out_release() {
     let script = Path::new("src/layout.ld");
     println!("cargo::rerun-if-changed={}", script.display());
+    // The start-up files that Rust brings for musl need their own unwind table.
     let linux_x86 = var("CARGO_CFG_TARGET_OS").as_deref() == Some("linux")
+        && var("CARGO_CFG_TARGET_ENV").as_deref() == Some("gnu")
         && var("CARGO_CFG_TARGET_ARCH").as_deref() == Some("x86_64");
     // Cargo names the directory of every profile that comes from `release` so.
     if let (true, Some("release"), Some(root)) = (
