@@ -97,6 +97,27 @@ impl Row {
         }
     }
 
+    /// At most so many times as long as without us, by pairs that were measured under the same conditions: what
+    /// spreads both sides alike does not count. The medians of either side are shown beside it.
+    pub fn of_pairs(figure: &str, ours: &Samples, bare: &Samples, most: f64) -> Row {
+        let mut pairs = Samples::default();
+        for (ours, bare) in ours.0.iter().zip(&bare.0) {
+            pairs.push(ours / bare);
+        }
+        let (low, mid, high) = (pairs.part(0.25), pairs.median(), pairs.part(0.75));
+        let whole = ours.median() / bare.median();
+        Row {
+            figure: figure.into(),
+            goal: format!("<= {most} x bare"),
+            measured: format!(
+                "{mid:.3} [{low:.3}..{high:.3}] x by pairs, {whole:.3} x by medians ({})",
+                sides(ours, bare)
+            ),
+            met: mid <= most,
+            times: ours.len(),
+        }
+    }
+
     /// At most so much.
     pub fn at_most(figure: &str, samples: &Samples, most: f64, unit: &str) -> Row {
         Row {
