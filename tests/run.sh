@@ -165,10 +165,10 @@ static() {
     "$program" --version
 }
 
-# Tests with real etcd wait more than they compute: twice as many as there are processors.
+# Tests with real etcd wait more than they compute: four times as many as there are processors.
 part_test() {
     need cc openssl etcd drbdadm keepalived &&
-        RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))} tests "cargo test" cargo test --locked --no-fail-fast
+        RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((4 * $(nproc)))} tests "cargo test" cargo test --locked --no-fail-fast
 }
 
 part_container() {
@@ -194,8 +194,8 @@ machines() {
         tests vm cargo test --locked --test vm -- --ignored --show-output --test-threads=1 "$@"
 }
 
-# The ways that lose writes where they are done wrong, and the stops of every day: ten minutes on an idle
-# machine.
+# The ways that lose writes where they are done wrong, and the stops of every day: a quarter of an
+# hour on an idle machine.
 part_vm() {
     machines the_master_is_killed_and_returns a_rolling_restart_of_both a_standby_that_was_taken_down \
         half_a_resync a_cut_replication_link of_two_machines without_a_fence_command a_second_master \
@@ -215,23 +215,39 @@ part_other() {
 
 part_fuzz() {
     need cargo-fuzz || return
-    local fuzz=(cargo fuzz) targets target corpus seconds=${ETCD_REJOIN_FUZZ_SECONDS:-60}
+    local fuzz=(cargo fuzz) targets target out
     if rustup run nightly rustc --version >/dev/null 2>&1; then
         fuzz=(cargo +nightly fuzz)
     else
         export RUSTC_BOOTSTRAP=1
     fi
     if ! targets=$("${fuzz[@]}" list) || [ -z "$targets" ]; then fail "no fuzz targets"; return; fi
-    # Built once; the programs are then run as they are.
+    # Built once; the programs are then run as they are, one on each processor.
     check "fuzz build" "${fuzz[@]}" build
+    out=$(mktemp -d)
+    # shellcheck disable=SC2016 # the inner shell expands them
+    printf '%s\n' "$targets" | xargs -P "$(nproc)" -I{} bash -c 'fuzz_one "$1" >"$2/$1" 2>&1; echo $? >"$2/$1.code"' bash {} "$out"
     for target in $targets; do
-        mkdir -p "fuzz/corpus/$target" "fuzz/artifacts/$target"
-        corpus=("fuzz/corpus/$target")
-        [ ! -d "fuzz/seeds/$target" ] || corpus+=("fuzz/seeds/$target")
-        check "fuzz $target" fuzz/target/*/release/"$target" -max_total_time="$seconds" \
-            -artifact_prefix="fuzz/artifacts/$target/" -print_final_stats=1 "${corpus[@]}"
+        check "fuzz $target" said "$out/$target"
     done
+    rm -r "$out"
     unset RUSTC_BOOTSTRAP
+}
+
+# One fuzz target, for as long as asked.
+fuzz_one() {
+    local corpus=("fuzz/corpus/$1") program
+    mkdir -p "fuzz/corpus/$1" "fuzz/artifacts/$1"
+    [ ! -d "fuzz/seeds/$1" ] || corpus+=("fuzz/seeds/$1")
+    program=$(ls fuzz/target/*/release/"$1") || return
+    "$program" -max_total_time="${ETCD_REJOIN_FUZZ_SECONDS:-60}" \
+        -artifact_prefix="fuzz/artifacts/$1/" -print_final_stats=1 "${corpus[@]}"
+}
+
+# What a command has said, kept in a file, and how it ended.
+said() {
+    cat "$1"
+    return "$(cat "$1.code")"
 }
 
 for arg in "$@"; do
@@ -249,7 +265,7 @@ if ! has cargo; then
     parts=()
 fi
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto} RUST_BACKTRACE=1
-export -f reasons static retry say
+export -f reasons static retry say fuzz_one said
 for part in "${parts[@]}"; do
     printf '\n== %s: %s\n' "$part" "${asks[$part]}"
     before=$SECONDS passed_before=$passed failed_before=$failed
