@@ -25,6 +25,15 @@ pub struct Actor<'a> {
     stop: &'a Stop,
 }
 
+/// What came of a step.
+#[derive(Debug)]
+pub struct Done {
+    /// In words.
+    pub words: String,
+    /// The ID that an add was answered with.
+    pub added: Option<MemberId>,
+}
+
 /// Why a step was not done. Whatever the answer was, the next look tells what became of it.
 #[derive(Debug)]
 pub enum Undone {
@@ -56,15 +65,18 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// Performs the step; what came of it, in words.
-    pub fn perform(&self, step: &Step, look: &Look) -> Result<String, Undone> {
-        match step {
+    /// Performs the step.
+    pub fn perform(&self, step: &Step, look: &Look) -> Result<Done, Undone> {
+        let words = match step {
+            Step::AddMember { learner } => return self.add(*learner, look),
             Step::NoteJoin(id) => {
-                let (id, learner) = (*id, id.is_some_and(|id| is_learner(look, id)));
-                if let Some(id) = id {
-                    self.settle(id, look)?;
-                }
+                let (id, learner) = (*id, is_learner(look, *id));
                 self.local(move |volume| note_join(volume, id, learner))
+            }
+            Step::SettleJoin(id) => {
+                let id = *id;
+                self.update(id, look)?;
+                self.local(move |volume| note_join(volume, id, false))
             }
             Step::Promise => {
                 let digest = promise_digest(self.config);
@@ -91,9 +103,9 @@ impl<'a> Actor<'a> {
                 })
             }
             Step::RemoveMember(id) => self.remove(*id, look),
-            Step::AddMember { learner } => self.add(*learner, look),
             Step::UpdatePeerUrls(id) => self.update(*id, look),
-        }
+        };
+        words.map(|words| Done { words, added: None })
     }
 
     /// Works on the volume in a thread of its own: a slow disk must not delay a stop, and every step can
@@ -127,57 +139,55 @@ impl<'a> Actor<'a> {
 
     fn remove(&self, id: MemberId, look: &Look) -> Result<String, Undone> {
         let url = endpoint(look)?;
-        self.change(move |clients, deadline| clients.member_remove(&url, id, deadline))?;
+        self.change(CHANGE_TIME, move |clients, deadline| {
+            clients.member_remove(&url, id, deadline)
+        })?;
         Ok(format!("removed member {id}"))
     }
 
     /// Lists again right before the add: another rejoin may have come first.
-    fn add(&self, learner: bool, look: &Look) -> Result<String, Undone> {
+    fn add(&self, learner: bool, look: &Look) -> Result<Done, Undone> {
         let (url, urls) = (endpoint(look)?, self.config.policy.peer_urls.clone());
+        self.local(move |volume| {
+            volume.before_join(learner)?;
+            Ok("can note what is added".into())
+        })?;
         let policy = self.config.policy.clone();
         let cluster = look.seen.quorate.as_ref().map(|quorate| quorate.cluster);
-        let id = self.change(move |clients, deadline| {
-            let now = clients.quorate_members(&url, deadline)?;
+        let id = self.change(2 * CHANGE_TIME, move |clients, _| {
+            let now = clients.quorate_members(&url, Instant::now() + CHANGE_TIME)?;
             // A balancer may lead to another cluster the second time.
             let same = Some(now.cluster) == cluster;
             if !same || add_as(&policy, &now.members) != Some(learner) {
                 return Ok(None);
             }
+            let deadline = Instant::now() + CHANGE_TIME;
             clients.member_add(&url, &urls, learner, deadline).map(Some)
         })?;
         let id = id.ok_or(Undone::Changed)?;
         let kind = if learner { "learner" } else { "voter" };
-        Ok(format!("added ourselves as {kind} {id}"))
-    }
-
-    /// The third member of a cluster starts only once both others know of it across a crash.
-    ///
-    /// What a member commits last it writes down with the entry after it (etcd `raft`, `MustSync`: a commit
-    /// index alone is not synced). Killed before that it lists two members, though it has acknowledged the
-    /// add; beside it the second one, which lost its disk, would start empty (`second-of-two`), while the
-    /// third holds writes that both lack. One more entry, committed by both as the third does not run yet,
-    /// writes it down.
-    fn settle(&self, id: MemberId, look: &Look) -> Result<(), Undone> {
-        let members = look.seen.quorate.as_ref().map(|quorate| &quorate.members);
-        match members.is_some_and(|members| members.len() == 3) {
-            true => self.update(id, look).map(drop),
-            false => Ok(()),
-        }
+        Ok(Done {
+            words: format!("added ourselves as {kind} {id}"),
+            added: Some(id),
+        })
     }
 
     fn update(&self, id: MemberId, look: &Look) -> Result<String, Undone> {
         let (url, urls) = (endpoint(look)?, self.config.policy.peer_urls.clone());
         let shown = urls.join(",");
-        self.change(move |clients, deadline| clients.member_update(&url, id, &urls, deadline))?;
+        self.change(CHANGE_TIME, move |clients, deadline| {
+            clients.member_update(&url, id, &urls, deadline)
+        })?;
         Ok(format!("member {id} has peer URLs {shown}"))
     }
 
     /// Sends a change from a thread of its own: a stop must not wait for the answer.
     fn change<T: Send + 'static>(
         &self,
+        within: Duration,
         send: impl FnOnce(&Client, Instant) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Undone> {
-        let deadline = Instant::now() + CHANGE_TIME;
+        let deadline = Instant::now() + within;
         let (tx, rx) = channel();
         let clients = self.clients.clone();
         start_thread(move || {
@@ -190,6 +200,7 @@ impl<'a> Actor<'a> {
         {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(failure @ Failure::Refused(_))) => Err(Undone::Refused(failure.to_string())),
+            Ok(Err(failure)) if failure.is_bad_url() => Err(Undone::Refused(failure.to_string())),
             Ok(Err(failure)) => Err(Undone::Cluster(failure.to_string())),
             Err(Ended::Stopped(signal)) => Err(Undone::Stopped(signal)),
             Err(Ended::Deadline | Ended::Closed) => Err(Undone::Cluster(
@@ -220,16 +231,13 @@ fn is_learner(look: &Look, id: MemberId) -> bool {
     members.any(|member| member.id == id && member.learner)
 }
 
-fn note_join(volume: &Volume, id: Option<MemberId>, learner: bool) -> Result<String, Error> {
+fn note_join(volume: &Volume, id: MemberId, learner: bool) -> Result<String, Error> {
     // The learner's note comes first: it is in nobody's way, and a join note alone starts etcd.
-    if let (Some(id), true) = (id, learner) {
+    if learner {
         volume.note_learner(id)?;
     }
     volume.note_join(id)?;
-    Ok(match id {
-        Some(id) => format!("noted that {id} is ours and never ran"),
-        None => "noted that nothing ran here since the cluster does not list us".into(),
-    })
+    Ok(format!("noted that {id} is ours and never ran"))
 }
 
 fn give_up(volume: &Volume, data: &DataDir) -> Result<String, Error> {

@@ -55,6 +55,8 @@ pub enum Command {
         etcd: EtcdFlags,
     },
     /// Ask the etcd beside us for its health: exit code 0 if it is healthy, else 1
+    ///
+    /// Ends with 78 where the configuration is wrong: then nobody was asked.
     #[command(args_conflicts_with_subcommands = true)]
     Probe {
         /// Ask for something else than etcd's health
@@ -366,13 +368,23 @@ pub fn parse(words: &[OsString]) -> Result<Call, clap::Error> {
         None if words.is_empty() => Ok(Call::Etcd(Vec::new())),
         Some("-h" | "--help" | "-V" | "--version" | "help") => ours(words),
         Some(word) if word.starts_with('-') => Ok(Call::Etcd(words.to_vec())),
+        Some(word) if is_etcd(word) && is_no_member(words.get(1)) => {
+            Ok(Call::Other(words[0].clone(), words[1..].to_vec()))
+        }
         Some("etcd") => Ok(Call::Etcd(words[1..].to_vec())),
         Some(word) if is_command(word) => ours(words),
-        Some(word) if Path::new(word).file_name() == Some("etcd".as_ref()) => {
-            Ok(Call::EtcdAt(word.into(), words[1..].to_vec()))
-        }
+        Some(word) if is_etcd(word) => Ok(Call::EtcdAt(word.into(), words[1..].to_vec())),
         None | Some(_) => Ok(Call::Other(words[0].clone(), words[1..].to_vec())),
     }
+}
+
+fn is_etcd(word: &str) -> bool {
+    Path::new(word).file_name() == Some("etcd".as_ref())
+}
+
+/// etcd's own commands, which run no member (etcd `server/etcdmain/main.go`).
+fn is_no_member(word: Option<&OsString>) -> bool {
+    word.is_some_and(|word| word == "gateway" || word == "grpc-proxy")
 }
 
 fn ours(words: &[OsString]) -> Result<Call, clap::Error> {

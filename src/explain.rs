@@ -8,9 +8,7 @@ pub use why::why;
 
 use crate::config::Config;
 use crate::datadir::Finding;
-use crate::decide::{
-    Begin, Decision, Heard, Holds, JoinNote, Peer, Policy, Reason, Start, Step, own_id,
-};
+use crate::decide::{Begin, Decision, Heard, Holds, Peer, Policy, Reason, Start, Step, own_id};
 use crate::membership::{Member, MemberId, quorum};
 use crate::observe::Look;
 
@@ -64,6 +62,7 @@ pub fn data_dir(look: &Look) -> String {
 pub fn cluster(look: &Look) -> &'static str {
     match (&look.seen.quorate, look.seen.views().next()) {
         (Some(_), _) => "quorate",
+        (None, Some(_)) if look.seen.settled => "listed",
         (None, Some(_)) => "no-leader",
         (None, None) if is_alone(look) => "alone",
         (None, None) => "unreachable",
@@ -182,11 +181,7 @@ pub fn heard(heard: &Heard) -> String {
 pub fn notes(look: &Look) -> Vec<String> {
     let seen = &look.seen;
     let mut notes = Vec::new();
-    match seen.join_note {
-        JoinNote::None => {}
-        JoinNote::Unnamed => notes.push("join-note=unnamed".into()),
-        JoinNote::Named(id) => notes.push(format!("join-note={id}")),
-    }
+    notes.extend(seen.join_note.map(|id| format!("join-note={id}")));
     let flags = [
         (seen.promise, "promise"),
         (seen.given_up, "given-up"),
@@ -239,6 +234,7 @@ pub fn tells_more(step: &Step) -> bool {
         | Step::SetAsideLeftovers
         | Step::DeleteSetAside { .. } => true,
         Step::NoteJoin(_)
+        | Step::SettleJoin(_)
         | Step::RemoveMember(_)
         | Step::UpdatePeerUrls(_)
         | Step::GiveUp
@@ -250,6 +246,7 @@ pub fn tells_more(step: &Step) -> bool {
 pub fn step_name(step: &Step) -> &'static str {
     match step {
         Step::NoteJoin(_) => "note-join",
+        Step::SettleJoin(_) => "settle-join",
         Step::AddMember { .. } => "add-member",
         Step::RemoveMember(_) => "remove-member",
         Step::UpdatePeerUrls(_) => "update-peer-urls",
@@ -263,8 +260,10 @@ pub fn step_name(step: &Step) -> &'static str {
 
 fn step_words(config: &Config, step: &Step) -> String {
     match step {
-        Step::NoteJoin(None) => "notes on its volume that it is not a member".into(),
-        Step::NoteJoin(Some(id)) => format!("notes on its volume that it is the new member {id}"),
+        Step::NoteJoin(id) => format!("notes on its volume that it is the new member {id}"),
+        Step::SettleJoin(id) => format!(
+            "notes on its volume that it is the new member {id}, once both others have that written down"
+        ),
         Step::AddMember { learner: true } => "adds itself to the cluster as learner".into(),
         Step::AddMember { learner: false } => "adds itself to the cluster as voter".into(),
         Step::RemoveMember(id) => format!("removes its own old member {id} from the cluster"),

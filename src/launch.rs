@@ -4,19 +4,19 @@ use std::ffi::OsString;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
+use crate::config::flags::Flag;
 use crate::config::{Config, file};
 use crate::decide::Begin;
 use crate::error::{Context, Error};
 use crate::handover::Etcd;
 use crate::membership::InitialCluster;
 
+const STATE: &str = "initial-cluster-state";
+
 /// Flags that would overrule the decision.
-const DECIDED: &[&str] = &[
-    "initial-cluster",
-    "initial-cluster-state",
-    "discovery",
-    "discovery-srv",
-];
+const DECIDED: &[&str] = &["initial-cluster", STATE, "discovery", "discovery-srv"];
 
 /// etcd's command line and environment for this decision.
 ///
@@ -25,16 +25,25 @@ pub fn etcd(config: &Config, program: &Path, begin: &Begin) -> Result<Etcd, Erro
     let mut env = config.launch.env.clone();
     let mut flags = config.launch.flags.clone();
     match (begin, &config.launch.file) {
+        (Begin::WithData, Some((_, map))) if config.launch.file_changed => {
+            let text = Value::Object(map.clone()).to_string();
+            use_copy(config, &text, &mut flags, &mut env)?;
+        }
         // etcd ignores state and initial cluster beside its own WAL.
         (Begin::WithData, _) => {}
-        // A configuration file that allows founding says `new`, or nothing, which is the same.
-        (Begin::New, Some(_)) => {}
+        // State `existing` is for later: this volume is one of those that found the cluster.
         (Begin::New, None) => {
-            if !flags
-                .iter()
-                .any(|flag| flag.name == "initial-cluster-state")
-            {
-                set(&mut env, "ETCD_INITIAL_CLUSTER_STATE", "new");
+            flags.retain(|flag| flag.name != STATE);
+            set(&mut env, "ETCD_INITIAL_CLUSTER_STATE", "new");
+        }
+        // A file that says nothing says `new`.
+        (Begin::New, Some((_, map))) => {
+            let otherwise = map.get(STATE).is_some_and(|state| state != "new");
+            if otherwise || config.launch.file_changed {
+                let mut map = map.clone();
+                map.insert(STATE.into(), "new".into());
+                let text = Value::Object(map).to_string();
+                use_copy(config, &text, &mut flags, &mut env)?;
             }
         }
         (Begin::Existing { id, members }, file) => {
@@ -47,9 +56,7 @@ pub fn etcd(config: &Config, program: &Path, begin: &Begin) -> Result<Etcd, Erro
                 }
                 Some((_, map)) => {
                     let text = file::with_decision(map, "existing", &cluster);
-                    let copy = write_copy(config, &text)?;
-                    flags.retain(|flag| flag.name != "config-file");
-                    set(&mut env, "ETCD_CONFIG_FILE", &copy.to_string_lossy());
+                    use_copy(config, &text, &mut flags, &mut env)?;
                 }
             }
         }
@@ -65,6 +72,18 @@ pub fn etcd(config: &Config, program: &Path, begin: &Begin) -> Result<Etcd, Erro
 fn set(env: &mut Vec<(OsString, OsString)>, name: &str, value: &str) {
     env.retain(|(known, _)| known != name);
     env.push((name.into(), value.into()));
+}
+
+fn use_copy(
+    config: &Config,
+    text: &str,
+    flags: &mut Vec<Flag>,
+    env: &mut Vec<(OsString, OsString)>,
+) -> Result<(), Error> {
+    let copy = write_copy(config, text)?;
+    flags.retain(|flag| flag.name != "config-file");
+    set(env, "ETCD_CONFIG_FILE", &copy.to_string_lossy());
+    Ok(())
 }
 
 /// The copy lies in `member/`, where etcd minds no unknown file; it may hold secrets.
@@ -157,6 +176,17 @@ mod tests {
         }
     }
 
+    /// A founding goes on with state `existing` in the settings, too.
+    #[test]
+    fn founding_overrules_what_the_flags_say() {
+        let words = ["--initial-cluster-state=existing", "--name=default"];
+        let words = words.map(OsString::from);
+        let config = Config::read([], &words, &Overrides::default()).unwrap();
+        let etcd = etcd(&config, Path::new("/usr/bin/etcd"), &Begin::New).unwrap();
+        assert_eq!(etcd.args, ["--name=default"]);
+        assert_eq!(get(&etcd, "ETCD_INITIAL_CLUSTER_STATE").unwrap(), "new");
+    }
+
     #[test]
     fn joining_overrules_what_the_environment_says() {
         let etcd = launched(&existing(), &[]);
@@ -168,6 +198,45 @@ mod tests {
             get(&etcd, "ETCD_INITIAL_CLUSTER").unwrap(),
             "default=http://a:2380"
         );
+    }
+
+    /// etcd 3.4 cannot listen at one URL twice, and 3.5 founds no cluster that names one twice.
+    #[test]
+    fn etcd_gets_each_url_once() {
+        let (url, twice) = (
+            "http://127.0.0.1:1",
+            "http://127.0.0.1:1,http://127.0.0.1:1",
+        );
+        let listen = format!("--listen-peer-urls={twice}");
+        let cluster = format!("--initial-cluster=default={url},default={url}");
+        let etcd = launched(&Begin::New, &[&listen, "--name=default", &cluster]);
+        assert_eq!(get(&etcd, "ETCD_LISTEN_PEER_URLS").unwrap(), url);
+        let cluster = format!("default={url}");
+        assert_eq!(get(&etcd, "ETCD_INITIAL_CLUSTER").unwrap(), cluster);
+        assert_eq!(etcd.args, ["--name=default"]);
+    }
+
+    #[test]
+    fn a_configuration_file_that_names_a_url_twice_is_copied_with_each_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("etcd.yml");
+        let (url, twice) = (
+            "http://127.0.0.1:1",
+            "http://127.0.0.1:1,http://127.0.0.1:1",
+        );
+        let data = dir.path().join("data");
+        let text = format!(
+            "data-dir: {}\nlisten-peer-urls: {twice}\nmax-wals: 7\n",
+            data.display()
+        );
+        std::fs::write(&path, text).unwrap();
+        let word = OsString::from(format!("--config-file={}", path.display()));
+        let config = Config::read([], &[word], &Overrides::default()).unwrap();
+        let etcd = etcd(&config, Path::new("/usr/bin/etcd"), &Begin::New).unwrap();
+        assert!(etcd.args.is_empty());
+        let copy = file::read(Path::new(&get(&etcd, "ETCD_CONFIG_FILE").unwrap())).unwrap();
+        assert_eq!(copy["listen-peer-urls"], url);
+        assert_eq!((copy["max-wals"].as_u64(), copy.len()), (Some(7), 4));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod act;
 pub mod assembly;
+mod bind;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -1,19 +1,56 @@
 //! Log lines on stderr: sentences with `key=value`, or JSON with etcd's own keys.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
 use crate::config::LogConfig;
+use crate::signals::Stop;
+
+/// How often a write that does not get on looks at the stop flag.
+const TICK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 10_000_000,
+};
+/// A pipe that has room takes so much at once (pipe(7), `PIPE_BUF`).
+const AT_ONCE: usize = 4096;
+
+/// Stderr, which waits for its reader until we are asked to stop: a log that nobody reads must not hold that up.
+struct Patient(Stop);
+
+impl Write for Patient {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut stderr = io::stderr();
+        loop {
+            let ready = poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], Some(&TICK));
+            match ready {
+                Ok(0) if self.0.raised().is_some() => return Ok(bytes.len()),
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return stderr.write(&bytes[..bytes.len().min(AT_ONCE)]),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// Starts logging. A second start changes nothing.
-pub fn start(config: LogConfig) {
+pub fn start(config: LogConfig, stop: &Stop) {
     let mut builder = env_logger::Builder::new();
     builder.filter_module("etcd_rejoin", config.level);
-    builder.target(env_logger::Target::Stderr);
+    builder.target(env_logger::Target::Pipe(Box::new(Patient(stop.clone()))));
     builder.format(move |out, record| {
         let (time, level) = (timestamp(SystemTime::now()), record.level());
         match config.json {
-            false => writeln!(out, "{time} {level:<5} {}", record.args()),
+            false => {
+                let text = one_line(record.args().to_string());
+                writeln!(out, "{time} {level:<5} {text}")
+            }
             true => {
                 let level = level.as_str().to_lowercase();
                 let line = serde_json::json!({
@@ -28,6 +65,19 @@ pub fn start(config: LogConfig) {
     });
     // Only a test starts it twice.
     let _ = builder.try_init();
+}
+
+/// A text on one line: what others are named, or say, may have any character.
+pub fn one_line(text: String) -> String {
+    match text.contains(char::is_control) {
+        true => (text.chars())
+            .map(|c| match c.is_control() {
+                true => c.escape_default().to_string(),
+                false => c.into(),
+            })
+            .collect(),
+        false => text,
+    }
 }
 
 /// `2026-11-21T09:30:00.123Z`.

@@ -147,7 +147,7 @@ fn command(cli: Cli, phase: Phase, stop: &Stop) -> Exit {
 }
 
 fn become_etcd(flags: Vec<OsString>, args: &RunArgs, phase: Phase, stop: &Stop) -> Exit {
-    logging::start(LogConfig::read(|name| std::env::var_os(name)));
+    logging::start(LogConfig::read(|name| std::env::var_os(name)), stop);
     // `etcd --version` and `etcd --help` are etcd's own affair.
     let asks = |word: &OsString| {
         matches!(

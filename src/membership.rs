@@ -1,6 +1,6 @@
 //! The nouns of a cluster: members, IDs, the initial cluster. Pure values, no network, no disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -79,6 +79,16 @@ impl Member {
             .any(|mine| urls.iter().any(|url| same_url(mine, url)))
     }
 
+    /// Its peer URLs, each once, if it lists one twice.
+    ///
+    /// etcd takes no initial cluster that has a URL twice, and none that lacks one that the members list: nobody
+    /// joins beside such a member. Source: etcd `server/etcdserver/config.go`, `checkDuplicateURL`;
+    /// `api/membership/cluster.go`, `ValidateClusterAndAssignIDs`.
+    pub fn urls_listed_twice(&self) -> Option<Vec<&str>> {
+        let urls: BTreeSet<&str> = self.peer_urls.iter().map(String::as_str).collect();
+        (urls.len() < self.peer_urls.len()).then(|| urls.into_iter().collect())
+    }
+
     /// Whether its peer URLs are exactly `urls`, in any order.
     pub fn has_exactly_peer_urls(&self, urls: &[String]) -> bool {
         self.peer_urls.len() == urls.len()
@@ -116,29 +126,36 @@ impl InitialCluster {
     /// Reads `n1=http://a:2380,n2=http://b:2380`; a name may occur several times, once for each URL.
     ///
     /// The error says which part is wrong. As in etcd, blanks around a URL are nothing (a YAML block scalar
-    /// ends in a newline), those around a name belong to it: no name is meant to have any. The URLs of a
-    /// member have no order.
+    /// ends in a newline). For etcd those around a name belong to it: no name is meant to have any, and it is
+    /// another member's name that it has no use for. So they are nothing, unless they tell two members apart.
+    /// The URLs of a member have no order.
     ///
     /// Source: etcd `client/pkg/types/urls.go`, `NewURLs`, which trims and sorts; `urlsmap.go`, `parse`,
     /// which does not trim.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut members: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut written = BTreeMap::new();
         for part in text.split(',').filter(|part| !part.is_empty()) {
             let Some((name, url)) = part.split_once('=') else {
                 return Err(format!("{part:?} is not NAME=PEER_URL"));
             };
-            if name.trim() != name {
-                let why = "has blanks around the name: etcd takes them literally";
+            let literal = name;
+            let name = name.trim();
+            if written
+                .insert(name, literal)
+                .is_some_and(|other| other != literal)
+            {
+                let why = "has blanks around the name, which make it another member for etcd";
                 return Err(format!("{part:?} {why}"));
             }
-            let url = url.trim();
+            let url = read_url(url.trim());
             if name.is_empty() {
                 return Err(format!("{part:?} has no name"));
             }
-            check_url(url).map_err(|why| format!("{part:?}: {why}"))?;
+            check_url(&url).map_err(|why| format!("{part:?}: {why}"))?;
             let urls = members.entry(name.to_string()).or_default();
-            if !urls.iter().any(|known| same_url(known, url)) {
-                urls.push(url.to_string());
+            if !urls.iter().any(|known| same_url(known, &url)) {
+                urls.push(url);
             }
         }
         if members.is_empty() {
@@ -193,6 +210,17 @@ impl InitialCluster {
         self.0
             .iter()
             .map(|(name, urls)| (name.as_str(), urls.as_slice()))
+    }
+
+    /// A peer URL that two members have, and their names.
+    pub fn shared_url(&self) -> Option<(&str, [&str; 2])> {
+        let all: Vec<(&str, &str)> = (self.iter())
+            .flat_map(|(name, urls)| urls.iter().map(move |url| (name, url.as_str())))
+            .collect();
+        all.iter().enumerate().find_map(|(at, (name, url))| {
+            let (other, _) = all[..at].iter().find(|(_, known)| same_url(known, url))?;
+            Some((*url, [*other, *name]))
+        })
     }
 
     /// The ID that etcd computes for a static member: SHA-1 of its sorted peer URLs and the token.
@@ -260,13 +288,23 @@ fn first_eight(hash: &[u8]) -> u64 {
     u64::from_be_bytes(hash[..8].try_into().expect("SHA-1 has 20 bytes"))
 }
 
+/// A URL as etcd reads and lists it: the scheme in small letters.
+///
+/// Source: Go's `url.Parse`.
+pub fn read_url(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => format!("{}://{rest}", scheme.to_ascii_lowercase()),
+        None => url.into(),
+    }
+}
+
 /// What etcd wants of a member URL: http or https (or a unix socket), a host and a port, no path.
 pub fn check_url(url: &str) -> Result<(), String> {
     let rest = match url.split_once("://") {
         Some(("http" | "https" | "unix" | "unixs", rest)) => rest,
         _ => return Err(format!("{url:?} is not a URL: write http://HOST:PORT")),
     };
-    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    let authority = rest;
     if authority.contains(['/', '?', '#', '@']) || authority.contains(char::is_whitespace) {
         return Err(format!("{url:?} has more than a host and a port"));
     }
@@ -275,8 +313,8 @@ pub fn check_url(url: &str) -> Result<(), String> {
         _ => return Err(format!("{url:?} has no port")),
     };
     match port.parse::<u16>() {
-        Ok(_) => Ok(()),
-        Err(_) => Err(format!("{url:?} has no port")),
+        Ok(_) if port.bytes().all(|byte| byte.is_ascii_digit()) => Ok(()),
+        Ok(_) | Err(_) => Err(format!("{url:?} has no port")),
     }
 }
 
@@ -299,8 +337,9 @@ mod tests {
             ("", "names no member"),
             ("n1", "NAME=PEER_URL"),
             ("=http://a:1", "no name"),
-            ("n1=http://a:1, n2=http://b:1", "blanks"),
-            ("n1 =http://a:1", "blanks"),
+            ("n1=http://a:1, n1=http://b:1", "blanks"),
+            ("n1=http://a:1,n1 =http://a:1", "blanks"),
+            (" =http://a:1", "no name"),
             ("n1=a:1", "not a URL"),
             ("n1=http://a", "no port"),
             ("n1=http://a:1/x", "more than"),
@@ -314,6 +353,22 @@ mod tests {
     fn blanks_around_a_url_are_nothing_as_for_etcd() {
         let cluster = InitialCluster::parse("n1= http://a:1,n2=http://b:1\t\r\n").unwrap();
         assert_eq!(cluster.to_string(), "n1=http://a:1,n2=http://b:1");
+    }
+
+    #[test]
+    fn blanks_around_a_name_are_nothing() {
+        let text = "n1=http://a:1, n2=http://b:1,\n n2=http://c:1,n3\t=http://d:1";
+        assert!(InitialCluster::parse(text).is_err(), "two names");
+        let text = "n1=http://a:1, n2=http://b:1, n2=http://c:1,n3\t=http://d:1";
+        let cluster = InitialCluster::parse(text).unwrap().to_string();
+        let wanted = "n1=http://a:1,n2=http://b:1,n2=http://c:1,n3=http://d:1";
+        assert_eq!(cluster, wanted);
+    }
+
+    #[test]
+    fn a_scheme_is_read_in_any_case_as_for_etcd() {
+        let [one, two] = ["n1=HTTP://A:1", "n1=http://A:1"].map(InitialCluster::parse);
+        assert_eq!(one, two);
     }
 
     #[test]

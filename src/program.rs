@@ -102,10 +102,14 @@ pub fn run(
     ended(command, limit, GRACE, give_up)
 }
 
-/// Runs it to its end; at the time limit it is killed at once, with what it started. For who is waited
-/// for itself.
-pub fn run_or_kill(command: &mut Command, limit: Duration) -> Result<Ran, NotRun> {
-    ended(command, limit, Duration::ZERO, &|| false)
+/// Runs it to its end; at the time limit, or where it is given up, it is killed at once, with what it started.
+/// For who is waited for itself.
+pub fn run_or_kill(
+    command: &mut Command,
+    limit: Duration,
+    give_up: &dyn Fn() -> bool,
+) -> Result<Ran, NotRun> {
+    ended(command, limit, Duration::ZERO, give_up)
 }
 
 fn ended(
@@ -299,8 +303,11 @@ mod tests {
         let search = search_path(None);
         let mut command = command(&find("sh", &search).unwrap(), &search);
         let limit = Duration::from_millis(100);
-        let ran = run_or_kill(command.args(["-c", "trap '' TERM; sleep 60 & wait"]), limit);
+        command.args(["-c", "trap '' TERM; sleep 60 & wait"]);
+        let ran = run_or_kill(&mut command, limit, &|| false);
         assert_eq!(ran, Err(NotRun::TimedOut(limit)));
+        let ran = run_or_kill(&mut command, LONG, &|| begun.elapsed() > 2 * limit);
+        assert_eq!(ran, Err(NotRun::GivenUp));
         assert!(begun.elapsed() < GRACE);
     }
 

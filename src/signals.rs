@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal};
@@ -99,6 +99,28 @@ impl Stop {
         }
     }
 
+    /// Does what nothing can interrupt, such as reading a slow disk, in a thread of its own, and waits for it
+    /// until the flag is raised; as long as it takes.
+    pub fn wait_for<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Ended> {
+        let (tx, rx) = channel();
+        let started = std::thread::Builder::new().spawn(move || {
+            // Nobody listens any more: we were asked to stop.
+            let _ = tx.send(work());
+        });
+        if let Err(error) = started {
+            log::warn!("cannot start a thread: {error}");
+        }
+        loop {
+            match self.receive(&rx, Instant::now() + Duration::from_secs(3600)) {
+                Err(Ended::Deadline) => {}
+                ended => return ended,
+            }
+        }
+    }
+
     /// Waits for a value until `deadline` or until the flag is raised.
     pub fn receive<T>(&self, from: &Receiver<T>, deadline: Instant) -> Result<T, Ended> {
         loop {
@@ -119,7 +141,6 @@ impl Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc::channel;
 
     #[test]
     fn a_signal_that_is_held_arrives_at_the_next_install() {

@@ -4,12 +4,14 @@
 //! PKCS#1 or SEC1 in PEM. *ring* knows RSA from 2048 bits, P-256, P-384 and Ed25519, not P-521.
 
 mod auto;
+mod own_ca;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::pem::{self, PemObject};
@@ -18,6 +20,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 
 use crate::error::{Context, Error};
+use own_ca::OwnCa;
 
 /// The TLS files of one side, as etcd's `--cert-file` family names them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,23 +54,75 @@ const BUNDLES: [&str; 6] = [
     "/etc/ssl/cert.pem",
 ];
 
+/// Why TLS files are not used.
+#[derive(Debug)]
+pub enum Unfit {
+    /// They cannot be read, or do not belong together: etcd could not use them either.
+    Files(Error),
+    /// A key of a kind that is not known here. etcd may well know it.
+    Key(Error),
+}
+
+impl Unfit {
+    /// What is wrong.
+    pub fn into_error(self) -> Error {
+        match self {
+            Unfit::Files(error) | Unfit::Key(error) => error,
+        }
+    }
+}
+
+impl From<Error> for Unfit {
+    fn from(error: Error) -> Self {
+        Unfit::Files(error)
+    }
+}
+
+/// A certificate that rustls does not take for us.
+fn unfit(path: &Path, why: rustls::Error) -> Unfit {
+    let attempt = format!("cannot use the certificate {}", path.display());
+    match why {
+        // What *ring* makes of a key that it cannot read (rustls `crypto/ring/sign.rs`, `any_supported_type`).
+        rustls::Error::General(_) => {
+            let known = "its key may be of a kind that is not known here: known are ECDSA on P-256 and P-384, Ed25519, RSA of 2048 bits and more";
+            Unfit::Key(Error::caused(format!("{attempt}: {known}"), why))
+        }
+        _ => Unfit::Files(Error::caused(attempt, why)),
+    }
+}
+
 /// How we speak to servers: their CA, and our client certificate if there is one.
-pub fn client_config(files: &TlsFiles) -> Result<Arc<ClientConfig>, Error> {
+pub fn client_config(files: &TlsFiles) -> Result<Arc<ClientConfig>, Unfit> {
     let provider = provider();
     let algorithms = provider.signature_verification_algorithms;
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .context(|| "cannot set up TLS".into())?;
     let builder = match files.insecure {
         true => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Anyone(algorithms))),
-        false => builder.with_root_certificates(roots(files.ca.as_deref())?),
+        false => {
+            let trusted = trusted(files.ca.as_deref())?;
+            let roots = Arc::new(roots(files.ca.as_deref(), &trusted)?);
+            // A machine may have no CA at all: the handshake then says that the issuer is unknown.
+            match roots.is_empty() {
+                true => builder.with_root_certificates(roots),
+                false => {
+                    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
+                        .build()
+                        .context(|| "cannot check certificates".into())?;
+                    builder
+                        .dangerous()
+                        .with_custom_certificate_verifier(OwnCa::new(verifier, trusted))
+                }
+            }
+        }
     };
     let config = match own_certificate(files)? {
         Some(Own { chain, key, path }) => builder
             .with_client_auth_cert(chain, key)
-            .context(|| format!("cannot use the certificate {}", path.display()))?,
+            .map_err(|why| unfit(path, why))?,
         None => builder.with_no_client_auth(),
     };
     Ok(Arc::new(config))
@@ -88,18 +143,19 @@ pub fn server_config(
         .context(|| "cannot set up TLS".into())?;
     let builder = match (require_client_cert || files.ca.is_some()) && !files.insecure {
         true => {
-            let roots = Arc::new(roots(files.ca.as_deref())?);
+            let trusted = trusted(files.ca.as_deref())?;
+            let roots = Arc::new(roots(files.ca.as_deref(), &trusted)?);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
                 .build()
                 .context(|| "cannot check client certificates: no CA is known".into())?;
-            builder.with_client_cert_verifier(verifier)
+            builder.with_client_cert_verifier(OwnCa::new(verifier, trusted))
         }
         false => builder.with_no_client_auth(),
     };
     let config = match own_certificate(files)? {
         Some(Own { chain, key, path }) => builder
             .with_single_cert(chain, key)
-            .context(|| format!("cannot use the certificate {}", path.display()))?,
+            .map_err(|why| unfit(path, why).into_error())?,
         None if files.insecure => {
             let (certificate, key) = auto::certificate()?;
             builder
@@ -162,24 +218,25 @@ fn bad_pem(what: &str, path: &Path, why: &pem::Error) -> Error {
     Error::new(format!("cannot read the {what} {}: {why}", path.display()))
 }
 
-fn roots(ca: Option<&Path>) -> Result<RootCertStore, Error> {
-    let mut roots = RootCertStore::empty();
-    match ca {
-        Some(path) => {
-            let (added, _) = roots.add_parsable_certificates(certificates(path)?);
-            if added == 0 {
-                let path = path.display();
-                return Err(Error::new(format!("no certificate in {path} can be a CA")));
-            }
-        }
-        // None at all is no mistake yet: the handshake then says that the issuer is unknown.
-        None => {
-            if let Some(bundle) = usual_bundle() {
-                roots.add_parsable_certificates(certificates(&bundle)?);
-            }
-        }
+/// The certificates of the CA file, or of the machine's own bundle. A machine without one is no mistake yet.
+fn trusted(ca: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, Error> {
+    match (ca, usual_bundle()) {
+        (Some(path), _) => certificates(path),
+        (None, Some(bundle)) => certificates(&bundle),
+        (None, None) => Ok(Vec::new()),
     }
-    Ok(roots)
+}
+
+fn roots(ca: Option<&Path>, trusted: &[CertificateDer<'static>]) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(trusted.iter().cloned());
+    match (added, ca) {
+        (0, Some(path)) => {
+            let path = path.display();
+            Err(Error::new(format!("no certificate in {path} can be a CA")))
+        }
+        _ => Ok(roots),
+    }
 }
 
 /// The machine's CA bundle: `SSL_CERT_FILE` as everywhere, else the first usual place that exists.

@@ -38,9 +38,7 @@ impl Members {
     pub(crate) fn new(n: u8) -> Self {
         let dir = files::scratch();
         let script = "#!/bin/sh\necho STAND-IN \"$@\"\nexec sleep 600\n";
-        std::fs::write(dir.path().join("etcd"), script).unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(dir.path().join("etcd"), mode).unwrap();
+        support::executable(&dir.path().join("etcd"), script);
         Members {
             addresses: Addresses::take(),
             dir,

@@ -92,12 +92,10 @@ impl Call {
     }
 }
 
-/// Writes a script.
-pub(crate) fn executable(dir: &Path, name: &str, script: &str) -> PathBuf {
-    use std::os::unix::fs::PermissionsExt;
+/// Writes a program.
+pub(crate) fn executable(dir: &Path, name: &str, script: impl AsRef<[u8]>) -> PathBuf {
     let path = dir.join(name);
-    std::fs::write(&path, script).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    support::executable(&path, script);
     path
 }
 

@@ -10,7 +10,9 @@ mod text;
 
 use std::collections::BTreeSet;
 
-use etcd_rejoin::decide::{Begin, DataDir, Decision, Observation, Reason, decide};
+use etcd_rejoin::decide::{
+    Begin, DataDir, Decision, Observation, Quorate, Reason, decide, is_plain_restart,
+};
 use etcd_rejoin::explain::step_name;
 
 use text::{Case, in_words};
@@ -89,6 +91,34 @@ fn every_reason_decides_all_that_its_row_documents_and_nothing_else() {
             assert!(found, "no case shows {} with {part}", row.name);
         }
     }
+}
+
+/// A look that ends with what a peer lists decides as one that a leader has confirmed.
+#[test]
+fn a_plain_restart_is_decided_as_with_a_leader_that_lists_the_same() {
+    let mut plain = 0;
+    for case in cases() {
+        for (policy, seen) in &case.variants {
+            let DataDir::Own(own) = seen.data else {
+                continue;
+            };
+            let mut seen = seen.clone();
+            seen.quorate = None;
+            if !is_plain_restart(policy, &seen, own) {
+                continue;
+            }
+            plain += 1;
+            seen.settled = true;
+            let settled = decide(policy, &seen);
+            let (cluster, members) = seen.views().next().expect("a peer's list");
+            seen.quorate = Some(Quorate {
+                cluster,
+                members: members.to_vec(),
+            });
+            assert_eq!(settled, decide(policy, &seen), "{seen:?}");
+        }
+    }
+    assert!(plain > 10, "only {plain} cases");
 }
 
 #[test]

@@ -62,8 +62,8 @@ add          | lost-add                          | rejected 14 unhealthy-cluster
 add          | add-url-exists                    | rejected 9 url-exists    | Peer URLs already exists |
 add          | add-id-exists                     | rejected 9 url-exists    | member ID already exist |
 add          | add-too-many-learners             | rejected 9 too-many-learners | too many learner members |
-add          | add-invalid-url                   | rejected 3               | given member URLs are invalid |
-add          | add-no-url                        | rejected 3               | given member URLs are invalid |
+add          | add-invalid-url                   | rejected 3 bad-url       | given member URLs are invalid |
+add          | add-no-url                        | rejected 3 bad-url       | given member URLs are invalid |
 remove       | remove                            | done                     | |
 remove       | remove-not-found                  | rejected 5 member-not-found | member not found |
 remove       | remove-last                       | rejected 2 not-enough-started | not enough started members |
@@ -284,6 +284,7 @@ fn kind(failure: &Failure) -> String {
     let questions = BTreeMap::from([
         ("unhealthy-cluster", failure.is_unhealthy_cluster()),
         ("not-enough-started", failure.is_not_enough_started()),
+        ("bad-url", failure.is_bad_url()),
         ("member-not-found", failure.is_member_not_found()),
         ("url-exists", failure.is_url_exists()),
         ("not-in-sync", failure.is_not_in_sync()),

@@ -9,7 +9,11 @@
 //! and panics where a leader knows more of it than it has. `search` asks, beside stateright, from
 //! which states the cluster can still become healthy when the faults are over.
 //!
-//! Not in this world: twins and swapped volumes, names, URLs and settings (`unmodelled` shows those
+//! A member may have a second volume, which it is moved to and back from: what one of them has sent or promised,
+//! the other one does not know (`runs` says what that costs).
+//!
+//! Not in this world: twins and the volumes of other members, etcd that takes another entry of our URL than the one
+//! that was decided on, steps that fail for ever, names, URLs and settings (`unmodelled` shows those
 //! rules by the cases of `decisions.txt`), TLS, stores, snapshots of the log, two leaders of one term,
 //! and time. A majority counts as lost where fewer voters than a quorum have all that they
 //! acknowledged; such states are left out, but for the runs that go beyond.

@@ -9,7 +9,6 @@ use std::time::SystemTime;
 
 use etcd::{Etcd, VERSIONS, address, wait_for};
 use etcd_rejoin::datadir::{Contents, Depth, Finding, Volume};
-use etcd_rejoin::decide::JoinNote;
 use etcd_rejoin::membership::MemberId;
 
 const NOTED: MemberId = MemberId(0x8e9e_05c5_2164_694d);
@@ -27,7 +26,8 @@ impl Place {
         let data = dir.path().join("data");
         let wal = external.then(|| dir.path().join("fast/wal"));
         let volume = Volume::new(&data, wal.as_deref());
-        volume.note_join(Some(NOTED)).unwrap();
+        volume.before_join(false).unwrap();
+        volume.note_join(NOTED).unwrap();
         volume.note_promise("0123456789abcdef").unwrap();
         Place {
             _dir: dir,
@@ -51,7 +51,7 @@ impl Place {
     fn both_notes_are_there(&self) {
         let contents = self.look();
         assert_eq!(contents.finding, Finding::Empty);
-        assert_eq!(contents.join_note, JoinNote::Named(NOTED));
+        assert_eq!(contents.join_note, Some(NOTED));
         assert_eq!(contents.promise.as_deref(), Some("0123456789abcdef"));
     }
 }
@@ -107,7 +107,7 @@ fn etcds_creation_of_the_wal_removes_the_notes() {
         let identity = etcd.identity();
         etcd.kill();
         let contents = place.look();
-        assert_eq!(contents.join_note, JoinNote::None, "{version}");
+        assert_eq!(contents.join_note, None, "{version}");
         assert_eq!(contents.promise, None, "{version}");
         assert_eq!(contents.added_learner, Some(NOTED), "{version}");
         let Finding::Own {
@@ -146,7 +146,7 @@ fn a_killed_creation_leaves_the_notes_or_a_wal_and_never_both() {
             std::thread::sleep(std::time::Duration::from_micros(300 * delay));
             etcd.kill();
             let contents = place.look();
-            let noted = contents.join_note != JoinNote::None || contents.promise.is_some();
+            let noted = contents.join_note.is_some() || contents.promise.is_some();
             let has_wal = contents.finding != Finding::Empty;
             assert!(!(noted && has_wal), "{version}: {contents:?}");
             if has_wal {

@@ -88,7 +88,12 @@ fn settings(part: &[u8]) {
     assert_eq!(copy["initial-cluster-state"], "existing");
     assert_eq!(copy["initial-cluster"], "n1=http://a:1");
     for (key, value) in &map {
-        let ours = ["initial-cluster-state", "initial-cluster", "discovery", "discovery-srv"];
+        let ours = [
+            "initial-cluster-state",
+            "initial-cluster",
+            "discovery",
+            "discovery-srv",
+        ];
         if !ours.contains(&key.as_str()) {
             assert_eq!(copy.get(key), Some(value), "{key}");
         }

@@ -12,8 +12,9 @@ fuzz_target!(|input: &[u8]| {
     let meta = bolt::meta(input).expect("bytes in memory can be read");
     let wrong = tree::check(input).expect("bytes in memory can be read");
     let index = lookup::consistent_index(input).expect("bytes in memory can be read");
+    let applied = lookup::has_applied(input).expect("bytes in memory can be read");
     if meta.is_none() {
-        assert!(wrong.is_some() && index.is_err());
+        assert!(wrong.is_some() && index.is_err() && applied.is_err());
     }
 
     let Some((cut, files)) = input.split_first_chunk::<2>() else {

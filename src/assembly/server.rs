@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::JoinHandle;
@@ -13,9 +13,11 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::caller::caller;
 use super::{PATH, Report};
+use crate::bind;
 use crate::config::Config;
 use crate::decide::Caller;
 use crate::error::{Context, Error};
+use crate::signals::Stop;
 use crate::tls;
 
 /// One request may take this long, handshake included.
@@ -35,10 +37,10 @@ pub struct Server {
 
 impl Server {
     /// Binds every peer address. The error names the address: etcd would fail on it just so.
-    pub fn start(config: &Config, report: &Report) -> Result<Server, Error> {
+    pub fn start(config: &Config, report: &Report, stop: &Stop) -> Result<Server, Error> {
         let mut listeners = Vec::new();
         for url in &config.listen_peer_urls {
-            listeners.extend(listen(config, url)?);
+            listeners.extend(listen(config, url, stop)?);
         }
         let (wake, woken) = UnixStream::pair().context(|| "cannot make a socket pair".into())?;
         let shared = Arc::new(Shared {
@@ -105,7 +107,7 @@ fn body(report: &Report) -> Vec<u8> {
 
 type Listener = (TcpListener, Option<Arc<ServerConfig>>);
 
-fn listen(config: &Config, url: &str) -> Result<Vec<Listener>, Error> {
+fn listen(config: &Config, url: &str, stop: &Stop) -> Result<Vec<Listener>, Error> {
     let (scheme, address) = url.split_once("://").unwrap_or(("http", url));
     let tls = match scheme {
         "http" => None,
@@ -120,18 +122,16 @@ fn listen(config: &Config, url: &str) -> Result<Vec<Listener>, Error> {
         }
     };
     let attempt = || format!("cannot listen on {url}");
-    let addresses: Vec<SocketAddr> = address
-        .trim_end_matches('/')
-        .to_socket_addrs()
-        .context(attempt)?
-        .collect();
+    let addresses = bind::addresses(address.trim_end_matches('/'), stop).context(attempt)?;
     let mut listeners = Vec::new();
     let mut failed = None;
     for address in addresses {
-        match TcpListener::bind(address) {
-            Ok(listener) => {
-                listener.set_nonblocking(true).context(attempt)?;
-                listeners.push((listener, tls.clone()));
+        match bind::listen(address) {
+            Ok(bound) => {
+                for listener in bound {
+                    listener.set_nonblocking(true).context(attempt)?;
+                    listeners.push((listener, tls.clone()));
+                }
             }
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
                 return Err(Error::caused(attempt(), error));

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::watch::own_client_urls;
-use super::{Exit, print};
+use super::{Exit, must_exist, print};
 use crate::config::Config;
 use crate::datadir::{Depth, Finding, Volume};
-use crate::decide::{Identity, Reason};
+use crate::decide::{Identity, Reason, may_leave};
 use crate::error::Error;
 use crate::gateway::{Client, Failure};
-use crate::membership::{MemberId, quorum};
+use crate::membership::{Member, MemberId};
 
 const CHANGE_TIME: Duration = Duration::from_secs(8);
 
@@ -31,6 +31,9 @@ pub fn leave(config: Config) -> Exit {
 
 /// Takes it back: from the next start on this member joins again.
 pub fn undo(config: &Config) -> Exit {
+    if let Err(exit) = must_exist(config) {
+        return exit;
+    }
     let volume = Volume::new(&config.data_dir, config.wal_dir.as_deref());
     match volume.forget_left() {
         Ok(()) => print("this member may join again: it does at its next start\n"),
@@ -69,7 +72,14 @@ fn try_leave(config: &Config, volume: &Volume) -> Result<MemberId, Error> {
         }
     }
     urls.extend(own_client_urls(config));
-    match ask(&clients, urls, identity, volume, contents.left, config) {
+    match ask(
+        [&clients, &peers],
+        urls,
+        identity,
+        volume,
+        contents.left,
+        config,
+    ) {
         Ok(()) => Ok(identity.member),
         Err(NotLeft { why, noted: false }) => Err(Error::new(why)),
         Err(NotLeft { why, noted: true }) => Err(Error::new(format!(
@@ -91,7 +101,7 @@ struct NotLeft {
 ///
 /// `noted` is whether an earlier attempt has left its note.
 fn ask(
-    clients: &Client,
+    [clients, peers]: [&Client; 2],
     urls: Vec<String>,
     own: Identity,
     volume: &Volume,
@@ -124,16 +134,9 @@ fn ask(
             }
             continue;
         }
-        // etcd checks this too, unless it runs with `--strict-reconfig-check=false`.
-        let others =
-            (quorate.members.iter()).filter(|member| member.id != own.member && !member.learner);
-        let started = others.clone().filter(|member| member.started()).count();
-        if started < quorum(others.count()) {
-            return Err(NotLeft {
-                why: "the others would have no quorum without this member".into(),
-                noted: unsure,
-            });
-        }
+        let answers = |others: &[&Member]| answering(peers, others, config.timeout);
+        may_leave(&config.policy, own.member, &quorate.members, answers)
+            .map_err(|why| NotLeft { why, noted: unsure })?;
         // First the note: a member that is removed and not noted would come back by itself.
         volume.note_left().map_err(|error| NotLeft {
             why: error.to_string(),
@@ -165,5 +168,21 @@ fn ask(
     Err(NotLeft {
         why: format!("cannot leave the cluster: {why}"),
         noted: unsure,
+    })
+}
+
+/// How many of them answer as etcd at one of their peer URLs: all are asked at once.
+fn answering(peers: &Client, members: &[&Member], timeout: Duration) -> usize {
+    let deadline = Instant::now() + timeout;
+    let answers = |member: &Member| {
+        let mut urls = member.peer_urls.iter();
+        urls.any(|url| peers.peer_members(url, deadline).is_ok())
+    };
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = (members.iter())
+            .map(|member| scope.spawn(|| answers(member)))
+            .collect();
+        let answered = asked.into_iter().map(|asked| asked.join().unwrap_or(false));
+        answered.filter(|answers| *answers).count()
     })
 }

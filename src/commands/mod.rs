@@ -16,6 +16,9 @@ pub mod status;
 pub mod supervise;
 pub mod volume;
 pub mod watch;
+mod watching;
+
+use crate::config::Config;
 
 /// Prints the answer of a command. Nobody reading it is no failure, as with `etcd-rejoin man | head`.
 pub fn print(text: &str) -> Exit {
@@ -28,6 +31,18 @@ pub fn print(text: &str) -> Exit {
             eprintln!("etcd-rejoin: cannot write to standard output: {error}");
             Exit::FAILED
         }
+    }
+}
+
+/// Says that there is no such data dir, for what changes one: its name is misspelt then.
+fn must_exist(config: &Config) -> Result<(), Exit> {
+    match std::fs::metadata(&config.data_dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let dir = config.data_dir.display();
+            eprintln!("etcd-rejoin: there is no data dir {dir}: is ETCD_DATA_DIR right?");
+            Err(Exit::FAILED)
+        }
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

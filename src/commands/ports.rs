@@ -1,23 +1,25 @@
 //! Could etcd listen at its URLs? Each is bound as etcd will bind it, and let go at once.
 
 use std::io::{Error, ErrorKind};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::SocketAddr;
 
+use crate::bind;
 use crate::config::Config;
+use crate::signals::Stop;
 
 /// Tries every URL that etcd will listen at; the error says which one it could not.
 ///
 /// `peer_ports` tries the peer URLs too; not while we listen there ourselves.
-pub fn bindable(config: &Config, peer_ports: bool) -> Result<(), String> {
+pub fn bindable(config: &Config, peer_ports: bool, stop: &Stop) -> Result<(), String> {
     let peer_urls = config.listen_peer_urls.iter().filter(|_| peer_ports);
     (config.listen_client_urls.iter())
         .chain(&config.listen_client_http_urls)
         .chain(&config.listen_metrics_urls)
         .chain(peer_urls)
-        .try_for_each(|url| listen(url))
+        .try_for_each(|url| listen(url, stop))
 }
 
-fn listen(url: &str) -> Result<(), String> {
+fn listen(url: &str, stop: &Stop) -> Result<(), String> {
     let Some(("http" | "https", authority)) = url.split_once("://") else {
         // A unix socket is a file: etcd removes what lies in its place.
         return Ok(());
@@ -29,20 +31,11 @@ fn listen(url: &str) -> Result<(), String> {
         };
         format!("cannot listen on {url}: {error}{hint}")
     };
-    let addresses = (authority.trim_end_matches('/').to_socket_addrs()).map_err(failed)?;
-    let Some(address) = as_go_chooses(&addresses.collect::<Vec<_>>()) else {
+    let addresses = bind::addresses(authority.trim_end_matches('/'), stop).map_err(failed)?;
+    let Some(address) = as_go_chooses(&addresses) else {
         return Err(format!("cannot listen on {url}: its host has no address"));
     };
-    TcpListener::bind(address).map_err(failed)?;
-    // Go listens for both families where the address is any, and falls back where there is no IPv6.
-    if address.ip() == IpAddr::from([0; 4]) {
-        let both = TcpListener::bind((Ipv6Addr::UNSPECIFIED, address.port()));
-        both.map(drop).or_else(|error| match error.kind() {
-            ErrorKind::AddrInUse => Err(failed(error)),
-            _ => Ok(()),
-        })?;
-    }
-    Ok(())
+    bind::listen(address).map(drop).map_err(failed)
 }
 
 /// Of the addresses of a name, Go listens at one: the first of IPv4, else the first.
@@ -57,6 +50,7 @@ fn as_go_chooses(addresses: &[SocketAddr]) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::TcpListener;
 
     /// A port that is held, and its number.
     fn held(host: &str) -> (TcpListener, u16) {
@@ -86,20 +80,24 @@ mod tests {
             "ETCD_LISTEN_CLIENT_HTTP_URLS",
             "ETCD_LISTEN_METRICS_URLS",
         ] {
-            let why = bindable(&config(variable, &url), true).unwrap_err();
+            let why = bindable(&config(variable, &url), true, &Stop::default()).unwrap_err();
             assert!(
                 why.starts_with(&format!("cannot listen on {url}: ")),
                 "{why}"
             );
         }
         let ours = config("ETCD_LISTEN_PEER_URLS", &url);
-        assert_eq!(bindable(&ours, false), Ok(()), "we listen there ourselves");
+        assert_eq!(
+            bindable(&ours, false, &Stop::default()),
+            Ok(()),
+            "we listen there ourselves"
+        );
     }
 
     #[test]
     fn an_address_of_another_machine_hinders() {
         // An address of documentation: no machine has it.
-        let why = listen("http://192.0.2.1:2379").unwrap_err();
+        let why = listen("http://192.0.2.1:2379", &Stop::default()).unwrap_err();
         assert!(
             why.ends_with("no interface of this machine has the address"),
             "{why}"
@@ -108,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_name_without_an_address_hinders() {
-        let why = listen("http://nowhere.invalid:2379").unwrap_err();
+        let why = listen("http://nowhere.invalid:2379", &Stop::default()).unwrap_err();
         assert!(why.contains("http://nowhere.invalid:2379: "), "{why}");
     }
 
@@ -116,8 +114,11 @@ mod tests {
     #[test]
     fn any_address_is_one_of_both_families() {
         let (_held, port) = held("::1");
-        assert!(listen(&format!("http://0.0.0.0:{port}")).is_err());
-        assert_eq!(listen(&format!("http://127.0.0.1:{port}")), Ok(()));
+        assert!(listen(&format!("http://0.0.0.0:{port}"), &Stop::default()).is_err());
+        assert_eq!(
+            listen(&format!("http://127.0.0.1:{port}"), &Stop::default()),
+            Ok(())
+        );
     }
 
     #[test]
@@ -136,6 +137,6 @@ mod tests {
 
     #[test]
     fn a_unix_socket_is_not_tried() {
-        assert_eq!(listen("unix://nowhere.invalid:0"), Ok(()));
+        assert_eq!(listen("unix://nowhere.invalid:0", &Stop::default()), Ok(()));
     }
 }

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -12,7 +13,10 @@ use rustix::fs::{Access, access, statvfs};
 
 use super::{Exit, ports};
 use crate::config::Config;
+use crate::decide::DataDir;
+use crate::mount;
 use crate::program::run_or_kill;
+use crate::signals::Stop;
 
 /// etcd preallocates a WAL file of this size before it starts.
 ///
@@ -49,6 +53,15 @@ pub fn program(config: &Config) -> Result<PathBuf, (Exit, String)> {
             ),
         }
     })?;
+    if is_ourselves(&found) {
+        let shown = found.display();
+        return Err((
+            Exit(126),
+            format!(
+                "cannot run etcd: {shown} is etcd-rejoin itself: set REJOIN_ETCD to where etcd is"
+            ),
+        ));
+    }
     match is_of_another_machine(&found) {
         true => Err((
             Exit(126),
@@ -58,6 +71,16 @@ pub fn program(config: &Config) -> Result<PathBuf, (Exit, String)> {
             ),
         )),
         false => Ok(found),
+    }
+}
+
+/// Whether it leads to our own file: we would hand over to ourselves, and wait for ourselves to let go of the data
+/// dir.
+fn is_ourselves(program: &Path) -> bool {
+    let id = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    match (id(program), id(Path::new("/proc/self/exe"))) {
+        (Ok(its), Ok(ours)) => its == ours,
+        (Err(_), _) | (_, Err(_)) => false,
     }
 }
 
@@ -82,7 +105,7 @@ fn is_of_another_machine(program: &Path) -> bool {
 /// member was removed. `--version` comes after that (etcd `etcdmain/config.go`, `parse`).
 ///
 /// Asked once in a run; without flags there is nothing to ask.
-fn flags(config: &Config) -> Result<(), String> {
+fn flags(config: &Config, stop: &Stop) -> Result<(), String> {
     static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
     if config.launch.flags.is_empty() {
         return Ok(());
@@ -95,7 +118,7 @@ fn flags(config: &Config) -> Result<(), String> {
         let mut command = Command::new(&program);
         let words = config.launch.flags.iter().flat_map(|flag| &flag.words);
         command.env_clear().args(words).arg("--version");
-        match run_or_kill(&mut command, FLAGS) {
+        match run_or_kill(&mut command, FLAGS, &|| stop.raised().is_some()) {
             Ok(ran) if ran.code == 2 => {
                 let said = ran.err.lines().chain(ran.out.lines());
                 let said = said.map(str::trim).find(|line| !line.is_empty());
@@ -113,15 +136,61 @@ fn flags(config: &Config) -> Result<(), String> {
 
 /// Whether etcd could start here, with what it is given; the error says what stands in its way.
 ///
-/// `peer_ports` tries the peer ports too; not while we listen there ourselves.
-pub fn surroundings(config: &Config, peer_ports: bool) -> Result<(), String> {
-    flags(config)?;
-    ports::bindable(config, peer_ports)?;
-    let dirs = [Some(config.data_dir.as_path()), config.wal_dir.as_deref()];
-    dirs.into_iter().flatten().try_for_each(writable)
+/// `peer_ports` tries the peer ports too; not while we listen there ourselves. Once `stop` is raised, what is
+/// said means nothing.
+pub fn surroundings(
+    config: &Config,
+    data: &DataDir,
+    peer_ports: bool,
+    stop: &Stop,
+) -> Result<(), String> {
+    if config.advertises_no_client_url {
+        let why = "ETCD_ADVERTISE_CLIENT_URLS is missing, and etcd does not start without it beside ETCD_LISTEN_CLIENT_URLS: write the URLs at which clients reach this member";
+        return Err(why.into());
+    }
+    flags(config, stop)?;
+    ports::bindable(config, peer_ports, stop)?;
+    // What lies there is set aside and kept, and the others send as much again.
+    writable(&config.data_dir, WAL_SIZE + database(config))?;
+    if let Some(dir) = &config.wal_dir {
+        writable(dir, WAL_SIZE)?;
+        // A new WAL is made beside its place, and an old one is set aside there.
+        dir.parent().map_or(Ok(()), |beside| writable(beside, 0))?;
+    }
+    movable(config, data)
 }
 
-fn writable(dir: &Path) -> Result<(), String> {
+/// What the database takes on the disk, in bytes; 0 where there is none.
+fn database(config: &Config) -> u64 {
+    let file = std::fs::metadata(config.data_dir.join("member/snap/db"));
+    file.map_or(0, |file| file.len().min(file.blocks().saturating_mul(512)))
+}
+
+/// etcd makes its WAL beside its place, removes what is there, and renames it (etcd
+/// `server/storage/wal/wal.go`, `renameWAL`). At a mount point it removes what is in it, the join note too,
+/// and then ends with "device or resource busy": each start would remove and add the member again.
+fn movable(config: &Config, data: &DataDir) -> Result<(), String> {
+    let member = config.data_dir.join("member");
+    let wal = (config.wal_dir.clone()).unwrap_or_else(|| member.join("wal"));
+    let cure = "it is a mount point of its own: mount one level higher and use a folder in it";
+    if is_mount_point(&wal) {
+        let wal = wal.display();
+        return Err(format!("etcd cannot make its WAL in {wal}: {cure}"));
+    }
+    // What lies there is set aside before there can be another WAL.
+    match *data != DataDir::Empty && is_mount_point(&member) {
+        true => Err(format!("cannot set {} aside: {cure}", member.display())),
+        false => Ok(()),
+    }
+}
+
+/// Where nothing is known of mounts, nothing is forbidden; and a link can be moved wherever it leads.
+fn is_mount_point(path: &Path) -> bool {
+    let is_link = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
+    !is_link && mount::is_mount_point(path).unwrap_or(false)
+}
+
+fn writable(dir: &Path, needed: u64) -> Result<(), String> {
     let existing = dir
         .ancestors()
         .find(|dir| dir.exists())
@@ -131,10 +200,15 @@ fn writable(dir: &Path) -> Result<(), String> {
         .map_err(|error| format!("cannot write to {shown}: {error}"))?;
     let space = statvfs(existing).map_err(|error| format!("cannot look at {shown}: {error}"))?;
     let free = space.f_bavail.saturating_mul(space.f_frsize);
-    match free < WAL_SIZE {
+    let beside = match needed > WAL_SIZE {
+        true => ", beside the old data, which is kept",
+        false => "",
+    };
+    match free < needed {
         true => Err(format!(
-            "{shown} has {} MiB left, etcd needs 64 to start",
-            free >> 20
+            "{shown} has {} MiB left, etcd needs {} to start{beside}",
+            free >> 20,
+            needed.div_ceil(1 << 20)
         )),
         false => Ok(()),
     }

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::{Exit, print};
+use super::{Exit, must_exist, print};
 use crate::config::Config;
 use crate::datadir::{LockError, Volume};
 
@@ -30,6 +30,9 @@ pub fn list(config: &Config) -> Exit {
 
 /// Puts one back in its place.
 pub fn put_back(config: &Config, name: &str) -> Exit {
+    if let Err(exit) = must_exist(config) {
+        return exit;
+    }
     let volume = volume(config);
     let _lock = match volume.lock() {
         Ok(lock) => lock,

@@ -16,7 +16,7 @@ use crate::decide::{DataDir, Decision, Reason, Start, Step, Trial, decide};
 use crate::explain;
 use crate::handover;
 use crate::launch;
-use crate::membership::{ClusterId, Member};
+use crate::membership::{ClusterId, Member, MemberId};
 use crate::observe::{Listening, Look, NoLook, Observer};
 use crate::signals::Stop;
 
@@ -68,6 +68,7 @@ pub fn run(config: Config, stop: &Stop, max_steps: Option<u32>, again: Option<Ha
     let mut run = Run {
         config,
         volume,
+        unfit: observer.unfit().map(String::from),
         observer,
         stop,
         program,
@@ -76,6 +77,7 @@ pub fn run(config: Config, stop: &Stop, max_steps: Option<u32>, again: Option<Ha
         trial: again.as_ref().map_or(Trial::None, |handed| handed.trial),
         failed: again.and_then(|handed| Some((handed.start, Exit(handed.failed?)))),
         denied: None,
+        added: None,
         refusals: 0,
         pause: PAUSES.0,
         views: (Vec::new(), Instant::now()),
@@ -96,6 +98,8 @@ struct Run<'a> {
     config: Arc<Config>,
     volume: Volume,
     observer: Observer,
+    /// Why nobody can be asked over https; said once.
+    unfit: Option<String>,
     stop: &'a Stop,
     program: PathBuf,
     steps_left: Option<u32>,
@@ -107,6 +111,8 @@ struct Run<'a> {
     failed: Option<(Start, Exit)>,
     /// The step that the cluster does not allow us.
     denied: Option<(Step, String)>,
+    /// The entry that an add of this run was answered with.
+    added: Option<MemberId>,
     /// How often in a row a step was not taken.
     refusals: u32,
     pause: Duration,
@@ -156,6 +162,7 @@ impl Run<'_> {
         look.seen.no_chores = self.refusals >= MAX_CHORE_TRIES;
         look.seen.failed = self.failed.as_ref().map(|(start, _)| start.clone());
         look.seen.denied.clone_from(&self.denied);
+        look.seen.added = self.added;
         if let Some(server) = &self.server {
             look.seen.called = server.caller();
             look.seen.listened = server.listened() >= LISTENS;
@@ -167,12 +174,26 @@ impl Run<'_> {
         }
         look.seen.steady = self.views.1.elapsed() >= STEADY;
         self.saw(&look);
+        if let Some(why) = self.unfit.take() {
+            match look.seen.data {
+                // etcd may know the key. All that is given up is to be told of a removal beforehand.
+                DataDir::Own(_) => log::warn!("asks nobody over https: {why}"),
+                DataDir::Damaged { .. } | DataDir::Empty => {
+                    log::error!("configuration: {why}");
+                    return Err(Exit::CONFIG);
+                }
+            }
+        }
         let mut decision = decide(&self.config.policy, &look.seen);
         if matches!(decision, Decision::Do(..)) && self.steps_left != Some(0) {
             // Answering the others comes before the promise, and shows that the peer port is free.
             self.serve(&look)?;
             let ports = self.server.is_none();
-            look.seen.hindered = preflight::surroundings(&self.config, ports).err();
+            look.seen.hindered =
+                preflight::surroundings(&self.config, &look.seen.data, ports, self.stop).err();
+            if let Some(signal) = self.stop.raised() {
+                return Err(self.stopped(signal));
+            }
             decision = decide(&self.config.policy, &look.seen);
         }
         match &decision {
@@ -266,10 +287,14 @@ impl Run<'_> {
                     true => log::Level::Info,
                     false => log::Level::Debug,
                 };
-                log::log!(level, "{done} step={}", explain::step_name(step));
-                self.pause = PAUSES.0;
-                self.said.done();
-                self.refusals = 0;
+                log::log!(level, "{} step={}", done.words, explain::step_name(step));
+                self.added = done.added.or(self.added);
+                // To undo an add that was answered to nobody brings us nowhere.
+                if decision.reason() != Reason::AddedNotOurs {
+                    self.pause = PAUSES.0;
+                    self.said.done();
+                    self.refusals = 0;
+                }
                 if step.changes_what_starts() {
                     self.failed = None;
                 }
@@ -347,6 +372,9 @@ impl Run<'_> {
             // Not needed for this start; etcd itself will say what is wrong with the disk.
             log::debug!("{error}");
         }
+        if let Err(error) = self.volume.note_wal_dir() {
+            log::debug!("{error}");
+        }
         let mut more = format!("took={}ms", look.took.as_millis());
         if look.seen.set_aside > 0 {
             more += &format!(" set-aside={}", look.seen.set_aside);
@@ -383,9 +411,12 @@ impl Run<'_> {
         let report = Report::of(&self.config, &look.seen, self.observer.instance());
         match &self.server {
             Some(server) => server.update(&report),
-            None => match Server::start(&self.config, &report) {
+            None => match Server::start(&self.config, &report, self.stop) {
                 Ok(server) => self.server = Some(server),
                 Err(error) => {
+                    if let Some(signal) = self.stop.raised() {
+                        return Err(self.stopped(signal));
+                    }
                     log::error!("{error}; nothing was changed");
                     return Err(Exit::FAILED);
                 }

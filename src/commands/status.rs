@@ -11,9 +11,11 @@ use super::probe;
 use super::rove::VolumeStatus;
 use super::{Exit, print};
 use crate::config::Config;
-use crate::datadir::{Finding, LockError, Volume};
+use crate::datadir::{Finding, Volume};
 use crate::decide::{DataDir, Decision, Heard, Trial, decide};
+use crate::error::Error;
 use crate::explain;
+use crate::logging::one_line;
 use crate::membership::{Member, MemberId};
 use crate::observe::{Listening, Look, NoLook, Observer};
 use crate::signals::Stop;
@@ -42,15 +44,14 @@ pub fn status(config: Config, stop: &Stop, as_json: bool) -> Exit {
             return Exit::CONFIG;
         }
     };
-    let holder = match volume.holder() {
-        Ok(()) => None,
-        Err(LockError::Held { holder }) => Some(holder),
-        Err(LockError::Failed(error)) => {
+    let mut holders = match Holders::of(&volume) {
+        Ok(holders) => holders,
+        Err(error) => {
             eprintln!("etcd-rejoin: {error}");
             return Exit::FAILED;
         }
     };
-    let listening = match holder {
+    let listening = match holders.any() {
         Some(_) => Listening::Holder,
         None => Listening::Nothing,
     };
@@ -62,19 +63,26 @@ pub fn status(config: Config, stop: &Stop, as_json: bool) -> Exit {
             return Exit::FAILED;
         }
     };
-    let health = holder.is_some().then(|| probe::health(&config));
-    if let Some(holder) = &holder {
+    let health = holders.any().is_some().then(|| probe::health(&config));
+    if matches!(health, Some(Ok(()))) && holders.etcd.is_none() {
+        // It may have started meanwhile.
+        holders.etcd = volume.held_by_etcd().unwrap_or_default();
+    }
+    if holders.any().is_some() {
         // What answers as our member is the one that holds the data dir.
         look.seen.twin = false;
         // The entrypoint itself, beside which a person asks: what does it see, and wait for?
-        look.seen.in_use = !is_entrypoint(holder) || matches!(health, Some(Ok(())));
+        look.seen.in_use = holders.etcd.is_some();
     }
     // Nobody waits in front of a screen for it to stay so.
     look.seen.steady = true;
     let mut decision = decide(&config.policy, &look.seen);
     // What holds the data dir holds the ports too, and has looked for itself.
-    if holder.is_none() && matches!(decision, Decision::Do(..)) {
-        look.seen.hindered = preflight::surroundings(&config, true).err();
+    if holders.any().is_none() && matches!(decision, Decision::Do(..)) {
+        look.seen.hindered = preflight::surroundings(&config, &look.seen.data, true, stop).err();
+        if let Some(signal) = stop.raised() {
+            return Exit::signal(signal);
+        }
         decision = decide(&config.policy, &look.seen);
     }
     let status = Status {
@@ -82,7 +90,7 @@ pub fn status(config: Config, stop: &Stop, as_json: bool) -> Exit {
         program: preflight::program(&config).map_err(|(_, why)| why),
         config: &config,
         look,
-        holder,
+        holders,
         health,
         roving,
     };
@@ -92,21 +100,46 @@ pub fn status(config: Config, stop: &Stop, as_json: bool) -> Exit {
     }
 }
 
-/// Whether the data dir is held by our like, before etcd runs or in front of an etcd on trial.
-fn is_entrypoint(holder: &str) -> bool {
-    holder.contains("(etcd-rejoin)") || holder.contains("(exe)")
+/// The processes that hold the data dir, by the locks that they hold: names tell nothing.
+struct Holders {
+    /// An entrypoint: before etcd runs, or in front of an etcd on trial.
+    entrypoint: Option<String>,
+    /// The etcd that runs here.
+    etcd: Option<String>,
 }
 
-fn is_etcd(holder: &str) -> bool {
-    holder.contains("(etcd)")
+impl Holders {
+    fn of(volume: &Volume) -> Result<Holders, Error> {
+        Ok(Holders {
+            entrypoint: volume.held_by_entrypoint()?,
+            etcd: volume.held_by_etcd()?,
+        })
+    }
+
+    fn any(&self) -> Option<&str> {
+        self.entrypoint.as_deref().or(self.etcd.as_deref())
+    }
+
+    fn to_text(&self) -> Option<String> {
+        match (&self.entrypoint, &self.etcd) {
+            (Some(entrypoint), Some(etcd)) => Some(format!(
+                "held by {entrypoint}, which has started {etcd} on trial"
+            )),
+            (Some(entrypoint), None) => {
+                Some(format!("held by {entrypoint}, which decides as below"))
+            }
+            (None, Some(etcd)) => Some(format!("held by {etcd}")),
+            (None, None) => None,
+        }
+    }
 }
 
 struct Status<'a> {
     config: &'a Config,
     look: Look,
     decision: Decision,
-    /// The process that holds the data dir.
-    holder: Option<String>,
+    /// Who holds the data dir.
+    holders: Holders,
     /// What our own etcd says, where something holds the data dir.
     health: Option<Result<(), String>>,
     /// The volume of a roving member.
@@ -125,20 +158,20 @@ struct Words {
 
 impl Status<'_> {
     fn words(&self) -> Words {
-        match (&self.health, self.holder.as_deref()) {
+        match (&self.health, self.holders.etcd.as_deref()) {
             (Some(Ok(())), Some(holder)) => Words {
                 kind: "none",
                 action: "nothing to do: etcd runs here and is healthy".into(),
                 why: format!("{holder} holds the data dir, and etcd answers at its client URL"),
                 to_change: "nothing to do".into(),
             },
-            (Some(Err(why)), Some(holder)) if is_etcd(holder) => Words {
+            (Some(Err(why)), Some(holder)) => Words {
                 kind: "none",
                 action: "nothing to do here: etcd runs, and is not healthy".into(),
                 why: format!("{holder} holds the data dir; {why}"),
                 to_change: "see etcd's own log; it may wait for the other members".into(),
             },
-            _ => Words {
+            (None, _) | (Some(_), None) => Words {
                 kind: match &self.decision {
                     Decision::Start(..) => "start",
                     Decision::Do(..) => "do",
@@ -153,15 +186,17 @@ impl Status<'_> {
     }
 
     fn is_running(&self) -> bool {
-        let holds = self.holder.as_deref().is_some_and(is_etcd);
-        holds || matches!(self.health, Some(Ok(())))
+        self.holders.etcd.is_some()
+    }
+
+    fn is_healthy(&self) -> bool {
+        self.is_running() && matches!(self.health, Some(Ok(())))
     }
 
     /// Our own member, where it runs and is healthy: then it counts for the margin.
     fn healthy(&self) -> Option<MemberId> {
         let own = self.look.contents.finding.identity();
-        let healthy = matches!(self.health, Some(Ok(())));
-        own.filter(|_| healthy).map(|own| own.member)
+        own.filter(|_| self.is_healthy()).map(|own| own.member)
     }
 
     /// A peer that sees what stands below anyway says so in short.
@@ -185,17 +220,13 @@ impl Status<'_> {
             .roving
             .as_ref()
             .map_or(String::new(), VolumeStatus::to_text);
-        let mut line = |name: &str, what: String| text += &format!("{name:<11}{what}\n");
+        let mut line =
+            |name: &str, what: String| text += &format!("{name:<11}{}\n", one_line(what));
         line("member", config.policy.name.clone());
         let data = explain::data_dir(look);
         line("data dir", format!("{}: {data}", config.data_dir.display()));
-        if let Some(holder) = &self.holder {
-            let doing = match (is_entrypoint(holder), self.is_running()) {
-                (true, true) => ", which has etcd on trial",
-                (true, false) => ", which decides as below",
-                (false, _) => "",
-            };
-            line("", format!("held by {holder}{doing}"));
+        if let Some(held) = self.holders.to_text() {
+            line("", held);
         }
         for note in explain::notes(look) {
             line("", note);
@@ -280,12 +311,12 @@ impl Status<'_> {
                 "cluster_id": identity.map(|identity| identity.cluster),
                 "notes": explain::notes(look),
                 "set_aside": seen.set_aside,
-                "held_by": self.holder,
+                "held_by": self.holders.any(),
             },
             "etcd": {
                 "program": self.program.as_ref().ok().map(|path| path.display().to_string()),
                 "running": self.is_running(),
-                "healthy": self.is_running().then_some(matches!(self.health, Some(Ok(())))),
+                "healthy": self.is_running().then_some(self.is_healthy()),
             },
             "peers": peers,
             "cluster": {

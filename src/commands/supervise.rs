@@ -7,20 +7,20 @@
 //! one's affair; if etcd fails before it was ever healthy, the first image takes over again.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
 use super::Exit;
+use super::watching::{Watching, bury};
 use crate::config::{Config, LogConfig};
 use crate::datadir::{LockError, Volume};
 use crate::decide::{Start, Trial};
 use crate::error::{Context, Error};
-use crate::handover::{self, Etcd, LastWords, Next, Outcome, Status, TrialError, Watch};
+use crate::handover::{self, Etcd, LastWords, Outcome, Status, TrialError};
 use crate::logging;
 use crate::signals::Stop;
 
@@ -169,7 +169,7 @@ pub fn supervise(words: &[OsString], stop: &Stop) -> Option<Exit> {
         Some((image, words)) if image == SUPERVISE => words,
         _ => return None,
     };
-    logging::start(LogConfig::read(|name| std::env::var_os(name)));
+    logging::start(LogConfig::read(|name| std::env::var_os(name)), stop);
     Some(match Told::read(words) {
         Some(told) => told.supervise(stop),
         None => {
@@ -192,12 +192,14 @@ impl Told<'_> {
                 return Exit::FAILED;
             }
         };
-        let mut watching = self.image(WATCH, self.handed.into());
-        match handover::trial(&self.etcd, stop, move |watch| look_on(watch, &mut watching)) {
+        let mut watching = Watching::new(self.image(WATCH, self.handed.into()));
+        let watcher = watching.running.clone();
+        match handover::trial(&self.etcd, stop, move |watch| watching.look_on(watch)) {
             Ok(outcome) => match ended(&outcome) {
                 Ok(exit) => exit,
                 Err(exit) => {
                     drop(lock);
+                    bury(&watcher);
                     self.again(&outcome, exit, stop)
                 }
             },
@@ -222,32 +224,6 @@ impl Told<'_> {
         handed.failed = Some(exit.0);
         become_image(self.image(AGAIN, handed.to_word()), stop)
     }
-}
-
-/// Lets a child watch, and hears what it says.
-fn look_on(watch: &mut Watch, watching: &mut Command) -> Next {
-    let child = watching
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
-    // Reaped by the trial, as all children are. It ends when its standard input does.
-    let (_alive, said) = match child {
-        Ok(mut child) => (child.stdin.take(), child.stdout.take()),
-        Err(error) => {
-            log::warn!("cannot watch whether etcd is healthy: {error}");
-            return Next::Done;
-        }
-    };
-    for line in said
-        .map(BufReader::new)
-        .into_iter()
-        .flat_map(BufRead::lines)
-    {
-        if line.is_ok_and(|line| line == super::watch::HEALTHY) {
-            watch.healthy();
-        }
-    }
-    Next::Done
 }
 
 /// The exit code; as an error where we should look again before we end with it.

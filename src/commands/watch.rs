@@ -7,18 +7,24 @@ use std::time::{Duration, Instant};
 use super::Exit;
 use super::supervise::Handed;
 use crate::config::Config;
-use crate::datadir::Volume;
+use crate::datadir::{Depth, Volume};
 use crate::decide::Begin;
 use crate::gateway::{Client, Failure};
-use crate::membership::Member;
+use crate::membership::{Member, MemberId};
 use crate::observe::Observer;
 use crate::signals::Stop;
 
 /// What is said on standard output once etcd is healthy.
 pub const HEALTHY: &str = "healthy";
+/// And when there is nothing left to watch.
+pub const DONE: &str = "done";
 
 /// One question to our own etcd or to a voter.
 const QUESTION: Duration = Duration::from_secs(1);
+/// What stands in the way of a promotion is said again after this.
+const REMIND: Duration = Duration::from_secs(60);
+/// So many of such words are remembered.
+const MOST_SAID: usize = 16;
 /// The pause between two questions grows from the first to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
@@ -43,12 +49,18 @@ pub fn watch(config: Config, stop: &Stop, handed: &Handed) -> Exit {
             return Exit::CONFIG;
         }
     };
-    let watcher = Watcher {
-        config,
+    let mut watcher = Watcher {
         clients: observer.clients().clone(),
         peers: observer.peers().clone(),
+        own: match &handed.start.begin {
+            Begin::New => Some(config.policy.static_id),
+            Begin::Existing { id, .. } => Some(*id),
+            Begin::WithData => identity(&volume),
+        },
         volume,
         with_data: handed.start.begin == Begin::WithData,
+        config,
+        said: Vec::new(),
     };
     let mut pause = PAUSES.0;
     let mut healthy = false;
@@ -63,7 +75,13 @@ pub fn watch(config: Config, stop: &Stop, handed: &Handed) -> Exit {
                 return Exit::OK;
             }
         }
-        if healthy && (!handed.start.promote || watcher.is_promoted()) {
+        let done = match handed.start.promote {
+            true => (healthy || watcher.runs()) && watcher.is_promoted(),
+            false => healthy,
+        };
+        if done {
+            // As above.
+            let _ = writeln!(std::io::stdout(), "{DONE}");
             return Exit::OK;
         }
         if let Some(signal) = stop.sleep_until(Instant::now() + pause) {
@@ -78,7 +96,11 @@ struct Watcher {
     clients: Client,
     peers: Client,
     volume: Volume,
+    /// The member that etcd starts as; unknown if the WAL cannot be read.
+    own: Option<MemberId>,
     with_data: bool,
+    /// Why voters have not promoted us, and when we said so.
+    said: Vec<(String, Instant)>,
 }
 
 impl Watcher {
@@ -86,7 +108,7 @@ impl Watcher {
     fn is_healthy(&self) -> bool {
         let deadline = Instant::now() + QUESTION;
         let urls = own_client_urls(&self.config);
-        if urls.iter().any(|url| answers(&self.clients, url, deadline)) {
+        if urls.iter().any(|url| self.answers(url, deadline)) {
             return true;
         }
         // With data it was published long ago: that proves nothing about this start.
@@ -95,6 +117,40 @@ impl Watcher {
                 let view = self.peers.peer_members(url, deadline);
                 view.is_ok_and(|view| self.own(&view.members).is_some_and(Member::started))
             })
+    }
+
+    /// Whether our member answers at this client URL.
+    ///
+    /// An advertised one may lead to another member as well, and at a listen URL that etcd cannot have an
+    /// older process may answer: what ours dies of would then be nobody's concern any more.
+    fn answers(&self, url: &str, deadline: Instant) -> bool {
+        let ours = |id| self.own.is_none_or(|own| own == id);
+        match self.clients.quorate_members_by(url, deadline) {
+            Ok((member, _)) => ours(member),
+            Err(failure) if failure.is_learner_refusal() => {
+                (self.clients.status(url, deadline)).is_ok_and(|status| ours(status.member))
+            }
+            // Without a gateway nobody says who it is.
+            Err(Failure::GatewayOff(_)) => {
+                !self
+                    .config
+                    .advertise_client_urls
+                    .iter()
+                    .any(|known| known == url)
+                    && self.clients.health(url, deadline).unwrap_or(false)
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Whether an etcd that knows us answers at our own peer URL. A learner may have no client URL that can
+    /// be asked from here: its certificate names others, or it is a unix socket.
+    fn runs(&self) -> bool {
+        let deadline = Instant::now() + QUESTION;
+        self.config.policy.peer_urls.iter().any(|url| {
+            let view = self.peers.peer_members(url, deadline);
+            view.is_ok_and(|view| view.members.iter().any(|m| Some(m.id) == self.own))
+        })
     }
 
     fn own<'a>(&self, members: &'a [Member]) -> Option<&'a Member> {
@@ -115,8 +171,9 @@ impl Watcher {
     }
 
     /// Asks the voters to promote us; true when there is nothing left to ask.
-    fn is_promoted(&self) -> bool {
-        let promoted = self.lists().any(|members| self.is_promoted_by(&members));
+    fn is_promoted(&mut self) -> bool {
+        let lists: Vec<_> = self.lists().collect();
+        let promoted = lists.iter().any(|members| self.is_promoted_by(members));
         if promoted && let Err(error) = self.volume.forget_learner() {
             log::warn!("{error}");
         }
@@ -124,13 +181,24 @@ impl Watcher {
     }
 
     /// Whether one of these voters has promoted us, or says that we are a voter.
-    fn is_promoted_by(&self, members: &[Member]) -> bool {
-        let Some(own) = self.own(members) else {
+    fn is_promoted_by(&mut self, members: &[Member]) -> bool {
+        let Some(own) = self.own(members).cloned() else {
             return false;
         };
+        // A person may have done it; and no voter becomes a learner again.
+        if !own.learner && self.own == Some(own.id) {
+            return true;
+        }
         let voters = members.iter().filter(|m| !m.learner && m.started());
-        let mut urls = voters.flat_map(|voter| &voter.client_urls);
-        urls.any(|url| {
+        // What voters advertise may lead to nobody from here, as etcd's default does.
+        let given = self.config.other_client_urls.clone();
+        let urls: Vec<String> = (voters.flat_map(|voter| voter.client_urls.clone()))
+            .chain(given)
+            .collect();
+        if urls.is_empty() {
+            self.say("no voter has published a client URL: ETCD_OTHER_PEERS_CLIENT_URLS names one");
+        }
+        urls.iter().any(|url| {
             let deadline = Instant::now() + QUESTION;
             match self.clients.member_promote(url, own.id, deadline) {
                 Ok(()) => {
@@ -139,11 +207,32 @@ impl Watcher {
                 }
                 Err(failure) if failure.is_not_learner() => true,
                 Err(failure) => {
-                    log::debug!("not promoted yet: {failure}");
+                    // To catch up takes its time. What else stands in the way may do so for ever.
+                    match failure.is_not_in_sync() {
+                        true => log::debug!("not promoted yet: {failure}"),
+                        false => self.say(&failure.to_string()),
+                    }
                     false
                 }
             }
         })
+    }
+}
+
+impl Watcher {
+    /// Says why we are no voter yet: what is new, and now and then what is not.
+    fn say(&mut self, words: &str) {
+        let known = self
+            .said
+            .iter()
+            .find(|(said, at)| said == words && at.elapsed() < REMIND);
+        if known.is_some() {
+            return;
+        }
+        log::info!("not promoted yet: {words}");
+        self.said.retain(|(said, _)| said != words);
+        self.said.truncate(MOST_SAID);
+        self.said.insert(0, (words.into(), Instant::now()));
     }
 }
 
@@ -168,11 +257,8 @@ pub fn own_client_urls(config: &Config) -> Vec<String> {
     urls
 }
 
-fn answers(clients: &Client, url: &str, deadline: Instant) -> bool {
-    match clients.quorate_members(url, deadline) {
-        Ok(_) => true,
-        Err(failure) if failure.is_learner_refusal() => true,
-        Err(Failure::GatewayOff(_)) => clients.health(url, deadline).unwrap_or(false),
-        Err(_) => false,
-    }
+/// Whose data lies here; etcd may write to it meanwhile.
+fn identity(volume: &Volume) -> Option<MemberId> {
+    let contents = volume.inspect(Depth::Quick).ok()?;
+    contents.finding.identity().map(|identity| identity.member)
 }

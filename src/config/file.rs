@@ -45,6 +45,8 @@ pub fn parse(text: &str) -> Result<Map<String, Value>, String> {
     // The loader has its own idea of what a word stands for.
     let mut loader = YamlLoader::<Yaml>::default();
     loader.early_parse(false);
+    // The last of them counts, as in etcd.
+    loader.allow_duplicate_keys(true);
     let mut parser = Parser::new_from_iter(text.chars());
     parser.load(&mut loader, true).map_err(|e| e.to_string())?;
     if let Some(error) = loader.error() {
@@ -75,6 +77,9 @@ fn to_json(yaml: &Yaml, depth: usize) -> Result<Value, String> {
             let mut object = Map::new();
             for (key, value) in map {
                 let key = match key {
+                    Yaml::Representation(key, ..) if key == "<<" => {
+                        return Err("it merges keys (<<): write them out".into());
+                    }
                     Yaml::Representation(key, ..) => key.to_string(),
                     _ => return Err("a key is not a word".into()),
                 };
@@ -200,6 +205,20 @@ peer-transport-security: {trusted-ca-file: /pca}
         ] {
             assert_eq!(copy[key], value, "{key}");
         }
+    }
+
+    /// etcd's reader minds neither the first one's kind nor how the key is quoted.
+    #[test]
+    fn the_last_of_equal_keys_counts_as_for_etcd() {
+        let text = "name: n1\nmax-wals: x\n'max-wals': 7\nclient-transport-security: {auto-tls: x}\n\
+                    client-transport-security: {client-cert-auth: 1, client-cert-auth: true}\nname: n2\n";
+        let file = parse(text).unwrap();
+        kinds::check(&file).unwrap();
+        assert_eq!(file["name"], "n2");
+        assert_eq!(file["max-wals"], 7);
+        let section = serde_json::json!({"client-cert-auth": true});
+        assert_eq!(file["client-transport-security"], section);
+        assert!(kinds::check(&parse("max-wals: 7\nmax-wals: x").unwrap()).is_err());
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 
+use super::kinds;
+
 /// One flag of etcd, with the words it was written as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flag {
@@ -25,6 +27,12 @@ impl Flag {
 /// `listen-peer-urls` as `ETCD_LISTEN_PEER_URLS`.
 pub fn variable(flag: &str) -> String {
     format!("ETCD_{}", flag.to_uppercase().replace('-', "_"))
+}
+
+/// `ETCD_LISTEN_PEER_URLS` as `listen-peer-urls`.
+pub fn of_variable(variable: &str) -> String {
+    let flag = variable.trim_start_matches("ETCD_");
+    flag.to_lowercase().replace('_', "-")
 }
 
 /// Flags that take no next word. Source: `etcd --help` of 3.4.23, 3.5.16 and 3.5.30, "true", "false".
@@ -93,8 +101,10 @@ pub fn parse(words: &[OsString]) -> Result<Vec<Flag>, String> {
                     .to_str()
                     .ok_or(format!("the value of --{name} is not UTF-8"))?;
                 // A boolean flag that is not known here would swallow the next one: with --data-dir
-                // unread, an intact member looks like one that has lost its disk.
-                if value_text.len() > 1 && value_text.starts_with('-') {
+                // unread, an intact member looks like one that has lost its disk. So would a text that a shell
+                // left out; as a number the next flag is a mistake anyway.
+                let dashed = value_text.len() > 1 && value_text.starts_with('-');
+                if dashed && !kinds::is_number(name) {
                     return Err(format!(
                         "--{name} is followed by {value_text:?}: write --{name}=VALUE"
                     ));
@@ -147,6 +157,16 @@ mod tests {
     }
 
     #[test]
+    fn a_number_may_begin_with_a_dash() {
+        let flags = parse(&words(
+            "--quota-backend-bytes -1 --grpc-keepalive-interval -1s",
+        ))
+        .unwrap();
+        let values: Vec<_> = flags.iter().map(|flag| flag.value.as_str()).collect();
+        assert_eq!(values, ["-1", "-1s"]);
+    }
+
+    #[test]
     fn words_that_are_no_flags_are_named() {
         for text in [
             "n1",
@@ -155,6 +175,7 @@ mod tests {
             "---x",
             "--=x",
             "--new --data-dir=/d",
+            "--name --data-dir=/d",
         ] {
             assert!(parse(&words(text)).is_err(), "{text}");
         }

@@ -46,19 +46,25 @@ const BOOLEANS: &[&str] = &[
     "strict-reconfig-check",
 ];
 
-/// Durations among them, in nanoseconds.
 const NUMBERS: &[&str] = &[
-    "backend-batch-interval",
     "backend-batch-limit",
     "experimental-compaction-batch-limit",
+    "quota-backend-bytes",
+];
+
+/// In the file a number of nanoseconds.
+const DURATIONS: &[&str] = &[
+    "backend-batch-interval",
     "experimental-corrupt-check-time",
     "experimental-warning-apply-duration",
     "experimental-watch-progress-notify-interval",
     "grpc-keepalive-interval",
     "grpc-keepalive-min-time",
     "grpc-keepalive-timeout",
-    "quota-backend-bytes",
 ];
+
+/// As flags each of them is one text.
+const LISTS: &[&str] = &["cipher-suites", "log-outputs"];
 
 const COUNTS: &[&str] = &[
     "auth-token-ttl",
@@ -83,15 +89,30 @@ const SECTION_TEXTS: &[&str] = &[
 
 const SECTION_BOOLEANS: &[&str] = &["auto-tls", "client-cert-auth"];
 
+/// Booleans that are flags of all versions, and no keys.
+const FLAG_BOOLEANS: &[&str] = &[
+    "auto-tls",
+    "client-cert-auth",
+    "experimental-enable-lease-checkpoint",
+    "experimental-peer-skip-client-san-verification",
+    "peer-auto-tls",
+    "peer-client-cert-auth",
+];
+
 /// So many mistakes are named at once: a key can be written in thousands of ways.
 const NAMED: usize = 10;
 
+/// What a value has to be.
 #[derive(Clone, Copy)]
-enum Kind {
+pub enum Kind {
     Text,
+    /// A list of texts.
+    Texts,
     Boolean,
     Number,
+    /// A number without a sign.
     Count,
+    Duration,
     Section,
 }
 
@@ -130,9 +151,27 @@ fn kind(key: &str) -> Option<Kind> {
         _ if is_section => Some(Kind::Section),
         _ if TEXTS.contains(&key) => Some(Kind::Text),
         _ if BOOLEANS.contains(&key) => Some(Kind::Boolean),
+        _ if LISTS.contains(&key) => Some(Kind::Texts),
         _ if NUMBERS.contains(&key) => Some(Kind::Number),
+        _ if DURATIONS.contains(&key) => Some(Kind::Duration),
         _ if COUNTS.contains(&key) => Some(Kind::Count),
         _ => None,
+    }
+}
+
+/// The kind of a flag's value, and of its variable's.
+pub fn of_flag(flag: &str) -> Option<Kind> {
+    match FLAG_BOOLEANS.contains(&flag) {
+        true => Some(Kind::Boolean),
+        false => kind(flag),
+    }
+}
+
+/// Whether a flag takes a number, or a duration.
+pub fn is_number(flag: &str) -> bool {
+    match of_flag(flag) {
+        Some(Kind::Number | Kind::Count | Kind::Duration) => true,
+        Some(Kind::Text | Kind::Texts | Kind::Boolean | Kind::Section) | None => false,
     }
 }
 
@@ -151,16 +190,23 @@ fn mistake(key: &str, value: &Value, kind: Kind) -> Option<String> {
         (Kind::Text, Value::String(_))
         | (Kind::Boolean, Value::Bool(_))
         | (Kind::Section, Value::Object(_)) => return None,
-        (Kind::Number, Value::Number(n)) if is_whole(n) => return None,
+        (Kind::Texts, Value::Array(items)) if items.iter().all(is_text) => return None,
+        (Kind::Number | Kind::Duration, Value::Number(n)) if is_whole(n) => return None,
         (Kind::Count, Value::Number(n)) if is_whole(n) && n.as_f64() >= Some(0.0) => return None,
         (Kind::Text, _) => "no text: put it in quotes",
         (Kind::Boolean, _) => "neither true nor false: write it without quotes",
         (Kind::Section, _) => "no map of settings",
+        (Kind::Texts, _) => "no list of texts: write [TEXT]",
         (Kind::Number, _) => "no whole number: write it without quotes",
+        (Kind::Duration, _) => "no whole number of nanoseconds: write it without quotes",
         (Kind::Count, _) => "no whole number from 0 on: write it without quotes",
     };
     let value = shorten(&value.to_string());
     Some(format!("{key}: {value} is {wanted}"))
+}
+
+fn is_text(value: &Value) -> bool {
+    matches!(value, Value::String(_) | Value::Null)
 }
 
 fn is_whole(number: &serde_json::Number) -> bool {
@@ -182,6 +228,9 @@ mod tests {
             ("quota-backend-bytes: 8GB", "no whole number"),
             ("quota-backend-bytes: 1.5", "no whole number"),
             ("max-wals: -1", "from 0 on"),
+            ("grpc-keepalive-interval: 5s", "nanoseconds"),
+            ("log-outputs: stderr", "no list of texts"),
+            ("cipher-suites: [1]", "no list of texts"),
             ("client-transport-security: x", "no map of settings"),
             (
                 "peer-transport-security: {client-cert-auth: x}",
@@ -205,6 +254,8 @@ mod tests {
             "wal-dir: ~",
             "client-transport-security: {client-cert-auth: on}",
             "log-outputs: [stderr]",
+            "cipher-suites: ~",
+            "grpc-keepalive-interval: 5000000000",
             "unknown: [1, yes]",
         ] {
             assert_eq!(check(&parse(text).unwrap()), Ok(()), "{text}");

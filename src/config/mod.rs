@@ -6,11 +6,14 @@ pub mod env_file;
 pub mod file;
 pub mod flags;
 mod kinds;
+mod launch;
 mod parse;
 mod raw;
 mod reach;
 pub mod rover;
 mod scalar;
+mod urls;
+mod values;
 pub mod variables;
 mod words;
 
@@ -18,12 +21,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-
-use crate::decide::Policy;
+use crate::datadir::resolved;
+use crate::decide::{JoinsOnly, Policy};
 use crate::gateway::Credentials;
 use crate::membership::MemberId;
 use crate::tls::TlsFiles;
+pub use launch::Launch;
 use parse::Checker;
 pub use rover::{FencePeer, Rover};
 pub use words::duration;
@@ -51,6 +54,9 @@ pub struct Config {
     pub listen_metrics_urls: Vec<String>,
     /// What etcd publishes.
     pub advertise_client_urls: Vec<String>,
+    /// ETCD_LISTEN_CLIENT_URLS is given, and nothing to publish: etcd does not start so. Beside a configuration
+    /// file it does.
+    pub advertises_no_client_url: bool,
     /// Client URLs of other members, as far as the user gave them.
     pub other_client_urls: Vec<String>,
     /// How we answer at our peer URLs, as etcd will.
@@ -77,28 +83,6 @@ pub struct Config {
     pub launch: Launch,
     /// What is odd, but no reason to stop.
     pub warnings: Vec<String>,
-}
-
-/// What etcd gets from the user, to be completed by the decision.
-#[derive(Clone, Debug, Default)]
-pub struct Launch {
-    /// Its environment.
-    pub env: Vec<(OsString, OsString)>,
-    /// Its flags.
-    pub flags: Vec<flags::Flag>,
-    /// Its configuration file.
-    pub file: Option<(PathBuf, Map<String, Value>)>,
-}
-
-impl Launch {
-    /// Says it by a variable, where the user said nothing. etcd takes no variable beside its flag, not even
-    /// beside an empty one, which says nothing either.
-    ///
-    /// Source: etcd `pkg/flags/flag.go`, `verifyEnv`.
-    fn say(&mut self, variable: &str, value: &str) {
-        self.flags.retain(|flag| flag.variable() != variable);
-        self.env.push((variable.into(), value.into()));
-    }
 }
 
 /// Logging, read apart from the rest: it has to work where the rest is wrong.
@@ -149,9 +133,14 @@ impl Config {
             mistakes: raw.mistakes,
             warnings: raw.warnings,
             named: raw.named,
+            restated: Vec::new(),
         };
         let (etcd, rejoin) = (raw.etcd, raw.rejoin);
         let name = etcd.name.unwrap_or("default".into());
+        if name.contains([',', '=']) {
+            let why = "has a comma or =: etcd reads neither in a name of ETCD_INITIAL_CLUSTER";
+            check.mistake("ETCD_NAME", &name, why);
+        }
         let token = etcd.initial_cluster_token.unwrap_or("etcd-cluster".into());
         let urls = |check: &mut Checker, variable: &str, value: Option<String>, default: &str| {
             check.urls(variable, value.as_deref().unwrap_or(default))
@@ -173,6 +162,7 @@ impl Config {
             env: raw.env,
             flags: raw.flags,
             file: raw.file,
+            file_changed: false,
         };
         // The only value that can work: etcd would be fatal with its default beside this cluster.
         if let Some(ours) = given.as_ref().and_then(|cluster| cluster.get(&name))
@@ -189,10 +179,10 @@ impl Config {
                 .is_some_and(|ours| ours == peer_urls);
         // etcd's own default cluster has our advertised URLs only under another name than `default`.
         if given.is_none() && advertised && launch.file.is_none() {
-            let alone = parse::alone(&name, &peer_urls).to_string();
+            let alone = urls::alone(&name, &peer_urls).to_string();
             launch.say("ETCD_INITIAL_CLUSTER", &alone);
         }
-        let initial = given.unwrap_or_else(|| parse::alone(&name, &peer_urls));
+        let initial = given.unwrap_or_else(|| urls::alone(&name, &peer_urls));
         let outside = check.outside(&name, &peer_urls, &initial);
         for (variable, value) in [
             ("ETCD_DISCOVERY", etcd.discovery),
@@ -209,22 +199,28 @@ impl Config {
         if check.boolean("ETCD_FORCE_NEW_CLUSTER", etcd.force_new_cluster.as_deref()) {
             check.mistake("ETCD_FORCE_NEW_CLUSTER", "true", "would make a running cluster's members leave: use it by hand, without this entrypoint");
         }
-        let other_client_urls = urls(
-            &mut check,
-            "ETCD_OTHER_PEERS_CLIENT_URLS",
-            etcd.other_peers_client_urls,
-            "",
+        check.intervals(
+            etcd.heartbeat_interval.as_deref(),
+            etcd.election_timeout.as_deref(),
         );
-        let existing = match etcd.initial_cluster_state.as_deref() {
+        // etcd does not get these: a slash or a comma at the end is no harm.
+        let others = etcd.other_peers_client_urls.map(|urls| {
+            let urls = urls.split(',').map(|url| url.trim().trim_end_matches('/'));
+            urls.filter(|url| !url.is_empty())
+                .collect::<Vec<_>>()
+                .join(",")
+        });
+        let other_client_urls = urls(&mut check, "ETCD_OTHER_PEERS_CLIENT_URLS", others, "");
+        let joins_only = match etcd.initial_cluster_state.as_deref() {
             None | Some("new") => outside,
-            Some("existing") => true,
+            Some("existing") => Some(JoinsOnly::State),
             Some(other) => {
                 check.mistake(
                     "ETCD_INITIAL_CLUSTER_STATE",
                     other,
                     "is neither new nor existing",
                 );
-                true
+                None
             }
         };
         let keep = match rejoin.data.as_deref() {
@@ -242,7 +238,7 @@ impl Config {
             static_id,
             bootstrap: check.bootstrap(rejoin.bootstrap.as_deref()),
             join: check.join_as(rejoin.join_as.as_deref()),
-            existing,
+            joins_only,
             listens_wide: false,
             knows_others: !other_client_urls.is_empty(),
             keep: keep.map(|()| keep_count),
@@ -258,12 +254,29 @@ impl Config {
             ("ETCD_DATA_DIR", data_dir.as_path()),
             ("ETCD_WAL_DIR", wal_dir.as_deref().unwrap_or(Path::new(""))),
         ];
+        if let Some(wal) = &wal_dir
+            && resolved(&data_dir).starts_with(resolved(wal))
+        {
+            let why = format!(
+                "holds the data dir {}: etcd would delete it when it makes its WAL there",
+                data_dir.display()
+            );
+            check.mistake("ETCD_WAL_DIR", &wal.display().to_string(), &why);
+        }
         let rover = check.rover(&rejoin, dirs);
+        // etcd ignores it where it was given certificates.
+        let peer_auto = etcd.peer_cert_file.is_none() && etcd.peer_key_file.is_none();
+        let client_auto =
+            etcd.cert_file.is_none() && etcd.key_file.is_none() && rejoin.cacert.is_none();
         let peer_tls = check.tls(
             [("ETCD_PEER_TRUSTED_CA_FILE", etcd.peer_trusted_ca_file)],
             [("ETCD_PEER_CERT_FILE", etcd.peer_cert_file)],
             [("ETCD_PEER_KEY_FILE", etcd.peer_key_file)],
-            ("ETCD_PEER_AUTO_TLS", etcd.peer_auto_tls.as_deref()),
+            (
+                "ETCD_PEER_AUTO_TLS",
+                etcd.peer_auto_tls.as_deref(),
+                peer_auto,
+            ),
         );
         let peer_client_tls = match (etcd.peer_client_cert_file, etcd.peer_client_key_file) {
             (None, None) => peer_tls.clone(),
@@ -274,7 +287,7 @@ impl Config {
                     [],
                     [("ETCD_PEER_CLIENT_CERT_FILE", cert)],
                     [("ETCD_PEER_CLIENT_KEY_FILE", key)],
-                    ("ETCD_PEER_AUTO_TLS", None),
+                    ("ETCD_PEER_AUTO_TLS", None, false),
                 )
             },
         };
@@ -293,10 +306,13 @@ impl Config {
                 ("ETCD_CLIENT_KEY_FILE", etcd.client_key_file),
                 ("ETCD_KEY_FILE", etcd.key_file),
             ],
-            ("ETCD_AUTO_TLS", etcd.auto_tls.as_deref()),
+            ("ETCD_AUTO_TLS", etcd.auto_tls.as_deref(), client_auto),
         );
         check.log(rejoin.log.as_deref(), rejoin.log_format.as_deref());
         let mut config = Config {
+            advertises_no_client_url: etcd.listen_client_urls.is_some()
+                && etcd.advertise_client_urls.is_none()
+                && launch.file.is_none(),
             data_dir,
             wal_dir,
             rover,
@@ -363,6 +379,13 @@ impl Config {
             peer: &config.policy.peer_urls,
         };
         check.reach(&config.policy.name, &config.policy.initial, &reached);
+        // etcd 3.4 cannot listen at one URL twice, and none founds a cluster that names one twice, or this
+        // member with a blank.
+        for (variable, value) in check.restated {
+            if variable != "ETCD_OTHER_PEERS_CLIENT_URLS" {
+                config.launch.say_instead(&variable, &value);
+            }
+        }
         config.warnings = check.warnings;
         match check.mistakes.is_empty() {
             true => Ok(config),

@@ -1,14 +1,13 @@
 //! Single values from text: each mistake names its variable, its value and what to write instead.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::values::boolean;
 use super::words::{duration, level, read_text, shorten};
 use crate::decide::{Bootstrap, JoinAs};
 use crate::gateway::Credentials;
-use crate::membership::{InitialCluster, check_url};
 use crate::tls::TlsFiles;
 
 /// A password file larger than this is no password file.
@@ -24,12 +23,17 @@ pub struct Checker {
     pub warnings: Vec<String>,
     /// How the user named what a variable stands for: a flag, or a key of the configuration file.
     pub named: BTreeMap<String, String>,
+    /// Settings that etcd gets otherwise than given: each URL once, and no blanks around names.
+    pub restated: Vec<(String, String)>,
 }
 
 impl Checker {
     pub fn mistake(&mut self, variable: &str, value: &str, why: &str) {
         let named = self.named(variable);
-        (self.mistakes).push(format!("{named}={} {why}", shorten(value)));
+        let mistake = format!("{named}={} {why}", shorten(value));
+        if !self.mistakes.contains(&mistake) {
+            self.mistakes.push(mistake);
+        }
     }
 
     /// What the user calls this variable.
@@ -40,50 +44,13 @@ impl Checker {
             .into()
     }
 
-    pub fn urls(&mut self, variable: &str, value: &str) -> Vec<String> {
-        let mut urls = Vec::new();
-        for url in value
-            .split(',')
-            .map(str::trim)
-            .filter(|url| !url.is_empty())
-        {
-            match check_url(url) {
-                Ok(()) => urls.push(url.to_string()),
-                Err(why) => self.mistake(variable, value, &format!("is wrong: {}", shorten(&why))),
-            }
-        }
-        urls
-    }
-
-    /// etcd binds addresses, not names; with a name it ends right after we have changed the membership.
-    ///
-    /// Source: etcd `server/embed/config.go`, `checkBindURLs`.
-    pub fn listen_urls(
-        &mut self,
-        variable: &str,
-        value: Option<&str>,
-        default: &str,
-    ) -> Vec<String> {
-        let urls = self.urls(variable, value.unwrap_or(default));
-        for url in &urls {
-            let authority = url.split_once("://").map_or("", |(_, rest)| rest);
-            let host = authority.rsplit_once(':').map_or("", |(host, _)| host);
-            let bare = host.trim_start_matches('[').trim_end_matches(']');
-            if host != "localhost" && bare.parse::<IpAddr>().is_err() && !url.starts_with("unix") {
-                let why = "has a name where etcd takes only an IP address to listen on: write http://0.0.0.0:PORT";
-                self.mistake(variable, url, why);
-            }
-        }
-        urls
-    }
-
     /// TLS files: the first CA that is given, and the first pair of certificate and key.
     pub fn tls<const CAS: usize, const N: usize>(
         &mut self,
         ca: [Given; CAS],
         cert: [Given; N],
         key: [Given; N],
-        insecure: (&str, Option<&str>),
+        (auto, value, counts): (&str, Option<&str>, bool),
     ) -> TlsFiles {
         let ca = self.file(ca);
         // A certificate and a key of different pairs fit each other by accident only.
@@ -111,7 +78,7 @@ impl Checker {
             ca: path(ca),
             cert: path(cert),
             key: path(key),
-            insecure: self.boolean(insecure.0, insecure.1),
+            insecure: self.boolean(auto, value) && counts,
         }
     }
 
@@ -141,51 +108,14 @@ impl Checker {
         timeout
     }
 
-    pub fn initial_cluster(&mut self, variable: &str, value: &str) -> Option<InitialCluster> {
-        match InitialCluster::parse(value) {
-            Ok(cluster) => Some(cluster),
-            Err(why) => {
-                self.mistake(variable, value, &format!("is wrong: {}", shorten(&why)));
-                None
-            }
-        }
-    }
-
-    /// Whether we are not part of the initial cluster: then we can join, and never found.
-    pub fn outside(&mut self, name: &str, peer_urls: &[String], initial: &InitialCluster) -> bool {
-        let Some(ours) = initial.get(name) else {
-            let (named, cluster) = (self.named("ETCD_NAME"), self.named("ETCD_INITIAL_CLUSTER"));
-            self.warnings.push(format!(
-                "{named}={} is not in {cluster}={}: this member can join a running cluster, not found one",
-                shorten(name),
-                shorten(&initial.to_string())
-            ));
-            return true;
-        };
-        let same = ours.len() == peer_urls.len() && ours.iter().all(|url| peer_urls.contains(url));
-        if !same {
-            let cluster = self.named("ETCD_INITIAL_CLUSTER");
-            let advertised = self.named("ETCD_INITIAL_ADVERTISE_PEER_URLS");
-            self.warnings.push(format!(
-                "{cluster} has {}={}, but {advertised}={}: this member can join a running cluster, not found one",
-                shorten(name),
-                shorten(&ours.join(",")),
-                shorten(&peer_urls.join(","))
-            ));
-        }
-        !same
-    }
-
     pub fn boolean(&mut self, variable: &str, value: Option<&str>) -> bool {
-        // Go's strconv.ParseBool, which etcd uses.
-        match value {
-            None | Some("0" | "f" | "F" | "false" | "FALSE" | "False") => false,
-            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => true,
-            Some(other) => {
-                self.mistake(variable, other, "is neither true nor false");
-                false
-            }
-        }
+        let Some(value) = value else {
+            return false;
+        };
+        boolean(value).unwrap_or_else(|| {
+            self.mistake(variable, value, "is neither true nor false");
+            false
+        })
     }
 
     pub fn number(&mut self, variable: &str, value: Option<&str>, default: usize) -> usize {
@@ -299,15 +229,6 @@ impl Checker {
     }
 }
 
-/// etcd's default initial cluster: ourselves alone.
-pub fn alone(name: &str, peer_urls: &[String]) -> InitialCluster {
-    let parts: Vec<String> = peer_urls
-        .iter()
-        .map(|url| format!("{name}={url}"))
-        .collect();
-    InitialCluster::parse(&parts.join(",")).unwrap_or_default()
-}
-
 fn password_file(path: &Path) -> Result<String, String> {
     match read_text(path, MAX_PASSWORD, "password")?.trim_end_matches(['\r', '\n']) {
         "" => Err("is empty".into()),
@@ -335,7 +256,7 @@ mod tests {
             [("CA", None)],
             [given("C1", "/etc/passwd"), given("C2", "/etc/group")],
             [("K1", None), given("K2", "/etc/group")],
-            ("AUTO", None),
+            ("AUTO", None, true),
         );
         assert_eq!(files.key, None);
         assert_eq!(
@@ -344,27 +265,13 @@ mod tests {
         );
     }
 
+    /// etcd ignores it then, and so it must not make us trust anybody.
     #[test]
-    fn a_password_in_a_url_is_not_shown() {
-        let mut check = Checker::default();
-        check.urls("ETCD_X", "http://a:1,http://root:geheim@b:2/");
-        check.initial_cluster("ETCD_Y", "n1=http://root:ge/heim@b:2,n2=http://x:y@c:3");
-        assert_eq!(check.mistakes.len(), 2);
-        for mistake in &check.mistakes {
-            assert!(
-                mistake.contains("***@b:2") && !mistake.contains("heim"),
-                "{mistake}"
-            );
+    fn auto_tls_counts_where_no_certificates_were_given() {
+        for counts in [true, false] {
+            let auto = ("AUTO", Some("true"), counts);
+            let files = Checker::default().tls([("CA", None)], [("C", None)], [("K", None)], auto);
+            assert_eq!(files.insecure, counts);
         }
-    }
-
-    #[test]
-    fn etcd_listens_on_addresses_only() {
-        let mut check = Checker::default();
-        let urls = "http://localhost:1,http://[::]:2,https://127.0.0.1:3,unix://a:4";
-        assert_eq!(check.listen_urls("X", Some(urls), "").len(), 4);
-        assert!(check.mistakes.is_empty(), "{:?}", check.mistakes);
-        check.listen_urls("X", Some("http://n1:2380"), "");
-        assert!(check.mistakes[0].starts_with("X=http://n1:2380 has a name"));
     }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::words::shorten;
-use super::{file, flags, variables};
+use super::{file, flags, values, variables};
 
 /// etcd's settings that we need, all of them as text. etcd's own defaults apply where none is given.
 #[derive(Debug, Default, Deserialize)]
@@ -43,6 +43,8 @@ pub struct EtcdSettings {
     pub peer_client_cert_auth: Option<String>,
     pub peer_auto_tls: Option<String>,
     pub force_new_cluster: Option<String>,
+    pub heartbeat_interval: Option<String>,
+    pub election_timeout: Option<String>,
 }
 
 /// Our own settings, all of them as text.
@@ -100,7 +102,10 @@ pub struct Raw {
     pub warnings: Vec<String>,
 }
 
+const MOST_MISTAKES: usize = 4;
 const OTHERS: &str = "ETCD_OTHER_PEERS_CLIENT_URLS";
+/// etcd computes all IDs with the token, and takes an empty one for what it is: but not from a variable.
+const MAY_BE_EMPTY: &str = "initial-cluster-token";
 
 /// Reads variables and etcd's command line; opens the configuration file if one is named.
 pub fn read(env: impl IntoIterator<Item = (OsString, OsString)>, words: &[OsString]) -> Raw {
@@ -122,8 +127,7 @@ pub fn read(env: impl IntoIterator<Item = (OsString, OsString)>, words: &[OsStri
             raw.env.push((name, value));
             continue;
         }
-        // Kubernetes gives every container the address of a Service that is named `rejoin`.
-        if text.starts_with("REJOIN_SERVICE_") || text.starts_with("REJOIN_PORT") {
+        if variables::of_a_service(text, value.to_str().unwrap_or_default()) {
             raw.env.push((name, value));
             continue;
         }
@@ -152,6 +156,12 @@ pub fn read(env: impl IntoIterator<Item = (OsString, OsString)>, words: &[OsStri
         }
     }
     raw.merge_flags(&mut etcd);
+    let of_file = |flag: &flags::Flag| flag.name == "config-file" && !flag.value.is_empty();
+    // It reads none of them beside its configuration file.
+    if !etcd.contains_key("ETCD_CONFIG_FILE") && !raw.flags.iter().any(of_file) {
+        raw.mistakes.extend(values::wrong_variables(&etcd));
+    }
+    raw.mistakes.extend(values::wrong_flags(&raw.flags));
     let others = etcd.remove(OTHERS);
     (raw.env).extend((etcd.iter()).map(|(name, value)| (name.into(), value.into())));
     for flag in &raw.flags {
@@ -163,10 +173,10 @@ pub fn read(env: impl IntoIterator<Item = (OsString, OsString)>, words: &[OsStri
                 (raw.mistakes).push(format!("--initial-cluster-state= {why}"));
             }
             // etcd's own defaults hold: for --data-dir and --wal-dir above all.
-            (_, true) => {
+            (name, true) if name != MAY_BE_EMPTY => {
                 etcd.remove(&flag.variable());
             }
-            (_, false) => {
+            (_, _) => {
                 etcd.insert(flag.variable(), flag.value.clone());
             }
         }
@@ -231,7 +241,15 @@ impl Raw {
                         self.warnings.push(format!(
                             "{path}: etcd does not know the key {key}, and ignores it: write {right}"
                         ));
-                    } else if !value.is_empty() {
+                    } else if value.is_empty() && matches!(&*flag, "name" | "initial-cluster-state")
+                    {
+                        let variable = "ETCD_CONFIG_FILE";
+                        let file = path.display();
+                        let why = format!(
+                            "{variable}={file}: {flag} is empty: give it a value, or leave it out"
+                        );
+                        self.mistakes.push(why);
+                    } else if !value.is_empty() || flag == MAY_BE_EMPTY {
                         let named = format!("{}: {flag}", path.display());
                         self.named.insert(flags::variable(&flag), named);
                         etcd.insert(flags::variable(&flag), value);
@@ -250,7 +268,9 @@ impl Raw {
 }
 
 fn is_near(name: &str) -> bool {
-    name.len() < 40 && strsim::damerau_levenshtein(name, OTHERS) <= 4
+    // Each character too many or too few is a mistake; the environment is full of other names.
+    let near = name.chars().count().abs_diff(OTHERS.len()) <= MOST_MISTAKES;
+    near && strsim::damerau_levenshtein(name, OTHERS) <= MOST_MISTAKES
 }
 
 fn unknown(name: &str) -> String {
@@ -282,6 +302,30 @@ mod tests {
         let config = read(&[], &words).unwrap();
         assert_eq!(config.data_dir, Path::new("n1.etcd"));
         assert_eq!(config.wal_dir, None);
+    }
+
+    /// The IDs are those that etcd 3.4.23, 3.5.16 and 3.5.30 list.
+    #[test]
+    fn an_empty_token_is_one_but_not_in_a_variable() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |text: &str| {
+            let path = dir.path().join("etcd.yml");
+            let url = "http://127.79.1.3:2380";
+            let rest = format!("name: n1\ninitial-advertise-peer-urls: {url}\n");
+            let cluster = format!("initial-cluster: n1={url}\n");
+            std::fs::write(&path, format!("{text}\n{rest}{cluster}")).unwrap();
+            let config = read(&[], &["--config-file", path.to_str().unwrap()]);
+            config.unwrap().policy.static_cluster.to_string()
+        };
+        assert_eq!(file("initial-cluster-token: ''"), "619542dd90534082");
+        assert_eq!(file("initial-cluster-token: ~"), "bc99d3e3f5e88735");
+        let given =
+            |env: &[(&str, &[u8])], words: &[&str]| read(env, words).unwrap().policy.static_cluster;
+        let empty = given(&[], &["--initial-cluster-token="]);
+        assert_eq!(empty, given(&[], &["--initial-cluster-token", ""]));
+        let default = given(&[("ETCD_INITIAL_CLUSTER_TOKEN", b"")], &[]);
+        assert_eq!(default, given(&[], &[]));
+        assert_ne!(empty, default);
     }
 
     #[test]

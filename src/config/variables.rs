@@ -89,6 +89,30 @@ pub fn exit_codes_table() -> String {
     text
 }
 
+/// Whether Kubernetes made this variable: every container gets the addresses of each Service, under names that
+/// begin with `REJOIN_` where the Service is `rejoin` or `rejoin-...`.
+///
+/// Source: Kubernetes `pkg/kubelet/envvars/envvars.go`, `FromServices` and `makeLinkVariables`.
+pub fn of_a_service(name: &str, value: &str) -> bool {
+    let mut ends = name.match_indices('_').map(|(at, _)| &name[at + 1..]);
+    name.starts_with("REJOIN_") && ends.any(|end| ends_a_service(end, value))
+}
+
+fn ends_a_service(end: &str, value: &str) -> bool {
+    if let Some(port) = end.strip_prefix("SERVICE_PORT_") {
+        return !port.is_empty();
+    }
+    let link: Vec<&str> = end.split('_').collect();
+    match link.as_slice() {
+        ["SERVICE", "HOST" | "PORT"] => true,
+        ["PORT"] => value.contains("://"),
+        ["PORT", port, "TCP" | "UDP" | "SCTP", rest @ ..] => {
+            port.parse::<u16>().is_ok() && matches!(rest, [] | ["ADDR" | "PORT" | "PROTO"])
+        }
+        _ => false,
+    }
+}
+
 /// The known name nearest to a mistyped one; a short one has fewer mistakes in it.
 pub fn nearest(name: &str) -> Option<&'static str> {
     if name.len() > 64 {
@@ -110,6 +134,44 @@ pub fn nearest(name: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_kubernetes_makes_of_a_service_is_known_by_its_pattern() {
+        for service in ["REJOIN", "REJOIN_ETCD", "REJOIN_ETCD_2_B"] {
+            for (end, value) in [
+                ("SERVICE_HOST", "10.0.0.1"),
+                ("SERVICE_PORT", "2379"),
+                ("SERVICE_PORT_CLIENT_2", "2379"),
+                ("PORT", "tcp://10.0.0.1:2379"),
+                ("PORT_2379_TCP", "tcp://10.0.0.1:2379"),
+                ("PORT_2379_TCP_ADDR", "10.0.0.1"),
+                ("PORT_2379_UDP_PORT", "2379"),
+                ("PORT_2379_SCTP_PROTO", "sctp"),
+            ] {
+                let name = format!("{service}_{end}");
+                assert!(of_a_service(&name, value), "{name}");
+            }
+        }
+        for (name, value) in [
+            ("ETCD_SERVICE_HOST", "10.0.0.1"),
+            ("REJOINER_SERVICE_HOST", "10.0.0.1"),
+            ("REJOIN_FENCE_PORT", "2390"),
+            ("REJOIN_PORTS", "tcp://10.0.0.1:2379"),
+            ("REJOIN_SERVICE_PORT_", "2379"),
+            ("REJOIN_SERVICE_NAME", "x"),
+            ("REJOIN_PORT_X_TCP", "tcp://10.0.0.1:2379"),
+            ("REJOIN_PORT_2379_TCP_X", "x"),
+        ] {
+            assert!(!of_a_service(name, value), "{name}");
+        }
+        for ours in VARIABLES {
+            assert!(
+                !of_a_service(ours.name, "tcp://10.0.0.1:2379"),
+                "{}",
+                ours.name
+            );
+        }
+    }
 
     #[test]
     fn a_typing_mistake_finds_its_variable() {

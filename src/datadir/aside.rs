@@ -89,10 +89,21 @@ impl Volume {
             )));
         };
         let member = self.aside(name).join("member");
-        let inside = wal_files(&member.join("wal"))?.any();
+        let inside = has_wal(&member)?;
         if inside && self.external {
             return Err(Error::new(format!(
                 "cannot put {name} back: its WAL lies in member/wal; leave out the WAL dir (ETCD_WAL_DIR, --wal-dir)"
+            )));
+        }
+        let whose = name.get(STAMP..).and_then(|rest| rest.strip_prefix('-'));
+        let had_none = whose.is_some_and(|whose| whose.starts_with(LEFTOVERS));
+        if !inside && entry.wal.is_none() && !had_none {
+            let place = self.wal_asides().map_or_else(
+                || "the WAL dir that it had (ETCD_WAL_DIR, --wal-dir) is not given".into(),
+                |dir| format!("it is not in {}", dir.display()),
+            );
+            return Err(Error::new(format!(
+                "cannot put {name} back: its WAL is missing: {place}"
             )));
         }
         let in_the_way =
@@ -267,6 +278,14 @@ impl Volume {
         }
         Ok(None)
     }
+}
+
+/// Whether there is a WAL in a `member/` that lies set aside; a link that led to one need not lead there from
+/// here.
+pub(super) fn has_wal(member: &Path) -> Result<bool, Error> {
+    let wal = member.join("wal");
+    let is_link = |path: &Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
+    Ok(is_link(member) || is_link(&wal) || wal_files(&wal)?.any())
 }
 
 /// The folders in a directory, sorted; none if there is no directory.

@@ -30,13 +30,6 @@ pub struct Meta {
     pub txid: u64,
 }
 
-impl Meta {
-    /// How many bytes are in use; the file itself grows in steps of up to 16 MiB.
-    pub fn used(&self) -> u64 {
-        self.pages.saturating_mul(self.page_size)
-    }
-}
-
 /// The newest good meta page; `None`: there is none. `Err` says nothing about the data.
 pub fn meta<B: Blob>(blob: B) -> io::Result<Option<Meta>> {
     newest(&mut Window::new(blob)?)

@@ -8,7 +8,7 @@ use super::set_aside::{SetAside, holds_data};
 use super::snap::{self, SnapId};
 use super::wal::{self, WalName};
 use super::{Contents, Depth, Finding, Volume, durable, lookup, tree};
-use crate::decide::{Identity, JoinNote};
+use crate::decide::Identity;
 use crate::error::{Context, Error};
 
 /// The `.wal` files of a directory.
@@ -51,6 +51,7 @@ impl Volume {
         for dir in [&self.data, &self.member, &self.snap, &self.wal] {
             must_be_dir(dir)?;
         }
+        self.wal_is_here()?;
         let finding = self.finding(depth)?;
         let notes = self.notes()?;
         let empty = finding == Finding::Empty;
@@ -69,7 +70,7 @@ impl Volume {
         };
         Ok(Contents {
             // Beside a WAL both would be untrue: etcd ran here.
-            join_note: if empty { notes.join } else { JoinNote::None },
+            join_note: notes.join.filter(|_| empty),
             promise: notes.promise.filter(|_| empty),
             given_up: given_up && !empty,
             left: notes.left,
@@ -88,6 +89,41 @@ impl Volume {
             added_learner: notes.learner,
             finding,
         })
+    }
+
+    /// Where there is no WAL: that it is not where the last start had it. And if the WAL dir is one by itself, that
+    /// the WAL is not within the data dir, where it lies without that setting, and that nothing lies in its
+    /// place: etcd removes whatever lies there when it makes its WAL (`server/storage/wal/wal.go`, `renameWAL`).
+    fn wal_is_here(&self) -> Result<(), Error> {
+        if wal_files(&self.wal)?.any() {
+            return Ok(());
+        }
+        if let Some(noted) = self.wal_was_elsewhere()?
+            && wal_files(&noted)?.any()
+        {
+            let (noted, wal) = (noted.display(), self.wal.display());
+            return Err(Error::new(format!(
+                "the WAL lies in {noted}, where the last start had it, and {wal} has none: set ETCD_WAL_DIR={noted}, or move the files; nothing was changed"
+            )));
+        }
+        if !self.external {
+            return Ok(());
+        }
+        let (within, wal) = (self.member.join("wal"), self.wal.display());
+        if wal_files(&within)?.any() {
+            let within = within.display();
+            return Err(Error::new(format!(
+                "the WAL lies in {within}, and ETCD_WAL_DIR={wal} has none: drop ETCD_WAL_DIR, or move the files there; nothing was changed"
+            )));
+        }
+        let ours = |name: &String| name.starts_with("rejoin-") || name.ends_with(".tmp");
+        let names = durable::names(&self.wal)?;
+        match names.iter().find(|name| !ours(name)) {
+            Some(name) => Err(Error::new(format!(
+                "ETCD_WAL_DIR={wal} holds {name}, and etcd would delete it when it makes its WAL there: name a directory of its own; nothing was changed"
+            ))),
+            None => Ok(()),
+        }
     }
 
     fn finding(&self, depth: Depth) -> Result<Finding, Error> {
@@ -187,10 +223,26 @@ fn must_be_dir(path: &Path) -> Result<(), Error> {
     match fs::metadata(path) {
         Ok(meta) if meta.is_dir() => Ok(()),
         Ok(_) => Err(Error::new(format!("{} is not a directory", path.display()))),
-        Err(e) if durable::missing(&e) => Ok(()),
+        Err(e) if durable::missing(&e) => leads_somewhere(path),
         Err(e) => Err(Error::caused(
             format!("cannot look at {}", path.display()),
             e,
         )),
     }
+}
+
+/// That nothing is where no link says that there is something: a disk that is not mounted holds data, too.
+fn leads_somewhere(path: &Path) -> Result<(), Error> {
+    for top in path.ancestors() {
+        if durable::exists(top)? {
+            return match fs::metadata(top) {
+                Err(e) if durable::missing(&e) => Err(Error::new(format!(
+                    "{} is a link that leads nowhere: is its disk mounted? Nothing was changed",
+                    top.display()
+                ))),
+                Ok(_) | Err(_) => Ok(()),
+            };
+        }
+    }
+    Ok(())
 }

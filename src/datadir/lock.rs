@@ -5,7 +5,9 @@ use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, fcntl_lock, flock};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::inspect::wal_files;
@@ -52,45 +54,45 @@ impl Volume {
         {
             return Err(LockError::Held { holder });
         }
-        self.held_by_etcd()?;
-        Ok(Lock { _dir: dir })
+        match self.held_by_etcd()? {
+            Some(holder) => Err(LockError::Held { holder }),
+            None => Ok(Lock { _dir: dir }),
+        }
     }
 
-    /// Who holds the data dir, without taking it: `Ok` means nobody.
-    pub fn holder(&self) -> Result<(), LockError> {
+    /// Which entrypoint holds the data dir, without taking it: it locks the directory itself, and keeps that
+    /// lock beside an etcd on trial. A command of ours that changes the data holds it too, for a moment.
+    pub fn held_by_entrypoint(&self) -> Result<Option<String>, Error> {
         if !durable::exists(&self.data)? {
-            return Ok(());
+            return Ok(None);
         }
         let failed = || format!("cannot try {}", self.data.display());
         let dir = File::open(&self.data).context(failed)?;
         // Shared, and let go of at once.
-        if let Some(holder) =
-            try_flock(&dir, FlockOperation::NonBlockingLockShared).context(failed)?
-        {
-            return Err(LockError::Held { holder });
-        }
-        self.held_by_etcd()
+        try_flock(&dir, FlockOperation::NonBlockingLockShared).context(failed)
     }
 
-    fn held_by_etcd(&self) -> Result<(), LockError> {
+    /// Which etcd runs on the data dir, by its own locks: its program may have any name.
+    pub fn held_by_etcd(&self) -> Result<Option<String>, Error> {
         let db = self.snap.join("db");
         if let Some(holder) = held_db(&db).context(|| format!("cannot try {}", db.display()))? {
-            return Err(LockError::Held { holder });
+            return Ok(Some(holder));
         }
         for name in wal_files(&self.wal)?.names.iter().rev() {
             let path = self.wal.join(name.to_string());
             let failed = || format!("cannot try {}", path.display());
             if let Some(holder) = held_wal(&path).context(failed)? {
-                return Err(LockError::Held { holder });
+                return Ok(Some(holder));
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
 
 fn held_db(path: &Path) -> io::Result<Option<String>> {
     match snap::open(path)? {
-        // Shared, and let go of at once: only an etcd that starts this moment might have to retry.
+        // Whether an flock is held cannot be asked without trying. Shared, and let go of at once: an etcd that
+        // starts this moment tries again 50 ms later (bbolt `bolt_unix.go`, `flock`).
         Some(file) => try_flock(&file, FlockOperation::NonBlockingLockShared),
         None => Ok(None),
     }
@@ -108,11 +110,19 @@ fn held_wal(path: &Path) -> io::Result<Option<String>> {
     let Some(file) = snap::open(path)? else {
         return Ok(None);
     };
-    // A record lock conflicts with an open file description lock, and needs no /proc to be seen.
-    match fcntl_lock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(None),
-        Err(Errno::AGAIN | Errno::ACCESS) => holder(&file).map(Some),
-        Err(e) => Err(e.into()),
+    // Asked, not tried: etcd tries its own lock once, and ends where it finds ours ("fileutil: file already
+    // locked"). The answer tells of open file description locks too, and needs no /proc.
+    let mut lock = libc::flock {
+        l_type: libc::F_RDLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    fcntl(&file, FcntlArg::F_GETLK(&mut lock)).map_err(io::Error::from)?;
+    match i32::from(lock.l_type) == libc::F_UNLCK {
+        true => Ok(None),
+        false => holder(&file).map(Some),
     }
 }
 

@@ -1,4 +1,5 @@
-//! One value of the database: the index up to which it holds the log. Never writes.
+//! Single values of the database: the index up to which it holds the log, and whether it holds anything. Never
+//! writes.
 //!
 //! etcd keeps it in the bucket `meta` (`server/mvcc/buckets`, `consistent_index`, 8 bytes, big-endian)
 //! and does not start with a snapshot that is newer (`recoverSnapshotBackend`).
@@ -11,12 +12,27 @@ use super::tree::{BRANCH, BUCKET, ELEMENT, LEAF, MAX_DEPTH, Trouble, Walk, wrong
 
 /// The database's consistent index, 0 if it has none; `Err` inside says what is wrong with it.
 pub fn consistent_index<B: Blob>(blob: B) -> io::Result<Result<u64, String>> {
+    walked(blob, Walk::consistent_index)
+}
+
+/// Whether etcd has ever applied anything to this database; `Err` inside says what is wrong with it.
+///
+/// 3.4 writes the index only with a key, and up to 100 ms later; the members it writes as they are applied. Where
+/// etcd refuses to start, it has made the buckets, and nothing is in them (`mustCreateBackendBuckets`).
+pub fn has_applied<B: Blob>(blob: B) -> io::Result<Result<bool, String>> {
+    walked(blob, Walk::has_applied)
+}
+
+fn walked<B: Blob, T>(
+    blob: B,
+    walk: impl FnOnce(&mut Walk<B>) -> Result<T, Trouble>,
+) -> io::Result<Result<T, String>> {
     let mut window = Window::new(blob)?;
     let Some(meta) = newest(&mut window)? else {
         return Ok(Err("neither of its two meta pages is good".into()));
     };
-    match Walk::new(window, meta).consistent_index() {
-        Ok(index) => Ok(Ok(index)),
+    match walk(&mut Walk::new(window, meta)) {
+        Ok(found) => Ok(Ok(found)),
         Err(Trouble::Wrong(what)) => Ok(Err(what)),
         Err(Trouble::Read(e)) => Err(e),
     }
@@ -30,6 +46,40 @@ struct Place {
 }
 
 impl<B: Blob> Walk<B> {
+    fn has_applied(&mut self) -> Result<bool, Trouble> {
+        for bucket in [&b"members"[..], b"key"] {
+            if self.holds(bucket)? {
+                return Ok(true);
+            }
+            self.again();
+        }
+        Ok(self.consistent_index()? > 0)
+    }
+
+    /// Whether there is this bucket, and something in it.
+    fn holds(&mut self, name: &[u8]) -> Result<bool, Trouble> {
+        let root = self.meta.root;
+        let Some(bucket) = self.find(root, name)? else {
+            return Ok(false);
+        };
+        if bucket.size < BUCKET {
+            return wrong(bucket.page, "has a bucket that is cut");
+        }
+        match self.number(bucket.page, bucket.at)? {
+            0 => Ok(self.inline_count(&bucket)? > 0),
+            root => Ok(self.header(root)?.count > 0),
+        }
+    }
+
+    /// How many elements a bucket has whose only page lies within its value.
+    fn inline_count(&mut self, bucket: &Place) -> Result<u64, Trouble> {
+        let bytes = self.window.get(bucket.at + BUCKET, HEADER)?;
+        if bytes.len() < HEADER {
+            return wrong(bucket.page, "is cut");
+        }
+        Ok(u64::from(u16::from_le_bytes([bytes[10], bytes[11]])))
+    }
+
     fn consistent_index(&mut self) -> Result<u64, Trouble> {
         let root = self.meta.root;
         let Some(bucket) = self.find(root, b"meta")? else {
@@ -42,13 +92,8 @@ impl<B: Blob> Walk<B> {
         let found = match self.number(bucket.page, bucket.at)? {
             // The bucket's only page lies within its value.
             0 => {
-                let base = bucket.at + BUCKET;
-                let bytes = self.window.get(base, HEADER)?;
-                if bytes.len() < HEADER {
-                    return wrong(bucket.page, "is cut");
-                }
-                let count = u64::from(u16::from_le_bytes([bytes[10], bytes[11]]));
-                self.search(bucket.page, base, count, key)?
+                let count = self.inline_count(&bucket)?;
+                self.search(bucket.page, bucket.at + BUCKET, count, key)?
             }
             root => self.find(root, key)?,
         };

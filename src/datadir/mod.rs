@@ -25,7 +25,7 @@ pub use wal::WalEnd;
 
 use std::path::{Path, PathBuf};
 
-use crate::decide::{DataDir, Identity, JoinNote};
+use crate::decide::{DataDir, Identity};
 use crate::membership::MemberId;
 
 /// A data dir and its WAL directory, which lies within it (`member/wal`) or by itself (`--wal-dir`).
@@ -54,7 +54,7 @@ pub struct Contents {
     /// The data.
     pub finding: Finding,
     /// The join note J. One that does not read is none.
-    pub join_note: JoinNote,
+    pub join_note: Option<MemberId>,
     /// The founding promise P: the digest in it. One that does not read is none.
     pub promise: Option<String>,
     /// The give-up note G, for the identity of this WAL. One that does not read counts.
@@ -121,8 +121,10 @@ impl Volume {
         let data = clean(data_dir);
         let member = data.join("member");
         let wal = wal_dir.map_or_else(|| member.join("wal"), clean);
+        // A link in `member/` moves with it, wherever it leads.
+        let within = wal.starts_with(&member) || resolved(&wal).starts_with(resolved(&member));
         Volume {
-            external: !wal.starts_with(&member),
+            external: !within,
             snap: member.join("snap"),
             data,
             member,
@@ -143,6 +145,17 @@ fn clean(path: &Path) -> PathBuf {
         .unwrap_or_else(|_| path.to_path_buf())
         .components()
         .collect()
+}
+
+/// Where a path leads, as far as it is there; the rest, a link to nothing too, stays as it is written.
+pub fn resolved(path: &Path) -> PathBuf {
+    let path = clean(path);
+    for top in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (top.canonicalize(), path.strip_prefix(top)) {
+            return real.join(rest).components().collect();
+        }
+    }
+    path
 }
 
 #[cfg(test)]

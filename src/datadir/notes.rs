@@ -13,7 +13,6 @@ use super::durable;
 use super::inspect::wal_files;
 use super::wal::WalEnd;
 use super::{Volume, snap};
-use crate::decide::JoinNote;
 use crate::error::{Context, Error};
 use crate::membership::MemberId;
 
@@ -22,10 +21,11 @@ pub(super) const PROMISE: &str = "rejoin-promise";
 pub(super) const GIVE_UP: &str = "rejoin-give-up";
 pub(super) const LEARNER: &str = "rejoin-learner";
 pub(super) const START: &str = "rejoin-start";
+pub(super) const WAL_DIR: &str = "rejoin-wal-dir";
 pub(super) const LEFT: &str = "rejoin-left";
 
-/// What the join note says before it names an ID.
-const UNNAMED: &str = "unnamed";
+/// What the notes about an add say before it: it names no ID, and so is none.
+const NOT_YET: &str = "not added yet";
 /// No note is longer.
 const LONGEST: u64 = 4096;
 
@@ -65,7 +65,7 @@ fn id(line: &str) -> Option<MemberId> {
 /// The notes of one look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Notes {
-    pub join: JoinNote,
+    pub join: Option<MemberId>,
     pub promise: Option<String>,
     pub give_up: Note,
     pub learner: Option<MemberId>,
@@ -80,17 +80,12 @@ impl Volume {
             // Whatever we did not write proves nothing.
             Note::None | Note::Unreadable => Ok(None),
         };
-        let join = match line(self.wal.join(JOIN))?.as_deref() {
-            Some(UNNAMED) => JoinNote::Unnamed,
-            Some(named) => id(named).map_or(JoinNote::None, JoinNote::Named),
-            None => JoinNote::None,
-        };
         let left = match read(&self.data.join(LEFT))? {
             Note::None => false,
             Note::Line(_) | Note::Unreadable => true,
         };
         Ok(Notes {
-            join,
+            join: line(self.wal.join(JOIN))?.and_then(|line| id(&line)),
             promise: line(self.wal.join(PROMISE))?,
             give_up: read(&self.member.join(GIVE_UP))?,
             learner: line(self.member.join(LEARNER))?.and_then(|line| id(&line)),
@@ -99,20 +94,22 @@ impl Volume {
         })
     }
 
-    /// Writes the join note J, first without an ID, then with that of our entry; drops P.
-    ///
-    /// P goes first: a kill in between leaves neither, and the next look writes J again.
-    pub fn note_join(&self, id: Option<MemberId>) -> Result<(), Error> {
+    /// Before an add: drops the founding promise P, which speaks for the static ID, and writes the join note J
+    /// (and that of a learner) without an ID. That is no note yet, but shows that one can be written.
+    pub fn before_join(&self, learner: bool) -> Result<(), Error> {
         self.refuse_beside_a_wal()?;
-        // A note that lies there was written once its directories were durable and P was gone.
-        if !durable::exists(&self.wal.join(JOIN))? {
-            self.create_wal_dir()?;
-            self.drop_note(&self.wal, PROMISE)?;
-        } else if durable::remove_file(&self.wal.join(PROMISE))? {
-            durable::sync_dir(&self.wal)?;
+        self.create_wal_dir()?;
+        self.drop_note(&self.wal, PROMISE)?;
+        if learner {
+            write(&self.member.join(LEARNER), NOT_YET)?;
         }
-        let text = id.map_or(UNNAMED.to_string(), |id| id.to_string());
-        write(&self.wal.join(JOIN), &text)
+        write(&self.wal.join(JOIN), NOT_YET)
+    }
+
+    /// Writes the join note J: this entry was added from this volume, after `before_join`, and never ran.
+    pub fn note_join(&self, id: MemberId) -> Result<(), Error> {
+        self.refuse_beside_a_wal()?;
+        write(&self.wal.join(JOIN), &id.to_string())
     }
 
     /// Writes the founding promise P with this digest of initial cluster and token.
@@ -147,6 +144,29 @@ impl Volume {
             self.create_member_dir()?;
         }
         durable::write_unsynced(&self.member.join(START), &format!("{end}\n"))
+    }
+
+    /// Notes where the WAL lies, if by itself: a later start without that setting would find no WAL.
+    ///
+    /// Not synced: without the note a WAL that is not found is taken for lost.
+    pub fn note_wal_dir(&self) -> Result<(), Error> {
+        let path = self.member.join(WAL_DIR);
+        let Some(wal) = self.wal.to_str().filter(|_| self.external) else {
+            return durable::remove_file(&path).map(drop);
+        };
+        if read(&path)? == Note::Line(wal.into()) {
+            return Ok(());
+        }
+        self.create_member_dir()?;
+        durable::write_unsynced(&path, &format!("{wal}\n"))
+    }
+
+    /// Where the last start had its WAL, if that was by itself and not where it is now.
+    pub(super) fn wal_was_elsewhere(&self) -> Result<Option<PathBuf>, Error> {
+        Ok(match read(&self.member.join(WAL_DIR))? {
+            Note::Line(line) => Some(PathBuf::from(line)).filter(|wal| *wal != self.wal),
+            Note::None | Note::Unreadable => None,
+        })
     }
 
     /// Notes that this member left on purpose. It stays until `forget_left`, whatever else moves.

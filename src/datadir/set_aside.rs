@@ -6,15 +6,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::aside::{DELETING, dirs_in, is_empty};
+use super::aside::{DELETING, dirs_in, has_wal, is_empty};
 use super::inspect::wal_files;
 use super::stamp::unstamp;
-use super::{Volume, bolt, durable, snap};
+use super::{Volume, durable, lookup, snap};
 use crate::error::{Context, Error};
 use crate::membership::MemberId;
 
-/// A database that uses more holds something. A refused start leaves one of some pages.
-const FRESH_DB: u64 = 64 * 1024;
+/// bbolt makes a database of four pages in one write, and nothing is in it (bbolt `db.go`, `init`).
+const FRESH_DB: u64 = 16 * 1024;
 
 /// Data that lies set aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,11 +74,11 @@ impl Volume {
             Some(wal) if durable::exists(&wal)? => Some(wal),
             Some(_) | None => None,
         };
-        let mut has_wal = wal_files(&member.join("wal"))?.any();
+        let mut any_wal = has_wal(&member)?;
         if let Some(wal) = &wal {
-            has_wal |= wal_files(wal)?.any();
+            any_wal |= wal_files(wal)?.any();
         }
-        let counts = has_wal || holds_data(&member.join("snap"))?;
+        let counts = any_wal || holds_data(&member.join("snap"))?;
         let here = durable::exists(&path)?;
         let mut bytes = 0;
         for part in [Some(&path), wal_aside.as_ref()].into_iter().flatten() {
@@ -113,18 +113,22 @@ pub(super) fn holds_data(snap: &Path) -> Result<bool, Error> {
     let names = durable::names(snap)?;
     let has_db = names.iter().any(|name| name == "db");
     Ok(names.iter().any(|name| name.ends_with(".snap"))
-        || (has_db && db_used(&snap.join("db"))? > FRESH_DB))
+        || (has_db && has_applied(&snap.join("db"))?))
 }
 
-/// How much of a database is in use; all of it if it does not say.
-fn db_used(path: &Path) -> Result<u64, Error> {
+/// Whether etcd has applied anything to a database: a start that it refuses makes one too, and applies nothing.
+/// One that does not read counts, unless it is no larger than an empty one.
+fn has_applied(path: &Path) -> Result<bool, Error> {
     let failed = || format!("cannot read {}", path.display());
     let Some(file) = snap::open(path).context(failed)? else {
-        return Ok(0);
+        return Ok(false);
     };
     let size = file.metadata().context(failed)?.len();
-    let meta = bolt::meta(file).context(failed)?;
-    Ok(meta.map_or(size, |meta| meta.used().min(size)))
+    if size == 0 {
+        return Ok(false);
+    }
+    let applied = lookup::has_applied(&file).context(failed)?;
+    Ok(applied.unwrap_or(size > FRESH_DB))
 }
 
 fn disk_usage(top: &Path) -> Result<u64, Error> {

@@ -96,6 +96,11 @@ impl<B: Blob> Walk<B> {
         Walk { window, meta, seen }
     }
 
+    /// Another walk may see the same pages.
+    pub(super) fn again(&mut self) {
+        self.seen.fill(0);
+    }
+
     fn all(&mut self) -> Result<(), Trouble> {
         self.mark(0, 2)?;
         if self.meta.freelist != NO_FREELIST {

@@ -3,7 +3,7 @@
 use super::Decision::{Do, Refuse, Wait};
 use super::entries::*;
 use super::first_start::{assembly, may_found_now, new};
-use super::{Begin, Decision, JoinAs, JoinNote, Observation, Policy, Reason, Start, Step};
+use super::{Begin, Decision, JoinAs, Observation, Policy, Reason, Start, Step};
 use crate::membership::{Member, quorum};
 
 /// An empty data dir: a first start, or a lost disk. Which of them, only the others can tell.
@@ -51,14 +51,24 @@ fn empty_quorate(policy: &Policy, seen: &Observation, members: &[Member]) -> Dec
         return remove(Reason::DataLost);
     }
     match seen.join_note {
-        JoinNote::Named(id) if id == entry.id => existing(seen, entry, members),
-        JoinNote::Unnamed => Do(Step::NoteJoin(Some(entry.id)), Reason::NoteAdded),
-        JoinNote::None if seen.promise && entry.id == policy.static_id => {
-            existing(seen, entry, members)
+        Some(id) if id == entry.id => existing(seen, entry, members),
+        // The add's own answer alone tells that an entry is ours. One that a list shows may have been added from
+        // another volume, and may have run there.
+        _ if seen.added == Some(entry.id) => {
+            // Of two members one may forget the add in a crash. It lists two then, and the other one, if it
+            // lost its disk, would start empty beside it (`second-of-two`), while the third holds writes
+            // that both lack. A learner acknowledges none, and the entry that promotes it writes the add
+            // down. Nor could it be settled: the update that does it drops the learner's mark from the
+            // list, and its promotion with it (3.4.23, 3.5.30: it never votes, and nothing shows it).
+            let step = match members.len() {
+                3 if !entry.learner => Step::SettleJoin(entry.id),
+                _ => Step::NoteJoin(entry.id),
+            };
+            Do(step, Reason::NoteAdded)
         }
-        // Without a note a member that is listed as unstarted may have voted and lost its disk. One that
-        // another volume of ours has added may have run there.
-        JoinNote::None | JoinNote::Named(_) => remove(Reason::AddedNotOurs),
+        None if seen.promise && entry.id == policy.static_id => existing(seen, entry, members),
+        // Without a note that names it, a member that is listed as unstarted may have voted and lost its disk.
+        Some(_) | None => remove(Reason::AddedNotOurs),
     }
 }
 
@@ -89,18 +99,14 @@ fn not_listed(policy: &Policy, seen: &Observation, members: &[Member]) -> Decisi
         return Refuse(Reason::JoiningForbidden);
     }
     // Added from this volume, then our peer URLs were changed: nobody else would ever remove it.
-    if let JoinNote::Named(id) = seen.join_note
+    if let Some(id) = seen.join_note
         && by_id(members, id).is_some_and(|entry| !entry.started() && entry.name.is_empty())
     {
         return Do(Step::RemoveMember(id), Reason::AddedUnderOldUrl);
     }
-    match seen.join_note {
-        // First the note, then the add: the note says that no etcd ran here since.
-        JoinNote::None | JoinNote::Named(_) => Do(Step::NoteJoin(None), Reason::NotListed),
-        JoinNote::Unnamed => match add_as(policy, members) {
-            Some(learner) => Do(Step::AddMember { learner }, Reason::NotListed),
-            None => Wait(Reason::AnotherRejoins),
-        },
+    match add_as(policy, members) {
+        Some(learner) => Do(Step::AddMember { learner }, Reason::NotListed),
+        None => Wait(Reason::AnotherRejoins),
     }
 }
 
@@ -109,7 +115,7 @@ pub(crate) fn add_as(policy: &Policy, members: &[Member]) -> Option<bool> {
     let voters = members.iter().filter(|member| !member.learner).count();
     let unstarted_voter = (members.iter()).any(|member| !member.learner && !member.started());
     let costs_margin = quorum(voters + 1) > quorum(voters);
-    let size = policy.initial.len().max(members.len() + 1);
+    let size = policy.initial.len().max(voters + 1);
     let learner = match policy.join {
         JoinAs::Learner => true,
         JoinAs::Voter => costs_margin || unstarted_voter,
@@ -118,12 +124,20 @@ pub(crate) fn add_as(policy: &Policy, members: &[Member]) -> Option<bool> {
     };
     // etcd allows one learner at a time (`max-learners` is new in 3.5 and seldom set).
     let learner_in_the_way = members.iter().any(|member| member.learner);
-    (!learner || !learner_in_the_way).then_some(learner)
+    let must = costs_margin || unstarted_voter || policy.join == JoinAs::Learner;
+    match learner && learner_in_the_way {
+        // One that stays a learner, as a reader far away, would keep us out for ever.
+        true => (!must).then_some(false),
+        false => Some(learner),
+    }
 }
 
 /// Some peer runs etcd, no leader is proven: what the views say may be old.
 fn empty_no_leader(policy: &Policy, seen: &Observation) -> Decision {
-    if let JoinNote::Named(id) = seen.join_note {
+    // etcd asks the others once more, and takes its ID from their list.
+    if let Some(id) = seen.join_note
+        && seen.steady
+    {
         let unstarted = seen.views().find_map(|(_, members)| {
             let entry = by_id(members, id).filter(|entry| !entry.started())?;
             Some((entry, members))
@@ -147,7 +161,7 @@ fn empty_no_leader(policy: &Policy, seen: &Observation) -> Decision {
     if seen.promise && ours && !outdated && seen.set_aside == 0 {
         return new(true, Reason::FirstStartContinued);
     }
-    if policy.initial.len() == 2 && seen.steady {
+    if policy.initial.len() == 2 && policy.initial_others() == 1 && seen.steady {
         // Every acknowledged write of a two-member cluster is on both, so the other one has it all.
         let pair = seen
             .views()
@@ -162,7 +176,7 @@ fn empty_no_leader(policy: &Policy, seen: &Observation) -> Decision {
             return start_existing(seen, entry, members, Reason::SecondOfTwo);
         }
     }
-    if may_found_now(policy, seen) {
+    if !seen.promise && may_found_now(policy, seen) {
         return Do(Step::Promise, Reason::FirstStartPromise);
     }
     let listed =

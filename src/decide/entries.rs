@@ -54,11 +54,22 @@ pub(super) fn another_members(policy: &Policy, seen: &Observation, own: Identity
     (seen.views().chain(quorate))
         .filter(|(cluster, _)| *cluster == own.cluster)
         .filter_map(|(_, members)| by_id(members, own.member))
-        .any(|entry| {
-            !entry.name.is_empty()
-                && entry.name != policy.name
-                && !entry.has_peer_url(&policy.peer_urls)
-        })
+        .any(|entry| is_anothers(policy, entry))
+}
+
+/// The members that list a peer URL twice; our own entry goes before we join, or is updated.
+pub fn listing_twice<'a>(
+    policy: &'a Policy,
+    seen: &'a Observation,
+) -> impl Iterator<Item = &'a Member> {
+    let members = seen.quorate.iter().flat_map(|quorate| &quorate.members);
+    let others = members.filter(|member| !member.has_peer_url(&policy.peer_urls));
+    others.filter(|member| member.urls_listed_twice().is_some())
+}
+
+/// Whether an entry has a name and peer URLs, and neither is ours.
+pub(super) fn is_anothers(policy: &Policy, entry: &Member) -> bool {
+    !entry.name.is_empty() && entry.name != policy.name && !entry.has_peer_url(&policy.peer_urls)
 }
 
 /// Whether so many peers are another cluster that ours could have no quorum among the rest.

@@ -29,7 +29,7 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
     }
     // Counted against the initial cluster: a member that was not even asked is silent too.
     let heard = count.empty + count.promised + count.set_aside + count.foreign + count.data;
-    let silent = policy.initial.len().saturating_sub(1 + heard);
+    let silent = policy.initial_others().saturating_sub(heard);
     // A promise under `now` was given beside silence: it proves nothing against data that shows up later.
     let left = count.data > 0 && seen.promise && seen.set_aside == 0;
     if left && policy.bootstrap != Bootstrap::Now {
@@ -42,7 +42,7 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
     if count.disagree {
         return Refuse(Reason::PeersDisagree);
     }
-    let alone = policy.initial.len() == 1;
+    let alone = policy.initial_others() == 0;
     // In a larger initial cluster a peer that has left the same first start calls us too.
     if alone && seen.called.is_some() {
         return match policy.knows_others {
@@ -54,7 +54,7 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
     if all_heard && (count.set_aside > 0 || seen.set_aside > 0) {
         return Refuse(Reason::DataSetAside);
     }
-    if policy.existing || policy.bootstrap == Bootstrap::Never {
+    if policy.joins_only.is_some() || policy.bootstrap == Bootstrap::Never {
         return match all_heard {
             true => Wait(Reason::FoundingForbidden),
             false => Wait(Reason::NotAllHeard),
@@ -118,7 +118,7 @@ struct Assembly {
 /// answer must not contradict.
 pub(super) fn may_found_now(policy: &Policy, seen: &Observation) -> bool {
     policy.bootstrap == Bootstrap::Now
-        && !policy.existing
+        && policy.joins_only.is_none()
         && seen.set_aside == 0
         && !is_ruled_out(policy, seen)
 }

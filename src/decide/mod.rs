@@ -10,15 +10,17 @@
 mod empty;
 mod entries;
 mod first_start;
+mod leaving;
 mod observation;
 mod own;
 mod reason;
 pub mod volume;
 
 pub(crate) use empty::add_as;
-pub use entries::own_id;
+pub use entries::{listing_twice, own_id};
+pub use leaving::may_leave;
 pub use observation::{
-    Bootstrap, Caller, DataDir, Heard, Holds, Identity, JoinAs, JoinNote, Observation, Peer,
+    Bootstrap, Caller, DataDir, Heard, Holds, Identity, JoinAs, JoinsOnly, Observation, Peer,
     Policy, Quorate, Trial,
 };
 pub use reason::{Reason, Row, table};
@@ -27,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::membership::{Member, MemberId};
 use empty::empty;
+pub use own::is_plain_restart;
 use own::{damaged, own_data};
 
 /// What etcd is told about the cluster when it starts.
@@ -56,16 +59,24 @@ pub struct Start {
     pub promote: bool,
 }
 
-/// One change of the world. Idempotent; may be killed at any instruction.
+/// One change of the world. May be killed at any instruction: what it leaves is a row of the table.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Write the join note, first without an ID, then with that of our entry.
-    NoteJoin(Option<MemberId>),
-    /// Add ourselves to the member list.
+    /// Add ourselves to the member list; its answer names our entry.
+    ///
+    /// The founding promise goes first: it speaks for the static ID.
     AddMember {
         /// As learner, else as voter.
         learner: bool,
     },
+    /// Write the join note with the ID of our entry.
+    NoteJoin(MemberId),
+    /// Commit one more entry, then write the join note with the ID of our entry.
+    ///
+    /// What a member commits last it writes down with the entry after it (etcd `raft`, `MustSync`: a commit
+    /// index alone is not synced). Killed before that it forgets the add that it has acknowledged. One more
+    /// entry, committed by both others as we do not run yet, writes it down.
+    SettleJoin(MemberId),
     /// Remove our own entry.
     RemoveMember(MemberId),
     /// Publish our peer URLs under our entry.
@@ -95,6 +106,7 @@ impl Step {
             | Step::GiveUp
             | Step::Quarantine => true,
             Step::NoteJoin(_)
+            | Step::SettleJoin(_)
             | Step::Promise
             | Step::SetAsideLeftovers
             | Step::DeleteSetAside { .. } => false,
@@ -106,6 +118,7 @@ impl Step {
         match self {
             Step::UpdatePeerUrls(_) | Step::DeleteSetAside { .. } => true,
             Step::NoteJoin(_)
+            | Step::SettleJoin(_)
             | Step::AddMember { .. }
             | Step::RemoveMember(_)
             | Step::Quarantine
@@ -122,6 +135,7 @@ impl Step {
                 true
             }
             Step::NoteJoin(_)
+            | Step::SettleJoin(_)
             | Step::Promise
             | Step::SetAsideLeftovers
             | Step::UpdatePeerUrls(_)
@@ -179,6 +193,10 @@ pub fn decide(policy: &Policy, seen: &Observation) -> Decision {
         Decision::Start(..) if seen.leftovers && seen.data == DataDir::Empty => {
             Do(Step::SetAsideLeftovers, Reason::Leftovers)
         }
+        // A quarantine that was killed halfway takes the whole of `member/` along, and what an add notes there.
+        Do(Step::AddMember { .. }, _) if seen.leftovers => {
+            Do(Step::SetAsideLeftovers, Reason::Leftovers)
+        }
         // It would come back empty, and that member would be refused.
         Do(step, _) if !policy.peer_urls_given && step.counts_on_a_start() => {
             Refuse(Reason::PeerUrlsNotGiven)
@@ -191,6 +209,10 @@ pub fn decide(policy: &Policy, seen: &Observation) -> Decision {
                 .is_some_and(|(denied, _)| *denied == step) =>
         {
             Refuse(Reason::NotAllowed)
+        }
+        // What was removed could not be added and started again.
+        Do(step, _) if step.counts_on_a_start() && listing_twice(policy, seen).next().is_some() => {
+            Refuse(Reason::UrlListedTwice)
         }
         // A full disk or a port in use is no reason to leave the cluster.
         Do(step, _) if seen.hindered.is_some() && step.counts_on_a_start() => {

@@ -31,6 +31,42 @@ pub enum JoinAs {
     Never,
 }
 
+/// Why a member may join a cluster, and found none whatever is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinsOnly {
+    /// `ETCD_INITIAL_CLUSTER_STATE=existing`: the user forbids founding.
+    State,
+    /// The initial cluster does not name us with our peer URLs.
+    Outside,
+    /// The initial cluster gives two members one peer URL: one of them can never be heard, and etcd refuses
+    /// to found it (etcd `server/config/config.go`, `VerifyBootstrap`).
+    SharedUrl,
+}
+
+impl JoinsOnly {
+    /// What forbids founding.
+    pub fn what(self) -> &'static str {
+        match self {
+            JoinsOnly::State => "ETCD_INITIAL_CLUSTER_STATE=existing",
+            JoinsOnly::Outside => "an ETCD_INITIAL_CLUSTER without this member's name and peer URL",
+            JoinsOnly::SharedUrl => "an ETCD_INITIAL_CLUSTER that gives two members one peer URL",
+        }
+    }
+
+    /// What would allow it.
+    pub fn cure(self) -> &'static str {
+        match self {
+            JoinsOnly::State => "set ETCD_INITIAL_CLUSTER_STATE=new",
+            JoinsOnly::Outside => {
+                "name this member in ETCD_INITIAL_CLUSTER as it is in ETCD_NAME and ETCD_INITIAL_ADVERTISE_PEER_URLS"
+            }
+            JoinsOnly::SharedUrl => {
+                "give each member a peer URL of its own in ETCD_INITIAL_CLUSTER"
+            }
+        }
+    }
+}
+
 /// What the user wants; fixed for the life of the process.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -51,8 +87,8 @@ pub struct Policy {
     pub bootstrap: Bootstrap,
     /// How to join a running one.
     pub join: JoinAs,
-    /// `ETCD_INITIAL_CLUSTER_STATE=existing`: the user forbids founding.
-    pub existing: bool,
+    /// Why this member may join a cluster, and found none whatever is heard.
+    pub joins_only: Option<JoinsOnly>,
     /// We listen for peers beyond this machine, whatever our peer URLs say: with a wildcard etcd advertises
     /// the address of the default route (etcd `embed/config.go`, `UpdateDefaultClusterFromName`).
     pub listens_wide: bool,
@@ -63,14 +99,22 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// How many other members the initial cluster names. It need not name us.
+    pub fn initial_others(&self) -> usize {
+        self.initial
+            .iter()
+            .filter(|(name, _)| *name != self.name)
+            .count()
+    }
+
     /// Whether the initial cluster names only ourselves, and no others are known.
     pub fn is_alone(&self) -> bool {
-        self.initial.len() == 1 && !self.knows_others
+        !self.has_others()
     }
 
     /// Whether other members are known, by the initial cluster or by client URLs.
     pub fn has_others(&self) -> bool {
-        self.knows_others || self.initial.iter().any(|(name, _)| name != self.name)
+        self.knows_others || self.initial_others() > 0
     }
 
     /// Whether somebody on another machine could reach us.
@@ -108,17 +152,6 @@ pub enum DataDir {
         /// Whose it is, where the head still reads.
         head: Option<Identity>,
     },
-}
-
-/// The join note J: this volume has run no etcd since the cluster did not list us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum JoinNote {
-    /// There is none.
-    None,
-    /// Written before the add.
-    Unnamed,
-    /// Written after the add: names our unstarted entry.
-    Named(MemberId),
 }
 
 /// What a trial of etcd in this very run died of.
@@ -210,10 +243,8 @@ pub struct Quorate {
 /// An etcd that has asked for us at our own peer URL: a member of a cluster that lists us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Caller {
-    /// Itself.
-    pub member: MemberId,
-    /// Its cluster.
-    pub cluster: ClusterId,
+    /// Itself, and its cluster; its probes do not say.
+    pub from: Option<(MemberId, ClusterId)>,
     /// Whom it takes us for.
     pub wants: Option<MemberId>,
 }
@@ -223,8 +254,10 @@ pub struct Caller {
 pub struct Observation {
     /// The data dir.
     pub data: DataDir,
-    /// The join note.
-    pub join_note: JoinNote,
+    /// The join note: an entry that was added from this volume, and that never ran.
+    pub join_note: Option<MemberId>,
+    /// The entry that an add of this very run was answered with; not noted yet, perhaps.
+    pub added: Option<MemberId>,
     /// A founding promise for this very initial cluster and token.
     pub promise: bool,
     /// The give-up note, naming the very identity of this data dir. One that names another is stale.
@@ -256,6 +289,8 @@ pub struct Observation {
     pub peers: Vec<Peer>,
     /// The linearizable answer, if there is one.
     pub quorate: Option<Quorate>,
+    /// What a peer lists settled this look: nobody was waited for to prove a leader.
+    pub settled: bool,
     /// The gateway refuses us, in its own words.
     pub refused: Option<String>,
     /// A client URL that was given to us answers, and proves no leader: in its own words.
@@ -280,7 +315,8 @@ impl Default for Observation {
     fn default() -> Self {
         Observation {
             data: DataDir::Empty,
-            join_note: JoinNote::None,
+            join_note: None,
+            added: None,
             promise: false,
             given_up: false,
             left: false,
@@ -295,6 +331,7 @@ impl Default for Observation {
             hindered: None,
             peers: Vec::new(),
             quorate: None,
+            settled: false,
             refused: None,
             unclear: None,
             twin: false,

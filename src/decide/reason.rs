@@ -54,8 +54,10 @@ reasons! {
         "refuse", "point this member at its own cluster, or move the data dir away by hand if it is not wanted";
     StartFailed, "start-failed", "own, empty", "the same start has just failed on trial, and nothing has changed since",
         "refuse", "what etcd printed says why; the exit code is etcd's";
-    CannotStart, "cannot-start", "any", "a step is due that counts on a start, and etcd could not start here: it cannot listen at one of its URLs, or the disk is full or read-only",
+    CannotStart, "cannot-start", "any", "a step is due that counts on a start, and etcd could not start here: it cannot listen at one of its URLs, the disk is full or read-only, or the WAL dir is a mount point",
         "refuse", "free the port or the disk, or correct the URL; until then no step is taken";
+    UrlListedTwice, "url-listed-twice", "any", "a step is due that counts on a start, and the cluster lists a peer URL of another member twice: no etcd joins beside that",
+        "refuse", "run `etcdctl member update` as it says, with each URL once; until then no step is taken";
     PeerUrlsNotGiven, "peer-urls-not-given", "any", "this member has to join the others, and nobody said what its peer URL is: etcd's default, http://localhost:2380, leads each of them to itself",
         "refuse", "set ETCD_INITIAL_ADVERTISE_PEER_URLS, or name this member in ETCD_INITIAL_CLUSTER";
     GivenUp, "given-up", "own", "this identity was given up: listed / not listed / no leader",
@@ -63,14 +65,14 @@ reasons! {
     DataBehind, "data-behind", "own", "quorate, listed; on trial etcd found that acknowledged entries are missing here",
         "give-up", "nothing to do";
     Removed, "removed", "own", "quorate, id not listed; joining allowed / REJOIN_AS=never",
-        "quarantine / refuse", "REJOIN_AS=auto lets it join again; what was set aside can be put back";
+        "quarantine / refuse", "nothing to do: it joins again / REJOIN_AS=auto lets it join again, and sets its data aside";
     PeerUrlsChanged, "peer-urls-changed", "own", "quorate, listed under our name with other peer URLs",
         "update-peer-urls", "nothing to do";
     SetAsideNotNeeded, "set-aside-not-needed", "own", "quorate, listed as a started voter; REJOIN_DATA=delete and more set aside than REJOIN_DATA_KEEP",
         "delete-set-aside", "REJOIN_DATA=quarantine keeps what was set aside";
     OwnLearner, "own-learner", "own", "quorate, listed as learner",
         "start with data", "nothing to do: it is promoted when it has caught up, if we added it";
-    OwnData, "own-data", "own", "quorate, listed",
+    OwnData, "own-data", "own", "quorate, listed / a peer lists this member just as it is here",
         "start with data", "nothing to do";
     NoLeader, "no-leader", "own", "others answer, no leader is proven",
         "start with data", "nothing to do: it may be the one that is missing";
@@ -88,21 +90,21 @@ reasons! {
         "refuse", "REJOIN_AS=auto lets it rejoin";
     DataLost, "data-lost", "empty", "quorate, listed as started",
         "remove-member", "nothing to do";
-    AddedNotOurs, "added-not-ours", "empty", "quorate, listed as unstarted, no note on this volume: it may have voted before its disk was lost",
+    AddedNotOurs, "added-not-ours", "empty", "quorate, listed as unstarted, and no note on this volume names it: it may have voted on another one",
         "remove-member", "nothing to do";
     AddedUnderOldUrl, "added-under-old-url", "empty", "quorate, and the unstarted member that our join note names has other peer URLs than ours now",
         "remove-member", "nothing to do";
-    NoteAdded, "note-added", "empty", "quorate, listed as unstarted after this volume's join note",
-        "note-join", "nothing to do";
+    NoteAdded, "note-added", "empty", "quorate, listed as unstarted, as our add was answered; as third voter: both others must know of it across a crash",
+        "note-join / settle-join", "nothing to do";
     AddedNotStarted, "added-not-started", "empty", "listed as unstarted, and a note on this volume proves that it never ran",
         "start existing", "nothing to do";
-    NotListed, "not-listed", "empty", "quorate, not listed: note it, then add",
-        "note-join / add-member", "nothing to do";
+    NotListed, "not-listed", "empty", "quorate, not listed",
+        "add-member", "nothing to do";
     AnotherRejoins, "another-rejoins", "empty", "quorate, not listed; adding now would cost margin while another member joins",
-        "wait", "nothing to do: it goes on once the other one is a started voter; `etcdctl member list` shows it";
+        "wait", "nothing to do: it goes on once the other one is a started voter (`etcdctl member list` shows it); one that shall stay a learner has to be removed until this member has joined";
     SecondOfTwo, "second-of-two", "empty", "no leader; a two-member cluster that waits for us: the other one holds every acknowledged write",
         "start existing", "nothing to do";
-    DataLostNoLeader, "data-lost-no-leader", "empty", "no leader, listed, no note on this volume",
+    DataLostNoLeader, "data-lost-no-leader", "empty", "no leader, listed; no note on this volume proves that it never ran, or what the others list has not stayed the same for three seconds",
         "wait", "bring back enough of the other members for a leader; if they are lost for good, the last copy goes on by etcd's --force-new-cluster (README: When the majority is lost)";
     NotListedNoLeader, "not-listed-no-leader", "empty", "no leader, not listed in what is seen",
         "wait", "bring back enough of the other members for a leader; if they are lost for good, the last copy goes on by etcd's --force-new-cluster (README: When the majority is lost)";
@@ -115,7 +117,7 @@ reasons! {
     FirstStartPromise, "first-start-promise", "empty", "every other member was heard empty or promised in one look (with REJOIN_BOOTSTRAP=quorum a majority, with `now` whoever answers) / not all have promised yet",
         "promise / wait", "nothing to do: it goes on when the others have promised too";
     Listening, "listening", "empty", "the initial cluster names only this member: if a running cluster lists it, that asks for it now",
-        "wait", "nothing to do: it founds a cluster when it has listened for three seconds, and none asks for it";
+        "wait", "nothing to do: it founds a cluster when it has listened for ten seconds, and none asks for it";
     CalledByACluster, "called-by-a-cluster", "empty", "the initial cluster names only this member, and a member of a running cluster asks for it at its peer URL",
         "refuse", "nothing was founded; name the other members in ETCD_INITIAL_CLUSTER, or their client URLs in ETCD_OTHER_PEERS_CLIENT_URLS, and this member joins them again; if it shall not, `etcdctl member remove` it there";
     PeerHasData, "peer-has-data", "empty", "no etcd runs yet, and a peer holds data: this is no first start",
@@ -126,7 +128,7 @@ reasons! {
         "wait", "see who answers there, and start it, or correct the URL; `now` founds where nobody answers who is not empty too";
     DataSetAside, "data-set-aside", "empty", "all are empty, but a volume holds data that was set aside, or a database without its WAL",
         "refuse", "put it back with `etcd-rejoin quarantine put-back`, or bring the WAL back, then see the README (When the majority is lost); or delete it by hand if it is not wanted";
-    FoundingForbidden, "founding-forbidden", "empty", "all are empty, but ETCD_INITIAL_CLUSTER_STATE=existing or REJOIN_BOOTSTRAP=never",
+    FoundingForbidden, "founding-forbidden", "empty", "all are empty, but ETCD_INITIAL_CLUSTER_STATE=existing or REJOIN_BOOTSTRAP=never, or ETCD_INITIAL_CLUSTER cannot be founded as it is written",
         "wait", "start the cluster that this member shall join, or allow it to found one";
     PeersDisagree, "peers-disagree", "empty", "all are empty, and were given another initial cluster or token",
         "refuse", "give every member the same ETCD_INITIAL_CLUSTER and ETCD_INITIAL_CLUSTER_TOKEN";

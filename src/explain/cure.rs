@@ -1,7 +1,7 @@
 //! What would change a decision, or how to go on: only what is true in the case at hand.
 
 use super::is_alone;
-use crate::decide::{Bootstrap, Decision, Observation, Policy, Reason, decide};
+use crate::decide::{Bootstrap, Decision, JoinsOnly, Observation, Policy, Reason, decide};
 use crate::observe::Look;
 
 /// What would change the decision, or how to go on.
@@ -10,6 +10,7 @@ pub fn cure(policy: &Policy, look: &Look, decision: &Decision) -> String {
         Reason::NobodyAnswers if is_alone(look) => "nothing to do".into(),
         Reason::NotAllHeard => not_all_heard(policy, &look.seen),
         Reason::FoundingForbidden => founding_forbidden(policy),
+        Reason::Removed => removed(decision).into(),
         reason => reason.row().cure.into(),
     }
 }
@@ -22,10 +23,22 @@ pub fn to_go_on(cure: &str) -> String {
     }
 }
 
+/// Who may join again does so by itself.
+fn removed(decision: &Decision) -> &'static str {
+    match decision {
+        Decision::Refuse(_) => "REJOIN_AS=auto lets it join again, and sets its data aside",
+        Decision::Do(..) | Decision::Start(..) | Decision::Wait(_) => {
+            "nothing to do: it joins again; REJOIN_AS=never keeps it out"
+        }
+    }
+}
+
 fn not_all_heard(policy: &Policy, seen: &Observation) -> String {
     let cure = Reason::NotAllHeard.row().cure;
     if let Some(forbids) = forbids_founding(policy) {
-        return format!("{cure}; with {forbids} this one only joins what they are");
+        return format!(
+            "{cure}; with {forbids} this one founds nothing, and only joins a cluster that runs"
+        );
     }
     match policy.bootstrap {
         Bootstrap::Quorum if quorum_goes_on(policy, seen) => {
@@ -39,18 +52,15 @@ fn not_all_heard(policy: &Policy, seen: &Observation) -> String {
 }
 
 fn founding_forbidden(policy: &Policy) -> String {
-    let founds = match policy.existing {
-        true => "ETCD_INITIAL_CLUSTER_STATE=new",
-        false => "REJOIN_BOOTSTRAP=all",
-    };
-    format!("start the cluster that this member shall join, or set {founds}")
+    let founds = (policy.joins_only).map_or("set REJOIN_BOOTSTRAP=all", JoinsOnly::cure);
+    format!("start the cluster that this member shall join, or {founds}")
 }
 
 fn forbids_founding(policy: &Policy) -> Option<&'static str> {
-    match (policy.existing, policy.bootstrap) {
-        (true, _) => Some("ETCD_INITIAL_CLUSTER_STATE=existing"),
-        (false, Bootstrap::Never) => Some("REJOIN_BOOTSTRAP=never"),
-        (false, Bootstrap::All | Bootstrap::Quorum | Bootstrap::Now) => None,
+    match (policy.joins_only, policy.bootstrap) {
+        (Some(forbids), _) => Some(forbids.what()),
+        (None, Bootstrap::Never) => Some("REJOIN_BOOTSTRAP=never"),
+        (None, Bootstrap::All | Bootstrap::Quorum | Bootstrap::Now) => None,
     }
 }
 
@@ -72,7 +82,7 @@ fn quorum_goes_on(policy: &Policy, seen: &Observation) -> bool {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::decide::{Heard, Holds, Peer};
+    use crate::decide::{Heard, Holds, Peer, Step};
 
     /// We are n1 of `n` members, of which so many are heard empty.
     fn waits(n: usize, empty: usize, settings: &[(&str, &str)]) -> String {
@@ -106,6 +116,14 @@ mod tests {
     }
 
     #[test]
+    fn who_may_join_again_is_not_told_to_allow_it() {
+        let quarantine = Decision::Do(Step::Quarantine, Reason::Removed);
+        assert!(removed(&quarantine).starts_with("nothing to do"));
+        assert!(!removed(&quarantine).contains("REJOIN_AS=auto"));
+        assert!(removed(&Decision::Refuse(Reason::Removed)).contains("REJOIN_AS=auto"));
+    }
+
+    #[test]
     fn quorum_is_named_only_where_it_goes_on() {
         let quorum = "REJOIN_BOOTSTRAP=quorum goes on without";
         assert!(waits(3, 1, &[]).ends_with(quorum));
@@ -127,6 +145,20 @@ mod tests {
                 "{cure}"
             );
             assert!(!cure.contains("quorum"), "{cure}");
+        }
+        for (initial, what) in [
+            (
+                "n1=http://n1:2380,n2=http://n1:2380,n3=http://n3:2380",
+                "two members one peer URL",
+            ),
+            (
+                "n1=http://n9:2380,n2=http://n2:2380,n3=http://n3:2380",
+                "without this member's name and peer URL",
+            ),
+        ] {
+            let cure = waits(3, 1, &[("ETCD_INITIAL_CLUSTER", initial)]);
+            assert!(cure.contains(what), "{cure}");
+            assert!(!cure.contains("ETCD_INITIAL_CLUSTER_STATE"), "{cure}");
         }
     }
 

@@ -1,16 +1,24 @@
 //! Why something is decided: the row's condition, as it holds in the case at hand.
 
 use super::{heard, is_alone};
-use crate::decide::{Bootstrap, Caller, Decision, Heard, Holds, Observation, Policy, Reason, Step};
+use crate::decide::{
+    Bootstrap, Caller, Decision, Heard, Holds, JoinsOnly, Observation, Policy, Reason, Step,
+    listing_twice,
+};
+use crate::membership::Member;
 use crate::observe::Look;
 
 /// Why: the row's condition, as it holds here, with the names that the row leaves out.
 pub fn why(policy: &Policy, look: &Look, decision: &Decision) -> String {
     let mut text = match decision.reason() {
         Reason::NobodyAnswers if is_alone(look) => "there is no other member".into(),
+        Reason::FoundingForbidden => format!(
+            "all are empty, but no cluster is founded with {}",
+            (policy.joins_only).map_or("REJOIN_BOOTSTRAP=never", JoinsOnly::what)
+        ),
         _ => condition(policy, &look.seen, decision).to_string(),
     };
-    let names = names(look, decision.reason());
+    let names = names(policy, look, decision.reason());
     if !names.is_empty() {
         text += &format!(" ({})", names.join("; "));
     }
@@ -32,14 +40,21 @@ fn condition(policy: &Policy, seen: &Observation, decision: &Decision) -> &'stat
             without.unwrap_or("every other member was heard empty or promised in one look")
         }
         (Reason::FirstStartPromise, _) => "not every other member has promised yet",
-        (Reason::NotListed, Decision::Do(Step::NoteJoin(_), _)) => {
-            "quorate, not listed: the note comes before the add"
+        (Reason::NoteAdded, Decision::Do(Step::SettleJoin(_), _)) => {
+            "quorate, listed as unstarted, as our add was answered, and the third voter: both others must know of it across a crash"
         }
-        (Reason::NotListed, _) => "quorate, not listed",
+        (Reason::NoteAdded, _) => "quorate, listed as unstarted, as our add was answered",
+        (Reason::DataLostNoLeader, _) if seen.join_note.is_none() => {
+            "no leader, listed, no note on this volume"
+        }
         (Reason::DataDamaged, Decision::Do(Step::GiveUp | Step::RemoveMember(_), _)) => {
             "quorate without it, listed"
         }
         (Reason::DataDamaged, _) => "quorate without it, and not listed",
+        (Reason::OwnData, _) if seen.settled => {
+            "a peer lists this member just as it is here; no leader was waited for"
+        }
+        (Reason::OwnData, _) => "quorate, listed",
         (Reason::Removed, _) => "quorate, id not listed",
         (Reason::GivenUp, Decision::Wait(_)) => {
             "this identity was given up, and no leader is proven"
@@ -49,13 +64,9 @@ fn condition(policy: &Policy, seen: &Observation, decision: &Decision) -> &'stat
             "the initial cluster has no other member"
         }
         (Reason::FirstStart, _) => without.unwrap_or("every other member has promised"),
-        (Reason::NotAllHeard, _) if policy.initial.len() == 1 => {
+        (Reason::NotAllHeard, _) if policy.initial_others() == 0 => {
             "the initial cluster names only this member, and none of the others that are known shows a leader"
         }
-        (Reason::FoundingForbidden, _) if policy.existing => {
-            "all are empty, but ETCD_INITIAL_CLUSTER_STATE=existing"
-        }
-        (Reason::FoundingForbidden, _) => "all are empty, but REJOIN_BOOTSTRAP=never",
         (reason, _) => reason.row().when,
     }
 }
@@ -65,10 +76,10 @@ fn are_all_in_assembly(policy: &Policy, seen: &Observation) -> bool {
     let entrypoints = (seen.initial_peers())
         .filter(|peer| matches!(peer.heard, Heard::Entrypoint { .. }))
         .count();
-    entrypoints + 1 == policy.initial.len()
+    entrypoints == policy.initial_others()
 }
 
-fn names(look: &Look, reason: Reason) -> Vec<String> {
+fn names(policy: &Policy, look: &Look, reason: Reason) -> Vec<String> {
     let peers = |wanted: fn(&Heard) -> bool| -> Vec<String> {
         (look.seen.peers.iter())
             .filter(|peer| wanted(&peer.heard))
@@ -134,6 +145,7 @@ fn names(look: &Look, reason: Reason) -> Vec<String> {
             names
         }
         Reason::CalledByACluster => caller(look).into_iter().collect(),
+        Reason::UrlListedTwice => listing_twice(policy, &look.seen).map(update).collect(),
         Reason::CannotStart => look.seen.hindered.iter().cloned().collect(),
         Reason::DataLostNoLeader
         | Reason::NotListedNoLeader
@@ -143,16 +155,24 @@ fn names(look: &Look, reason: Reason) -> Vec<String> {
     }
 }
 
+/// What a person has to run for a member that lists a peer URL twice.
+fn update(member: &Member) -> String {
+    let (label, id) = (member.label(), member.id);
+    let urls = member.urls_listed_twice().unwrap_or_default().join(",");
+    format!("{label}: run `etcdctl member update {id} --peer-urls={urls}`")
+}
+
 /// Without its data we cannot tell what we were there: a member that lost its disk, or one just added.
 fn caller(look: &Look) -> Option<String> {
     let caller = look.seen.called?;
-    let Caller {
-        member, cluster, ..
-    } = caller;
-    let wants = caller
-        .wants
-        .map_or("us".into(), |id| format!("member {id}"));
-    Some(format!(
-        "member {member} of cluster {cluster} asks for {wants} here: its data was here, or it was added there"
-    ))
+    let Caller { from, wants } = caller;
+    let wants = wants.map_or("us".into(), |id| format!("member {id}"));
+    Some(match from {
+        Some((member, cluster)) => format!(
+            "member {member} of cluster {cluster} asks for {wants} here: its data was here, or it was added there"
+        ),
+        None => {
+            "the etcd of a cluster that lists this address looks whether its member is here".into()
+        }
+    })
 }

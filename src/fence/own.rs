@@ -28,7 +28,7 @@ fn ask(words: &[&str], deadline: Instant) -> Result<String, String> {
     let left = deadline.saturating_duration_since(Instant::now());
     let ran = program::find("drbdsetup", &search).and_then(|tool| {
         let mut command = program::command(&tool, &search);
-        program::run_or_kill(command.args(words), left)
+        program::run_or_kill(command.args(words), left, &|| false)
     });
     let ran = ran.map_err(|why| format!("drbdsetup {why}"))?;
     match ran.code {

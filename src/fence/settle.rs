@@ -118,7 +118,7 @@ fn fence(means: &Means, resource: &str, limit: Duration) -> Result<(), String> {
         .args(args)
         .env("FENCE_RESOURCE", resource)
         .env("FENCE_PEER", means.peer.map_or("", |(peer, _)| peer));
-    match program::run_or_kill(&mut command, limit) {
+    match program::run_or_kill(&mut command, limit, &|| false) {
         Ok(ran) if ran.code == 0 => Ok(()),
         Ok(ran) => {
             let said = one_line(&format!("{} {}", ran.out, ran.err), 200);

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
@@ -28,6 +28,9 @@ const BUFFER: usize = 16 << 10;
 /// By this header etcd knows its gateway, which calls it with the server's own certificate. Without it the
 /// CN of that certificate would be the user (etcd `server/auth/store.go`, `AuthInfoFromTLS`).
 const ACCEPT: &str = "*/*";
+
+/// How long a machine takes to refuse a connection to itself, at the most.
+const AT_ONCE: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// An agent without proxy and redirects, that takes every status as an answer.
 ///
@@ -109,6 +112,22 @@ fn port(uri: &Uri) -> Result<u16, Error> {
         (None, false, Some("https")) => Ok(443),
         (None, false, _) => Ok(80),
     }
+}
+
+/// Whether this machine says at once that nothing listens at the address in this URL. Not known, as with
+/// a name, is no.
+pub fn is_refused(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else {
+        return false;
+    };
+    let (Ok(host), Ok(port)) = (bare_host(&uri), port(&uri)) else {
+        return false;
+    };
+    let Ok(address) = host.parse::<IpAddr>() else {
+        return false;
+    };
+    let tried = TcpStream::connect_timeout(&SocketAddr::new(address, port), AT_ONCE);
+    tried.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 /// Wraps connections to https URLs in TLS.
@@ -288,5 +307,33 @@ impl<In: Transport> Transport for Gathered<In> {
 
     fn is_tls(&self) -> bool {
         self.inner.is_tls()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_refused;
+    use std::net::TcpListener;
+
+    #[test]
+    fn only_an_address_where_nobody_listens_refuses_at_once() {
+        let listens = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listens.local_addr().unwrap().port();
+        assert!(!is_refused(&format!("http://127.0.0.1:{port}")));
+        drop(listens);
+        for url in [
+            format!("http://127.0.0.1:{port}"),
+            format!("https://127.0.0.1:{port}/"),
+        ] {
+            assert!(is_refused(&url), "{url}");
+        }
+        for unknown in [
+            format!("http://localhost:{port}"),
+            "http://127.0.0.1:99999".into(),
+            "unix://socket".into(),
+            String::new(),
+        ] {
+            assert!(!is_refused(&unknown), "{unknown}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::reply::{self, Reply};
 use super::{Client, Credentials, Failure, SMALL, connect, read};
 use crate::error::Error;
 use crate::membership::ClusterId;
-use crate::tls::{self, TlsFiles};
+use crate::tls::{self, TlsFiles, Unfit};
 
 /// Where the gateway lives: 3.4 and newer, 3.3, 3.2. A server has some of them.
 const PREFIXES: [&str; 3] = ["/v3", "/v3beta", "/v3alpha"];
@@ -25,6 +25,8 @@ pub(super) struct Inner {
     plain: Agent,
     /// Made at the first https URL, and made anew after a refusal: certificates get renewed.
     secure: Mutex<Option<Agent>>,
+    /// Why no https URL can be asked, although etcd itself may.
+    pub(super) unfit: Option<String>,
     token: Mutex<Option<String>>,
     /// By client URL, where it is not the first.
     prefixes: Mutex<HashMap<String, &'static str>>,
@@ -34,15 +36,18 @@ pub(super) struct Inner {
 
 impl Inner {
     pub(super) fn new(files: &TlsFiles, credentials: Option<Credentials>) -> Result<Self, Error> {
-        let secure = match files.is_given() {
-            true => Some(connect::agent(Some(tls::client_config(files)?))),
-            false => None,
+        let (secure, unfit) = match files.is_given().then(|| tls::client_config(files)) {
+            Some(Ok(config)) => (Some(connect::agent(Some(config))), None),
+            Some(Err(Unfit::Files(error))) => return Err(error),
+            Some(Err(Unfit::Key(error))) => (None, Some(error.to_string())),
+            None => (None, None),
         };
         Ok(Inner {
             files: files.clone(),
             credentials,
             plain: connect::agent(None),
             secure: Mutex::new(secure),
+            unfit,
             token: Mutex::default(),
             prefixes: Mutex::default(),
             linearizable_lists: OnceLock::new(),
@@ -194,7 +199,7 @@ impl Client {
                     return Ok(agent.clone());
                 }
                 let config = tls::client_config(&self.0.files)
-                    .map_err(|why| Failure::Refused(format!("{url}: {why}")))?;
+                    .map_err(|why| Failure::Refused(format!("{url}: {}", why.into_error())))?;
                 Ok(secure.insert(connect::agent(Some(config))).clone())
             }
             Some("unix" | "unixs") => Err(unreachable("unix sockets are not asked")),

@@ -124,6 +124,11 @@ impl Failure {
             if message.contains("not enough started members"))
     }
 
+    /// The peer URLs of an add or update are none for etcd: it says so for ever.
+    pub fn is_bad_url(&self) -> bool {
+        self.says(code::INVALID_ARGUMENT, "given member URLs are invalid")
+    }
+
     /// There is no member with this ID (any more).
     pub fn is_member_not_found(&self) -> bool {
         self.says(code::NOT_FOUND, "member not found")

@@ -58,6 +58,11 @@ impl Client {
         Ok(Client(Arc::new(Inner::new(tls, credentials)?)))
     }
 
+    /// Why no https URL can be asked: a key of a kind that is not known here. etcd may well know it.
+    pub fn unfit(&self) -> Option<&str> {
+        self.0.unfit.as_deref()
+    }
+
     /// `GET {peer_url}/members`: the view of a member, which needs no quorum and no user.
     pub fn peer_members(&self, peer_url: &str, deadline: Instant) -> Result<PeerView, Failure> {
         let url = join(peer_url, "/members");
@@ -80,15 +85,21 @@ impl Client {
     /// that is at least what was committed when we asked. Where all members are known to be newer, the
     /// list alone proves it.
     pub fn quorate_members(&self, client_url: &str, deadline: Instant) -> Result<Quorate, Failure> {
+        (self.quorate_members_by(client_url, deadline)).map(|(_, quorate)| quorate)
+    }
+
+    /// The same, and which member has answered: a URL may lead to another one than expected.
+    pub fn quorate_members_by(
+        &self,
+        client_url: &str,
+        deadline: Instant,
+    ) -> Result<(MemberId, Quorate), Failure> {
         let Some(known) = self.0.linearizable_lists.get() else {
             return self.read_then_list(client_url, deadline);
         };
         let (lister, members) = self.linearizable_list(client_url, deadline)?;
         match lister.cluster == *known {
-            true => Ok(Quorate {
-                cluster: lister.cluster,
-                members,
-            }),
+            true => Ok(quorate(lister, members)),
             false => self.read_then_list(client_url, deadline),
         }
     }
@@ -117,7 +128,11 @@ impl Client {
         }
     }
 
-    fn read_then_list(&self, client_url: &str, deadline: Instant) -> Result<Quorate, Failure> {
+    fn read_then_list(
+        &self,
+        client_url: &str,
+        deadline: Instant,
+    ) -> Result<(MemberId, Quorate), Failure> {
         // Counting one key that nobody uses: it costs nothing, and linearizable is the default.
         let range = json!({"key": "AA==", "count_only": true});
         let reader = match self.call(client_url, "/kv/range", &range, SMALL, deadline) {
@@ -133,10 +148,7 @@ impl Client {
                 None,
                 "two members answer at this URL in turn",
             )),
-            Some(_) | None => Ok(Quorate {
-                cluster: lister.cluster,
-                members,
-            }),
+            Some(_) | None => Ok(quorate(lister, members)),
         }
     }
 
@@ -242,6 +254,14 @@ impl Client {
         let body = self.call_cured(client_url, path, body, LIST, deadline)?;
         read(client_url, reply::header(&body)).map(|_| ())
     }
+}
+
+fn quorate(lister: reply::From, members: Vec<Member>) -> (MemberId, Quorate) {
+    let quorate = Quorate {
+        cluster: lister.cluster,
+        members,
+    };
+    (lister.member, quorate)
 }
 
 fn read<T>(endpoint: &str, parsed: Result<T, String>) -> Result<T, Failure> {

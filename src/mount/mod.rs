@@ -74,12 +74,24 @@ pub fn device(path: &Path) -> Result<Device, Error> {
 
 /// What is mounted at `point` in our mount namespace, and whether it is `device`.
 pub fn look(point: &Path, device: Option<Device>) -> Result<Mounted, Error> {
+    Ok(mounted(&mounts(&mountinfo()?), &real(point), device))
+}
+
+/// Whether something is mounted at this very place.
+pub fn is_mount_point(path: &Path) -> Result<bool, Error> {
+    let path = real(path);
+    Ok(mounts(&mountinfo()?)
+        .iter()
+        .any(|mount| mount.point == path))
+}
+
+fn mountinfo() -> Result<Vec<u8>, Error> {
     let path = "/proc/self/mountinfo";
     let mut text = Vec::new();
     fs::File::open(path)
         .and_then(|file| file.take(MOUNTINFO).read_to_end(&mut text))
         .context(|| format!("cannot read {path}"))?;
-    Ok(mounted(&mounts(&text), &real(point), device))
+    Ok(text)
 }
 
 /// The kernel names a mount point without symbolic links. One that cannot be resolved stays as it is.

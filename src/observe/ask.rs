@@ -7,23 +7,16 @@ use super::Observer;
 use crate::assembly;
 use crate::decide::{Heard, Quorate};
 use crate::gateway::Failure;
+use crate::membership::ClusterId;
 
 /// Asks one peer URL: etcd's own `/members`, else our assembly.
 pub(super) fn hear(observer: &Observer, name: &str, url: &str, deadline: Instant) -> Heard {
     let config = &observer.config;
     match observer.peers.peer_members(url, deadline) {
-        Ok(view) => {
-            // One more question on the same connection saves a round of Raft for each proof of a leader.
-            if !observer.clients.trusts_lists()
-                && let Ok(true) = observer.peers.lists_are_linearizable(url, deadline)
-            {
-                observer.clients.trust_lists_of(view.cluster);
-            }
-            Heard::Etcd {
-                cluster: view.cluster,
-                members: view.members,
-            }
-        }
+        Ok(view) => Heard::Etcd {
+            cluster: view.cluster,
+            members: view.members,
+        },
         Err(Failure::NotEtcd {
             status: Some(404), ..
         }) => match observer.peers.get(&assembly_url(url), deadline) {
@@ -32,6 +25,14 @@ pub(super) fn hear(observer: &Observer, name: &str, url: &str, deadline: Instant
             Err(failure) => silent_or_refused(failure),
         },
         Err(failure) => silent_or_refused(failure),
+    }
+}
+
+/// Learns whether the lists of this cluster are linearizable: one more question on the same connection saves
+/// a round of Raft for each proof of a leader.
+pub(super) fn learn_version(observer: &Observer, url: &str, cluster: ClusterId, deadline: Instant) {
+    if let Ok(true) = observer.peers.lists_are_linearizable(url, deadline) {
+        observer.clients.trust_lists_of(cluster);
     }
 }
 

@@ -4,6 +4,7 @@
 //! has shown that it lists us; an empty or damaged volume has time, and hears everybody out.
 
 mod ask;
+mod beside;
 mod gathering;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +16,7 @@ use crate::assembly::Instance;
 use crate::config::Config;
 use crate::datadir::{Contents, Depth, Finding, Volume};
 use crate::decide::{Bootstrap, Observation, Trial};
-use crate::error::{Context, Error};
+use crate::error::Error;
 use crate::gateway::Client;
 use crate::signals::{Ended, Stop};
 use gathering::Gathering;
@@ -117,6 +118,11 @@ impl Observer {
         &self.clients
     }
 
+    /// Why nobody can be asked over https, in words.
+    pub fn unfit(&self) -> Option<&str> {
+        self.peers.unfit().or(self.clients.unfit())
+    }
+
     /// Looks once. `trial` is what the last one in this run died of.
     pub fn look(&self, trial: Trial, listening: Listening) -> Result<Look, NoLook> {
         let begin = Instant::now();
@@ -129,11 +135,11 @@ impl Observer {
         for url in self.config.other_client_urls.iter().chain(&before) {
             gathering.ask_gateway(url);
         }
-        let contents = self.inspected(trial)?;
+        let contents = self.inspected(trial, listening)?;
         gathering.deadline = deadline_after_reading(begin, Instant::now(), self.config.timeout);
-        gathering.know_volume(&contents);
+        gathering.know_volume(&contents, trial);
         gathering.listen(&rx).map_err(NoLook::Stopped)?;
-        let look = gathering.into_look(contents, trial, begin);
+        let look = gathering.into_look(contents, begin);
         let leaderless = look.seen.quorate.is_none();
         self.leaderless.store(leaderless, Ordering::Relaxed);
         if !leaderless {
@@ -143,29 +149,18 @@ impl Observer {
     }
 
     /// Reads the data dir in a thread of its own: gigabytes on a slow disk must not delay a stop.
-    fn inspected(&self, trial: Trial) -> Result<Contents, NoLook> {
-        let (tx, rx) = channel();
+    fn inspected(&self, trial: Trial, listening: Listening) -> Result<Contents, NoLook> {
         let observer = self.clone();
-        let reading = std::thread::Builder::new().spawn(move || {
-            // Nobody listens any more: we were asked to stop.
-            let _ = tx.send(observer.inspect(trial));
-        });
-        reading
-            .context(|| "cannot start a thread".into())
-            .map_err(NoLook::Failed)?;
-        loop {
-            // The disk has all the time it needs; nothing can be decided without it.
-            match self
-                .stop
-                .receive(&rx, Instant::now() + Duration::from_secs(3600))
-            {
-                Ok(contents) => return contents.map_err(NoLook::Failed),
-                Err(Ended::Stopped(signal)) => return Err(NoLook::Stopped(signal)),
-                Err(Ended::Closed) => {
-                    let why = Error::new("reading the data dir ended without an answer");
-                    return Err(NoLook::Failed(why));
-                }
-                Err(Ended::Deadline) => {}
+        let inspect = move || match listening {
+            Listening::Nothing | Listening::Assembly => observer.inspect(trial),
+            Listening::Holder => beside::read(|| observer.inspect(trial), beside::PAUSE),
+        };
+        match self.stop.wait_for(inspect) {
+            Ok(contents) => contents.map_err(NoLook::Failed),
+            Err(Ended::Stopped(signal)) => Err(NoLook::Stopped(signal)),
+            Err(Ended::Closed | Ended::Deadline) => {
+                let why = Error::new("reading the data dir ended without an answer");
+                Err(NoLook::Failed(why))
             }
         }
     }
@@ -200,7 +195,70 @@ fn deadline_after_reading(begin: Instant, read: Instant, timeout: Duration) -> I
     }
 }
 
-/// The founding promise names the settings it was given for.
+/// The founding promise names the settings and the member that it was given for, and the mode, if it asks for
+/// less than that all were heard.
 pub fn promise_digest(config: &Config) -> String {
-    format!("{}-{}", config.cluster_digest, config.token_digest)
+    promise_under(config, asks_for(config.policy.bootstrap))
+}
+
+/// Whether a promise counts: under a mode that asks for more than the one it was given under it proves nothing.
+fn is_promise(config: &Config, note: &str) -> bool {
+    let mode = MODES
+        .iter()
+        .position(|mode| *mode == asks_for(config.policy.bootstrap));
+    let mut enough = MODES.iter().take(mode.map_or(0, |mode| mode + 1));
+    enough.any(|mode| note == promise_under(config, mode))
+}
+
+/// What a promise ends with, the strictest mode first.
+const MODES: [&str; 3] = ["", "-quorum", "-now"];
+
+fn asks_for(bootstrap: Bootstrap) -> &'static str {
+    match bootstrap {
+        Bootstrap::All | Bootstrap::Never => MODES[0],
+        Bootstrap::Quorum => MODES[1],
+        Bootstrap::Now => MODES[2],
+    }
+}
+
+fn promise_under(config: &Config, mode: &str) -> String {
+    let (cluster, token) = (&config.cluster_digest, &config.token_digest);
+    format!("{cluster}-{token}-{}{mode}", config.policy.static_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Overrides;
+
+    fn config(name: &str, mode: &str) -> Config {
+        let env = [
+            ("ETCD_NAME", name),
+            ("ETCD_INITIAL_CLUSTER", "n1=http://a:1,n2=http://b:1"),
+            (
+                "ETCD_INITIAL_ADVERTISE_PEER_URLS",
+                if name == "n1" {
+                    "http://a:1"
+                } else {
+                    "http://b:1"
+                },
+            ),
+            ("REJOIN_BOOTSTRAP", mode),
+        ];
+        let env = env.map(|(name, value)| (name.into(), value.into()));
+        Config::read(env, &[], &Overrides::default()).unwrap()
+    }
+
+    #[test]
+    fn a_promise_counts_for_its_member_and_no_stricter_mode() {
+        let modes = ["all", "quorum", "now"];
+        for (given, mode) in modes.iter().enumerate() {
+            let note = promise_digest(&config("n1", mode));
+            for (now, mode) in modes.iter().enumerate() {
+                assert_eq!(is_promise(&config("n1", mode), &note), given <= now);
+                assert!(!is_promise(&config("n2", mode), &note));
+            }
+            assert_eq!(is_promise(&config("n1", "never"), &note), given == 0);
+        }
+    }
 }

@@ -45,6 +45,23 @@ fn a_lone_member_that_is_called_founds_nothing() {
     refuses(&members, n1);
 }
 
+/// Where its machine was cut off the streams of the others stay half open, and only a probe comes in time.
+#[test]
+fn a_lone_member_that_is_probed_founds_nothing() {
+    let members = Members::new(1);
+    let mut n1 = members.start(1, &[]);
+    n1.wait_reason("listening");
+    ask(
+        members.addresses.host(1),
+        &call("/raft/probing", "Host: x\r\n\r\n"),
+    );
+    assert_eq!(n1.process.wait(PATIENCE), 65, "{}", n1.log.text());
+    let log = n1.log.text();
+    assert!(n1.log.has_reason("called-by-a-cluster"), "{log}");
+    assert!(log.contains("a cluster that lists this address"), "{log}");
+    assert!(!members.data_dir(1).join("member").exists());
+}
+
 /// The same with `now`, if something else keeps it from trying at once.
 #[test]
 fn a_lone_member_that_may_not_found_is_called_too() {
@@ -70,7 +87,7 @@ fn hostile_calls_are_none() {
     ]
     .concat();
     let requests = [
-        call("/raft/probing", HEADERS),
+        call("/raft/probings", HEADERS),
         call("/raft/stream/message/6bf3a94bdaf3fee0", "Host: x\r\n\r\n"),
         call("/raft/stream/message/6bf3a94bdaf3fee0", &long),
         call(&format!("/raft/stream/{}", "a".repeat(1 << 20)), HEADERS),

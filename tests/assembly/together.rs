@@ -1,5 +1,6 @@
 //! Several real processes: they found a cluster together, or say what keeps them from it.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::Members;
@@ -46,6 +47,30 @@ fn founded_once(cluster: &mut Cluster) {
     assert_eq!(cluster.members_of(1).len(), 3);
     for n in cluster.all() {
         assert_eq!(cluster.member(n).steps(), ["promise"], "n{n}");
+    }
+}
+
+/// As etcd does, of which the address is one of both families.
+#[test]
+fn who_listens_on_any_address_is_heard_over_ipv6() {
+    let members = Members::new(2);
+    let ports = [(); 2].map(|()| TcpListener::bind("[::1]:0").unwrap());
+    let ports = ports.map(|listener| listener.local_addr().unwrap().port());
+    let urls = ports.map(|port| format!("http://[::1]:{port}"));
+    let initial = format!("n1={},n2={}", urls[0], urls[1]);
+    let mut started = [1, 2].map(|n: u8| {
+        let (url, port) = (&urls[n as usize - 1], ports[n as usize - 1]);
+        members.start(
+            n,
+            &[
+                ("ETCD_INITIAL_CLUSTER", &initial),
+                ("ETCD_INITIAL_ADVERTISE_PEER_URLS", url),
+                ("ETCD_LISTEN_PEER_URLS", &format!("http://0.0.0.0:{port}")),
+            ],
+        )
+    });
+    for member in &mut started {
+        member.wait_reason("first-start-promise");
     }
 }
 

@@ -1,8 +1,10 @@
 //! Help, version, completions, the manual page, and what is passed on.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::Version;
+use crate::support::addresses::Addresses;
 use crate::{call, executable};
 
 const COMMANDS: [&[&str]; 14] = [
@@ -201,6 +203,34 @@ fn etcd_is_looked_for_before_anything_is_touched() {
 }
 
 #[test]
+fn probe_says_every_exit_code_that_it_has() {
+    let help = call(&["probe", "--help"]).run();
+    help.has(&["0 if it is healthy, else 1", "78"]);
+    let said = call(&["probe"]).env("REJOIN_WAIT", "5").run();
+    said.ends_with(78);
+}
+
+/// As in an image where our program has taken etcd's place, or its name.
+#[test]
+fn our_own_program_is_no_etcd() {
+    let ours = env!("CARGO_BIN_EXE_etcd-rejoin");
+    let links: [fn(&str, &Path) -> std::io::Result<()>; 2] = [
+        |ours, etcd| std::os::unix::fs::symlink(ours, etcd),
+        |ours, etcd| std::fs::hard_link(ours, etcd),
+    ];
+    for link in links {
+        // A hard link is of the same file system.
+        let dir = tempfile::tempdir_in(Path::new(ours).parent().unwrap()).unwrap();
+        link(ours, &dir.path().join("etcd")).unwrap();
+        let mut call = call(&[]).env("PATH", dir.path());
+        call.run()
+            .ends_with(126)
+            .has(&["etcd is etcd-rejoin itself", "REJOIN_ETCD"]);
+        assert!(!call.data_dir().exists(), "the data dir was made");
+    }
+}
+
+#[test]
 fn a_relative_program_is_found_from_the_working_directory() {
     let mut call = call(&[]).env("REJOIN_ETCD", "./mine");
     executable(call.dir(), "mine", "#!/bin/sh\nexit 5\n");
@@ -220,6 +250,23 @@ fn a_path_to_etcd_is_no_other_program() {
         .run()
         .ends_with(5)
         .has(&["--version"]);
+}
+
+/// They have no data dir, and no member that could come back.
+#[test]
+fn a_gateway_of_etcd_is_started_as_it_is() {
+    let dir = crate::support::files::scratch();
+    let etcd = executable(dir.path(), "etcd", "#!/bin/sh\necho \"$*\"\nexit 5\n");
+    for command in ["gateway", "grpc-proxy"] {
+        for etcd in ["etcd", etcd.to_str().unwrap()] {
+            let mut call =
+                call(&[etcd, command, "start"]).env("PATH", dir.path().to_str().unwrap());
+            call.run()
+                .ends_with(5)
+                .has(&[&format!("{command} start\n")]);
+            assert!(!call.data_dir().exists());
+        }
+    }
 }
 
 #[test]
@@ -246,6 +293,32 @@ fn what_kubernetes_says_of_a_service_is_no_mistake() {
     let call = call(&[]).stand_in();
     let mut call = call
         .env("REJOIN_SERVICE_HOST", "10.0.0.1")
-        .env("REJOIN_PORT_2379_TCP", "tcp://10.0.0.1:2379");
+        .env("REJOIN_PORT_2379_TCP", "tcp://10.0.0.1:2379")
+        .env("REJOIN_ETCD_SERVICE_HOST", "10.0.0.2")
+        .env("REJOIN_ETCD_SERVICE_PORT_CLIENT", "2379")
+        .env("REJOIN_ETCD_PORT", "tcp://10.0.0.2:2379")
+        .env("REJOIN_ETCD_PORT_2379_TCP_ADDR", "10.0.0.2");
     call.run().ends_with(7);
+    let mut misspelt = crate::call(&[]).env("REJOIN_FENCE_PORT", "2390");
+    misspelt.run().ends_with(78).has(&["REJOIN_FENCE_PORT"]);
+}
+
+/// etcd 3.4 cannot listen at one URL twice, and we could not either.
+#[test]
+fn a_url_that_is_given_twice_is_listened_at_once() {
+    let addresses = Addresses::take();
+    let url = format!("http://{}:2380", addresses.host(1));
+    let mut call = call(&[])
+        .stand_in()
+        .env("ETCD_LISTEN_PEER_URLS", format!("{url},{url}"))
+        .env("ETCD_INITIAL_ADVERTISE_PEER_URLS", format!("{url},{url}"))
+        .env(
+            "ETCD_INITIAL_CLUSTER",
+            format!("default={url},default={url}"),
+        );
+    call.run().ends_with(7).has(&[
+        &format!("ETCD_LISTEN_PEER_URLS={url}\n"),
+        &format!("ETCD_INITIAL_ADVERTISE_PEER_URLS={url}\n"),
+        &format!("ETCD_INITIAL_CLUSTER=default={url}\n"),
+    ]);
 }

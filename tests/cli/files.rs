@@ -19,7 +19,6 @@ fn a_configuration_file_that_is_none_is_named() {
     refused(b"name: \xff\xfe", "is not text");
     refused(vec![b' '; 3 << 20], "has 3145728 bytes");
     refused("- a\n- b\n", "is not a map");
-    refused("name: a\nname: b\n", "duplicated key");
     refused("name: a\n---\nname: b\n", "several documents");
     refused("name: [", "is not an etcd configuration");
 }
@@ -46,6 +45,12 @@ fn a_key_that_etcd_does_not_know_is_passed_over_and_named() {
 #[test]
 fn a_hostile_configuration_file_costs_nothing() {
     refused("a: &a [x]\nb: *a\n", "aliases");
+    refused("<<:\n  data-dir: /elsewhere\nname: n1\n", "merges keys");
+    refused("name: \"\"\n", "name is empty");
+    refused(
+        "initial-cluster-state: \"\"\n",
+        "initial-cluster-state is empty",
+    );
     let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
     for n in 1..30 {
         let again = format!("*a{0}, ", n - 1).repeat(9);

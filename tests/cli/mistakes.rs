@@ -3,7 +3,8 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::call;
+use crate::support::addresses::Addresses;
+use crate::{call, of_two};
 
 const SECRET: &str = "geheim-4711";
 
@@ -279,4 +280,113 @@ fn half_of_the_credentials_is_a_mistake() {
     empty
         .ends_with(78)
         .has(&["REJOIN_PASSWORD_FILE=", "is empty"]);
+}
+
+/// etcd takes no such URL, and says so only when it starts.
+#[test]
+fn what_etcd_takes_for_no_url_is_a_mistake() {
+    for value in [
+        "http://127.0.0.1:2379/",
+        "http://127.0.0.1:2379,",
+        ",http://127.0.0.1:2379",
+        "http://127.0.0.1:+2379",
+    ] {
+        let variable = "ETCD_ADVERTISE_CLIENT_URLS";
+        let said = call(&["status"]).env(variable, value).run();
+        said.ends_with(78).has(&[&format!("{variable}={value} ")]);
+    }
+    // This one etcd does not get.
+    let (name, value) = ("ETCD_OTHER_PEERS_CLIENT_URLS", "http://127.0.0.1:1/,");
+    let said = call(&["status"]).env(name, value).run();
+    assert!(!said.err.contains(name), "{}", said.err);
+}
+
+/// etcd empties its WAL dir before it makes a WAL there.
+#[test]
+fn a_wal_dir_around_the_data_dir_is_a_mistake() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, link) = (dir.path().join("data"), dir.path().join("link"));
+    std::os::unix::fs::symlink(dir.path(), &link).unwrap();
+    for wal in [dir.path(), &link, &data] {
+        let said = call(&["status"])
+            .env("ETCD_DATA_DIR", data.to_str().unwrap())
+            .env("ETCD_WAL_DIR", wal.to_str().unwrap())
+            .run();
+        said.ends_with(78)
+            .has(&["ETCD_WAL_DIR=", "holds the data dir"]);
+    }
+}
+
+/// etcd ends at once with each of them, and a member with an empty disk would have been removed and added by then.
+#[test]
+fn a_value_that_etcd_does_not_read_is_a_mistake() {
+    for (name, value) in [
+        ("ETCD_HEARTBEAT_INTERVAL", "1s"),
+        ("ETCD_ELECTION_TIMEOUT", "400"),
+        ("ETCD_QUOTA_BACKEND_BYTES", "8GB"),
+        ("ETCD_PRE_VOTE", "yes"),
+        ("ETCD_CLIENT_CERT_AUTH", "on"),
+        ("ETCD_GRPC_KEEPALIVE_TIMEOUT", "5"),
+        ("ETCD_MAX_WALS", "-1"),
+    ] {
+        let said = call(&["status"]).env(name, value).run();
+        said.ends_with(78).has(&[&format!("{name}={value} ")]);
+        assert_eq!(said.err.lines().count(), 1, "{}", said.err);
+        let flag = name.trim_start_matches("ETCD_").to_lowercase();
+        let flag = format!("--{}={value}", flag.replace('_', "-"));
+        let said = call(&["status", "--", &flag]).run();
+        said.ends_with(78).has(&[&format!("{flag} ")]);
+    }
+    let swallowed = ["status", "--", "--max-wals", "--data-dir=/d"];
+    let said = call(&swallowed).run();
+    said.ends_with(78)
+        .has(&["--max-wals=--data-dir=/d is not a whole number"]);
+    for flag in ["--pre-vote=", "--max-wals=", "--force-new-cluster="] {
+        call(&["status", "--", flag])
+            .run()
+            .ends_with(78)
+            .has(&[flag]);
+    }
+    // etcd reads no variable beside its configuration file, but the flags, and the file's own times.
+    let with_file = |text: &str| call(&["status"]).file("ETCD_CONFIG_FILE", text);
+    let said = with_file("name: n1\n").env("ETCD_MAX_WALS", "x").run();
+    said.ends_with(0);
+    let said = with_file("name: n1\n").arg("--").arg("--max-wals=x").run();
+    said.ends_with(78);
+    let said = with_file("heartbeat-interval: 300\n").run();
+    said.ends_with(78)
+        .has(&["heartbeat-interval=300 does not fit"]);
+}
+
+/// etcd would end with such a name in ETCD_INITIAL_CLUSTER, after the member was removed and added.
+#[test]
+fn a_name_that_etcd_cannot_read_in_a_cluster_is_a_mistake() {
+    for name in ["n,1", "n=1"] {
+        let said = call(&["status"]).env("ETCD_NAME", name).run();
+        said.ends_with(78)
+            .has(&[&format!("ETCD_NAME={name} has a comma or =")]);
+    }
+}
+
+/// etcd takes any other character, and so do we: but none of them makes a line of the log.
+#[test]
+fn a_name_with_a_newline_splits_no_line() {
+    let addresses = Addresses::take();
+    let cluster = |call| {
+        let (one, two) = (addresses.host(1), addresses.host(2));
+        of_two(call, &addresses).env(
+            "ETCD_INITIAL_CLUSTER",
+            format!("n1=http://{one}:2380,n\n\u{1b}2=http://{two}:2380"),
+        )
+    };
+    let run = cluster(call(&[])).stand_in();
+    let said = run.env("REJOIN_WAIT", "1s").run();
+    said.ends_with(69).has(&[r"n\n\u{1b}2"]);
+    assert!(
+        said.err.lines().all(|line| line.starts_with("20")),
+        "{said:#?}"
+    );
+    let said = cluster(call(&["status"])).run();
+    said.ends_with(0).has(&[r"peer       n\n\u{1b}2 "]);
+    assert!(!said.out.contains('\u{1b}'));
 }

@@ -152,6 +152,61 @@ fn a_signal_ends_it_within_200_ms_wherever_it_is() {
     }
 }
 
+/// An etcd that says nothing when it is asked whether it knows its flags is not left behind either.
+#[test]
+fn a_signal_ends_it_while_etcd_is_asked() {
+    let addresses = Addresses::take();
+    let host = addresses.host(1);
+    let dir = crate::support::files::scratch();
+    let script = "#!/bin/sh\ntrap '' TERM\necho $$ >\"${0%/*}/asked\"\nwhile :; do sleep 1; done\n";
+    let etcd = executable(dir.path(), "etcd", script);
+    // Something to do before the start.
+    let snap = dir.path().join("data/member/snap");
+    std::fs::create_dir_all(&snap).unwrap();
+    std::fs::write(snap.join("db"), "").unwrap();
+    let mut running = Running::start(&dir, |command| {
+        command
+            .arg(format!("--listen-peer-urls=http://{host}:2380"))
+            .arg(format!("--listen-client-urls=http://{host}:2379"))
+            .arg(format!("--advertise-client-urls=http://{host}:2379"))
+            .env("REJOIN_ETCD", etcd);
+    });
+    let asked = || std::fs::read_to_string(dir.path().join("asked")).unwrap_or_default();
+    wait_for("it asks etcd", PATIENCE, || asked().ends_with('\n'));
+    running.stops_within_200_ms(Signal::TERM, 143, 0);
+    assert!(!std::path::Path::new("/proc").join(asked().trim()).exists());
+}
+
+/// As with a log driver that is stuck.
+#[test]
+fn a_signal_ends_it_where_nobody_reads_its_log() {
+    let addresses = Addresses::take();
+    let dir = crate::support::files::scratch();
+    let (_reader, writer) = rustix::pipe::pipe().unwrap();
+    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).unwrap();
+    while rustix::io::write(&writer, &[b'x'; 4096]).is_ok() {}
+    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::empty()).unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_etcd-rejoin"));
+    command.env_clear().env("PATH", "/usr/bin:/bin");
+    of_two_command(&mut command, &addresses).env("ETCD_DATA_DIR", dir.path().join("data"));
+    let mut child = command.stderr(writer).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    wait_for("it handles SIGTERM", PATIENCE, || {
+        let status = std::fs::read_to_string(&status).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        u64::from_str_radix(caught.unwrap().trim(), 16).unwrap() & 1 << 14 != 0
+    });
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    let end = Instant::now() + Duration::from_secs(1);
+    while child.try_wait().unwrap().is_none() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // It has ended already, or it must not stay.
+    let _ = child.kill();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
 #[test]
 fn a_command_that_asks_ends_at_a_signal_too() {
     let addresses = Addresses::take();

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Cluster, Tree, Version, addresses::Addresses, files};
+use crate::support::{self, Cluster, Tree, Version, addresses::Addresses, files};
 use crate::{Said, call, of_two};
 
 /// A one-member cluster that has written something.
@@ -136,9 +136,7 @@ fn a_running_member_has_nothing_to_do() {
         .ends_with(65)
         .has(&["(etcd)"]);
     let leave = beside(&mut cluster, &["leave"]);
-    leave
-        .ends_with(74)
-        .has(&["the others would have no quorum"]);
+    leave.ends_with(74).has(&["to end this cluster, stop it"]);
     // The kernel answers, etcd does not.
     cluster.member(1).pause();
     beside(&mut cluster, &["probe"])
@@ -149,6 +147,56 @@ fn a_running_member_has_nothing_to_do() {
         (&status["decision"], &status["etcd"]["healthy"]),
         (&"none".into(), &false.into())
     );
+    cluster.member(1).resume();
+}
+
+/// What `status` says once the etcd that it stands beside is not healthy.
+#[track_caller]
+fn unhealthy(cluster: &mut Cluster) -> Value {
+    support::wait_for("an unhealthy etcd", support::PATIENCE, || {
+        !beside(cluster, &["probe"]).out.starts_with("healthy")
+    });
+    let status = json(&beside(cluster, &["status", "--json"]));
+    assert_eq!(
+        [&status["etcd"]["running"], &status["etcd"]["healthy"]],
+        [true, false],
+        "{status:#}"
+    );
+    assert_eq!(status["decision"], "none", "{status:#}");
+    status
+}
+
+#[test]
+fn an_etcd_on_trial_runs_also_when_the_quorum_is_lost() {
+    let mut cluster = Cluster::running(Version::V3530, 3);
+    assert!(!cluster.member(1).is_etcd());
+    cluster.kill9(&[2, 3]);
+    let status = unhealthy(&mut cluster);
+    let held_by = status["data_dir"]["held_by"].as_str().unwrap();
+    assert!(held_by.ends_with(" (etcd-rejoin)"), "{held_by}");
+    let text = beside(&mut cluster, &["status"]);
+    text.has(&["decision   nothing to do here: etcd runs, and is not healthy"]);
+    text.has(&[
+        "(etcd-rejoin), which has started process",
+        "(etcd) on trial",
+    ]);
+}
+
+#[test]
+fn an_etcd_of_any_name_is_known_by_its_locks() {
+    let mut cluster = Cluster::new(Version::V3530, 1);
+    let named = cluster.scratch().join("v3.5.30");
+    std::os::unix::fs::symlink(Version::V3530.etcd(), &named).unwrap();
+    let named = named.display().to_string();
+    cluster.member(1).set("REJOIN_ETCD", &named);
+    cluster.run();
+    assert_eq!(cluster.member(1).process().comm(), "v3.5.30");
+    cluster.member(1).pause();
+    let status = unhealthy(&mut cluster);
+    let held_by = status["data_dir"]["held_by"].as_str().unwrap();
+    assert!(held_by.ends_with(" (v3.5.30)"), "{held_by}");
+    let said = beside(&mut cluster, &["status"]);
+    assert!(!said.out.contains("data dir of its own"), "{said:#?}");
     cluster.member(1).resume();
 }
 
@@ -282,8 +330,8 @@ fn a_data_dir_that_may_not_be_read_is_no_evidence() {
 fn public_copy(dir: &Path) -> std::path::PathBuf {
     let copy = dir.join("etcd-rejoin");
     if !copy.exists() {
-        std::fs::copy(env!("CARGO_BIN_EXE_etcd-rejoin"), &copy).unwrap();
-        set_mode(&copy, 0o755);
+        let program = std::fs::read(env!("CARGO_BIN_EXE_etcd-rejoin")).unwrap();
+        support::executable(&copy, program);
     }
     copy
 }

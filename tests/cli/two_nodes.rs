@@ -318,7 +318,7 @@ fn the_check_of_keepalived_leaves_word_that_it_was_run() {
     assert!(!word.exists());
     // A process of that name that starts it.
     let keepalived = probe.dir().join("keepalived");
-    std::fs::copy("/bin/sh", &keepalived).unwrap();
+    executable(probe.dir(), "keepalived", std::fs::read("/bin/sh").unwrap());
     let status = std::process::Command::new(&keepalived)
         .args(["-c", "\"$0\" probe promotable --gate gate; exit $?"])
         .arg(env!("CARGO_BIN_EXE_etcd-rejoin"))

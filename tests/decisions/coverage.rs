@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use etcd_rejoin::decide::{
-    Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, JoinNote, Observation, Policy,
-    Trial, decide,
+    Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, Observation, Policy, Trial,
+    decide,
 };
 use etcd_rejoin::membership::{Member, MemberId};
 
@@ -41,7 +41,7 @@ const VARIANTS: &[(&str, &[&str])] = &[
     ),
     ("bootstrap", &["all", "quorum", "now", "never"]),
     ("join", &["auto", "voter", "learner", "never"]),
-    ("note", &["none", "unnamed", "this entry", "another"]),
+    ("note", &["none", "this entry", "another"]),
     ("trial", &["none", "behind", "unreadable", "other"]),
     ("failed", &["this start", "another", "none"]),
     ("denied", &["this step", "another", "none"]),
@@ -60,7 +60,7 @@ const VARIANTS: &[(&str, &[&str])] = &[
     ("called", YES_NO),
     ("listened", YES_NO),
     ("steady", YES_NO),
-    ("existing", YES_NO),
+    ("joins only", YES_NO),
     ("url given", YES_NO),
     ("keep", YES_NO),
     ("added learner", YES_NO),
@@ -108,24 +108,24 @@ const PAIRS: &[(&str, &str, &str)] = &[
     ("empty", "promise", "membership"),
     ("empty", "promise", "heard"),
     ("empty", "promise", "bootstrap"),
-    ("empty", "promise", "existing"),
+    ("empty", "promise", "joins only"),
     ("empty", "promise", "waited"),
     ("empty", "bootstrap", "heard"),
     ("empty", "bootstrap", "cluster"),
     ("empty", "bootstrap", "waited"),
     ("empty", "bootstrap", "set aside"),
-    ("empty", "bootstrap", "existing"),
+    ("empty", "bootstrap", "joins only"),
     ("empty", "unclear", "bootstrap"),
     ("empty", "unclear", "promise"),
     ("empty", "called", "cluster"),
     ("empty", "called", "members"),
     ("empty", "called", "bootstrap"),
-    ("empty", "called", "existing"),
+    ("empty", "called", "joins only"),
     ("empty", "called", "set aside"),
     ("empty", "called", "listened"),
     ("empty", "listened", "bootstrap"),
     ("empty", "steady", "cluster"),
-    ("empty", "existing", "cluster"),
+    ("empty", "joins only", "cluster"),
     ("empty", "url given", "cluster"),
     ("empty", "url given", "members"),
     ("empty", "join", "membership"),
@@ -175,7 +175,7 @@ pub fn facts(policy: &Policy, seen: &Observation) -> Facts {
         ("called", yes_no(seen.called.is_some())),
         ("listened", yes_no(seen.listened)),
         ("steady", yes_no(seen.steady)),
-        ("existing", yes_no(policy.existing)),
+        ("joins only", yes_no(policy.joins_only.is_some())),
         ("url given", yes_no(policy.peer_urls_given)),
         ("keep", yes_no(policy.keep.is_some())),
         ("added learner", yes_no(seen.added_learner.is_some())),
@@ -352,9 +352,8 @@ fn note(policy: &Policy, seen: &Observation) -> &'static str {
         .map(|quorate| quorate.members.as_slice());
     let mut lists = quorate.chain(seen.views().map(|(_, members)| members));
     match seen.join_note {
-        JoinNote::None => "none",
-        JoinNote::Unnamed => "unnamed",
-        JoinNote::Named(id) => {
+        None => "none",
+        Some(id) => {
             match lists.any(|list| entry(policy, seen, list).is_some_and(|entry| entry.id == id)) {
                 true => "this entry",
                 false => "another",

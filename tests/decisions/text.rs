@@ -4,7 +4,7 @@
 use crate::cases::Meaning;
 
 use etcd_rejoin::decide::{
-    Begin, Bootstrap, Caller, DataDir, Decision, Heard, Holds, Identity, JoinAs, JoinNote,
+    Begin, Bootstrap, Caller, DataDir, Decision, Heard, Holds, Identity, JoinAs, JoinsOnly,
     Observation, Peer, Policy, Quorate, Start, Step, Trial, decide,
 };
 use etcd_rejoin::membership::{ClusterId, InitialCluster, Member, MemberId};
@@ -79,7 +79,7 @@ fn policy(initial: &str) -> Policy {
         static_cluster: ClusterId(1),
         bootstrap: Bootstrap::All,
         join: JoinAs::Auto,
-        existing: false,
+        joins_only: None,
         listens_wide: false,
         knows_others: false,
         keep: None,
@@ -99,7 +99,9 @@ fn read_policy(at: usize, policy: &mut Policy, words: &str) {
             ("join", "voter") => policy.join = JoinAs::Voter,
             ("join", "learner") => policy.join = JoinAs::Learner,
             ("join", "never") => policy.join = JoinAs::Never,
-            ("state", "existing") => policy.existing = true,
+            ("state", "existing") => policy.joins_only = Some(JoinsOnly::State),
+            ("outside", "") => policy.joins_only = Some(JoinsOnly::Outside),
+            ("shared-url", "") => policy.joins_only = Some(JoinsOnly::SharedUrl),
             ("knows-others", "") => policy.knows_others = true,
             ("listens-wide", "") => policy.listens_wide = true,
             ("url-not-given", "") => {
@@ -142,11 +144,11 @@ fn read_notes(at: usize, seen: &mut Observation, words: &str) {
     for word in words.split(' ') {
         match word.split_once('=').unwrap_or((word, "")) {
             ("none", "") => {}
-            ("join", "") => seen.join_note = JoinNote::Unnamed,
-            ("join", entry) => seen.join_note = JoinNote::Named(id(entry)),
+            ("join", entry) => seen.join_note = Some(id(entry)),
             ("promise", "") => seen.promise = true,
             ("given-up", "") => seen.given_up = true,
             ("left", "") => seen.left = true,
+            ("added", entry) => seen.added = Some(id(entry)),
             ("added-learner", entry) => seen.added_learner = Some(id(entry)),
             _ => panic!("line {at}: {word:?} is no note"),
         }
@@ -200,13 +202,13 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
             ("leftovers", "") => seen.leftovers = true,
             ("stalled", "") => seen.stalled = true,
             ("no-chores", "") => seen.no_chores = true,
+            ("settled", "") => seen.settled = true,
             ("waited", "") => seen.waited = true,
             ("listened", "") => seen.listened = true,
             ("steady", "") => seen.steady = true,
             ("called", "") => {
                 seen.called = Some(Caller {
-                    member: id("n1"),
-                    cluster: ClusterId(1),
+                    from: Some((id("n1"), ClusterId(1))),
                     wants: Some(id("n3")),
                 });
             }
@@ -306,6 +308,7 @@ fn member(at: usize, word: &str) -> Member {
             }
             ("learner", "") => member.learner = true,
             ("name", name) => member.name = name.into(),
+            ("twice", "") => member.peer_urls.push(url(name)),
             ("at", name) => member.peer_urls = vec![url(name)],
             _ => panic!("line {at}: {word:?} is nothing that a member is"),
         }
@@ -355,8 +358,8 @@ pub fn in_words(decision: &Decision) -> String {
             format!("{begin}{trial}{promote}")
         }
         Decision::Do(step, _) => match step {
-            Step::NoteJoin(None) => "do note-join".into(),
-            Step::NoteJoin(Some(id)) => format!("do note-join {}", label(*id)),
+            Step::NoteJoin(id) => format!("do note-join {}", label(*id)),
+            Step::SettleJoin(id) => format!("do settle-join {}", label(*id)),
             Step::AddMember { learner: false } => "do add-member voter".into(),
             Step::AddMember { learner: true } => "do add-member learner".into(),
             Step::RemoveMember(id) => format!("do remove-member {}", label(*id)),

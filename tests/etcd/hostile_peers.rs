@@ -1,7 +1,7 @@
 //! Something else answers at a peer's address: it founds no cluster, and holds nobody up.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::support::{Cluster, Version, scenarios};
 
 scenarios! {
-    each: ;
+    each: removed_and_the_only_peer_heard_knows_nothing_of_it;
     V34: garbage, an_answer_without_end, another_program_that_answers_politely;
     V3530: an_answer_byte_by_byte, silence_after_the_connection, hostile_beside_data
 }
@@ -20,10 +20,11 @@ struct Server {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
-type Treat = fn(&mut TcpStream, &AtomicBool) -> std::io::Result<()>;
-
 impl Server {
-    fn start(cluster: &Cluster, n: u8, treat: Treat) -> Self {
+    fn start<T>(cluster: &Cluster, n: u8, treat: T) -> Self
+    where
+        T: Fn(&mut TcpStream, &AtomicBool) -> std::io::Result<()> + Send + Clone + 'static,
+    {
         let listener = TcpListener::bind((cluster.addresses.host(n), 2380)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
@@ -34,7 +35,7 @@ impl Server {
                     std::thread::sleep(Duration::from_millis(10));
                     continue;
                 };
-                let stopped = stopped.clone();
+                let (stopped, treat) = (stopped.clone(), treat.clone());
                 std::thread::spawn(move || {
                     let _ = stream.set_nonblocking(false);
                     let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
@@ -59,7 +60,10 @@ impl Drop for Server {
 }
 
 /// n1 and n2 run our entrypoint, at n3's address sits the stranger: nobody may begin.
-fn founds_nothing(version: Version, treat: Treat) {
+fn founds_nothing<T>(version: Version, treat: T)
+where
+    T: Fn(&mut TcpStream, &AtomicBool) -> std::io::Result<()> + Send + Clone + 'static,
+{
     let mut cluster = Cluster::new(version, 3);
     let server = Server::start(&cluster, 3, treat);
     let begin = Instant::now();
@@ -156,4 +160,41 @@ fn hostile_beside_data(version: Version) {
     cluster.start(&[2]);
     cluster.wait_healthy();
     cluster.verify();
+}
+
+/// A member that is cut off lists us as we were. That list is enough for a restart, and etcd finds out by
+/// itself that it was removed; the start after that asks for a leader.
+fn removed_and_the_only_peer_heard_knows_nothing_of_it(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let id = format!("{:x}", cluster.id(3));
+    cluster.kill9(&[3]);
+    let before = members_as_answered(cluster.addresses.host(1));
+    let _cut_off = Server::start(&cluster, 4, move |stream, _| stream.write_all(&before));
+    cluster.operator(&["member", "remove", &id]);
+    cluster.put_some();
+    let cut_off = format!("n4=http://{}:2380", cluster.addresses.host(4));
+    let initial = format!("{},{cut_off}", cluster.initial(&[3]));
+    cluster.member(3).set("ETCD_INITIAL_CLUSTER", &initial);
+    cluster.start(&[3]);
+    // 0, or 1 with "server is stopping" where etcd 3.5 learns it before its listeners are up.
+    let code = cluster.member(3).wait_exit(Duration::from_secs(30));
+    assert!(matches!(code, 0 | 1), "etcd ended with {code}");
+    assert!(cluster.member(3).log.has_reason("own-data"));
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    assert!(cluster.member(3).log.has_reason("removed"));
+    cluster.verify();
+}
+
+/// The whole reply of a member to `GET /members`.
+fn members_as_answered(host: Ipv4Addr) -> Vec<u8> {
+    let mut stream = TcpStream::connect((host, 2380)).unwrap();
+    write!(
+        stream,
+        "GET /members HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).unwrap();
+    reply
 }

@@ -1,8 +1,11 @@
 //! TLS with client certificates, and users: what the program may not see, it says, and touches nothing.
 
-use crate::support::certs::{Ca, Key};
+use std::time::Duration;
+
+use crate::promoted::{is_learner, killed_as_a_learner};
+use crate::support::certs::{Ca, Cert, Key};
 use crate::support::client::Tls;
-use crate::support::{Cluster, Tree, Version, scenarios};
+use crate::support::{Cluster, PATIENCE, Tree, Version, executable, files, scenarios, wait_for};
 
 scenarios! {
     each:
@@ -11,24 +14,38 @@ scenarios! {
         a_lost_disk_with_users_behind_tls;
     both:
         a_certificate_of_a_stranger,
+        one_certificate_that_is_its_own_ca,
         without_a_user,
         own_data_starts_without_a_user,
         a_certificate_of_a_stranger_beside_data,
+        a_key_that_only_etcd_knows,
+        another_member_at_an_advertised_url_is_not_ours,
+        a_learner_without_a_client_url_of_its_own_is_promoted,
         a_lone_first_member_is_called_behind_tls
 }
 
 /// Client certificates are wanted on both ports.
 fn secured(version: Version) -> Cluster {
-    let mut cluster = Cluster::new(version, 3);
+    let cluster = Cluster::new(version, 3);
     let ca = Ca::new(&cluster.scratch().join("ca"), "ca");
+    secured_by(cluster, &ca, |name, hosts| {
+        // With a CN, as most have one: with users it must not be taken for one of them.
+        let usage = "serverAuth,clientAuth";
+        ca.sign(name, Some(name), hosts, usage, Key::Pkcs8)
+    })
+}
+
+/// With the certificate that each member is given for its name and addresses.
+fn secured_by(
+    mut cluster: Cluster,
+    ca: &Ca,
+    certificate: impl Fn(&str, &[&str]) -> Cert,
+) -> Cluster {
     for n in cluster.all() {
         let host = cluster.addresses.host(n as u8);
         // etcd also compares a client's address with its certificate: on loopback that is 127.0.0.1.
         let hosts = [&host.to_string(), "127.0.0.1"];
-        let name = format!("n{n}");
-        // With a CN, as most have one: with users it must not be taken for one of them.
-        let usage = "serverAuth,clientAuth";
-        let cert = ca.sign(&name, Some(&name), &hosts, usage, Key::Pkcs8);
+        let cert = certificate(&format!("n{n}"), &hosts);
         let client = ca.client(&format!("client{n}"), None);
         let member = cluster.member(n);
         member.move_to(host, "https");
@@ -55,7 +72,21 @@ fn secured(version: Version) -> Cluster {
 }
 
 fn a_lost_disk_behind_tls(version: Version) {
-    let mut cluster = secured(version);
+    heals(secured(version));
+}
+
+/// One file is certificate and CA of all: what a person makes who wants just TLS.
+fn one_certificate_that_is_its_own_ca(version: Version) {
+    let cluster = Cluster::new(version, 3);
+    let hosts = [1, 2, 3].map(|n| cluster.addresses.host(n).to_string());
+    let hosts: Vec<&str> = (hosts.iter().map(String::as_str))
+        .chain(["127.0.0.1"])
+        .collect();
+    let (ca, cert) = Ca::alone(&cluster.scratch().join("ca"), &hosts);
+    heals(secured_by(cluster, &ca, |_, _| cert.clone()));
+}
+
+fn heals(mut cluster: Cluster) {
     cluster.run();
     cluster.member(3).lose_disk();
     cluster.start(&[3]);
@@ -92,8 +123,14 @@ fn a_lone_first_member_is_called_behind_tls(version: Version) {
 /// n3's certificates are of another CA from now on; what it had is kept for later.
 fn estrange(cluster: &mut Cluster) -> Vec<(String, String)> {
     let ca = Ca::new(&cluster.scratch().join("strange"), "strange");
+    certify(cluster, &ca, Key::Pkcs8)
+}
+
+/// n3 has another certificate from now on; what it had is kept for later.
+fn certify(cluster: &mut Cluster, ca: &Ca, key: Key) -> Vec<(String, String)> {
     let host = cluster.addresses.host(3).to_string();
-    let cert = ca.server("n3", &[&host, "127.0.0.1"]);
+    let usage = "serverAuth,clientAuth";
+    let cert = ca.sign("other", None, &[&host, "127.0.0.1"], usage, key);
     let member = cluster.member(3);
     let right = member.env.clone().into_iter().collect();
     for variable in ["ETCD_CERT_FILE", "ETCD_PEER_CERT_FILE"] {
@@ -139,6 +176,107 @@ fn a_certificate_of_a_stranger_beside_data(version: Version) {
     cluster.start(&[3]);
     cluster.wait_healthy();
     assert_eq!(cluster.id(3), id);
+    cluster.verify();
+}
+
+/// etcd knows it, so own data starts; but nobody can be asked with it, so nothing else is done.
+fn a_key_that_only_etcd_knows(version: Version) {
+    let mut cluster = secured(version);
+    cluster.run();
+    let id = cluster.id(3);
+    cluster.kill9(&[3]);
+    let ca = Ca::of(&cluster.scratch().join("ca"));
+    let right = certify(&mut cluster, &ca, Key::P521);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    assert_eq!(cluster.id(3), id);
+    cluster.put_some();
+    let before = cluster.members_of(1);
+    cluster.member(3).lose_disk();
+    cluster.start(&[3]);
+    assert_eq!(cluster.member(3).wait_exit(Duration::from_secs(10)), 78);
+    cluster.member(3).wait_log("known are ECDSA on P-256");
+    assert_eq!(cluster.members_of(1), before);
+    cluster.member(3).env = right.into_iter().collect();
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    cluster.verify();
+}
+
+/// As behind a balancer: what n1 answers there says nothing of an etcd on trial that is about to end.
+fn another_member_at_an_advertised_url_is_not_ours(version: Version) {
+    let mut cluster = secured(version);
+    cluster.run();
+    // A leader remembers how far its followers were; a follower that leads forgets it in the election.
+    let n = if cluster.leader() == 3 { 2 } else { 3 };
+    cluster.kill9(&[n]);
+    let volume = cluster.member(n).volume.clone();
+    let copy = cluster.scratch().join("old");
+    files::copy(&volume, &copy);
+    cluster.start(&[n]);
+    cluster.wait_healthy();
+    cluster.put_some();
+    cluster.kill9(&[n]);
+    files::wipe(&volume);
+    files::copy(&copy, &volume);
+    let urls = [
+        cluster.member(n).client_url(),
+        cluster.member(1).client_url(),
+    ]
+    .join(",");
+    // With a large database etcd takes that long, and n1 has answered before.
+    let slow = cluster.scratch().join("slow-etcd");
+    let etcd = cluster.member(n).env["REJOIN_ETCD"].clone();
+    let script = format!("#!/bin/sh\nsleep 0.7\nexec {etcd} \"$@\"\n");
+    executable(&slow, script);
+    let member = cluster.member(n);
+    member.set("ETCD_ADVERTISE_CLIENT_URLS", &urls);
+    member.set("REJOIN_ETCD", &slow.display().to_string());
+    cluster.start(&[n]);
+    let member = cluster.member(n);
+    wait_for("it sees what etcd died of", PATIENCE, || {
+        if member.process().code().is_some() {
+            member.start();
+        }
+        member.log.has_reason("data-behind")
+    });
+    // For the questions of this test; its etcd has got both.
+    let own = member.initial().replace("2380", "2379");
+    let (_, own) = own.split_once('=').unwrap();
+    member.set("ETCD_ADVERTISE_CLIENT_URLS", own);
+    cluster.wait_healthy();
+    cluster.verify();
+}
+
+/// Its certificate names another host than the one that it listens at, and nothing leads there from here.
+fn a_learner_without_a_client_url_of_its_own_is_promoted(version: Version) {
+    let mut cluster = secured(version);
+    cluster.run();
+    let ca = Ca::of(&cluster.scratch().join("ca"));
+    let elsewhere = cluster.addresses.host(99).to_string();
+    let usage = "serverAuth,clientAuth";
+    let cert = ca.sign(
+        "elsewhere",
+        None,
+        &[&elsewhere, "127.0.0.1"],
+        usage,
+        Key::Pkcs8,
+    );
+    let member = cluster.member(3);
+    let right = member.env.clone();
+    member.set("ETCD_CERT_FILE", &cert.cert.display().to_string());
+    member.set("ETCD_KEY_FILE", &cert.key.display().to_string());
+    let url = format!("https://{elsewhere}:2379");
+    member.set("ETCD_ADVERTISE_CLIENT_URLS", &url);
+    member.set("REJOIN_AS", "learner");
+    killed_as_a_learner(&mut cluster);
+    cluster.start(&[3]);
+    wait_for("it is a voter", PATIENCE, || !is_learner(&mut cluster));
+    assert!(cluster.member(3).log.has_reason("own-learner"));
+    cluster.kill9(&[3]);
+    cluster.member(3).env = right;
+    cluster.start(&[3]);
+    cluster.wait_healthy();
     cluster.verify();
 }
 

@@ -16,6 +16,8 @@ scenarios! {
     both:
         leaving_asks_its_own_cluster_only,
         leaving_is_final_until_taken_back,
+        leaving_takes_nobody_else_out,
+        leaving_never_costs_the_quorum,
         who_may_have_left_is_told_how_to_go_on,
         set_aside_data_is_deleted_when_allowed,
         set_aside_data_is_put_back,
@@ -52,6 +54,42 @@ fn leaving_is_final_until_taken_back(version: Version) {
     cluster.start(&[3]);
     cluster.wait_healthy();
     cluster.verify();
+}
+
+/// By the data alone it would be another member that goes.
+fn leaving_takes_nobody_else_out(version: Version) {
+    let mut cluster = Cluster::running(version, 5);
+    cluster.member(3).lose_disk();
+    let (from, to) = (
+        cluster.member(1).volume.clone(),
+        cluster.member(3).volume.clone(),
+    );
+    files::copy(&from, &to);
+    wait_for("the others are one cluster", PATIENCE, || {
+        let (code, words) = say(&mut cluster, &["leave"]);
+        assert_eq!(code, 74, "{words}");
+        words.contains("which is n1 in its cluster")
+    });
+    assert_eq!(cluster.members_of(1).len(), 5);
+}
+
+/// Also where etcd does not look at who answers.
+fn leaving_never_costs_the_quorum(version: Version) {
+    let mut cluster = Cluster::new(version, 3);
+    cluster.set("ETCD_STRICT_RECONFIG_CHECK", "false");
+    cluster.run();
+    cluster.kill9(&[2]);
+    cluster.wait_healthy_of(&[1, 3]);
+    let (code, words) = say(&mut cluster, &["leave"]);
+    assert_eq!(code, 74, "{words}");
+    assert!(words.contains("would have no quorum"), "{words}");
+    assert_eq!(cluster.members_of(1).len(), 3);
+    cluster.start(&[2]);
+    cluster.wait_healthy();
+    wait_for("leaving succeeds", PATIENCE, || {
+        say(&mut cluster, &["leave"]).0 == 0
+    });
+    cluster.verify_of(&[1, 2]);
 }
 
 /// Another cluster says "member not found" of every member of ours: that is no leaving.

@@ -6,7 +6,7 @@ use std::net::{Ipv6Addr, TcpListener};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Cluster, PATIENCE, Tree, Version, scenarios};
+use crate::support::{Cluster, PATIENCE, Tree, Version, files, scenarios};
 
 scenarios! {
     each:
@@ -19,10 +19,19 @@ scenarios! {
         a_flag_that_etcd_does_not_know,
         a_read_only_volume,
         a_full_disk_beside_a_lost_disk,
+        a_full_disk_beside_damaged_data,
+        a_note_that_cannot_be_written,
+        client_urls_that_are_not_advertised,
+        a_wal_dir_that_was_changed,
+        a_wal_dir_that_was_forgotten,
+        a_wal_dir_with_something_else_in_it,
+        a_wal_dir_that_is_a_mount_point,
+        damaged_data_on_a_mount_point,
         stopped_while_waiting,
         peer_url_changed_while_down,
         peer_port_in_use,
         metrics_port_in_use_beside_a_lost_disk,
+        a_url_that_another_member_lists_twice_beside_a_lost_disk,
         an_unresolvable_peer_beside_data,
         a_config_file,
         a_full_disk_beside_data,
@@ -192,6 +201,23 @@ fn a_flag_that_etcd_does_not_know(version: Version) {
     cluster.verify();
 }
 
+/// No etcd joins then, and the member would have lost its place for nothing.
+fn a_url_that_another_member_lists_twice_beside_a_lost_disk(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let (id, url) = (format!("{:x}", cluster.id(1)), cluster.member(1).peer_url());
+    let update = |cluster: &mut Cluster, urls: &str| {
+        cluster.operator(&["member", "update", &id, &format!("--peer-urls={urls}")])
+    };
+    update(&mut cluster, &format!("{url},{url}"));
+    cluster.member(3).lose_disk();
+    assert_eq!(status(&mut cluster)["reason"], "url-listed-twice");
+    assert_eq!(fails_untouched(&mut cluster), 65);
+    let cure = format!("run `etcdctl member update {id} --peer-urls={url}`");
+    assert!(cluster.member(3).log.text().contains(&cure));
+    update(&mut cluster, &url);
+    heals_unhindered(&mut cluster);
+}
+
 fn metrics_port_in_use_beside_a_lost_disk(version: Version) {
     let mut cluster = Cluster::new(version, 3);
     // As kubeadm has it.
@@ -319,6 +345,39 @@ impl Drop for Mount {
     }
 }
 
+/// etcd removes what is in it, our notes too, and ends: each start would remove and add the member again.
+fn a_wal_dir_that_is_a_mount_point(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.member(3).lose_disk();
+    let wal = cluster.scratch().join("wal3");
+    std::fs::create_dir(&wal).unwrap();
+    let shown = wal.display().to_string();
+    let mount = Mount::new(&wal, &["--bind", &shown]);
+    cluster.member(3).set("ETCD_WAL_DIR", &shown);
+    hindered_beside_a_lost_disk(&mut cluster, &["mount point", "wal3"]);
+    let within = wal.join("n3").display().to_string();
+    cluster.member(3).set("ETCD_WAL_DIR", &within);
+    heals_unhindered(&mut cluster);
+    cluster.kill9(&[3]);
+    drop(mount);
+}
+
+/// Damaged data that cannot be set aside stays a member's: else each start would find it removed.
+fn damaged_data_on_a_mount_point(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.kill9(&[3]);
+    let member = cluster.member(3).volume.join("member");
+    let wal = files::wal_files(&member.join("wal"));
+    files::damage(&wal[0], files::Damage::FlippedHead);
+    let mount = Mount::new(&member, &["--bind", &member.display().to_string()]);
+    hindered_beside_a_lost_disk(&mut cluster, &["mount point", "aside"]);
+    assert_eq!(cluster.members_of(1).len(), 3);
+    drop(mount);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    cluster.verify();
+}
+
 fn a_read_only_volume(version: Version) {
     let mut cluster = Cluster::running(version, 3);
     cluster.kill9(&[3]);
@@ -354,6 +413,130 @@ fn a_full_disk_beside_a_lost_disk(version: Version) {
     cluster.start(&[3]);
     cluster.wait_healthy();
     cluster.verify();
+}
+
+/// etcd does not start without them, and says so only then.
+fn client_urls_that_are_not_advertised(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.member(3).lose_disk();
+    let url = cluster.member(3).client_url();
+    cluster.member(3).unset("ETCD_ADVERTISE_CLIENT_URLS");
+    let missing = "ETCD_ADVERTISE_CLIENT_URLS is missing";
+    hindered_beside_a_lost_disk(&mut cluster, &[missing]);
+    cluster.member(3).set("ETCD_ADVERTISE_CLIENT_URLS", &url);
+    heals_unhindered(&mut cluster);
+}
+
+/// Nothing is added that could not be noted: no start could use it, and each would add another.
+fn a_note_that_cannot_be_written(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.member(3).lose_disk();
+    let volume = cluster.member(3).volume.clone();
+    let in_the_way = volume.join("member/wal/rejoin-join.tmp");
+    std::fs::create_dir_all(in_the_way.join("x")).unwrap();
+    for _ in 0..2 {
+        cluster.start(&[3]);
+        assert_eq!(cluster.member(3).wait_exit(PATIENCE), 74);
+        assert!(cluster.member(3).log.text().contains("rejoin-join"));
+        assert_eq!(cluster.members_of(1).len(), 2);
+    }
+    std::fs::remove_dir_all(&in_the_way).unwrap();
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    cluster.verify();
+}
+
+/// However little is in the database: the WAL lies where it lay before, and that is said.
+fn a_wal_dir_that_was_changed(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.kill9(&[3]);
+    let other = cluster.scratch().join("other").display().to_string();
+    cluster.member(3).set("ETCD_WAL_DIR", &other);
+    assert_eq!(fails_untouched(&mut cluster), 74);
+    assert!(cluster.member(3).log.text().contains("drop ETCD_WAL_DIR"));
+    cluster.member(3).unset("ETCD_WAL_DIR");
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    assert_eq!(cluster.member(3).steps(), Vec::<String>::new());
+    cluster.verify();
+}
+
+/// Where the WAL lay is noted. Also without the note a database without its WAL founds nothing, however little
+/// is in it.
+fn a_wal_dir_that_was_forgotten(version: Version) {
+    let mut cluster = Cluster::new(version, 1);
+    let wal = cluster.scratch().join("wal").display().to_string();
+    cluster.member(1).set("ETCD_WAL_DIR", &wal);
+    cluster.run();
+    cluster.kill9(&[1]);
+    cluster.member(1).unset("ETCD_WAL_DIR");
+    cluster.start(&[1]);
+    assert_eq!(cluster.member(1).wait_exit(PATIENCE), 74);
+    let named = format!("set ETCD_WAL_DIR={wal}");
+    assert!(cluster.member(1).log.text().contains(&named));
+    let note = cluster.member(1).volume.join("member/rejoin-wal-dir");
+    std::fs::remove_file(note).unwrap();
+    cluster.start(&[1]);
+    cluster.member(1).assert_refuses("data-set-aside");
+    cluster.member(1).set("ETCD_WAL_DIR", &wal);
+    cluster.start(&[1]);
+    cluster.wait_healthy();
+    cluster.verify();
+}
+
+/// etcd would delete it.
+fn a_wal_dir_with_something_else_in_it(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.member(3).lose_disk();
+    let wal = cluster.scratch().join("wal");
+    std::fs::create_dir(&wal).unwrap();
+    std::fs::write(wal.join("letter"), "dear").unwrap();
+    let shown = wal.display().to_string();
+    cluster.member(3).set("ETCD_WAL_DIR", &shown);
+    assert_eq!(fails_untouched(&mut cluster), 74);
+    assert!(cluster.member(3).log.text().contains("letter"));
+    assert!(wal.join("letter").exists());
+    let own = wal.join("n3").display().to_string();
+    cluster.member(3).set("ETCD_WAL_DIR", &own);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    assert!(wal.join("letter").exists());
+    cluster.verify();
+}
+
+/// Its old data is kept, and the others send as much again: without room for both it keeps its place.
+fn a_full_disk_beside_damaged_data(version: Version) {
+    let mut cluster = Cluster::new(version, 3);
+    let volume = cluster.member(3).volume.clone();
+    let mount = Mount::new(&volume, &["-t", "tmpfs", "-o", "size=300m", "tmpfs"]);
+    cluster.run();
+    for n in 0..40 {
+        let value = "x".repeat(500_000);
+        cluster
+            .client(1)
+            .put(&format!("large-{n}"), &value)
+            .unwrap();
+    }
+    cluster.wait_healthy();
+    cluster.kill9(&[3]);
+    let wal = files::wal_files(&volume.join("member/wal")).remove(0);
+    files::damage(&wal, files::Damage::FlippedMiddle);
+    let filler = volume.join("filler");
+    let free = || {
+        let space = rustix::fs::statvfs(&volume).unwrap();
+        (space.f_bavail * space.f_frsize) as usize
+    };
+    // Enough for a new member, and not for one with this database.
+    std::fs::write(&filler, vec![1; free() - (70 << 20)]).unwrap();
+    assert_eq!(fails_untouched(&mut cluster), 74);
+    assert!(cluster.member(3).log.has_reason("cannot-start"));
+    assert!(cluster.member(3).log.text().contains("beside the old data"));
+    std::fs::remove_file(&filler).unwrap();
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    cluster.verify();
+    cluster.kill9(&[3]);
+    drop(mount);
 }
 
 /// Without room a member stops or not, as etcd sees fit; with room it is itself again.

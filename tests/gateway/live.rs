@@ -392,6 +392,37 @@ fn both_ports_are_asked_over_mutual_tls() {
     }
 }
 
+/// As one `openssl req -x509` makes it: etcd takes it, and so do we.
+#[test]
+fn a_certificate_may_be_its_own_ca() {
+    let dir = tempfile::tempdir().unwrap();
+    for suite in 0..SUITES.len() {
+        let [address, other] = [41, 42].map(|last| format!("127.42.{}.{last}", suite + 1));
+        let own = |name: &str| {
+            Ca::alone(
+                &dir.path().join(format!("{name}{suite}")),
+                &[&address, "127.0.0.1"],
+            )
+        };
+        let (ca, own_ca) = own("own");
+        let (stranger, _) = own("stranger");
+        let member = tls_member(suite, &address, &ca, &own_ca);
+        let ask = |files: &TlsFiles| Client::new(files, None).unwrap();
+        let good = ask(&files(&ca, Some(&own_ca)));
+        member.wait(&good);
+        good.peer_members(&member.peer, soon()).unwrap();
+        let refused = |files: &TlsFiles, url: &str, words: &str| {
+            let failure = ask(files).local_members(url, soon()).unwrap_err();
+            assert!(failure.to_string().contains(words), "{words}: {failure}");
+        };
+        let foreign = files(&stranger, Some(&own_ca));
+        refused(&foreign, &member.url, "the CA of its certificate");
+        member_elsewhere(suite, &other, &ca, &own_ca, |url| {
+            refused(&files(&ca, Some(&own_ca)), url, "subject alternative name");
+        });
+    }
+}
+
 fn tls_member(suite: usize, address: &str, ca: &Ca, server: &Cert) -> Member {
     let path = |path: &Path| path.display().to_string();
     let args: Vec<String> = ["", "peer-"]

@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::entrypoint::How;
-use crate::world::{Act, Disk, Entry, Id, Join, Process, WRITES, World};
+use crate::world::{Act, Disk, Entry, Id, Process, WRITES, World};
 
 /// What can happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,7 @@ pub enum Action {
     Kill(usize),
     LoseDisk(usize),
     DamageDisk(usize),
+    SwapDisk(usize),
     LoseTail(usize),
     Cut(usize, usize),
     Pause(usize),
@@ -43,6 +44,7 @@ impl Action {
             Action::Kill(_)
             | Action::LoseDisk(_)
             | Action::DamageDisk(_)
+            | Action::SwapDisk(_)
             | Action::LoseTail(_)
             | Action::Cut(..)
             | Action::Pause(_)
@@ -71,6 +73,7 @@ impl Action {
             self,
             Action::LoseDisk(_)
                 | Action::DamageDisk(_)
+                | Action::SwapDisk(_)
                 | Action::LoseTail(_)
                 | Action::OperatorRemoves(..)
                 // A second member added to one by hand takes its quorum away until it runs.
@@ -177,11 +180,14 @@ pub fn fault_actions<const N: usize>(world: &World<N>, actions: &mut Vec<Action>
         if left.kill > 0 && slot.process != Process::Down {
             actions.push(Action::Kill(at));
         }
-        if left.wipe > 0 && (slot.disk != Disk::Empty || slot.join != Join::None || slot.promise) {
+        if left.wipe > 0 && (slot.disk != Disk::Empty || slot.join.is_some() || slot.promise) {
             actions.push(Action::LoseDisk(at));
         }
         if left.damage > 0 && slot.disk == Disk::Data {
             actions.push(Action::DamageDisk(at));
+        }
+        if left.swap > 0 && world.spare.of.is_none_or(|of| usize::from(of) == at) {
+            actions.push(Action::SwapDisk(at));
         }
         if left.tail > 0 && slot.disk == Disk::Data && slot.log & WRITES[0] != 0 {
             actions.push(Action::LoseTail(at));

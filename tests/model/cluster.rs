@@ -12,7 +12,7 @@ use crate::entrypoint::Notes;
 use crate::look::{Decide, Look, policy};
 use crate::properties;
 use crate::world::{
-    Act, Budget, Disk, Entry, FOUNDED, GROWN, Join, Log, Process, Slot, WRITES, World, broken,
+    Act, Budget, Disk, Entry, FOUNDED, GROWN, Log, Process, Slot, Spare, WRITES, World, broken,
 };
 
 /// Where a run begins.
@@ -55,7 +55,7 @@ impl<const N: usize> Cluster<N> {
             static_cluster: ClusterId(0),
             bootstrap: Bootstrap::All,
             join: JoinAs::Auto,
-            existing: false,
+            joins_only: None,
             listens_wide: false,
             knows_others: false,
             keep: None,
@@ -126,6 +126,7 @@ impl<const N: usize> Cluster<N> {
             known: 0,
             pending: 0,
             pending_at: 0,
+            spare: Spare::NONE,
             left: self.budget,
             acked: 0,
             committed: 0,
@@ -219,7 +220,7 @@ impl<const N: usize> Model for Cluster<N> {
                 }
                 let start = matches!(act, Act::StartNew { .. } | Act::StartExisting { .. });
                 if start && self.notes == Notes::ConsumedBeforeExec {
-                    world.slots[at].join = Join::None;
+                    world.slots[at].join = None;
                     world.slots[at].promise = false;
                 }
             }
@@ -286,6 +287,10 @@ impl<const N: usize> Model for Cluster<N> {
                 world.slots[at].disk = Disk::Damaged;
                 world.take_pending(1 << at);
             }
+            Action::SwapDisk(at) => {
+                world.left.swap -= 1;
+                world.swap(at);
+            }
             Action::LoseTail(at) => {
                 world.left.tail -= 1;
                 world.slots[at].stop();
@@ -319,7 +324,8 @@ impl<const N: usize> Model for Cluster<N> {
         }
         // A first start can begin when the promises that it was decided on are gone already.
         let begins = matches!(action, Action::Act(_, Act::StartNew { .. }, _));
-        let lost = self.budget.wipe + self.budget.damage > world.left.wipe + world.left.damage;
+        let disks = |budget: Budget| budget.wipe + budget.damage + budget.swap;
+        let lost = disks(self.budget) > disks(world.left);
         if action.loses_a_voter() || begins && lost {
             world.majority_lost |= world.lost_too_many();
         }

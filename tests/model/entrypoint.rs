@@ -3,7 +3,7 @@
 
 use etcd_rejoin::membership::quorum;
 
-use crate::world::{Act, Disk, Entry, FOUNDED, Id, Join, Process, Slot, World, broken, one};
+use crate::world::{Act, Disk, Entry, FOUNDED, Id, Process, Slot, World, broken, one};
 
 /// Where the notes live, and how long. Only the first is the design.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,9 @@ impl<const N: usize> World<N> {
         if allowed && self.left.pend > 0 {
             outcomes.push(How::TimedOut);
         }
-        if outcomes.is_empty() {
+        // Killed between the end of the notes and the add.
+        let noted = self.slots[at].promise || self.slots[at].join.is_some();
+        if outcomes.is_empty() || noted && matches!(act, Act::Add { .. }) {
             outcomes.push(How::Alone);
         }
         outcomes
@@ -126,14 +128,8 @@ impl<const N: usize> World<N> {
                 slot.process = Process::Etcd { trial, promote };
             }
             (Act::StartExisting { .. }, _) => {}
-            (Act::NoteJoin(None), _) => {
-                slot.join = Join::Unnamed;
-                slot.promise = false;
-                slot.added_learner = false;
-            }
-            (Act::NoteJoin(Some(nth)), _) => {
-                slot.join = Join::Named(nth);
-                slot.promise = false;
+            (Act::NoteJoin(nth), _) => {
+                slot.join = Some(nth);
                 // The list that shows the entry shows what it was added as.
                 let id = Id {
                     slot: at as u8,
@@ -152,6 +148,12 @@ impl<const N: usize> World<N> {
                 slot.aside = writes as u8;
             }
             (Act::Add { .. } | Act::Remove(_), how) => {
+                if matches!(act, Act::Add { .. }) {
+                    // These go before the add.
+                    slot.promise = false;
+                    slot.join = None;
+                    slot.added_learner = false;
+                }
                 if let Some((leader, id, entry)) = self.change(at, act) {
                     let entry = Self::entry(id, entry);
                     match how {
@@ -160,6 +162,9 @@ impl<const N: usize> World<N> {
                             self.commit(leader, followers, entry);
                             if self.margin(leader) < before {
                                 self.broken |= broken::MARGIN;
+                            }
+                            if matches!(act, Act::Add { .. }) {
+                                self.slots[at].added = Some(id.nth);
                             }
                         }
                         How::TimedOut => {

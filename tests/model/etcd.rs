@@ -3,7 +3,9 @@
 
 use etcd_rejoin::membership::quorum;
 
-use crate::world::{Disk, Entry, FOUNDED, Id, Ids, Log, Process, World, broken, one, subsets};
+use crate::world::{
+    Disk, Entry, FOUNDED, Id, Ids, Log, Process, Slot, Spare, World, broken, one, subsets,
+};
 
 impl<const N: usize> World<N> {
     /// Whether raft messages pass: both run, know the same cluster, and neither has removed the other.
@@ -302,6 +304,33 @@ impl<const N: usize> World<N> {
         if self.slots[slot].disk != Disk::Empty && self.slots[slot].term > 1 {
             self.slots[slot].lost |= 1 << self.slots[slot].nth;
         }
+    }
+
+    /// The member gets its other volume. What is on neither of them at this place counts as lost, until it
+    /// is back: nobody else has run under its ID meanwhile, or `check_amnesia` has seen it.
+    pub fn swap(&mut self, at: usize) {
+        self.slots[at].stop();
+        let before = self.slots[at].lost;
+        self.lose(at);
+        let here = self.slots[at];
+        let back = std::mem::replace(
+            &mut self.spare,
+            Spare {
+                of: Some(at as u8),
+                volume: Slot { lost: 0, ..here },
+                lost: here.lost != before,
+            },
+        );
+        let lost = match back.lost {
+            true => here.lost & !(1 << back.volume.nth),
+            false => here.lost,
+        };
+        self.slots[at] = Slot {
+            lost,
+            ..back.volume
+        };
+        self.take_pending(1 << at);
+        self.renumber_terms();
     }
 
     /// Whether fewer voters are left than a quorum needs: a voter is left where its disk has all that

@@ -2,12 +2,12 @@
 //! `decide` makes of it.
 
 use etcd_rejoin::decide::{
-    Begin, DataDir, Decision, Heard, Holds, Identity, JoinNote, Observation, Peer, Policy, Quorate,
-    Start, Step, Trial,
+    Begin, DataDir, Decision, Heard, Holds, Identity, Observation, Peer, Policy, Quorate, Start,
+    Step, Trial,
 };
 use etcd_rejoin::membership::{ClusterId, InitialCluster, Member, MemberId};
 
-use crate::world::{ALL_WRITES, Act, Disk, Entry, GROWN, Id, Join, Log, Slot, World, one};
+use crate::world::{ALL_WRITES, Act, Disk, Entry, GROWN, Id, Log, Slot, World, one};
 
 /// What one other entrypoint or etcd answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,7 +35,8 @@ pub struct Look<const N: usize> {
     pub head_reads: bool,
     nth: u8,
     grown: bool,
-    join: Join,
+    join: Option<u8>,
+    added: Option<u8>,
     promise: bool,
     given_up: bool,
     set_aside: bool,
@@ -78,6 +79,7 @@ impl<const N: usize> World<N> {
             nth: slot.nth,
             grown: slot.disk != Disk::Empty && slot.applied & GROWN != 0,
             join: slot.join,
+            added: slot.added,
             promise: slot.promise,
             given_up: slot.given_up,
             set_aside: slot.set_aside,
@@ -138,7 +140,8 @@ impl<const N: usize> Look<N> {
         match decide(policy, &self.observation()) {
             Decision::Start(start, _) => Some(start_act(&start)),
             Decision::Do(step, _) => Some(match step {
-                Step::NoteJoin(id) => Act::NoteJoin(id.map(|id| id_of(id).nth)),
+                // That a commit index is written late is not in this world.
+                Step::NoteJoin(id) | Step::SettleJoin(id) => Act::NoteJoin(id_of(id).nth),
                 Step::AddMember { learner } => Act::Add { learner },
                 Step::RemoveMember(id) => Act::Remove(id_of(id)),
                 Step::Quarantine => Act::Quarantine,
@@ -170,19 +173,15 @@ impl<const N: usize> Look<N> {
                     head: self.head_reads.then_some(identity),
                 },
             },
-            join_note: match self.join {
-                Join::None => JoinNote::None,
-                Join::Unnamed => JoinNote::Unnamed,
-                Join::Named(nth) => JoinNote::Named(own(nth)),
-            },
+            join_note: self.join.map(own),
+            added: self.added.map(own),
             promise: self.promise,
             given_up: self.given_up,
             set_aside: usize::from(self.set_aside),
             stalled: self.stalled,
             added_learner: match (self.added_learner, self.disk, self.join) {
                 (false, _, _) => None,
-                (true, Disk::Empty, Join::Named(nth)) => Some(own(nth)),
-                (true, Disk::Empty, Join::None | Join::Unnamed) => None,
+                (true, Disk::Empty, join) => join.map(own),
                 (true, Disk::Data | Disk::Damaged, _) => Some(own(self.nth)),
             },
             trial: match self.behind {

@@ -1,8 +1,8 @@
 //! The decision table with one rule broken on purpose: wrappers around the real `decide`.
 
 use etcd_rejoin::decide::{
-    Begin, Bootstrap, DataDir, Decision, Heard, Holds, JoinNote, Observation, Policy, Reason,
-    Start, Step, Trial, decide,
+    Begin, Bootstrap, DataDir, Decision, Heard, Holds, Observation, Policy, Reason, Start, Step,
+    Trial, decide,
 };
 use etcd_rejoin::membership::Member;
 
@@ -235,10 +235,10 @@ pub fn unstarted_in_a_view_never_voted(policy: &Policy, seen: &Observation) -> D
     }
 }
 
-/// A note without ID starts whatever entry some view shows.
-pub fn unnamed_note_starts(policy: &Policy, seen: &Observation) -> Decision {
-    match (seen.join_note, unstarted(policy, seen, false)) {
-        (JoinNote::Unnamed, Some((entry, members))) => existing(entry, members),
+/// Whatever entry a join note names: it says that this volume never ran.
+pub fn any_note_starts(policy: &Policy, seen: &Observation) -> Decision {
+    match (seen.join_note, unstarted(policy, seen, true)) {
+        (Some(_), Some((entry, members))) => existing(entry, members),
         _ => decide(policy, seen),
     }
 }
@@ -265,29 +265,18 @@ pub fn unnoted_waits(policy: &Policy, seen: &Observation) -> Decision {
 
 /// There is no join note.
 pub fn no_join_note(policy: &Policy, seen: &Observation) -> Decision {
-    let mut seen = seen.clone();
-    seen.join_note = JoinNote::None;
-    match decide(policy, &seen) {
-        Do(Step::NoteJoin(None), _) => {
-            seen.join_note = JoinNote::Unnamed;
-            decide(policy, &seen)
-        }
-        decision => decision,
-    }
+    changed(policy, seen, |seen| seen.join_note = None)
 }
 
 // Remove and add.
 
 /// The add comes before the remove.
 pub fn add_before_remove(policy: &Policy, seen: &Observation) -> Decision {
-    match (decide(policy, seen), seen.join_note) {
-        (Do(Step::RemoveMember(_), Reason::DataLost), JoinNote::None) => {
-            Do(Step::NoteJoin(None), Reason::NotListed)
-        }
-        (Do(Step::RemoveMember(_), Reason::DataLost), JoinNote::Unnamed | JoinNote::Named(_)) => {
+    match decide(policy, seen) {
+        Do(Step::RemoveMember(_), Reason::DataLost) => {
             Do(Step::AddMember { learner: false }, Reason::NotListed)
         }
-        (decision, _) => decision,
+        decision => decision,
     }
 }
 
@@ -378,15 +367,4 @@ pub fn behind_is_ignored(policy: &Policy, seen: &Observation) -> Decision {
 /// A start that made no progress is repeated in our place, where nobody sees what it dies of.
 pub fn stalled_is_ignored(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| seen.stalled = false)
-}
-
-/// An empty volume removes its entry without a proven leader.
-pub fn empty_removes_without_leader(policy: &Policy, seen: &Observation) -> Decision {
-    let entry = (seen.views()).find_map(|(_, members)| our_entry(policy, members));
-    match (decide(policy, seen), entry) {
-        (Wait(Reason::DataLostNoLeader), Some(entry)) => {
-            Do(Step::RemoveMember(entry.id), Reason::DataLost)
-        }
-        (decision, _) => decision,
-    }
 }

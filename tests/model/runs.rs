@@ -3,9 +3,12 @@
 
 use etcd_rejoin::decide::JoinAs;
 
-use crate::check::{breaks_nothing_within, holds, holds_by_graph};
+use crate::caught::is_caught;
+use crate::check::{breaks_nothing_within, breaks_only, holds, holds_by_graph};
 use crate::cluster::{Begin, Cluster};
-use crate::world::{Budget, ONE_WRITE};
+use crate::counterexamples::all_promised;
+use crate::properties::NO_AMNESIA;
+use crate::world::{Budget, ONE_WRITE, broken};
 
 #[test]
 fn one_member() {
@@ -107,6 +110,64 @@ fn three_running_members_whose_damaged_data_names_nobody() {
         "3 running, damaged heads: kill, wipe, damage, timeout",
         model,
     );
+}
+
+#[test]
+fn three_running_members_one_of_which_has_two_volumes() {
+    for (name, budget) in [
+        (
+            "3 swaps",
+            Budget {
+                swap: 3,
+                ..ONE_WRITE
+            },
+        ),
+        (
+            "2 kills, 2 swaps",
+            Budget {
+                kill: 2,
+                swap: 2,
+                ..ONE_WRITE
+            },
+        ),
+        (
+            "kill, wipe, 2 swaps",
+            Budget {
+                kill: 1,
+                wipe: 1,
+                swap: 2,
+                ..ONE_WRITE
+            },
+        ),
+    ] {
+        holds_by_graph(
+            &format!("3 running, a second volume: {name}"),
+            Cluster::<3>::new(Begin::Running, budget),
+        );
+    }
+    // What one volume has sent, the other one does not know: the data comes back, and is set aside.
+    let budget = Budget {
+        swap: 2,
+        pend: 1,
+        ..ONE_WRITE
+    };
+    breaks_only(
+        "3 running, a second volume: 2 swaps, timeout",
+        broken::REMOVED_ALIVE,
+        Cluster::<3>::new(Begin::Running, budget),
+    );
+}
+
+/// A promise speaks for its volume. Where a first start moves to another volume and back, before the member
+/// is published, the first one knows nothing of what the second has acknowledged. This is a known limit.
+#[test]
+fn a_promise_does_not_know_of_a_second_volume() {
+    let budget = Budget {
+        swap: 2,
+        ..ONE_WRITE
+    };
+    let world = nothing(budget).after(&all_promised());
+    is_caught("3 promised, a second volume: 2 swaps", NO_AMNESIA, world);
 }
 
 #[test]
@@ -231,62 +292,66 @@ fn nothing(budget: Budget) -> Cluster<3> {
     Cluster::new(Begin::Nothing, budget)
 }
 
-// Each with what it took when it was last run, at low priority on a busy machine with two cores.
+// Each with what it took when it was last run, beside other work on a machine with two cores; the largest took
+// some 11 GB.
 large! {
     large_3_running_kill2_wipe2_cut:
         running(Budget { kill: 2, wipe: 2, cut: 1, ..ONE_WRITE }),
-        "1,477,035 states, 19 s, 0.4 GB";
+        "1,603,550 states, 5 s";
     large_3_running_kill2_wipe2_pause:
         running(Budget { kill: 2, wipe: 2, pause: 1, ..ONE_WRITE }),
-        "1,539,479 states, 15 s, 0.4 GB";
+        "1,727,442 states, 5 s";
     large_3_running_kill_wipe2_pend_cut_write2:
         running(Budget { kill: 1, wipe: 2, pend: 1, cut: 1, write: 2, ..ONE_WRITE }),
-        "1,377,275 states, 13 s, 0.3 GB";
+        "2,004,305 states, 7 s";
     large_3_running_learners_kill_damage_pend_operator_removes:
         running(Budget { kill: 1, damage: 1, pend: 1, operator_remove: 1, ..ONE_WRITE })
             .join_as(JoinAs::Learner),
-        "721,509 states, 3 s, 0.2 GB";
+        "1,080,325 states, 4 s";
     large_3_running_learners_kill_wipe_operator_removes_and_adds:
         running(Budget { kill: 1, wipe: 1, operator_remove: 1, operator_add: 1, ..ONE_WRITE })
             .join_as(JoinAs::Learner),
-        "861,333 states, 6 s, 0.2 GB";
-    large_3_running_beyond_majority_kill2_wipe2_damage:
-        running(Budget { kill: 2, wipe: 2, damage: 1, ..ONE_WRITE }).beyond_majority(),
-        "9,009,578 states, 82 s, 1.9 GB";
-    large_3_grown_kill2_wipe2:
-        Cluster::<3>::new(Begin::Grown, Budget { kill: 2, wipe: 2, ..ONE_WRITE }),
-        "295,407 states, 3 s, 0.1 GB";
+        "688,330 states, 2 s";
+    large_3_running_beyond_majority_kill_wipe2_damage_pause:
+        running(Budget { kill: 1, wipe: 2, damage: 1, pause: 1, ..ONE_WRITE }).beyond_majority(),
+        "10,871,992 states, 33 s";
+    large_3_running_second_volume_kill_swap3_cut:
+        running(Budget { kill: 1, swap: 3, cut: 1, ..ONE_WRITE }),
+        "4,099,513 states, 13 s";
+    large_3_grown_kill_wipe2_cut:
+        Cluster::<3>::new(Begin::Grown, Budget { kill: 1, wipe: 2, cut: 1, ..ONE_WRITE }),
+        "258,940 states, 1 s";
     large_3_nothing_kill2_wipe_cut:
         nothing(Budget { kill: 2, wipe: 1, cut: 1, ..ONE_WRITE }),
-        "33,379,041 states, 326 s, 7.9 GB";
+        "38,201,175 states, 199 s";
     large_3_nothing_kill_wipe2:
         nothing(Budget { kill: 1, wipe: 2, ..ONE_WRITE }),
-        "10,298,742 states, 135 s, 2.4 GB";
+        "10,744,614 states, 49 s";
     large_3_nothing_wipe2_pause:
         nothing(Budget { wipe: 2, pause: 1, ..ONE_WRITE }),
-        "4,727,491 states, 35 s, 1.1 GB";
+        "4,384,891 states, 15 s";
     large_3_nothing_kill3_wipe:
         nothing(Budget { kill: 3, wipe: 1, ..ONE_WRITE }),
-        "17,173,131 states, 118 s, 4.0 GB";
+        "23,494,113 states, 111 s";
     large_3_nothing_wipe_damage_pend:
         nothing(Budget { wipe: 1, damage: 1, pend: 1, ..ONE_WRITE }),
-        "5,607,674 states, 67 s, 1.2 GB";
+        "8,214,518 states, 53 s";
     large_3_nothing_torn_looks_kill_wipe:
         nothing(Budget { kill: 1, wipe: 1, ..ONE_WRITE }).torn(),
-        "1,721,806 states, 15 s, 0.4 GB";
+        "1,710,202 states, 7 s";
     large_3_nothing_learners_wipe_operator_removes_and_adds:
         nothing(Budget { wipe: 1, operator_remove: 1, operator_add: 1, ..ONE_WRITE })
             .join_as(JoinAs::Learner),
-        "6,709,154 states, 88 s, 1.5 GB";
+        "4,735,382 states, 40 s";
     large_4_running_kill2_wipe:
         Cluster::<4>::new(Begin::Running, Budget { kill: 2, wipe: 1, ..ONE_WRITE }),
-        "1,306,730 states, 8 s, 0.4 GB";
+        "1,525,136 states, 6 s";
     large_5_running_wipe2:
         Cluster::<5>::new(Begin::Running, Budget { wipe: 2, ..ONE_WRITE }),
-        "5,937,542 states, 104 s, 1.9 GB";
+        "5,319,910 states, 39 s";
 }
 
-/// 10,000,000 states, 104 s, 3.3 GB: all are more than 9 GB.
+/// 10,000,000 states, 50 s: all are more than 9 GB.
 #[test]
 #[ignore = "large bounds, minutes"]
 fn large_5_running_kill_wipe2_in_part() {

@@ -5,7 +5,8 @@
 //! that no start can follow is not seen there; and no cluster that denies a step for ever or does not take a
 //! chore: a step without an effect is no harm in it, however often it is repeated. To add a second learner
 //! (`another-rejoins`) is such a step too: etcd refuses it. To add a voter instead is caught, as
-//! `always_voter`.
+//! `always_voter`. So is a remove that is sent while nobody leads: it hangs, and whenever it is applied, no
+//! start follows under that ID. Nor has it a learner that shall stay one, beside which a wait has no end.
 
 use etcd_rejoin::decide::{
     Bootstrap, DataDir, Decision, Heard, Holds, JoinAs, Observation, Policy, Reason, Step, Trial,
@@ -139,7 +140,10 @@ pub fn whoever_was_not_asked_is_promised(policy: &Policy, seen: &Observation) ->
         })
         .map(|(name, urls)| format!("{name}={}", urls[0]))
         .collect();
-    policy.initial = InitialCluster::parse(&names.join(",")).unwrap();
+    // An initial cluster without us, and nobody of it was asked: there is no such one.
+    if let Ok(initial) = InitialCluster::parse(&names.join(",")) {
+        policy.initial = initial;
+    }
     decide(&policy, seen)
 }
 
@@ -201,7 +205,7 @@ pub fn chores_are_never_given_up(policy: &Policy, seen: &Observation) -> Decisio
 pub fn old_urls_are_left_behind(policy: &Policy, seen: &Observation) -> Decision {
     match decide(policy, seen) {
         Do(Step::RemoveMember(_), Reason::AddedUnderOldUrl) => {
-            Do(Step::NoteJoin(None), Reason::NotListed)
+            Do(Step::AddMember { learner: false }, Reason::NotListed)
         }
         decision => decision,
     }
@@ -211,6 +215,22 @@ pub fn old_urls_are_left_behind(policy: &Policy, seen: &Observation) -> Decision
 pub fn learners_are_added_side_by_side(policy: &Policy, seen: &Observation) -> Decision {
     match decide(policy, seen) {
         Wait(Reason::AnotherRejoins) => Do(Step::AddMember { learner: true }, Reason::NotListed),
+        decision => decision,
+    }
+}
+
+/// The third voter starts although one of the others may forget its add in a crash.
+pub fn the_third_is_not_settled(policy: &Policy, seen: &Observation) -> Decision {
+    match decide(policy, seen) {
+        Do(Step::SettleJoin(id), reason) => Do(Step::NoteJoin(id), reason),
+        decision => decision,
+    }
+}
+
+/// A learner is settled as a voter is: the list shows it as one from then on, and it never votes.
+pub fn learners_are_settled(policy: &Policy, seen: &Observation) -> Decision {
+    match decide(policy, seen) {
+        Do(Step::NoteJoin(id), reason) => Do(Step::SettleJoin(id), reason),
         decision => decision,
     }
 }
@@ -240,7 +260,7 @@ pub fn set_aside_is_deleted_at_once(policy: &Policy, seen: &Observation) -> Deci
 /// `ETCD_INITIAL_CLUSTER_STATE=existing` and `REJOIN_BOOTSTRAP=never` forbid nothing.
 pub fn founding_is_always_allowed(policy: &Policy, seen: &Observation) -> Decision {
     let mut policy = policy.clone();
-    policy.existing = false;
+    policy.joins_only = None;
     policy.bootstrap = Bootstrap::All;
     decide(&policy, seen)
 }
@@ -274,4 +294,44 @@ pub fn peer_urls_are_not_updated(policy: &Policy, seen: &Observation) -> Decisio
         }
     }
     decide(&policy, seen)
+}
+
+/// An empty volume removes its entry without a proven leader.
+pub fn empty_removes_without_leader(policy: &Policy, seen: &Observation) -> Decision {
+    let ours = |member: &&Member| member.has_peer_url(&policy.peer_urls);
+    let entry = (seen.views()).find_map(|(_, members)| members.iter().find(ours));
+    match (decide(policy, seen), entry) {
+        (Wait(Reason::DataLostNoLeader), Some(entry)) => {
+            Do(Step::RemoveMember(entry.id), Reason::DataLost)
+        }
+        (decision, _) => decision,
+    }
+}
+
+/// What is listed without a leader counts at once.
+pub fn views_are_steady(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.steady = true)
+}
+
+/// Any learner keeps us out until it is a voter.
+pub fn learners_keep_out(policy: &Policy, seen: &Observation) -> Decision {
+    let any = (seen.quorate.iter()).any(|quorate| quorate.members.iter().any(|m| m.learner));
+    match decide(policy, seen) {
+        Do(Step::AddMember { .. }, _) if any => Wait(Reason::AnotherRejoins),
+        decision => decision,
+    }
+}
+
+/// Under `now` a promise is given in each look.
+pub fn now_promises_again(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        seen.promise &= policy.bootstrap != Bootstrap::Now
+    })
+}
+
+/// No member lists a peer URL twice.
+pub fn urls_are_listed_once(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        lists(seen).for_each(|member| member.peer_urls.dedup());
+    })
 }

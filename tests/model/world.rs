@@ -30,11 +30,11 @@ pub enum Entry {
     Remove,
 }
 
-/// A set of IDs: bit `slot * 4 + nth`.
+/// A set of IDs: bit `slot * 6 + nth`.
 pub type Ids = u32;
 
 pub fn one(id: Id) -> Ids {
-    1 << (u32::from(id.slot) * 4 + u32::from(id.nth))
+    1 << (u32::from(id.slot) * 6 + u32::from(id.nth))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,22 +44,14 @@ pub enum Disk {
     Damaged,
 }
 
-/// The join note: none, without ID, or naming the nth ID of its slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Join {
-    None,
-    Unnamed,
-    Named(u8),
-}
-
 /// What an entrypoint has decided and not yet done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Act {
     StartWithData { trial: bool, promote: bool },
     StartNew { trial: bool },
     StartExisting { nth: u8, trial: bool, promote: bool },
-    NoteJoin(Option<u8>),
     Add { learner: bool },
+    NoteJoin(u8),
     Remove(Id),
     Quarantine,
     GiveUp,
@@ -98,7 +90,10 @@ pub struct Slot {
     pub term: u8,
     /// Started as `existing`: it shows the list of a peer and has applied nothing itself.
     pub fresh: bool,
-    pub join: Join,
+    /// The join note: the nth ID of this slot.
+    pub join: Option<u8>,
+    /// What an add of this very process was answered with.
+    pub added: Option<u8>,
     pub promise: bool,
     pub given_up: bool,
     pub set_aside: bool,
@@ -124,7 +119,8 @@ impl Slot {
         applied: 0,
         term: 0,
         fresh: false,
-        join: Join::None,
+        join: None,
+        added: None,
         promise: false,
         given_up: false,
         set_aside: false,
@@ -152,6 +148,7 @@ impl Slot {
     pub fn stop(&mut self) {
         self.process = Process::Down;
         self.heard = 0;
+        self.added = None;
         self.leading = false;
         self.paused = false;
     }
@@ -193,12 +190,32 @@ impl Slot {
     }
 }
 
+/// A volume that is not where its member runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Spare {
+    /// Whose it is, once somebody has changed volumes.
+    pub of: Option<u8>,
+    pub volume: Slot,
+    /// What its ID has acknowledged counts as lost only while it is away. A ghost.
+    pub lost: bool,
+}
+
+impl Spare {
+    pub const NONE: Spare = Spare {
+        of: None,
+        volume: Slot::EMPTY,
+        lost: false,
+    };
+}
+
 /// How often each fault may still happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Budget {
     pub kill: u8,
     pub wipe: u8,
     pub damage: u8,
+    /// A member gets its other volume: at first an empty one, and later the one it had before.
+    pub swap: u8,
     /// A WAL cut at a record boundary, in front of the first write.
     pub tail: u8,
     pub cut: u8,
@@ -215,6 +232,7 @@ pub const ONE_WRITE: Budget = Budget {
     kill: 0,
     wipe: 0,
     damage: 0,
+    swap: 0,
     tail: 0,
     cut: 0,
     pause: 0,
@@ -250,6 +268,8 @@ pub struct World<const N: usize> {
     /// An entry that only the leader at `pending_at` has: its client was told that it timed out.
     pub pending: Log,
     pub pending_at: u8,
+    /// The other volume of one member, which lies elsewhere.
+    pub spare: Spare,
     pub left: Budget,
     /// Ghosts: acknowledged writes, committed entries, the log and term before the first write.
     pub acked: Log,
@@ -264,8 +284,12 @@ pub struct World<const N: usize> {
 
 impl<const N: usize> World<N> {
     /// IDs for each slot, and how many bits of a log they take.
-    pub const IDS: u8 = if N <= 3 { 4 } else { 3 };
-    const WIDTH: u32 = 2 + 5 * (Self::IDS as u32 - 1);
+    pub const IDS: u8 = match N {
+        0..=3 => 5,
+        4 => 4,
+        _ => 3,
+    };
+    const WIDTH: u32 = 2 + 4 * (Self::IDS as u32 - 1);
 
     pub fn entry(id: Id, entry: Entry) -> Log {
         let base = 4 + u32::from(id.slot) * Self::WIDTH;
@@ -278,13 +302,14 @@ impl<const N: usize> World<N> {
                 }
             };
         }
-        let base = base + 2 + 5 * (u32::from(id.nth) - 1);
+        let base = base + 2 + 4 * (u32::from(id.nth) - 1);
         match entry {
-            Entry::Add => 1 << base,
-            Entry::AddLearner => 0b11 << base,
-            Entry::Promote => 1 << (base + 2),
-            Entry::Publish => 1 << (base + 3),
-            Entry::Remove => 1 << (base + 4),
+            Entry::AddLearner => 1 << base,
+            Entry::Promote => 1 << (base + 1),
+            // Added and promoted in one.
+            Entry::Add => 0b11 << base,
+            Entry::Publish => 1 << (base + 2),
+            Entry::Remove => 1 << (base + 3),
         }
     }
 
@@ -300,7 +325,7 @@ impl<const N: usize> World<N> {
     pub fn listed(log: Log, id: Id) -> bool {
         let added = match id.nth {
             0 => log & FOUNDED != 0,
-            _ => Self::has(log, id, Entry::Add),
+            _ => Self::has(log, id, Entry::AddLearner),
         };
         added && !Self::has(log, id, Entry::Remove)
     }
@@ -331,7 +356,8 @@ impl<const N: usize> World<N> {
 
     /// The next ID that `etcd` would make for this slot, if the model has one left.
     pub fn next_id(&self, slot: usize) -> Option<Id> {
-        let used = (self.slots.iter()).fold(self.pending | self.committed, |all, slot| {
+        let volumes = self.slots.iter().chain([&self.spare.volume]);
+        let used = volumes.fold(self.pending | self.committed, |all, slot| {
             all | slot.log | slot.applied
         });
         (1..Self::IDS)
@@ -346,7 +372,8 @@ impl<const N: usize> World<N> {
     pub fn renumber_terms(&mut self) {
         let mut terms = [0_u8; 8];
         let mut count = 0;
-        let all = (self.slots.iter().map(|slot| slot.term)).chain([self.before_write.1]);
+        let all = (self.slots.iter().map(|slot| slot.term))
+            .chain([self.spare.volume.term, self.before_write.1]);
         for term in all.filter(|term| *term > 1) {
             if !terms[..count].contains(&term) {
                 terms[count] = term;
@@ -361,6 +388,7 @@ impl<const N: usize> World<N> {
         for slot in &mut self.slots {
             slot.term = rank(slot.term);
         }
+        self.spare.volume.term = rank(self.spare.volume.term);
         self.before_write.1 = rank(self.before_write.1);
     }
 }

@@ -1,7 +1,6 @@
 //! Two machines with keepalived, a cable between them, and one virtual address.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::support::process::{Log, Process};
-use crate::support::wait_for;
+use crate::support::{executable, wait_for};
 
 /// keepalived elects within a second here; a busy machine takes its time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
@@ -146,8 +145,7 @@ impl Machine {
                     "#!/bin/sh\necho \"$3 $$\" >>{}\ncase $3 in {slow}) sleep 1;; esac\nexec {program} notify --gate {gate} \"$@\"\n",
                     log.display()
                 );
-                fs::write(&script, text).unwrap();
-                fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+                executable(&script, text);
                 (String::new(), format!("notify {}", script.display()))
             }
             By::Fifo | By::OwnFifo => (format!("vrrp_notify_fifo {gate}"), String::new()),

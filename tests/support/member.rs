@@ -190,6 +190,11 @@ impl Member {
             && self.log.text().contains("zap.(*Logger).check(0x0")
     }
 
+    /// The process of the last start, by its number.
+    pub fn pid(&mut self) -> u32 {
+        self.process().pid()
+    }
+
     /// Whether its process is etcd itself, with nothing in front.
     #[track_caller]
     pub fn is_etcd(&mut self) -> bool {

@@ -11,16 +11,20 @@ pub mod addresses;
 pub mod certs;
 pub mod client;
 pub mod cluster;
+pub mod executable;
 pub mod files;
 pub mod member;
 pub mod process;
+pub mod relay;
 pub mod version;
 pub mod writer;
 
 pub use client::{Client, Listed};
 pub use cluster::Cluster;
+pub use executable::executable;
 pub use files::Tree;
 pub use member::Member;
+pub use relay::Relay;
 pub use version::Version;
 
 use std::time::{Duration, Instant};

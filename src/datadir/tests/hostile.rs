@@ -43,6 +43,7 @@ proptest! {
         }
         tree::check(db.as_slice()).unwrap();
         let _ = lookup::consistent_index(db.as_slice()).unwrap();
+        let _ = lookup::has_applied(db.as_slice()).unwrap();
         tree::check(&db[..cut]).unwrap();
     }
 

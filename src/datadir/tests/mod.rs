@@ -35,6 +35,11 @@ impl Place {
         std::fs::write(path, bytes).unwrap();
     }
 
+    fn note_join(&self) {
+        self.volume.before_join(false).unwrap();
+        self.volume.note_join(OURS.member).unwrap();
+    }
+
     fn wal(&self, name: &str, bytes: &[u8]) {
         self.write(&self.volume.wal.join(name), bytes);
     }

@@ -1,6 +1,8 @@
 use super::build::Wal;
 use super::*;
-use std::fs;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use std::fs::{self, File, OpenOptions};
 use std::time::{Duration, SystemTime};
 
 /// 2026-11-21 09:11:05 UTC.
@@ -56,13 +58,13 @@ fn put_back_restores_exactly() {
         let before = place.files("none");
         place.volume.quarantine(now()).unwrap();
         // A join in between leaves notes, and a refused start a database.
-        place.volume.note_join(None).unwrap();
+        place.note_join();
         place.snap("db", &super::build::db(&[]));
         place.volume.put_back(NAME, now()).unwrap();
         assert_eq!(place.files("leftovers"), before);
         let contents = place.look();
         assert_eq!(contents.set_aside, 0);
-        assert_eq!(contents.join_note, JoinNote::None);
+        assert_eq!(contents.join_note, None);
         let error = place.volume.put_back(NAME, now()).unwrap_err().to_string();
         assert!(error.contains("there is data"), "{error}");
     }
@@ -90,12 +92,12 @@ fn a_quarantine_that_was_killed_halfway_is_finished() {
     assert_eq!(contents.finding, Finding::Empty);
     assert!(contents.leftovers);
     assert_eq!(contents.set_aside, 1);
-    place.volume.note_join(None).unwrap();
+    place.note_join();
     let finished = place.volume.set_aside_leftovers(now()).unwrap();
     assert_eq!(finished, Some(aside));
     let contents = place.look();
     assert!(!contents.leftovers);
-    assert_eq!(contents.join_note, JoinNote::Unnamed);
+    assert_eq!(contents.join_note, Some(OURS.member));
     place.volume.put_back(NAME, now()).unwrap();
     assert_eq!(place.files("leftovers"), before);
 }
@@ -232,6 +234,43 @@ fn a_second_lock_names_the_holder_and_creates_no_file() {
     place.volume.lock().unwrap();
 }
 
+/// etcd tries to lock its WAL once (`TryLockFile`), and ends where it cannot.
+#[test]
+fn an_etcd_that_starts_while_it_is_asked_for_locks_its_wal() {
+    let place = Place::new();
+    place.wal(FIRST, &Wal::new(OURS).bytes);
+    let path = place.volume.wal.join(FIRST);
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asks = scope.spawn(|| {
+            let mut held = 0;
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                held += usize::from(place.volume.held_by_etcd().unwrap().is_some());
+            }
+            held
+        });
+        let refused = (0..20_000).find_map(|_| {
+            let file = OpenOptions::new().write(true).open(&path).unwrap();
+            lock_as_etcd(&file).err()
+        });
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(refused, None);
+        assert!(asks.join().unwrap() > 0, "the lock was never seen");
+    });
+}
+
+/// etcd `client/pkg/fileutil/lock_linux.go`.
+fn lock_as_etcd(file: &File) -> nix::Result<i32> {
+    let lock = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    fcntl(file, FcntlArg::F_OFD_SETLK(&lock))
+}
+
 #[test]
 fn a_data_dir_that_cannot_be_made_is_not_held() {
     let place = Place::new();
@@ -268,4 +307,45 @@ fn a_clock_that_was_set_back_makes_nothing_old() {
         }
         assert_eq!(place.volume.quarantined().unwrap().len(), 4);
     }
+}
+
+/// A WAL that was moved to a faster disk behind etcd's back goes where the link to it goes.
+#[test]
+fn a_link_to_the_wal_is_set_aside_and_put_back_with_the_rest() {
+    for relative in [false, true] {
+        let place = Place::new();
+        let fast = place.dir.path().join("fast");
+        place.write(&fast.join(FIRST), &Wal::new(OURS).bytes);
+        place.write(&place.volume.snap.join("db"), &super::build::db(&[]));
+        let target = match relative {
+            true => PathBuf::from("../../fast"),
+            false => fast.clone(),
+        };
+        std::os::unix::fs::symlink(target, &place.volume.wal).unwrap();
+        let volume = Volume::new(&place.volume.data, None);
+        volume.quarantine(now()).unwrap();
+        assert!(volume.quarantined().unwrap()[0].counts);
+        let contents = volume.inspect(Depth::Quick).unwrap();
+        assert_eq!((contents.finding, contents.set_aside), (Finding::Empty, 1));
+        assert!(fast.join(FIRST).exists());
+        volume.put_back(NAME, now()).unwrap();
+        assert!(volume.inspect(Depth::Quick).unwrap().finding.identity() == Some(OURS));
+    }
+}
+
+#[test]
+fn nothing_is_put_back_without_its_wal() {
+    let [_, place] = with_data();
+    place.volume.quarantine(now()).unwrap();
+    let before = place.files("none");
+    let without = Volume::new(&place.volume.data, None);
+    let error = without.put_back(NAME, now()).unwrap_err().to_string();
+    assert!(error.contains("ETCD_WAL_DIR"), "{error}");
+    assert_eq!(place.files("none"), before);
+    // What never had one is put back as it is.
+    let [_, place] = Place::both();
+    place.snap("db", &super::build::db(&[b"a"]));
+    place.volume.set_aside_leftovers(now()).unwrap();
+    let name = "20261121T091105Z-leftovers";
+    place.volume.put_back(name, now()).unwrap();
 }

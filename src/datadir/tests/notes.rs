@@ -4,19 +4,23 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
-fn a_join_note_is_read_back_and_drops_the_promise() {
+fn a_join_note_is_read_back_and_comes_after_the_promise() {
     for place in Place::both() {
         let volume = &place.volume;
         volume.note_promise("0123456789abcdef").unwrap();
         assert_eq!(place.look().promise.as_deref(), Some("0123456789abcdef"));
-        volume.note_join(None).unwrap();
-        assert_eq!(place.look().join_note, JoinNote::Unnamed);
+        volume.before_join(false).unwrap();
+        assert_eq!(place.look().join_note, None);
         assert_eq!(place.look().promise, None);
-        // Also one that was given beside a note.
-        volume.note_promise("0123456789abcdef").unwrap();
-        volume.note_join(Some(OURS.member)).unwrap();
-        assert_eq!(place.look().join_note, JoinNote::Named(OURS.member));
-        assert_eq!(place.look().promise, None);
+        volume.note_join(OURS.member).unwrap();
+        assert_eq!(place.look().join_note, Some(OURS.member));
+        // Before another add it is one no more, and neither is that of a learner.
+        volume.note_learner(OURS.member).unwrap();
+        volume.before_join(true).unwrap();
+        assert_eq!(place.look().join_note, None);
+        assert_eq!(place.look().added_learner, None);
+        volume.note_join(MemberId(7)).unwrap();
+        assert_eq!(place.look().join_note, Some(MemberId(7)));
         assert_eq!(place.look().finding, Finding::Empty);
         assert!(!place.look().leftovers);
     }
@@ -25,7 +29,7 @@ fn a_join_note_is_read_back_and_drops_the_promise() {
 #[test]
 fn directories_that_a_note_needs_are_private() {
     for place in Place::both() {
-        place.volume.note_join(None).unwrap();
+        place.note_join();
         for dir in [&place.volume.data, &place.volume.member, &place.volume.wal] {
             let mode = fs::metadata(dir).unwrap().permissions().mode();
             assert_eq!(mode & 0o7777, 0o700, "{}", dir.display());
@@ -47,6 +51,7 @@ fn a_note_that_does_not_read_is_taken_the_safe_way() {
         b"\xff\xfe\n",
         b"\0\0\0\0",
         b"12x\n",
+        b"not added yet\n",
         &huge,
     ] {
         place.write(&volume.wal.join("rejoin-join"), junk);
@@ -55,8 +60,8 @@ fn a_note_that_does_not_read_is_taken_the_safe_way() {
         place.write(&volume.member.join("rejoin-learner"), junk);
         place.write(&volume.member.join("rejoin-start"), junk);
         let contents = place.look();
-        assert_eq!(contents.join_note, JoinNote::None);
-        if junk != b"12x\n" {
+        assert_eq!(contents.join_note, None);
+        if junk != b"12x\n" && junk != b"not added yet\n" {
             assert_eq!(contents.promise, None);
         }
         place.wal(FIRST, &wal.bytes);
@@ -75,7 +80,7 @@ fn a_note_that_does_not_read_is_taken_the_safe_way() {
         "+5\n",
     ] {
         place.write(&volume.wal.join("rejoin-join"), half.as_bytes());
-        assert_eq!(place.look().join_note, JoinNote::None, "{half}");
+        assert_eq!(place.look().join_note, None, "{half}");
     }
 }
 
@@ -83,12 +88,13 @@ fn a_note_that_does_not_read_is_taken_the_safe_way() {
 fn a_note_beside_a_wal_is_neither_written_nor_believed() {
     for place in Place::both() {
         place.volume.note_promise("digest").unwrap();
-        place.volume.note_join(None).unwrap();
+        place.note_join();
         place.wal(FIRST, &Wal::new(OURS).bytes);
-        assert_eq!(place.look().join_note, JoinNote::None);
+        assert_eq!(place.look().join_note, None);
         assert_eq!(place.look().promise, None);
         place.volume.note_promise("digest").unwrap_err();
-        let error = place.volume.note_join(None).unwrap_err().to_string();
+        place.volume.before_join(false).unwrap_err();
+        let error = place.volume.note_join(MemberId(5)).unwrap_err().to_string();
         assert!(error.contains("there is a WAL"), "{error}");
     }
 }
@@ -148,6 +154,6 @@ fn a_note_that_would_not_read_back_is_refused() {
 fn a_step_that_fails_names_its_path() {
     let place = Place::new();
     place.write(&place.dir.path().join("data"), b"a file");
-    let error = place.volume.note_join(None).unwrap_err().to_string();
+    let error = place.volume.before_join(false).unwrap_err().to_string();
     assert!(error.contains("data/member"), "{error}");
 }

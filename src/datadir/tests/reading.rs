@@ -433,3 +433,53 @@ fn a_wal_dir_within_member_is_no_other_one() {
         assert_eq!(volume.external, external, "{data} {wal}");
     }
 }
+
+/// A disk that is not mounted.
+#[test]
+fn a_link_that_leads_nowhere_is_no_evidence() {
+    let links: [fn(&Volume) -> &Path; 4] = [|v| &v.data, |v| &v.member, |v| &v.snap, |v| &v.wal];
+    for link in links {
+        for place in Place::both() {
+            let link = link(&place.volume);
+            std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink("/nowhere/at/all", link).unwrap();
+            let error = place.volume.inspect(Depth::Quick).unwrap_err().to_string();
+            assert!(error.contains("leads nowhere"), "{error}");
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/nowhere/at/all", dir.path().join("disk")).unwrap();
+    let volume = Volume::new(&dir.path().join("disk/etcd"), None);
+    volume.inspect(Depth::Quick).unwrap_err();
+}
+
+/// Without its setting the WAL would look lost, and the member would be removed.
+#[test]
+fn a_wal_where_the_last_start_had_it_is_not_lost() {
+    let place = Place::external();
+    place.wal(FIRST, &Wal::new(OURS).bytes);
+    place.volume.note_wal_dir().unwrap();
+    assert_eq!(place.look().finding.identity(), Some(OURS));
+    let elsewhere = place.dir.path().join("elsewhere");
+    for wal in [None, Some(&*elsewhere)] {
+        let volume = Volume::new(&place.volume.data, wal);
+        let error = volume.inspect(Depth::Quick).unwrap_err().to_string();
+        let named = format!("ETCD_WAL_DIR={}", place.volume.wal.display());
+        assert!(error.contains(&named), "{error}");
+    }
+    // Moved, as it asks.
+    std::fs::rename(&place.volume.wal, &elsewhere).unwrap();
+    let volume = Volume::new(&place.volume.data, Some(&elsewhere));
+    assert_eq!(
+        volume.inspect(Depth::Quick).unwrap().finding.identity(),
+        Some(OURS)
+    );
+    volume.note_wal_dir().unwrap();
+    // Lost for good.
+    std::fs::remove_dir_all(&elsewhere).unwrap();
+    let volume = Volume::new(&place.volume.data, None);
+    assert_eq!(
+        volume.inspect(Depth::Quick).unwrap().finding,
+        Finding::Empty
+    );
+}

@@ -6,8 +6,8 @@ mod twins;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use super::ask::{NO_ANSWER, hear, prove, tells_more};
-use super::{Listening, Look, Observer, all, promise_digest};
+use super::ask::{NO_ANSWER, hear, learn_version, prove, tells_more};
+use super::{Listening, Look, Observer, all, is_promise};
 use crate::datadir::{Contents, Finding};
 use crate::decide::{self, DataDir, Heard, Observation, Peer, Quorate, Trial};
 use crate::gateway::Failure;
@@ -19,7 +19,10 @@ use twins::Running;
 const HEAD_START: Duration = Duration::from_millis(5);
 
 pub(super) enum News {
-    Peer(usize, Heard),
+    /// The peer of this number, how it answered, and how long that took.
+    Peer(usize, Heard, Duration),
+    /// The version of this peer's cluster is known too, or was not to be had.
+    Version(usize),
     Gateway(String, Result<Quorate, Failure>),
     Twin(Option<Running>),
     /// Who answers at one of our own URLs while our assembly serves.
@@ -34,11 +37,14 @@ pub(super) struct Gathering<'a> {
     pub(super) deadline: Instant,
     begun: Instant,
     listening: Listening,
-    data: DataDir,
-    promise: bool,
-    given_up: bool,
-    peers: Vec<Peer>,
+    /// What was seen so far; what the gateways say is added at the end.
+    seen: Observation,
+    /// What was listed is enough: a restart like any other.
+    plain: bool,
     unheard: Vec<usize>,
+    /// Of each peer: URLs that have answered, and whose version is still to come. A restart like any other
+    /// does not wait for it.
+    unversioned: Vec<usize>,
     gateways: Vec<String>,
     gateways_open: usize,
     /// Gateways that are asked once the first one has had its head start.
@@ -59,6 +65,8 @@ pub(super) struct Gathering<'a> {
     refused: Option<String>,
     unclear: Option<String>,
     failures: Vec<String>,
+    /// How long the slowest answer of a peer took so far.
+    way: Duration,
     /// Since when the grace of this look runs.
     listed_at: Option<Instant>,
     quorate_at: Option<Instant>,
@@ -85,11 +93,13 @@ impl<'a> Gathering<'a> {
             deadline,
             begun: Instant::now(),
             listening,
-            data: DataDir::Empty,
-            promise: false,
-            given_up: false,
             unheard: vec![0; peers.len()],
-            peers,
+            unversioned: vec![0; peers.len()],
+            seen: Observation {
+                peers,
+                ..Observation::default()
+            },
+            plain: false,
             gateways: Vec::new(),
             gateways_open: 0,
             spare: Vec::new(),
@@ -105,6 +115,7 @@ impl<'a> Gathering<'a> {
             refused: None,
             unclear: None,
             failures: Vec::new(),
+            way: Duration::ZERO,
             listed_at: None,
             quorate_at: None,
             founding_at: None,
@@ -113,12 +124,17 @@ impl<'a> Gathering<'a> {
 
     /// Runs a question in a thread of its own; a hanging one is left behind, it ends by its deadline.
     fn ask(&self, question: impl FnOnce(&Observer, Instant) -> News + Send + 'static) {
+        self.ask_on(|observer, deadline, tx| {
+            // Nobody listens any more: the look was decided without this answer.
+            let _ = tx.send(question(observer, deadline));
+        });
+    }
+
+    /// The same for questions that tell several things.
+    fn ask_on(&self, questions: impl FnOnce(&Observer, Instant, &Sender<News>) + Send + 'static) {
         let (tx, observer, deadline) = (self.tx.clone(), self.observer.clone(), self.deadline);
         let builder = std::thread::Builder::new().stack_size(512 << 10);
-        let asked = builder.spawn(move || {
-            // Nobody listens any more: the look was decided without this answer.
-            let _ = tx.send(question(&observer, deadline));
-        });
+        let asked = builder.spawn(move || questions(&observer, deadline, &tx));
         if let Err(error) = asked {
             log::warn!("cannot start a thread: {error}");
         }
@@ -130,8 +146,18 @@ impl<'a> Gathering<'a> {
             for url in urls {
                 let (name, url) = (name.to_string(), url.clone());
                 self.unheard[index] += 1;
-                self.ask(move |observer, deadline| {
-                    News::Peer(index, hear(observer, &name, &url, deadline))
+                self.ask_on(move |observer, deadline, tx| {
+                    let asked = Instant::now();
+                    let heard = hear(observer, &name, &url, deadline);
+                    let cluster = cluster_of(&heard);
+                    // As above: perhaps nobody listens any more.
+                    let _ = tx.send(News::Peer(index, heard, asked.elapsed()));
+                    if let Some(cluster) = cluster {
+                        if !observer.clients.trusts_lists() {
+                            learn_version(observer, &url, cluster, deadline);
+                        }
+                        let _ = tx.send(News::Version(index));
+                    }
                 });
             }
         }
@@ -143,7 +169,7 @@ impl<'a> Gathering<'a> {
         }
         self.gateways.push(url.to_string());
         // What the first one proves is enough for own data, and for nothing else.
-        if matches!(self.data, DataDir::Own(_)) && !self.observer.patient {
+        if matches!(self.seen.data, DataDir::Own(_)) && !self.observer.patient {
             match self.gateways_open {
                 0 => self.spare_at = Instant::now() + HEAD_START,
                 _ => return self.spare.push(url.to_string()),
@@ -167,12 +193,22 @@ impl<'a> Gathering<'a> {
     }
 
     /// The volume is known now: who could be running as this member?
-    pub(super) fn know_volume(&mut self, contents: &Contents) {
-        self.data = data_dir(&contents.finding);
-        self.promise = contents.promise.as_ref() == Some(&promise_digest(&self.observer.config));
-        self.given_up = contents.given_up;
+    pub(super) fn know_volume(&mut self, contents: &Contents, trial: Trial) {
         let config = self.observer.config.clone();
-        if !matches!(self.data, DataDir::Empty) {
+        self.seen = Observation {
+            data: data_dir(&contents.finding),
+            join_note: contents.join_note,
+            promise: (contents.promise.as_deref()).is_some_and(|note| is_promise(&config, note)),
+            given_up: contents.given_up,
+            left: contents.left,
+            set_aside: contents.set_aside,
+            leftovers: contents.leftovers,
+            stalled: contents.stalled,
+            added_learner: contents.added_learner,
+            trial,
+            ..std::mem::take(&mut self.seen)
+        };
+        if !matches!(self.seen.data, DataDir::Empty) {
             for url in &config.advertise_client_urls {
                 self.ask_twin(url);
             }
@@ -186,7 +222,7 @@ impl<'a> Gathering<'a> {
         for url in open {
             self.ask_twin_peer(url);
         }
-        for index in 0..self.peers.len() {
+        for index in 0..self.seen.peers.len() {
             self.consider_view(index);
         }
     }
@@ -207,11 +243,20 @@ impl<'a> Gathering<'a> {
 
     fn absorb(&mut self, news: News) {
         match news {
-            News::Peer(index, heard) => {
-                self.unheard[index] = self.unheard[index].saturating_sub(1);
-                if tells_more(&heard, &self.peers[index].heard) {
-                    self.peers[index].heard = heard;
+            News::Peer(index, heard, took) => {
+                self.way = self.way.max(took);
+                match cluster_of(&heard) {
+                    Some(_) => self.unversioned[index] += 1,
+                    None => self.unheard[index] = self.unheard[index].saturating_sub(1),
                 }
+                if tells_more(&heard, &self.seen.peers[index].heard) {
+                    self.seen.peers[index].heard = heard;
+                }
+                self.consider_view(index);
+            }
+            News::Version(index) => {
+                self.unheard[index] = self.unheard[index].saturating_sub(1);
+                self.unversioned[index] -= 1;
                 self.consider_view(index);
             }
             News::Gateway(url, Ok(quorate)) => {
@@ -269,7 +314,7 @@ impl<'a> Gathering<'a> {
 
     /// A peer that is etcd tells where the gateways are.
     fn consider_view(&mut self, index: usize) {
-        let Heard::Etcd { cluster, members } = &self.peers[index].heard else {
+        let Heard::Etcd { cluster, members } = &self.seen.peers[index].heard else {
             return;
         };
         let (cluster, members) = (*cluster, members.clone());
@@ -289,6 +334,15 @@ impl<'a> Gathering<'a> {
             self.founding_at.get_or_insert_with(Instant::now);
         }
         self.ask_twins_of(&members);
+        self.plain = match &self.seen.data {
+            DataDir::Own(own) if !self.observer.patient => {
+                decide::is_plain_restart(policy, &self.seen, *own)
+            }
+            DataDir::Own(_) | DataDir::Damaged { .. } | DataDir::Empty => false,
+        };
+        if self.plain || self.unversioned[index] > 0 {
+            return;
+        }
         let own = self.own_id(&members);
         for member in members.iter().filter(|member| Some(member.id) != own) {
             for url in &member.client_urls {
@@ -325,7 +379,7 @@ impl<'a> Gathering<'a> {
     }
 
     fn identity(&self) -> Option<decide::Identity> {
-        match &self.data {
+        match &self.seen.data {
             DataDir::Own(identity) => Some(*identity),
             DataDir::Damaged { head } => *head,
             DataDir::Empty => None,
@@ -336,7 +390,7 @@ impl<'a> Gathering<'a> {
         self.identity().map(|identity| identity.cluster)
     }
 
-    pub(super) fn into_look(mut self, contents: Contents, trial: Trial, begin: Instant) -> Look {
+    pub(super) fn into_look(mut self, contents: Contents, begin: Instant) -> Look {
         let twin = self.is_twin();
         let mut endpoints: Vec<String> = self.quorate.iter().map(|(url, _)| url.clone()).collect();
         for url in std::mem::take(&mut self.gateways) {
@@ -346,7 +400,7 @@ impl<'a> Gathering<'a> {
         }
         // In the order in which they failed the same words would be news in every look.
         self.failures.sort_unstable();
-        for peer in &self.peers {
+        for peer in &self.seen.peers {
             match &peer.heard {
                 Heard::Silent(why) | Heard::Refused(why) | Heard::Nonsense(why) => {
                     self.failures.push(format!("{}: {why}", peer.name));
@@ -357,7 +411,7 @@ impl<'a> Gathering<'a> {
         // Whoever answers for another cluster is heard beside the peers, and never passed over.
         for (url, quorate) in self.strangers {
             if (self.quorate.as_ref()).is_some_and(|(_, known)| known.cluster != quorate.cluster) {
-                self.peers.push(Peer {
+                self.seen.peers.push(Peer {
                     name: url,
                     initial: false,
                     heard: Heard::Etcd {
@@ -367,33 +421,15 @@ impl<'a> Gathering<'a> {
                 });
             }
         }
-        let config = &self.observer.config;
         let seen = Observation {
-            data: self.data,
-            join_note: contents.join_note,
-            promise: self.promise,
-            given_up: contents.given_up,
-            left: contents.left,
-            set_aside: contents.set_aside,
-            leftovers: contents.leftovers,
-            in_use: false,
-            stalled: contents.stalled,
-            added_learner: contents.added_learner,
-            trial,
-            failed: None,
-            denied: None,
-            hindered: None,
-            peers: self.peers,
             // One gateway that refuses is no matter where another one answers.
             refused: self.refused.filter(|_| self.quorate.is_none()),
             unclear: self.unclear.filter(|_| self.quorate.is_none()),
+            settled: self.plain && self.quorate.is_none(),
             quorate: self.quorate.map(|(_, quorate)| quorate),
             twin,
-            waited: self.observer.started.elapsed() >= config.bootstrap_wait,
-            called: None,
-            listened: false,
-            steady: false,
-            no_chores: false,
+            waited: self.observer.started.elapsed() >= self.observer.config.bootstrap_wait,
+            ..self.seen
         };
         Look {
             seen,
@@ -401,6 +437,16 @@ impl<'a> Gathering<'a> {
             endpoints,
             failures: self.failures,
             took: begin.elapsed(),
+        }
+    }
+}
+
+/// The cluster of a peer that runs etcd.
+fn cluster_of(heard: &Heard) -> Option<ClusterId> {
+    match heard {
+        Heard::Etcd { cluster, .. } => Some(*cluster),
+        Heard::Entrypoint { .. } | Heard::Refused(_) | Heard::Nonsense(_) | Heard::Silent(_) => {
+            None
         }
     }
 }

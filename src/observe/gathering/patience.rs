@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::Gathering;
-use crate::decide::DataDir;
+use crate::decide::{DataDir, Trial};
 
-/// Own data, listed by a peer: so long the proof of a leader may still arrive.
-const GRACE_LEADER: Duration = Duration::from_millis(25);
-/// A leader is proven: so long a twin may still answer.
+/// Own data, listed by a peer, but not as it is here (a learner, other peer URLs): so long the proof of a leader
+/// may still arrive.
+const GRACE_LEADER: Duration = Duration::from_millis(100);
+/// A leader is proven, or need not be: so long a twin may still answer.
 const GRACE_TWIN: Duration = Duration::from_millis(20);
 /// Empty or damaged, a leader is proven: so long the other peers may still contradict.
 const GRACE_PEERS: Duration = Duration::from_millis(100);
@@ -34,15 +35,26 @@ impl Gathering<'_> {
             since.map_or(self.deadline, |since| (since + grace).min(self.deadline))
         };
         let quorate = self.quorate.as_ref();
-        match &self.data {
+        match &self.seen.data {
             DataDir::Own(own) if quorate.is_some_and(|(_, q)| q.cluster == own.cluster) => {
                 match self.twins_open {
                     0 => now,
                     _ => after(self.quorate_at, GRACE_TWIN),
                 }
             }
-            DataDir::Own(_) if self.given_up => self.deadline,
-            DataDir::Own(_) => match self.gateways_open + self.twins_open {
+            DataDir::Own(_) if self.plain => match self.twins_open {
+                0 => now,
+                // Over a long way a twin answers no sooner than the peer did, and is asked only now.
+                _ => after(self.listed_at, GRACE_TWIN.max(2 * self.way)),
+            },
+            // What a leader says may be why the last start made no progress: that we were removed.
+            DataDir::Own(_)
+                if self.seen.given_up || self.seen.stalled || self.seen.trial != Trial::None =>
+            {
+                self.deadline
+            }
+            // Where a version is still to come, no gateway has been asked yet.
+            DataDir::Own(_) => match self.gateways_open + self.twins_open + self.versions_open() {
                 0 if self.listed_at.is_some() => now,
                 _ => after(self.listed_at, GRACE_LEADER),
             },
@@ -54,16 +66,20 @@ impl Gathering<'_> {
                     _ => self.deadline,
                 }
             }
-            DataDir::Empty if self.promise => {
+            DataDir::Empty if self.seen.promise => {
                 self.own_urls_until(after(self.founding_at, GRACE_FOUNDING))
             }
             DataDir::Damaged { .. } | DataDir::Empty => self.deadline,
         }
     }
 
+    fn versions_open(&self) -> usize {
+        self.unversioned.iter().sum()
+    }
+
     /// This moment, or a later one if a founding could follow and our own URL has not been heard.
     fn own_urls_until(&self, moment: Instant) -> Instant {
-        let founds = matches!(self.data, DataDir::Empty) && self.quorate.is_none();
+        let founds = matches!(self.seen.data, DataDir::Empty) && self.quorate.is_none();
         match founds && self.own_urls_open > 0 {
             true => moment.max((self.begun + GRACE_OWN_URL).min(self.deadline)),
             false => moment,

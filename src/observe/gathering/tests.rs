@@ -7,15 +7,16 @@ use crate::config::Config;
 use crate::datadir::{Depth, Volume};
 use crate::signals::Stop;
 
+/// Our own address is a name: what asks there is not answered at once.
 fn observer(dir: &std::path::Path) -> Observer {
-    observer_of(dir, "n1=http://127.9.9.1:1")
+    observer_of(dir, "n1=http://n1.invalid:1")
 }
 
 fn observer_of(dir: &std::path::Path, initial: &str) -> Observer {
     let env = [
         ("ETCD_NAME", "n1"),
         ("ETCD_INITIAL_CLUSTER", initial),
-        ("ETCD_INITIAL_ADVERTISE_PEER_URLS", "http://127.9.9.1:1"),
+        ("ETCD_INITIAL_ADVERTISE_PEER_URLS", "http://n1.invalid:1"),
     ];
     let env = env.map(|(name, value)| (name.into(), value.into()));
     let config = Config::read(env, &[], &Default::default()).unwrap();
@@ -36,8 +37,8 @@ fn quorate(cluster: u64) -> Quorate {
     let member = Member {
         id: MemberId(7),
         name: "n1".into(),
-        peer_urls: vec!["http://127.9.9.1:1".into()],
-        client_urls: vec!["http://127.9.9.1:2".into()],
+        peer_urls: vec!["http://n1.invalid:1".into()],
+        client_urls: vec!["http://n1.invalid:2".into()],
         learner: false,
     };
     Quorate {
@@ -67,7 +68,7 @@ fn an_answer_of_another_cluster_is_never_passed_over() {
     answers(&mut gathering, "http://a", 1);
     answers(&mut gathering, "http://b", 2);
     let contents = observer.volume.inspect(Depth::Quick).unwrap();
-    let look = gathering.into_look(contents, Trial::None, Instant::now());
+    let look = gathering.into_look(contents, Instant::now());
     let decision = decide::decide(&observer.config.policy, &look.seen);
     assert_eq!(decision.reason(), decide::Reason::TwoClusters);
 }
@@ -77,7 +78,7 @@ fn own_data_asks_one_gateway_and_the_others_when_that_fails() {
     let dir = tempfile::tempdir().unwrap();
     let observer = observer(dir.path());
     let (mut gathering, _news) = gathering(&observer);
-    gathering.data = DataDir::Own(decide::Identity {
+    gathering.seen.data = DataDir::Own(decide::Identity {
         member: MemberId(7),
         cluster: ClusterId(1),
     });
@@ -98,13 +99,82 @@ fn own_data_asks_one_gateway_and_the_others_when_that_fails() {
     assert!(gathering.spare.is_empty());
 }
 
+/// As it is here, a voter that has published: then nobody is asked for a leader.
+#[test]
+fn a_plain_restart_asks_nobody_for_a_leader() {
+    type Change = fn(&mut Observation, &mut Member);
+    let changes: [(&str, bool, Change); 9] = [
+        ("as it is", true, |_, _| {}),
+        ("learner", false, |_, entry| entry.learner = true),
+        ("unstarted", false, |_, entry| entry.client_urls.clear()),
+        ("renamed", false, |_, entry| entry.name = "n2".into()),
+        ("moved", false, |_, entry| {
+            entry.peer_urls = vec!["http://127.9.9.3:1".into()]
+        }),
+        ("not listed", false, |_, entry| entry.id = MemberId(8)),
+        ("given up", false, |seen, _| seen.given_up = true),
+        ("stalled", false, |seen, _| seen.stalled = true),
+        ("on trial", false, |seen, _| seen.trial = Trial::Behind),
+    ];
+    for (what, plain, change) in changes {
+        let dir = tempfile::tempdir().unwrap();
+        let all = "n1=http://n1.invalid:1,n2=http://127.9.9.2:1";
+        let observer = observer_of(dir.path(), all);
+        let (mut gathering, _news) = gathering(&observer);
+        gathering.seen.data = DataDir::Own(decide::Identity {
+            member: MemberId(7),
+            cluster: ClusterId(1),
+        });
+        let mut members = quorate(1).members;
+        let mut other = members[0].clone();
+        (other.id, other.name) = (MemberId(9), "n2".into());
+        other.client_urls = vec!["http://127.9.9.2:2".into()];
+        change(&mut gathering.seen, &mut members[0]);
+        members.push(other);
+        let cluster = ClusterId(1);
+        gathering.unheard[0] = 1;
+        gathering.absorb(News::Peer(
+            0,
+            Heard::Etcd { cluster, members },
+            Duration::from_secs(1),
+        ));
+        // A restart like any other does not wait for the version of its peers.
+        if !plain {
+            assert!(gathering.gateways.is_empty(), "{what}");
+            while gathering.twins_open > 0 {
+                gathering.absorb(News::Twin(None));
+            }
+            assert!(gathering.until() > Instant::now(), "{what}");
+            gathering.absorb(News::Version(0));
+        }
+        assert_eq!(gathering.gateways.is_empty(), plain, "{what}");
+        if plain {
+            // It was asked only now, and the way is long.
+            let listed = gathering.listed_at.unwrap();
+            assert_eq!(gathering.until(), listed + Duration::from_secs(2));
+        }
+        while gathering.twins_open > 0 {
+            gathering.absorb(News::Twin(None));
+        }
+        let ends = gathering.until();
+        match what {
+            "as it is" => assert!(ends <= Instant::now()),
+            "given up" | "stalled" | "on trial" => assert_eq!(ends, gathering.deadline, "{what}"),
+            _ => assert!(!gathering.plain, "{what}"),
+        }
+        let contents = observer.volume.inspect(Depth::Quick).unwrap();
+        let look = gathering.into_look(contents, Instant::now());
+        assert_eq!(look.seen.settled, plain, "{what}");
+    }
+}
+
 #[test]
 fn nothing_is_decided_about_an_empty_volume_before_a_twin_could_answer() {
     let dir = tempfile::tempdir().unwrap();
     let observer = observer(dir.path());
     let (mut gathering, _news) = gathering(&observer);
     answers(&mut gathering, "http://a", 1);
-    assert_eq!(gathering.twins, ["http://127.9.9.1:2"]);
+    assert_eq!(gathering.twins, ["http://n1.invalid:2"]);
     assert_eq!(gathering.until(), gathering.deadline);
     gathering.absorb(News::Twin(None));
     assert!(gathering.until() <= Instant::now());
@@ -118,7 +188,7 @@ fn an_entry_that_has_only_our_name_is_asked_where_it_is_listed() {
     let mut members = quorate(1).members;
     members[0].peer_urls = vec!["http://127.9.9.3:1".into()];
     gathering.ask_twins_of(&members);
-    let asked = ["http://127.9.9.1:2", "http://127.9.9.3:1"];
+    let asked = ["http://n1.invalid:2", "http://127.9.9.3:1"];
     assert_eq!(gathering.twins, asked);
 }
 
@@ -148,8 +218,8 @@ fn an_entrypoint_of_our_name_counts_only_if_it_stays() {
         let dir = tempfile::tempdir().unwrap();
         let observer = observer(dir.path());
         let (mut gathering, _news) = gathering(&observer);
-        gathering.data = data;
-        let heard = Running::Entrypoint("http://127.9.9.1:1".into());
+        gathering.seen.data = data;
+        let heard = Running::Entrypoint("http://n1.invalid:1".into());
         gathering.absorb(News::OwnUrl(Some(heard)));
         assert_eq!(gathering.until(), gathering.deadline);
         assert!(!gathering.is_twin());
@@ -165,11 +235,11 @@ fn a_promised_first_start_waits_for_an_entrypoint_of_our_name() {
     let dir = tempfile::tempdir().unwrap();
     let observer = observer(dir.path());
     let (mut gathering, _news) = gathering(&observer);
-    gathering.promise = true;
+    gathering.seen.promise = true;
     gathering.founding_at = Some(Instant::now());
     gathering.gateways_open = 1;
     assert!(gathering.until() < gathering.deadline);
-    let heard = Running::Entrypoint("http://127.9.9.1:1".into());
+    let heard = Running::Entrypoint("http://n1.invalid:1".into());
     gathering.absorb(News::OwnUrl(Some(heard)));
     assert_eq!(gathering.until(), gathering.deadline);
 }
@@ -179,11 +249,11 @@ fn own_data_does_not_mind_an_entrypoint_of_our_name() {
     let dir = tempfile::tempdir().unwrap();
     let observer = observer(dir.path());
     let (mut gathering, _news) = gathering(&observer);
-    gathering.data = DataDir::Own(decide::Identity {
+    gathering.seen.data = DataDir::Own(decide::Identity {
         member: MemberId(7),
         cluster: ClusterId(1),
     });
-    let heard = Running::Entrypoint("http://127.9.9.1:1".into());
+    let heard = Running::Entrypoint("http://n1.invalid:1".into());
     gathering.absorb(News::OwnUrl(Some(heard)));
     assert_eq!(gathering.doubts_open, 0);
     assert!(!gathering.is_twin());
@@ -205,10 +275,11 @@ fn an_etcd_at_our_own_url_is_noticed_while_we_serve() {
 fn somebody_else_at_our_own_url_is_asked_again_by_the_next_look() {
     let dir = tempfile::tempdir().unwrap();
     let observer = observer(dir.path());
-    all(&observer.strange).push("http://127.9.9.1:1".into());
+    all(&observer.strange).push("http://n1.invalid:1".into());
     let (mut gathering, _news) = gathering(&observer);
-    gathering.know_volume(&observer.volume.inspect(Depth::Quick).unwrap());
-    assert_eq!(gathering.twins, ["http://127.9.9.1:1"]);
+    let contents = observer.volume.inspect(Depth::Quick).unwrap();
+    gathering.know_volume(&contents, Trial::None);
+    assert_eq!(gathering.twins, ["http://n1.invalid:1"]);
     assert_eq!(gathering.until(), gathering.deadline);
     assert!(all(&observer.strange).is_empty());
 }
@@ -218,17 +289,17 @@ fn somebody_else_at_our_own_url_is_asked_again_by_the_next_look() {
 fn what_is_said_of_failures_does_not_depend_on_their_order() {
     let said = |order: [usize; 2]| {
         let dir = tempfile::tempdir().unwrap();
-        let observer = observer_of(dir.path(), "n1=http://127.9.9.1:1,n2=http://127.9.9.2:1");
+        let observer = observer_of(dir.path(), "n1=http://n1.invalid:1,n2=http://127.9.9.2:1");
         let (mut gathering, _news) = gathering(&observer);
         for index in order {
             let words = ["first: connection refused", "second: no route to host"][index];
-            gathering.absorb(News::Peer(0, Heard::Silent(words.into())));
+            gathering.absorb(News::Peer(0, Heard::Silent(words.into()), Duration::ZERO));
             gathering.gateways_open += 1;
             let failure = Failure::GatewayOff(format!("gateway {words}"));
             gathering.absorb(News::Gateway("http://127.9.9.2:2".into(), Err(failure)));
         }
         let contents = observer.volume.inspect(Depth::Quick).unwrap();
-        let look = gathering.into_look(contents, Trial::None, Instant::now());
+        let look = gathering.into_look(contents, Instant::now());
         (look.seen.peers, look.seen.refused, look.failures)
     };
     let (peers, refused, failures) = said([0, 1]);

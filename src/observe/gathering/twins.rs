@@ -6,7 +6,7 @@ use super::super::all;
 use super::super::ask::is_another;
 use super::{Gathering, Listening, News, Observer};
 use crate::decide::{DataDir, Heard};
-use crate::gateway::Failure;
+use crate::gateway::{Failure, connect};
 use crate::membership::{ClusterId, Member, MemberId, same_url};
 
 /// An entrypoint of our name is asked again after this: one that is just being replaced is gone then.
@@ -33,7 +33,7 @@ impl Gathering<'_> {
 
     /// Asks who answers at one of our peer URLs.
     pub(super) fn ask_twin_peer(&mut self, url: &str) {
-        match self.data {
+        match self.seen.data {
             // An entrypoint that holds nothing is no rival of what an etcd has written here.
             DataDir::Own(_) => self.ask_whether_we_run(url, |observer, url, deadline| {
                 lists_members(observer, url, deadline).ok()
@@ -84,7 +84,7 @@ impl Gathering<'_> {
     pub(super) fn answered_as_us(&mut self, running: Option<Running>) {
         match running {
             // It may be on its way out. Only one that stays is a reason to refuse.
-            Some(Running::Entrypoint(url)) if !matches!(self.data, DataDir::Own(_)) => {
+            Some(Running::Entrypoint(url)) if !matches!(self.seen.data, DataDir::Own(_)) => {
                 self.doubts_open += 1;
                 self.ask(move |observer, deadline| {
                     let left = deadline.saturating_duration_since(Instant::now());
@@ -111,6 +111,10 @@ impl Gathering<'_> {
             return;
         }
         self.twins.push(url.to_string());
+        // The address is this machine's own, and mostly nobody is there: no need of a thread then.
+        if connect::is_refused(url) {
+            return;
+        }
         self.twins_open += 1;
         let url = url.to_string();
         self.ask(move |observer, deadline| News::Twin(who(observer, &url, deadline)));
@@ -127,7 +131,7 @@ impl Gathering<'_> {
             self.ask_twin(url);
         }
         // An entry that has our name alone is perhaps another member's, which published `localhost`.
-        if !matches!(self.data, DataDir::Own(_)) {
+        if !matches!(self.seen.data, DataDir::Own(_)) {
             let ours = &self.observer.config.policy.peer_urls;
             let elsewhere = |url: &&String| !ours.iter().any(|own| same_url(own, url));
             for url in entry.peer_urls.iter().filter(elsewhere) {
@@ -146,7 +150,7 @@ impl Gathering<'_> {
             .map(|identity| identity.member)
             .into_iter()
             .collect();
-        let lists = (self.peers.iter())
+        let lists = (self.seen.peers.iter())
             .filter_map(|peer| match &peer.heard {
                 Heard::Etcd { members, .. } => Some(members),
                 Heard::Silent(_)

@@ -1,0 +1,44 @@
+//! What the user gave for etcd, and what is said in its place where etcd would not take it so.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+
+use super::flags;
+
+/// What etcd gets from the user, to be completed by the decision.
+#[derive(Clone, Debug, Default)]
+pub struct Launch {
+    /// Its environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// Its flags.
+    pub flags: Vec<flags::Flag>,
+    /// Its configuration file.
+    pub file: Option<(PathBuf, Map<String, Value>)>,
+    /// The file's settings are not all as the user wrote them.
+    pub file_changed: bool,
+}
+
+impl Launch {
+    /// Says it by a variable, in place of what the user said. etcd takes no variable beside its flag, not even
+    /// beside an empty one, which says nothing.
+    ///
+    /// Source: etcd `pkg/flags/flag.go`, `verifyEnv`.
+    pub(super) fn say(&mut self, variable: &str, value: &str) {
+        self.flags.retain(|flag| flag.variable() != variable);
+        self.env.retain(|(known, _)| known != variable);
+        self.env.push((variable.into(), value.into()));
+    }
+
+    /// Says it where the user said it otherwise: beside a configuration file no variable counts.
+    pub(super) fn say_instead(&mut self, variable: &str, value: &str) {
+        match &mut self.file {
+            Some((_, map)) => {
+                map.insert(flags::of_variable(variable), value.into());
+                self.file_changed = true;
+            }
+            None => self.say(variable, value),
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Whether etcd takes the value of a flag or a variable, which it reads as Go reads a flag. What it does not
+//! take ends it at once: that is to be known before anything is changed for a start.
+//!
+//! Source: Go's `flag` and `strconv`; the words of etcd 3.4.23, 3.5.16 and 3.5.30 about such values.
+
+use std::collections::BTreeMap;
+
+use super::flags::{Flag, of_variable};
+use super::kinds::{Kind, of_flag};
+use super::parse::Checker;
+use super::words::shorten;
+
+/// etcd's own, in milliseconds. Source: etcd `server/embed/config.go`.
+const HEARTBEAT: u64 = 100;
+const ELECTION: u64 = 1000;
+const LONGEST_ELECTION: u64 = 50_000;
+
+/// What etcd would not take of these flags.
+pub fn wrong_flags(flags: &[Flag]) -> impl Iterator<Item = String> {
+    flags.iter().filter_map(|flag| {
+        let why = wrong(&flag.name, &flag.value)?;
+        let value = shorten(&flag.value);
+        Some(format!("--{}={value} {why}", flag.name))
+    })
+}
+
+/// What etcd would not take of these variables.
+pub fn wrong_variables(variables: &BTreeMap<String, String>) -> impl Iterator<Item = String> {
+    variables.iter().filter_map(|(variable, value)| {
+        let why = wrong(&of_variable(variable), value)?;
+        Some(format!("{variable}={} {why}", shorten(value)))
+    })
+}
+
+fn wrong(flag: &str, value: &str) -> Option<&'static str> {
+    let (taken, why) = match of_flag(flag)? {
+        Kind::Boolean => (boolean(value).is_some(), "is neither true nor false"),
+        Kind::Number => (
+            number(value.strip_prefix(['-', '+']).unwrap_or(value)).is_some_and(is_signed),
+            "is not a whole number",
+        ),
+        Kind::Count if flag == "max-concurrent-streams" => (
+            number(value).is_some_and(|number| number <= u32::MAX.into()),
+            "is not a whole number from 0 to 4294967295",
+        ),
+        Kind::Count => (number(value).is_some(), "is not a whole number from 0 on"),
+        Kind::Duration => (
+            is_duration(value),
+            "is not a duration: write 500ms, 5s, 2m or 1h",
+        ),
+        Kind::Text | Kind::Texts | Kind::Section => return None,
+    };
+    (!taken).then_some(why)
+}
+
+impl Checker {
+    /// The times of Raft, as they are given.
+    ///
+    /// Source: etcd `server/embed/config.go`, `Validate`.
+    pub fn intervals(&mut self, heartbeat: Option<&str>, election: Option<&str>) {
+        let variables = ("ETCD_HEARTBEAT_INTERVAL", "ETCD_ELECTION_TIMEOUT");
+        let read = |value: Option<&str>, default| value.map_or(Some(default), milliseconds);
+        // What does not read is a mistake already.
+        let (Some(beat), Some(elects)) = (read(heartbeat, HEARTBEAT), read(election, ELECTION))
+        else {
+            return;
+        };
+        let (beats, timeout) = (self.named(variables.0), self.named(variables.1));
+        if beat == 0 {
+            let why = "is no interval: write milliseconds, from 1 on";
+            self.mistake(variables.0, heartbeat.unwrap_or_default(), why);
+        } else if elects < beat.saturating_mul(5) {
+            let (variable, value, other) = match election {
+                Some(value) => (variables.1, value, format!("{beats} is {beat}")),
+                None => (
+                    variables.0,
+                    heartbeat.unwrap_or_default(),
+                    format!("{timeout} is {elects}"),
+                ),
+            };
+            let why = format!(
+                "does not fit: {other}, and etcd wants an election timeout of at least 5 heartbeat intervals"
+            );
+            self.mistake(variable, value, &why);
+        } else if elects > LONGEST_ELECTION {
+            let why = format!("is too long for etcd: at most {LONGEST_ELECTION}");
+            self.mistake(variables.1, election.unwrap_or_default(), &why);
+        }
+    }
+}
+
+/// From a variable or a flag, or from the configuration file, where `1e3` is whole too.
+fn milliseconds(value: &str) -> Option<u64> {
+    let float = || (value.parse::<f64>().ok()).filter(|number| number.fract() == 0.0);
+    number(value).or_else(|| float().map(|number| number as u64))
+}
+
+/// Go's `strconv.ParseBool`.
+pub fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        _ => None,
+    }
+}
+
+/// Go's `strconv.ParseUint` with base 0: `0x10`, `0b1`, `0o7`, `07`, and `1_000` with single underscores between
+/// digits, or between a prefix and them.
+fn number(text: &str) -> Option<u64> {
+    let prefixes = [("0x", 16), ("0X", 16), ("0b", 2), ("0B", 2), ("0o", 8)];
+    let prefixed = (prefixes.into_iter().chain([("0O", 8)]))
+        .find_map(|(prefix, base)| Some((text.strip_prefix(prefix)?, base)));
+    let (digits, base) = match (prefixed, text.strip_prefix('0')) {
+        (Some((digits, base)), _) => (digits.strip_prefix('_').unwrap_or(digits), base),
+        (None, Some(digits)) if !digits.is_empty() => {
+            (digits.strip_prefix('_').unwrap_or(digits), 8)
+        }
+        (None, _) => (text, 10),
+    };
+    let grouped = digits
+        .split('_')
+        .all(|group| !group.is_empty() && group.chars().all(|digit| digit.is_digit(base)));
+    match grouped {
+        true => u64::from_str_radix(&digits.replace('_', ""), base).ok(),
+        false => None,
+    }
+}
+
+/// Whether a number without its sign fits into Go's `int64`. Nobody writes the one that fits with a minus only.
+fn is_signed(number: u64) -> bool {
+    i64::try_from(number).is_ok()
+}
+
+/// Go's `time.ParseDuration`: `1h1m1.5s`, `-1s`, `0`.
+fn is_duration(text: &str) -> bool {
+    let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if rest == "0" {
+        return true;
+    }
+    let mut seconds = 0.0;
+    while !rest.is_empty() {
+        let unit = rest.find(|c: char| !c.is_ascii_digit() && c != '.');
+        let (number, after) = rest.split_at(unit.unwrap_or(rest.len()));
+        let end = after.find(|c: char| c.is_ascii_digit() || c == '.');
+        let (unit, next) = after.split_at(end.unwrap_or(after.len()));
+        let unit = match unit {
+            "ns" => 1e-9,
+            "us" | "\u{b5}s" | "\u{3bc}s" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return false,
+        };
+        // Rust reads `1.` and `.5` too, as Go does here.
+        let Ok(number) = number.parse::<f64>() else {
+            return false;
+        };
+        seconds += number * unit;
+        rest = next;
+    }
+    // Nanoseconds, in 63 bits.
+    !text.trim_start_matches(['-', '+']).is_empty() && seconds < 9_223_372_036.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_read_as_etcd_reads_them() {
+        for (flag, values) in [
+            (
+                "heartbeat-interval",
+                "200 0200 2_00 0b11001000 0o310 0_310 0x_c8 0X80 0",
+            ),
+            (
+                "quota-backend-bytes",
+                "+5 -5 0x10 1_0 -0x1 9223372036854775807",
+            ),
+            ("pre-vote", "t TRUE True 1 F 0 false"),
+            (
+                "grpc-keepalive-interval",
+                "0 +1s 1.5h 1h1m1.5s .5s 1.s -1s 1\u{b5}s 1\u{3bc}s +0 2562047h",
+            ),
+            ("log-level", "what ever"),
+            ("not-known", "what ever"),
+        ] {
+            for value in values.split(' ') {
+                assert_eq!(wrong(flag, value), None, "{flag} {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_that_end_etcd_are_wrong() {
+        for (flag, values) in [
+            (
+                "heartbeat-interval",
+                "+200 -1 2__00 _200 200_ 0__1 08 0x 0b2 1s 200.0 1e2 18446744073709551616",
+            ),
+            ("quota-backend-bytes", "9223372036854775808 8GB +-1 1.5"),
+            ("max-concurrent-streams", "4294967296 x"),
+            ("pre-vote", "yes on tRUE 2"),
+            ("peer-client-cert-auth", "yes"),
+            (
+                "grpc-keepalive-interval",
+                "5 1d 1e3s s . .s 1.2.3s 5000000000 1h1 --1s - 2562048h",
+            ),
+            ("backend-batch-limit", "1s"),
+        ] {
+            for value in values.split(' ').chain(["", " 1", "1\n"]) {
+                assert!(wrong(flag, value).is_some(), "{flag} {value:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_times_of_raft_fit_each_other() {
+        let said = |heartbeat, election| {
+            let mut check = Checker::default();
+            check.intervals(heartbeat, election);
+            check.mistakes.join("; ")
+        };
+        for (heartbeat, election) in [
+            (None, None),
+            (Some("200"), None),
+            (Some("0xc8"), Some("1e3")),
+            (None, Some("500")),
+            (None, Some("50000")),
+            (Some("x"), Some("1")),
+        ] {
+            assert_eq!(said(heartbeat, election), "");
+        }
+        for (heartbeat, election, part) in [
+            (Some("0"), None, "ETCD_HEARTBEAT_INTERVAL=0 is no interval"),
+            (
+                Some("250"),
+                None,
+                "ETCD_HEARTBEAT_INTERVAL=250 does not fit",
+            ),
+            (None, Some("400"), "ETCD_ELECTION_TIMEOUT=400 does not fit"),
+            (
+                None,
+                Some("50001"),
+                "ETCD_ELECTION_TIMEOUT=50001 is too long",
+            ),
+        ] {
+            let said = said(heartbeat, election);
+            assert!(said.contains(part), "{said}");
+        }
+    }
+}

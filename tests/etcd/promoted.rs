@@ -1,0 +1,114 @@
+//! A learner is promoted by whoever can be asked, and its watch does not end before that.
+
+use std::fs;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Cluster, PATIENCE, Version, files, scenarios, wait_for};
+
+scenarios! {
+    each:
+        voters_that_advertise_nothing_of_use;
+    both:
+        a_watch_that_is_killed
+}
+
+/// As with etcd's default, `localhost`, on several machines.
+fn advertising_nothing_of_use(version: Version) -> Cluster {
+    let mut cluster = Cluster::new(version, 3);
+    let urls = [1, 2].map(|n| cluster.member(n).client_url());
+    for n in [1, 2] {
+        let url = "http://127.0.0.1:1";
+        cluster.member(n).set("ETCD_ADVERTISE_CLIENT_URLS", url);
+    }
+    cluster.start_all();
+    for (n, url) in (1..).zip(&urls) {
+        cluster.member(n).set("ETCD_ADVERTISE_CLIENT_URLS", url);
+    }
+    cluster.wait_healthy();
+    cluster.put_some();
+    let urls = urls.join(",");
+    let member = cluster.member(3);
+    member.set("ETCD_OTHER_PEERS_CLIENT_URLS", &urls);
+    member.set("REJOIN_AS", "learner");
+    cluster
+}
+
+pub(crate) fn is_learner(cluster: &mut Cluster) -> bool {
+    cluster.members_of(1).iter().any(|member| member.learner)
+}
+
+/// Member 3 loses its disk, joins as a learner, and is killed as soon as etcd has a WAL: from then on it starts with
+/// data, and is to be a learner still.
+pub(crate) fn killed_as_a_learner(cluster: &mut Cluster) {
+    let wal = cluster.member(3).volume.join("member/wal");
+    for tries in 1.. {
+        assert!(
+            tries <= 5,
+            "it was always promoted before it could be killed"
+        );
+        cluster.member(3).lose_disk();
+        cluster.start(&[3]);
+        cluster.member(3).wait_log("added-not-started");
+        wait_for("it has a WAL", PATIENCE, || {
+            wal.exists() && !files::wal_files(&wal).is_empty()
+        });
+        cluster.kill9(&[3]);
+        if is_learner(cluster) {
+            break;
+        }
+    }
+}
+
+fn voters_that_advertise_nothing_of_use(version: Version) {
+    let mut cluster = advertising_nothing_of_use(version);
+    cluster.member(3).lose_disk();
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    wait_for("it is a voter", PATIENCE, || !is_learner(&mut cluster));
+    cluster.put_some();
+    cluster.verify();
+}
+
+fn a_watch_that_is_killed(version: Version) {
+    let mut cluster = advertising_nothing_of_use(version);
+    killed_as_a_learner(&mut cluster);
+    // From here on nobody can be asked.
+    let urls = "http://127.0.0.1:1";
+    cluster.member(3).set("ETCD_OTHER_PEERS_CLIENT_URLS", urls);
+    cluster.start(&[3]);
+    cluster.member(3).wait_log("not promoted yet");
+    let supervisor = cluster.member(3).pid();
+    let killed = watch_of(supervisor).unwrap();
+    kill_process(Pid::from_raw(killed).unwrap(), Signal::KILL).unwrap();
+    cluster.member(3).wait_log("it is started again");
+    wait_for("another one watches", PATIENCE, || {
+        watch_of(supervisor).is_some_and(|pid| pid != killed)
+    });
+    let id = cluster.id(3);
+    cluster.operator(&["member", "promote", &format!("{id:x}")]);
+    wait_for("nobody watches any more", PATIENCE, || {
+        watch_of(supervisor).is_none()
+    });
+    cluster.verify();
+}
+
+/// The process that watches for this one.
+fn watch_of(supervisor: u32) -> Option<i32> {
+    // By the thread that started them (proc(5)).
+    let threads = fs::read_dir(format!("/proc/{supervisor}/task")).ok()?;
+    let children = threads
+        .flatten()
+        .map(|thread| thread.path().join("children"));
+    let children: String = children
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .collect();
+    let mut pids = children.split_whitespace();
+    let pid = pids.find(|pid| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        words
+            .split(|byte| *byte == 0)
+            .any(|word| word == b"__watch")
+    })?;
+    pid.parse().ok()
+}
