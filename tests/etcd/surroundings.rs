@@ -1,12 +1,11 @@
 //! What stands around a member: disks, ports, settings, signals. None of it is a reason to touch data.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
-use std::net::{Ipv6Addr, TcpListener};
+use std::net::TcpListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Cluster, PATIENCE, Tree, Version, files, scenarios};
+use crate::support::{Cluster, PATIENCE, Tree, Version, addresses, files, scenarios};
 
 scenarios! {
     each:
@@ -57,22 +56,9 @@ fn port(cluster: &Cluster, n: u8, port: u16) -> TcpListener {
     TcpListener::bind((cluster.addresses.host(n), port)).unwrap()
 }
 
-/// Ten ports of the IPv6 loopback address: the first is held, so that no other test takes them, and
-/// none is one that a connection takes for itself.
-fn ports_of_ipv6() -> (TcpListener, u16) {
-    for first in (10_000..32_000).step_by(10) {
-        match TcpListener::bind((Ipv6Addr::LOCALHOST, first)) {
-            Ok(held) => return (held, first),
-            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
-            Err(error) => panic!("this machine has no IPv6 loopback address: {error}"),
-        }
-    }
-    panic!("every port of the IPv6 loopback address is taken");
-}
-
 fn addresses_of_ipv6_and_several_urls(version: Version) {
     let mut cluster = Cluster::new(version, 3);
-    let (_held, first) = ports_of_ipv6();
+    let (_held, first) = addresses::ports_of_ipv6();
     for n in cluster.all() {
         let (peer, client) = (first + n as u16, first + 3 + n as u16);
         let host = cluster.addresses.host(n as u8);
@@ -572,25 +558,14 @@ fn stopped_while_waiting(version: Version) {
     for _ in 0..2 {
         cluster.start(&[1]);
         cluster.member(1).wait_reason("not-all-heard");
-        let begin = Instant::now();
         assert_eq!(cluster.member(1).sigterm(), 143);
-        assert!(
-            begin.elapsed() < Duration::from_secs(1),
-            "took {:?}",
-            begin.elapsed()
-        );
     }
-    // Also in the midst of a look at a peer that says nothing.
-    let _silent = port(&cluster, 2, 2380);
+    // Also in the midst of a look at a peer that says nothing, for longer than we wait here.
+    let silent = port(&cluster, 2, 2380);
+    cluster.member(1).set("REJOIN_TIMEOUT", "10m");
     cluster.start(&[1]);
-    cluster.member(1).wait_reason("not-all-heard");
-    let begin = Instant::now();
+    let _asked = silent.accept().unwrap();
     assert_eq!(cluster.member(1).sigterm(), 143);
-    assert!(
-        begin.elapsed() < Duration::from_secs(1),
-        "took {:?}",
-        begin.elapsed()
-    );
 }
 
 fn waited_as_long_as_allowed(version: Version) {
@@ -600,7 +575,7 @@ fn waited_as_long_as_allowed(version: Version) {
     cluster.start(&[1]);
     assert_eq!(cluster.member(1).wait_exit(PATIENCE), 69);
     let took = begin.elapsed();
-    assert!((900..4000).contains(&took.as_millis()), "waited {took:?}");
+    assert!(took >= Duration::from_millis(900), "waited {took:?}");
     assert!(cluster.member(1).log.has_reason("not-all-heard"));
 }
 

@@ -226,7 +226,7 @@ fn it_ends_within_its_time_whatever_hangs() {
     ] {
         let start = Instant::now();
         handler.ends_with(1, "");
-        assert!(start.elapsed() < Duration::from_secs(1) + LONG / 10);
+        assert!(start.elapsed() < LONG);
     }
 }
 
@@ -236,7 +236,7 @@ fn a_silent_peer_leaves_time_to_ask_for_our_own_role() {
     let silent = listener.local_addr().unwrap().to_string();
     let handler = Handler::new(&silent)
         .role("Primary")
-        .arg(&["--timeout", "2s"]);
+        .arg(&["--timeout", "5s"]);
     handler.ends_with(5, "goes on");
 }
 

@@ -137,7 +137,8 @@ fn a_drip_of_bytes_does_not_outlast_the_deadline() {
         .peer_members(&url, begun + Duration::from_millis(150))
         .unwrap_err();
     assert_eq!(kind(&failure), "unreachable timed-out");
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    // All of it would take 20 s.
+    assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
 #[test]
@@ -149,17 +150,15 @@ fn a_handshake_that_hangs_does_not_outlast_the_deadline() {
         .status(&url, begun + Duration::from_millis(150))
         .unwrap_err();
     assert_eq!(kind(&failure), "unreachable timed-out");
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
 #[test]
 fn what_cannot_be_asked_is_no_evidence() {
-    let gone = {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        format!("http://{}", listener.local_addr().unwrap())
-    };
+    // No test takes an address of 127.11.
+    let gone = "http://127.11.0.1:2379";
     for (url, words) in [
-        (gone.as_str(), "refused"),
+        (gone, "refused"),
         ("unix://localhost:1", "unix sockets are not asked"),
         ("unixs:///run/etcd.sock", "unix sockets are not asked"),
         ("localhost:2379", "not an http or https URL"),
@@ -176,7 +175,7 @@ fn what_cannot_be_asked_is_no_evidence() {
         );
         assert!(failure.to_string().contains(words), "{url}: {failure}");
     }
-    let failure = client(None).status(&gone, Instant::now()).unwrap_err();
+    let failure = client(None).status(gone, Instant::now()).unwrap_err();
     assert!(failure.timed_out());
 }
 

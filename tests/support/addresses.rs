@@ -1,6 +1,7 @@
 //! Loopback addresses that no other test uses, so that every member has the standard ports.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The addresses 127.X.Y.1 to 127.X.Y.250, held as long as this value lives.
@@ -36,4 +37,17 @@ impl Addresses {
         assert!((1..=250).contains(&n));
         Ipv4Addr::new(127, self.x, self.y, n)
     }
+}
+
+/// Ten ports of the IPv6 loopback address: the first is held, so that no other test takes them, and
+/// none is one that a connection takes for itself.
+pub fn ports_of_ipv6() -> (TcpListener, u16) {
+    for first in (10_000..32_000).step_by(10) {
+        match TcpListener::bind((Ipv6Addr::LOCALHOST, first)) {
+            Ok(held) => return (held, first),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+            Err(error) => panic!("this machine has no IPv6 loopback address: {error}"),
+        }
+    }
+    panic!("every port of the IPv6 loopback address is taken");
 }

@@ -221,7 +221,7 @@ impl Member {
     #[track_caller]
     pub fn sigterm(&mut self) -> i32 {
         self.process().signal(Signal::TERM);
-        self.wait_exit(Duration::from_secs(10))
+        self.wait_exit(PATIENCE / 2)
     }
 
     /// SIGSTOP for all of it: it is there, and says nothing.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
-use super::wait_for;
+use super::{PATIENCE, wait_for};
 
 /// A running process with a process group of its own.
 #[derive(Debug)]
@@ -99,11 +99,11 @@ impl Process {
     #[track_caller]
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);
-        self.wait(Duration::from_secs(5));
+        self.wait(PATIENCE / 2);
         let group = self.group();
         wait_for(
             "the children of a killed process are gone",
-            Duration::from_secs(5),
+            PATIENCE / 2,
             || test_kill_process_group(group).is_err(),
         );
     }
