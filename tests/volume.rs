@@ -236,6 +236,10 @@ fn the_words_about_an_operators_word_are_true() {
         let decision = decide_volume(policy, &open);
         match word(policy, &open, resource) {
             Word::Primary => assert_eq!(resource.role, Role::Primary),
+            Word::Useless(reason @ VolumeReason::HalfUp) => {
+                let brings_up = VolumeDecision::Do(VolumeStep::BringUp, reason);
+                assert_eq!(decision, brings_up, "{open:?}");
+            }
             Word::Useless(reason) => {
                 told[0] += 1;
                 assert_eq!(decision, VolumeDecision::Wait(reason), "{open:?}");

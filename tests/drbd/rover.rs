@@ -1,6 +1,7 @@
 //! The whole loop of a rover, beside DRBD's tools as they answer here.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,10 +16,18 @@ struct Rover(Child);
 
 impl Rover {
     fn new(stand_in: &StandIn) -> Rover {
+        Rover::wished(stand_in, "MASTER", &[])
+    }
+
+    fn wished(stand_in: &StandIn, state: &str, more: &[(&str, &Path)]) -> Rover {
+        fs::create_dir(stand_in.path("mount")).unwrap();
+        wish(stand_in, state);
+        Rover::start(stand_in, more)
+    }
+
+    fn start(stand_in: &StandIn, more: &[(&str, &Path)]) -> Rover {
         let program = env!("CARGO_BIN_EXE_etcd-rejoin");
         let (gate, mount) = (stand_in.path("gate"), stand_in.path("mount"));
-        fs::create_dir(&mount).unwrap();
-        wish(stand_in, "MASTER");
         let mut run = Command::new(program);
         run.arg("run")
             .env_clear()
@@ -31,9 +40,19 @@ impl Rover {
             .env("REJOIN_DRBD", "etcd")
             .env("REJOIN_MOUNT", &mount)
             .env("REJOIN_GATE", &gate)
+            .envs(more.iter().copied())
             .stderr(fs::File::create(stand_in.path("log")).unwrap())
             .stdout(Stdio::null());
         Rover(run.spawn().unwrap())
+    }
+
+    fn is_told_to_end(&self) {
+        let pid = nix::unistd::Pid::from_raw(self.0.id().cast_signed());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
     }
 }
 
@@ -110,10 +129,116 @@ fn a_promotion_that_is_not_wished_any_more_is_left_and_undone() {
 fn a_stop_leaves_a_promotion_and_undoes_it_before_it_ends() {
     let (stand_in, mut rover) = promoting();
     stand_in.answers("drbdadm secondary", "[ -e settled ] || exit 11");
-    let pid = nix::unistd::Pid::from_raw(rover.0.id().cast_signed());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    rover.is_told_to_end();
     wait("demotes", &stand_in, || called(&stand_in, SECONDARY));
-    assert_eq!(rover.0.try_wait().unwrap(), None);
+    assert!(!rover.has_ended());
     stand_in.put("settled", "");
-    wait("ended", &stand_in, || rover.0.try_wait().unwrap().is_some());
+    wait("ended", &stand_in, || rover.has_ended());
+}
+
+/// As on a machine that is busy with its shutdown.
+#[test]
+fn a_stop_demotes_what_was_promoted_also_where_drbd_does_not_say_what_is() {
+    let stand_in = StandIn::new();
+    let primary = "sed -i s/role:Secondary/role:Primary/ state";
+    stand_in.answers("drbdadm primary", primary);
+    stand_in.answers("drbdadm secondary", "[ -e lets-go ] || exit 11");
+    let mut rover = Rover::new(&stand_in);
+    // There is no /dev/drbd0 here.
+    let checks = || said(&stand_in).contains("reason=file-system-unchecked");
+    wait("promoted", &stand_in, checks);
+    stand_in.put("state", "no answer");
+    rover.is_told_to_end();
+    wait("demotes", &stand_in, || called(&stand_in, SECONDARY));
+    assert!(!rover.has_ended());
+    stand_in.put("lets-go", "");
+    wait("ended", &stand_in, || rover.has_ended());
+}
+
+/// As where the backing disk comes late after a boot.
+#[test]
+fn a_bring_up_that_has_failed_half_way_is_tried_again() {
+    let stand_in = StandIn::new();
+    stand_in.put("up", &recorded("8.4/connected.events2"));
+    stand_in.put("half", &recorded("8.4/half-up.events2"));
+    stand_in.put("state", "exists -\n");
+    let adjust =
+        "if [ -e disk ]; then cat up > state; else cat half > state; echo no disk >&2; exit 1; fi";
+    stand_in.answers("drbdadm adjust", adjust);
+    let _rover = Rover::wished(&stand_in, "BACKUP", &[]);
+    let adjusts = || {
+        let calls = stand_in.calls();
+        (calls.iter().filter(|call| call.contains("adjust"))).count()
+    };
+    wait("tried again", &stand_in, || adjusts() > 2);
+    assert!(said(&stand_in).contains("reason=half-up"));
+    stand_in.put("disk", "");
+    let waits = || said(&stand_in).contains("reason=gate-backup");
+    wait("brought up", &stand_in, waits);
+    let tried = adjusts();
+    wish(&stand_in, "FAULT");
+    wait("heard", &stand_in, || {
+        said(&stand_in).contains("reason=gate-fault")
+    });
+    assert_eq!(adjusts(), tried);
+}
+
+/// DRBD may show no peer at all of a connection that was given up.
+#[test]
+fn under_an_operators_word_a_peer_is_turned_off_once() {
+    let stand_in = StandIn::new();
+    let alone = "exists resource name:etcd role:Secondary suspended:no write-ordering:flush\n\
+        exists device name:etcd volume:0 minor:0 disk:UpToDate\nexists -\n";
+    stand_in.put("state", alone);
+    stand_in.program("off", "#!/bin/sh\necho off >> \"${0%/*}/calls\"\n");
+    stand_in.answers(
+        "drbdadm primary",
+        "sed -i s/role:Secondary/role:Primary/ state",
+    );
+    let off = stand_in.path("off");
+    let _rover = Rover::wished(&stand_in, "MASTER", &[("REJOIN_FENCE_COMMAND", &off)]);
+    let says = |reason: &str| said(&stand_in).contains(&format!("reason={reason}"));
+    wait("it waits", &stand_in, || says("split-brain"));
+    let mut promote = Command::new(env!("CARGO_BIN_EXE_etcd-rejoin"));
+    promote
+        .args(["promote", "--accept-loss"])
+        .env_clear()
+        .env("REJOIN_DRBD", "etcd")
+        .env("REJOIN_MOUNT", stand_in.path("mount"))
+        .env("ETCD_DATA_DIR", stand_in.path("mount/data"))
+        .env("REJOIN_GATE", stand_in.path("gate"))
+        .env(
+            "PATH",
+            format!("{}:/usr/bin:/bin", stand_in.path("").display()),
+        )
+        .stdout(Stdio::null());
+    assert!(promote.status().unwrap().success());
+    wait("promoted", &stand_in, || {
+        called(&stand_in, "drbdadm primary --force etcd")
+    });
+    let turned_off = stand_in
+        .calls()
+        .iter()
+        .filter(|call| *call == "off")
+        .count();
+    assert_eq!(turned_off, 1);
+}
+
+/// Not at the takeover.
+#[test]
+fn a_mount_point_that_is_not_there_is_said_at_the_start() {
+    for is_file in [false, true] {
+        let stand_in = StandIn::new();
+        if is_file {
+            stand_in.put("mount", "");
+        }
+        wish(&stand_in, "BACKUP");
+        let mut rover = Rover::start(&stand_in, &[]);
+        assert_eq!(rover.0.wait().unwrap().code(), Some(74));
+        let said = said(&stand_in);
+        assert!(
+            said.contains("REJOIN_MOUNT=") && said.contains("mkdir -p"),
+            "{said}"
+        );
+    }
 }

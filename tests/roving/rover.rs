@@ -115,6 +115,8 @@ impl World {
                 Checked::No
             },
             accept_loss: false,
+            // It only makes a machine leave the volume to the other one.
+            mount_failed: None,
             // The kernel's handler has had its say.
             frozen_for: machine.suspended.then_some(Duration::from_secs(60)),
             under_way: None,

@@ -58,6 +58,7 @@ const VARIANTS: &[(&str, &[&str])] = &[
         &["unknown", "outdated", "fenced", "alive", "silent"],
     ),
     ("checked", &["no", "clean", "broken"]),
+    ("mount failed", &["no", "just now", "long ago"]),
     ("accept loss", YES_NO),
     ("kernel asks", YES_NO),
     ("fenced in vain", YES_NO),
@@ -113,6 +114,14 @@ pub fn facts(policy: &VolumePolicy, seen: &VolumeSeen) -> Facts {
         ("met", yes_no(seen.met_peer)),
         ("fate", fate(seen.fate)),
         ("checked", checked(seen.checked)),
+        (
+            "mount failed",
+            match seen.mount_failed {
+                None => "no",
+                Some(ago) if ago < Duration::from_secs(300) => "just now",
+                Some(_) => "long ago",
+            },
+        ),
         ("accept loss", yes_no(seen.accept_loss)),
         ("kernel asks", yes_no(seen.kernel_asks)),
         ("fenced in vain", yes_no(seen.fenced_in_vain)),

@@ -41,6 +41,7 @@ fn any(verb: &str) -> &'static str {
         "checked" => "no | clean | broken",
         "met" => "yes | no",
         "accept-loss" | "kernel-asks" | "fenced-in-vain" => "yes | no",
+        "mount-failed" => "no | 10s | 600s",
         "demoting" => "no | 3s",
         "demoted" => "no | 1s | 60s",
         "policy" => {
@@ -139,6 +140,7 @@ fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
             "met" => seen.met_peer = yes(),
             "kernel-asks" => seen.kernel_asks = yes(),
             "fenced-in-vain" => seen.fenced_in_vain = yes(),
+            "mount-failed" => seen.mount_failed = time(words).unwrap_or_else(|| bad()),
             "accept-loss" => seen.accept_loss = yes(),
             "promoted" => seen.promoted = yes(),
             "unsettled" => seen.unsettled = yes(),

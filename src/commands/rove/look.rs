@@ -16,6 +16,8 @@ use crate::mount;
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// A peer that was turned off in vain is not turned off again before this: it may boot meanwhile, and connect.
 const FENCE_AGAIN: Duration = Duration::from_secs(300);
+/// A volume that cannot be mounted for so long is left to the peer, if that one can.
+const MOUNTS_BY_THEN: Duration = Duration::from_secs(30);
 /// How long what DRBD said is taken for what is while nothing else is heard from it.
 const HOLDS: Duration = Duration::from_secs(5);
 /// How long the configuration of the handler is taken for granted while the gate is closed. Whoever changes
@@ -44,6 +46,10 @@ pub struct Memory {
     pub unsettled: bool,
     /// When DRBD has refused although the peer was turned off.
     pub in_vain: Option<Instant>,
+    /// Since when neither a check nor a mount has led to a mount.
+    pub mounting: Option<Instant>,
+    /// See [`VolumeSeen::mount_failed`].
+    pub mount_failed: Option<Instant>,
 }
 
 impl Memory {
@@ -61,6 +67,16 @@ impl Memory {
             under_way: None,
             unsettled: false,
             in_vain: None,
+            mounting: None,
+            mount_failed: None,
+        }
+    }
+
+    /// A check or a mount has failed, and may go on doing so.
+    pub fn mount_fails(&mut self) {
+        let since = *self.mounting.get_or_insert_with(Instant::now);
+        if since.elapsed() >= MOUNTS_BY_THEN {
+            self.mount_failed = Some(Instant::now());
         }
     }
 
@@ -122,6 +138,7 @@ impl Rove<'_> {
             kernel_asks: self.handler_is_ours(gate) && !self.memory.known.refused,
             fenced_in_vain: (self.memory.in_vain).is_some_and(|at| at.elapsed() < FENCE_AGAIN),
             checked: self.memory.known.checked,
+            mount_failed: self.memory.mount_failed.map(|at| at.elapsed()),
             frozen_for: self.memory.frozen.map(|since| since.elapsed()),
             accept_loss: accept_loss::given(&self.settings.gate, &self.settings.resource),
             under_way: self.memory.under_way.as_ref().map(|call| call.step),

@@ -12,7 +12,7 @@ mod said;
 mod status;
 mod steps;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -90,6 +90,8 @@ struct Rove<'a> {
     _lock: std::fs::File,
     said: Said,
     failures: u32,
+    /// The step that has succeeded last and changed nothing, as it is decided again; and how often.
+    again: (Option<VolumeStep>, u32),
     reported: Option<(Instant, VolumeReport)>,
     reconsider: reconsider::Reconsider,
 }
@@ -111,6 +113,7 @@ impl<'a> Rove<'a> {
         signal_hook::flag::register(SIGCHLD, Arc::default())
             .context(|| "cannot handle SIGCHLD".into())?;
         let lock = only_one(settings)?;
+        is_a_place(&settings.mount)?;
         let drbd = Drbd::new(&settings.resource, std::env::vars_os())?;
         let machine = Machine::this()?;
         let turn = Arc::new(Turn::default());
@@ -154,6 +157,7 @@ impl<'a> Rove<'a> {
             _lock: lock,
             said: Said::default(),
             failures: 0,
+            again: (None, 0),
             reported: None,
             reconsider: reconsider::Reconsider::default(),
         })
@@ -173,8 +177,8 @@ impl<'a> Rove<'a> {
         let pause = match decision {
             VolumeDecision::End(_) => return Some(self.end(&seen)),
             VolumeDecision::Do(step, _) => match self.step(step) {
-                true => Duration::ZERO,
-                false => (LOOK_SOON * 2_u32.pow(self.failures.min(5))).min(MAX_BACKOFF),
+                true => self.brake(step),
+                false => grown(LOOK_SOON, self.failures),
             },
             VolumeDecision::Wait(_) if seen.gate == Gate::Master || seen.demoting_for.is_some() => {
                 LOOK_SOON
@@ -183,8 +187,24 @@ impl<'a> Rove<'a> {
                 LOOK_EVERY
             }
         };
+        if !matches!(decision, VolumeDecision::Do(..)) {
+            self.again = (None, 0);
+        }
         self.pause(pause, &seen);
         None
+    }
+
+    /// How long to wait after a step that succeeded: not at all, but where it is decided again and again, as
+    /// the end of a member that the kernel does not let go of, and the machine is ill anyway.
+    fn brake(&mut self, step: VolumeStep) -> Duration {
+        self.again = match self.again {
+            (Some(last), times) if last == step => (Some(step), times + 1),
+            _ => (Some(step), 0),
+        };
+        match self.again.1 {
+            0 => Duration::ZERO,
+            times => grown(TICK, times),
+        }
     }
 
     /// Until it is time to look again, or the wish changes, or DRBD has something to say, or we are told
@@ -219,8 +239,16 @@ impl<'a> Rove<'a> {
         }
         match taken {
             Ok(()) => {
-                self.failures = 0;
-                self.said.succeeded();
+                // A check before each mount that fails is no progress.
+                if self.said.succeeded(step) {
+                    self.failures = 0;
+                }
+                if let VolumeStep::Mount | VolumeStep::Demote = step {
+                    self.memory.mounting = None;
+                }
+                if step == VolumeStep::Mount {
+                    self.memory.mount_failed = None;
+                }
                 log::debug!(
                     "step={} took={}ms",
                     step.name(),
@@ -231,6 +259,9 @@ impl<'a> Rove<'a> {
             Err(error) => {
                 self.failures += 1;
                 self.said.failed(step, &error);
+                if let VolumeStep::CheckFileSystem | VolumeStep::Mount = step {
+                    self.memory.mount_fails();
+                }
                 false
             }
         }
@@ -266,6 +297,11 @@ impl<'a> Rove<'a> {
             (_, None) => Exit::NOT_OK,
         }
     }
+}
+
+/// A pause that grows.
+fn grown(pause: Duration, times: u32) -> Duration {
+    (pause * 2_u32.pow(times.min(7))).min(MAX_BACKOFF)
 }
 
 /// Whether what DRBD said before this step is over. It would be heard of; but the kernel is asked at once.
@@ -337,6 +373,21 @@ fn deed(drbd: Drbd, shared: Arc<Shared>, waiting: Arc<Mutex<()>>) -> Arc<crate::
             },
         }
     })
+}
+
+/// Said before anybody counts on this machine, not at a takeover.
+fn is_a_place(mount: &Path) -> Result<(), Error> {
+    let shown = mount.display();
+    let what = match std::fs::metadata(mount) {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(_) => "is no directory".to_string(),
+        // A mount whose disk has failed cannot even be looked at.
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => error.to_string(),
+    };
+    Err(Error::new(format!(
+        "REJOIN_MOUNT={shown}: {what}; nothing can be mounted there: mkdir -p {shown}, on both machines"
+    )))
 }
 
 /// Two rovers on one gate would undo each other's steps.

@@ -24,6 +24,8 @@ pub struct Said {
     problem: String,
     at: Option<Instant>,
     failure: String,
+    /// The step that has failed last.
+    failed: Option<VolumeStep>,
     /// Since when nothing has succeeded, and when that was said last.
     failing: Option<(Instant, Instant)>,
     /// The kernel's log has it that what must be let go is still held.
@@ -50,15 +52,20 @@ impl Said {
         if line == self.line && !(lasts && again) {
             return None;
         }
-        // A silent peer is asked again and again, with a wait between: that is no news.
-        let asks = match decision {
-            VolumeDecision::Do(step, _) => {
-                matches!(step, VolumeStep::AskPeer | VolumeStep::FencePeer)
-            }
+        // A silent peer is asked again and again, with a wait between, and a file system that cannot be
+        // mounted is checked again and again: that is no news.
+        let repeats = match decision {
+            VolumeDecision::Do(step, _) => matches!(
+                step,
+                VolumeStep::AskPeer
+                    | VolumeStep::FencePeer
+                    | VolumeStep::CheckFileSystem
+                    | VolumeStep::Mount
+            ),
             VolumeDecision::Wait(_) => true,
             VolumeDecision::Refuse(_) | VolumeDecision::Serve(_) | VolumeDecision::End(_) => false,
         };
-        if asks && line == self.before && !again {
+        if repeats && line == self.before && !again {
             std::mem::swap(&mut self.line, &mut self.before);
             return None;
         }
@@ -93,6 +100,7 @@ impl Said {
 
     /// A step has failed, and is tried again.
     pub fn failed(&mut self, step: VolumeStep, error: &Error) {
+        self.failed = Some(step);
         let Some((level, lasted)) = self.fails(Instant::now(), error.to_string()) else {
             return;
         };
@@ -106,10 +114,15 @@ impl Said {
         }
     }
 
-    /// A step has succeeded.
-    pub fn succeeded(&mut self) {
+    /// A step has succeeded; whether that is an end of the failures: one that comes before the step that
+    /// fails is none.
+    pub fn succeeded(&mut self, step: VolumeStep) -> bool {
+        if self.failed.is_some_and(|failed| step < failed) {
+            return false;
+        }
         self.failure.clear();
-        self.failing = None;
+        (self.failing, self.failed) = (None, None);
+        true
     }
 
     /// Whether the machine's own log is to have it: once, for as long as the volume is still held after
@@ -227,6 +240,33 @@ mod tests {
         assert_eq!(told, [false, true, false, false, false, false, true]);
     }
 
+    /// Such as a mount that fails, with a check of the file system before each.
+    #[test]
+    fn what_is_tried_again_and_again_is_said_once_a_minute() {
+        let (mut said, start) = (Said::default(), Instant::now());
+        let checks = VolumeDecision::Do(
+            VolumeStep::CheckFileSystem,
+            VolumeReason::FileSystemUnchecked,
+        );
+        let mounts = VolumeDecision::Do(VolumeStep::Mount, VolumeReason::NotMounted);
+        let mut times = 0;
+        for after in 0..60 {
+            for decision in [checks, mounts] {
+                let line = decision.reason().to_string();
+                times += usize::from(
+                    said.takes(start + second(after), line, true, decision)
+                        .is_some(),
+                );
+            }
+            let failure = said.fails(start + second(after), "no such directory".into());
+            assert_eq!(failure.is_some(), after == 0);
+            said.failed = Some(VolumeStep::Mount);
+            assert!(!said.succeeded(VolumeStep::CheckFileSystem));
+        }
+        assert_eq!(times, 2);
+        assert!(said.succeeded(VolumeStep::StartChild));
+    }
+
     #[test]
     fn a_step_that_fails_for_long_is_an_error_once_a_minute() {
         let (mut said, start) = (Said::default(), Instant::now());
@@ -241,7 +281,7 @@ mod tests {
         assert_eq!(fails(62, "busier"), Some((Level::Error, 62)));
         assert_eq!(fails(63, "busier"), None);
         assert_eq!(fails(122, "busier"), Some((Level::Error, 122)));
-        said.succeeded();
+        said.succeeded(VolumeStep::Mount);
         let anew = said.fails(start + second(123), "busier".into());
         assert_eq!(anew.map(|(level, _)| level), Some(Level::Warn));
     }

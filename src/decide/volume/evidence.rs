@@ -58,6 +58,9 @@ pub fn word(policy: &VolumePolicy, seen: &VolumeSeen, resource: &Resource) -> Wo
         Role::Primary => return Word::Primary,
         Role::Secondary | Role::Unknown => {}
     }
+    if is_half_up(resource) {
+        return Word::Useless(VolumeReason::HalfUp);
+    }
     if let Some(reason) = impossible(resource) {
         return Word::Useless(reason);
     }
@@ -84,6 +87,17 @@ fn accepted(policy: &VolumePolicy, seen: &VolumeSeen, resource: &Resource) -> Vo
             Do(VolumeStep::ForcePromote, VolumeReason::LossAccepted)
         }
     }
+}
+
+/// Whether the resource is there without its disk and without a connection, as a `drbdadm adjust` leaves it
+/// that failed or was killed half way (`tests/fixtures/drbd/8.4/half-up.events2`): the next one goes on.
+pub fn is_half_up(resource: &Resource) -> bool {
+    let secondary = match resource.role {
+        Role::Secondary => true,
+        Role::Primary | Role::Unknown => false,
+    };
+    let alone = |peer: &PeerVolume| peer.connection == Connection::StandAlone;
+    secondary && resource.disk == Disk::Diskless && resource.peers.iter().all(alone)
 }
 
 /// What no operator can accept either.

@@ -60,7 +60,9 @@ impl Remembered {
         match volume {
             Volume::Up(resource) => self.hear(resource),
             // While it was down, the peer may have gone on without us.
-            Volume::Down => (self.met_peer, self.beside) = (false, false),
+            Volume::Down => {
+                (self.met_peer, self.beside, self.promoted) = (false, false, false);
+            }
             // A tool that fails tells nothing.
             Volume::Unusable(_) => {}
         }
@@ -91,7 +93,8 @@ impl Remembered {
         };
         let all_connected = !resource.peers.is_empty() && !resource.peers.iter().any(lost);
         self.beside = self.met_peer && all_connected && resource.disk == Disk::UpToDate;
-        if !resource.peers.iter().any(lost) {
+        // A peer that is not shown at all is lost, too.
+        if all_connected {
             self.fate = PeerFate::Unknown;
             self.tried = PeerFate::Unknown;
             self.refused = false;
@@ -236,6 +239,27 @@ mod tests {
             assert_eq!(memory.fate == PeerFate::Fenced, kept, "{gate:?} {peer:?}");
             assert_eq!(memory.refused, kept, "{gate:?} {peer:?}");
         }
+    }
+
+    #[test]
+    fn the_fate_of_a_peer_that_is_not_shown_at_all_holds_too() {
+        let mut none = up(Disk::UpToDate, LOST);
+        if let Volume::Up(resource) = &mut none {
+            resource.peers.clear();
+        }
+        let mut memory = Remembered::NOTHING;
+        memory.fate = PeerFate::Fenced;
+        let after = memory.after(Gate::Master, &none);
+        assert_eq!(after.fate, PeerFate::Fenced);
+    }
+
+    #[test]
+    fn what_is_down_is_promoted_by_nobody() {
+        let mut memory = Remembered::NOTHING;
+        memory.promote();
+        let unusable = Volume::Unusable("no answer".into());
+        assert!(memory.after(Gate::Master, &unusable).promoted);
+        assert!(!memory.after(Gate::Master, &Volume::Down).promoted);
     }
 
     #[test]

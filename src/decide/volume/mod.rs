@@ -170,13 +170,15 @@ fn held(seen: &VolumeSeen) -> bool {
     child || mounted || primary(seen) || seen.unsettled || seen.under_way.is_some()
 }
 
+/// What DRBD's tools do not say now is still what this rover has made of it.
 fn primary(seen: &VolumeSeen) -> bool {
     match &seen.volume {
         Volume::Up(resource) => match resource.role {
             Role::Primary => true,
             Role::Secondary | Role::Unknown => false,
         },
-        Volume::Unusable(_) | Volume::Down => false,
+        Volume::Unusable(_) => seen.promoted,
+        Volume::Down => false,
     }
 }
 
@@ -242,16 +244,16 @@ fn unsound(seen: &VolumeSeen) -> Option<VolumeReason> {
         Role::Secondary | Role::Unknown if mounted || running => {
             return Some(VolumeReason::RoleLost);
         }
-        Role::Secondary | Role::Unknown => {
-            let broken = seen.checked == Checked::Broken;
-            return broken.then_some(VolumeReason::FileSystemBroken);
-        }
+        Role::Secondary | Role::Unknown => return useless(seen, resource),
     }
     if !seen.promoted && !running {
         return Some(VolumeReason::FoundHeld);
     }
-    if seen.checked == Checked::Broken && !mounted {
-        return Some(VolumeReason::FileSystemBroken);
+    if !mounted
+        && !running
+        && let Some(reason) = useless(seen, resource)
+    {
+        return Some(reason);
     }
     if resource.failing {
         return Some(VolumeReason::IoFailing);
@@ -273,6 +275,24 @@ fn unsound(seen: &VolumeSeen) -> Option<VolumeReason> {
         return Some(VolumeReason::NoData);
     }
     (!running && !whole).then_some(VolumeReason::NotWhole)
+}
+
+/// For so long after it has failed a mount is left to a peer that can do it, and for as long as that one does.
+const MOUNT_AGAIN: Duration = Duration::from_secs(300);
+
+/// Why no member could be started on the volume here, were it promoted.
+fn useless(seen: &VolumeSeen, resource: &Resource) -> Option<VolumeReason> {
+    if seen.checked == Checked::Broken {
+        return Some(VolumeReason::FileSystemBroken);
+    }
+    let able = |peer: &PeerVolume| {
+        peer.connection == Connection::Connected
+            && peer.disk == Disk::UpToDate
+            && (peer.role == Role::Primary
+                || seen.mount_failed.is_some_and(|ago| ago < MOUNT_AGAIN))
+    };
+    let elsewhere = seen.mount_failed.is_some() && resource.peers.iter().any(able);
+    elsewhere.then_some(VolumeReason::MountFails)
 }
 
 /// How long etcd may take to end once keepalived has taken its address away.
@@ -354,6 +374,9 @@ fn released(seen: &VolumeSeen, reason: VolumeReason) -> VolumeDecision {
         Volume::Unusable(_) => Refuse(VolumeReason::Unusable),
         // On the standby too: it has to receive what the other machine writes.
         Volume::Down => Do(VolumeStep::BringUp, VolumeReason::VolumeDown),
+        Volume::Up(resource) if evidence::is_half_up(resource) => {
+            Do(VolumeStep::BringUp, VolumeReason::HalfUp)
+        }
         Volume::Up(_) => Wait(reason),
     }
 }
@@ -374,6 +397,9 @@ fn climb(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
         Volume::Down => return Do(VolumeStep::BringUp, VolumeReason::VolumeDown),
         Volume::Up(resource) => resource,
     };
+    if evidence::is_half_up(resource) {
+        return Do(VolumeStep::BringUp, VolumeReason::HalfUp);
+    }
     match resource.role {
         Role::Secondary | Role::Unknown => return evidence::promotion(policy, seen, resource),
         Role::Primary => {}

@@ -77,6 +77,8 @@ reasons! {
         "stop-child / kill-child / wait / refuse", "unmount it there";
     FileSystemBroken, "file-system-broken", "the check could not repair the file system",
         "demote / refuse", "promote and repair it by hand (`e2fsck`), with this process stopped on both machines";
+    MountFails, "mount-fails", "the volume could not be mounted here for 30 s, and the connected peer has all that is on it: it is left to the peer, which is tried for five minutes at least",
+        "demote / wait", "see what the log says of the mount or the check, and restart this process once that is mended; nothing is missing on the disk";
     StepUnderWay, "step-under-way", "a mount, an unmount or a read of the disk has not come back from the kernel; nothing else is touched meanwhile",
         "wait", "see the kernel's log: the disk hangs, or the volume's I/O is frozen";
     DemotionOverdue, "demotion-overdue", "what must be let go is still held after REJOIN_DEMOTE_TIMEOUT",
@@ -85,6 +87,8 @@ reasons! {
         "wait / refuse", "load the module, install drbd-utils, or correct REJOIN_DRBD; the tool's own words say which";
     VolumeDown, "volume-down", "the resource is not up",
         "bring-up", "nothing to do: `drbdadm adjust` brings it up, so that it replicates on both machines";
+    HalfUp, "half-up", "the resource is there without its disk and without a connection: what brought it up has failed half way",
+        "bring-up", "nothing to do: `drbdadm adjust` is tried again; its own words say what is missing";
     ChildStopping, "child-stopping", "the member was told to stop and has not ended; the gate is open again",
         "kill-child / wait", "nothing to do: it is started again once it has ended";
     PeerPrimary, "peer-primary", "the peer is Primary",
@@ -92,7 +96,7 @@ reasons! {
     SyncTarget, "sync-target", "the resync to this machine has not ended",
         "wait", "nothing to do: it is promoted once it has ended";
     Diskless, "diskless", "no backing disk is attached here",
-        "wait", "replace the disk, `drbdadm create-md` on the new one, then `drbdadm attach`";
+        "wait", "`drbdadm attach`, where the disk is there again; only where it is lost: replace it, `drbdadm create-md` on the new one, then attach that";
     DiskChanging, "disk-changing", "our disk is being attached or detached, or its state is not known",
         "wait", "nothing to do";
     DiskInconsistent, "disk-inconsistent", "a resync to this machine was cut off half way",

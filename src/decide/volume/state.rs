@@ -236,6 +236,8 @@ pub struct VolumeSeen {
     pub fenced_in_vain: bool,
     /// The file system check.
     pub checked: Checked,
+    /// How long ago the volume could not be mounted here, after 30 s of trying; `None` if it could since.
+    pub mount_failed: Option<Duration>,
     /// An operator has said `promote --accept-loss`, for this once: spent by a promotion.
     pub accept_loss: bool,
     /// How long our writes have been frozen; `None` while they are not.
@@ -272,6 +274,7 @@ impl VolumeSeen {
             kernel_asks: false,
             fenced_in_vain: false,
             checked: Checked::No,
+            mount_failed: None,
             accept_loss: false,
             frozen_for: None,
             under_way: None,
