@@ -235,7 +235,7 @@ fn a_port_in_use_and_a_read_only_disk_change_nothing() {
     let said = of_two(call(&[]), &addresses).stand_in().run();
     said.ends_with(74)
         .has(&["in use", "2380", "nothing was changed"]);
-    drop(held);
+    crate::support::addresses::free(held);
     for dir in ["/proc/data", "/sys/data", "/dev/null/data", "/etc/passwd"] {
         let said = of_two(call(&[]), &addresses)
             .stand_in()

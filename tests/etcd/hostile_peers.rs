@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::support::{Cluster, Version, scenarios};
+use crate::support::{Cluster, Version, addresses, scenarios};
 
 scenarios! {
     each: removed_and_the_only_peer_heard_knows_nothing_of_it;
@@ -17,7 +17,7 @@ scenarios! {
 /// A server at one address that treats every connection the same way, until it is dropped.
 struct Server {
     stop: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    thread: Option<std::thread::JoinHandle<TcpListener>>,
 }
 
 impl Server {
@@ -44,6 +44,7 @@ impl Server {
                     let _ = treat(&mut stream, &stopped);
                 });
             }
+            listener
         });
         Server {
             stop,
@@ -55,7 +56,9 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        let _ = self.thread.take().unwrap().join();
+        if let Ok(listener) = self.thread.take().unwrap().join() {
+            addresses::free(listener);
+        }
     }
 }
 

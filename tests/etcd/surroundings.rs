@@ -117,7 +117,7 @@ fn port_in_use_beside_data(version: Version) {
             .files()
             .all(|file| now.files().any(|other| other == file))
     );
-    drop(listener);
+    addresses::free(listener);
     cluster.start(&[3]);
     cluster.wait_healthy();
     assert_eq!(cluster.member(3).steps(), Vec::<String>::new());
@@ -165,7 +165,7 @@ fn port_in_use_beside_a_lost_disk(version: Version) {
     cluster.member(3).lose_disk();
     let listener = port(&cluster, 3, 2379);
     hindered_beside_a_lost_disk(&mut cluster, &["2379", "in use"]);
-    drop(listener);
+    addresses::free(listener);
     heals_unhindered(&mut cluster);
 }
 
@@ -213,7 +213,7 @@ fn metrics_port_in_use_beside_a_lost_disk(version: Version) {
     cluster.member(3).lose_disk();
     let listener = port(&cluster, 3, 2381);
     hindered_beside_a_lost_disk(&mut cluster, &[&url, "in use"]);
-    drop(listener);
+    addresses::free(listener);
     heals_unhindered(&mut cluster);
 }
 
@@ -234,7 +234,7 @@ fn peer_port_in_use(version: Version) {
     cluster.member(3).lose_disk();
     let listener = port(&cluster, 3, 2380);
     assert_eq!(fails_untouched(&mut cluster), 74);
-    drop(listener);
+    addresses::free(listener);
     cluster.start(&[3]);
     cluster.wait_healthy();
     cluster.verify();

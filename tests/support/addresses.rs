@@ -1,7 +1,7 @@
 //! Loopback addresses that no other test uses, so that every member has the standard ports.
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The addresses 127.X.Y.1 to 127.X.Y.250, held as long as this value lives.
@@ -50,4 +50,29 @@ pub fn ports_of_ipv6() -> (TcpListener, u16) {
         }
     }
     panic!("every port of the IPv6 loopback address is taken");
+}
+
+/// Stops listening. What another test's thread forks just then holds the socket until it execs: this waits
+/// for that, or else a program that is started next would find the port in use.
+#[track_caller]
+pub fn free(listener: TcpListener) {
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    super::wait_for("the port is free", super::PATIENCE, || {
+        !is_listened_at(address)
+    });
+}
+
+/// By the kernel's own list: to try it would be to hold it.
+fn is_listened_at(address: SocketAddr) -> bool {
+    let SocketAddr::V4(address) = address else {
+        panic!("{address} is not of IPv4");
+    };
+    let ip = u32::from_ne_bytes(address.ip().octets());
+    let local = format!("{ip:08X}:{:04X}", address.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    table.lines().any(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        words.next() == Some(&local) && words.nth(1) == Some("0A")
+    })
 }
