@@ -108,6 +108,7 @@ pub fn check(args: &CheckArgs, env: impl Iterator<Item = (String, String)>) -> E
         other_keepalived_conf: other.cloned(),
         env,
         env_from,
+        whole_env: args.env_file.is_some(),
         grammar: args.drbd.map(Into::into),
     };
     let (findings, notes) = find(&look);

@@ -75,6 +75,9 @@ impl Checker {
         if !fence::is_resource(&resource) {
             let why = "is no DRBD resource: letters, digits and -_.+ only, as in /etc/drbd.d";
             self.mistake("REJOIN_DRBD", &resource, why);
+        } else if resource == "all" {
+            let why = "stands for every resource to drbdadm: name one";
+            self.mistake("REJOIN_DRBD", &resource, why);
         }
         let mount = self.rover_path("REJOIN_MOUNT", rejoin.mount.as_deref());
         let gate = self.rover_path("REJOIN_GATE", rejoin.gate.as_deref());
@@ -310,6 +313,12 @@ mod tests {
         assert_eq!(rover.demote_timeout, Duration::from_secs(20));
         assert!(!rover.self_fence && !rover.can_fence());
         assert_eq!(read(&[]).unwrap().rover, None);
+    }
+
+    #[test]
+    fn a_rover_has_one_resource() {
+        let mistakes = read(&with(&[("REJOIN_DRBD", "all")])).unwrap_err();
+        assert!(mistakes[0].contains("REJOIN_DRBD=all"), "{mistakes:?}");
     }
 
     #[test]

@@ -226,19 +226,17 @@ fn under_an_operators_word_a_peer_is_turned_off_once() {
 
 /// Not at the takeover.
 #[test]
-fn a_mount_point_that_is_not_there_is_said_at_the_start() {
-    for is_file in [false, true] {
-        let stand_in = StandIn::new();
-        if is_file {
-            stand_in.put("mount", "");
-        }
-        wish(&stand_in, "BACKUP");
-        let mut rover = Rover::start(&stand_in, &[]);
-        assert_eq!(rover.0.wait().unwrap().code(), Some(74));
-        let said = said(&stand_in);
-        assert!(
-            said.contains("REJOIN_MOUNT=") && said.contains("mkdir -p"),
-            "{said}"
-        );
-    }
+fn a_mount_point_is_made_and_what_cannot_be_one_is_said_at_the_start() {
+    let stand_in = StandIn::new();
+    wish(&stand_in, "BACKUP");
+    let rover = Rover::start(&stand_in, &[]);
+    wait("it waits", &stand_in, || said(&stand_in).contains("waits:"));
+    assert!(stand_in.path("mount").is_dir());
+    drop(rover);
+    let stand_in = StandIn::new();
+    stand_in.put("mount", "");
+    let mut rover = Rover::start(&stand_in, &[]);
+    assert_eq!(rover.0.wait().unwrap().code(), Some(74));
+    let said = said(&stand_in);
+    assert!(said.contains("REJOIN_MOUNT="), "{said}");
 }

@@ -481,6 +481,125 @@ fn the_handler_and_the_entrypoint_ask_alike() {
         .danger("REJOIN_FENCE_COMMAND", "program-missing");
 }
 
+/// Where they differ, the rover asks while the handler still does, or proves another secret.
+#[test]
+fn the_handler_takes_as_long_and_has_the_same_secret_and_command() {
+    good()
+        .drbd("--timeout 8s", "--timeout 60s")
+        .warning(HANDLER, "fence-timeout-differs");
+    let other = "/etc/etcd-rejoin/other.key";
+    let with = |secret: &str| {
+        let key = "--key-file /etc/etcd-rejoin/fence.key";
+        let machine = good().drbd(key, &format!("--key-file {other}"));
+        machine.file(other, secret).chmod(other, 0o600)
+    };
+    let differs = with(&"kl".repeat(32));
+    let said = differs.danger(HANDLER, "fence-key-differs");
+    assert!(!said.all().contains("klkl"), "{said:?}");
+    // The line's end is no part of it.
+    with(&format!("{}\n", "ke".repeat(32))).check().ends_with(0);
+    let command = "REJOIN_FENCE_COMMAND=/usr/bin/etcd-rejoin off\nREJOIN_DRBD";
+    good()
+        .env("REJOIN_DRBD", command)
+        .drbd(
+            "fence-peer --",
+            "fence-peer --fence-command /sbin/drbdadm --",
+        )
+        .warning(HANDLER, "fence-command-differs");
+}
+
+#[test]
+fn the_peer_is_another_machine_in_another_network() {
+    let place = "REJOIN_FENCE_PEER";
+    for ours in ["10.1.0.1", "127.0.0.1"] {
+        good()
+            .env("PEER=10.1.0.2", &format!("PEER={ours}"))
+            .drbd("--peer 10.1.0.2", &format!("--peer {ours}"))
+            .danger(place, "fence-peer-is-us");
+    }
+    for machine in [good(), nine()] {
+        let said = machine
+            .env("PEER=10.1.0.2", "PEER=10.2.0.2")
+            .drbd("--peer 10.1.0.2", "--peer 10.2.0.2")
+            .check();
+        said.ends_with(1)
+            .has(&["fence-over-the-replication-link: 10.2.0.2"]);
+    }
+}
+
+#[test]
+fn the_entrypoint_s_own_mistakes_are_named() {
+    let env = "/etc/etcd-rejoin/etcd3.env";
+    for (from, to, part) in [
+        ("REJOIN_MOUNT=", "# ", "REJOIN_MOUNT is not set"),
+        (
+            "FENCE_TIMEOUT=8s",
+            "FENCE_TIMEOUT=8",
+            "REJOIN_FENCE_TIMEOUT=8",
+        ),
+        (
+            "REJOIN_DRBD",
+            "REJOIN_NOSUCH=1\nREJOIN_DRBD",
+            "REJOIN_NOSUCH",
+        ),
+        (
+            "DATA_DIR=/var/lib/etcd3",
+            "DATA_DIR=/var/lib/etc",
+            "ETCD_DATA_DIR",
+        ),
+    ] {
+        good().env(from, to).danger(env, "mistake").has(&[part]);
+    }
+    good().file(env, "").danger(env, "no-rover");
+    // Looked at on this machine it would not be there.
+    let said = good().remove("/etc/etcd-rejoin/fence.key").check();
+    said.ends_with(65).has(&["key-file"]);
+    assert!(!said.all().contains("mistake"), "{said:?}");
+}
+
+#[test]
+fn a_fifo_of_several_instances_needs_to_be_told_which_one_counts() {
+    let second = "vrrp_instance web {\n    state BACKUP\n    nopreempt\n    interface eth0\n    \
+                  virtual_router_id 7\n    virtual_ipaddress { 10.1.0.9/24 }\n    track_script { promotable }\n}\n\
+                  vrrp_instance etcd {";
+    let fifo = || Machine::with("9.2.12", &["--fifo"]);
+    let both = || fifo().keepalived("vrrp_instance etcd {", second);
+    let place = format!("{KEEPALIVED}:8");
+    both().danger(&place, "gate-instance").has(&["web, etcd"]);
+    let told = |name: &str| format!("REJOIN_GATE_INSTANCE={name}\nREJOIN_DRBD=");
+    let named = |machine: Machine, name: &str| machine.env("REJOIN_DRBD=", &told(name));
+    named(both(), "etcd").check().ends_with(0);
+    for machine in [both(), fifo(), good()] {
+        named(machine, "ectd").danger("REJOIN_GATE_INSTANCE", "no-such-instance");
+    }
+}
+
+#[test]
+fn a_path_below_run_may_be_written_in_two_ways() {
+    good()
+        .env("GATE=/run/", "GATE=/var/run/")
+        .check()
+        .ends_with(0);
+}
+
+#[test]
+fn who_freezes_without_quorum_is_a_warning() {
+    let third = || Machine::with("9.2.12", &["--tie-breaker", "node3=10.2.0.3"]);
+    for to in ["", "on-no-quorum suspend-io;"] {
+        let said = third().drbd("on-no-quorum io-error;", to).check();
+        said.ends_with(1).has(&["frozen-without-quorum"]);
+    }
+}
+
+#[test]
+fn what_was_not_looked_at_is_said() {
+    let said = call(&["config", "check", "--root", "/nowhere"]);
+    said.has(&[
+        "note: the roving member's settings were not looked at",
+        "--env-file",
+    ]);
+}
+
 #[test]
 fn an_environment_that_does_not_read_is_a_failure() {
     let machine = good().remove("/etc/etcd-rejoin/etcd3.env");

@@ -50,7 +50,7 @@ impl Machine {
             machine.put(to, &read(&written, from));
         }
         let key = "/etc/etcd-rejoin/fence.key";
-        machine.put(key, &"k".repeat(64));
+        machine.put(key, &"ke".repeat(32));
         machine.mode(key, 0o600);
         machine.put(
             "/etc/drbd.conf",

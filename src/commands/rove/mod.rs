@@ -113,7 +113,7 @@ impl<'a> Rove<'a> {
         signal_hook::flag::register(SIGCHLD, Arc::default())
             .context(|| "cannot handle SIGCHLD".into())?;
         let lock = only_one(settings)?;
-        is_a_place(&settings.mount)?;
+        make_place(&settings.mount)?;
         let drbd = Drbd::new(&settings.resource, std::env::vars_os())?;
         let machine = Machine::this()?;
         let turn = Arc::new(Turn::default());
@@ -375,19 +375,22 @@ fn deed(drbd: Drbd, shared: Arc<Shared>, waiting: Arc<Mutex<()>>) -> Arc<crate::
     })
 }
 
-/// Said before anybody counts on this machine, not at a takeover.
-fn is_a_place(mount: &Path) -> Result<(), Error> {
+/// Made where it is missing; what stands in the way is said before anybody counts on this machine, not at a
+/// takeover.
+fn make_place(mount: &Path) -> Result<(), Error> {
     let shown = mount.display();
-    let what = match std::fs::metadata(mount) {
-        Ok(found) if found.is_dir() => return Ok(()),
-        Ok(_) => "is no directory".to_string(),
+    match std::fs::metadata(mount) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(Error::new(format!(
+            "REJOIN_MOUNT={shown} is no directory, and nothing can be mounted there: name another one"
+        ))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            std::fs::create_dir_all(mount)
+                .context(|| format!("cannot make REJOIN_MOUNT={shown}, where the volume belongs"))
+        }
         // A mount whose disk has failed cannot even be looked at.
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => error.to_string(),
-    };
-    Err(Error::new(format!(
-        "REJOIN_MOUNT={shown}: {what}; nothing can be mounted there: mkdir -p {shown}, on both machines"
-    )))
+        Err(_) => Ok(()),
+    }
 }
 
 /// Two rovers on one gate would undo each other's steps.

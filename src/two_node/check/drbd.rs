@@ -1,5 +1,6 @@
 //! What is dangerous in DRBD's configuration, and in the module's parameters.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use super::host::Host;
@@ -64,6 +65,17 @@ impl Resource<'_> {
     pub fn handler(&self) -> Option<(&str, &At)> {
         let setting = self.get("handlers", "fence-peer")?;
         Some((setting.value, setting.at))
+    }
+
+    /// Where the machines replicate, as far as addresses are given, and where that is said.
+    pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, &At)> {
+        let hosts = self.hosts.iter();
+        let lines = hosts.flat_map(|host| host.all("address"));
+        lines.filter_map(|line| {
+            let words = line.words.iter().map(String::as_str);
+            let address = words.filter_map(|word| word.parse::<SocketAddr>().ok());
+            Some((address.map(|address| address.ip()).next()?, &line.at))
+        })
     }
 
     /// The seconds after which a silent peer counts as lost, and where that is set.
@@ -202,6 +214,18 @@ impl<'a> Drbd<'a> {
                 "quorum-of-two",
                 "with two machines, quorum needs both: the loss of either one stops the member",
                 "add a third machine with disk none, or use fencing",
+            );
+        }
+        // By default it freezes: `DRBD_ON_NO_QUORUM_DEF` in DRBD 9's drbd_limits.h.
+        if quorum && resource.value("options", "on-no-quorum") != Some("io-error") {
+            let at = (resource.get("options", "on-no-quorum"))
+                .or(resource.get("options", "quorum"))
+                .map_or(resource.at, |s| s.at);
+            out.warning(
+                at,
+                "frozen-without-quorum",
+                "a Primary that loses its quorum freezes: it can neither be unmounted nor demoted before the others are back, and the member stays away from both machines if it was the link that failed",
+                "set options { on-no-quorum io-error; }",
             );
         }
         if self.grammar == Some(Grammar::V9)

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::Findings;
 use super::host::Host;
-use super::programs::{flag, program};
+use super::programs::{flag, is_one_path, program};
 use crate::two_node::words::{At, Statement};
 
 /// keepalived's default priority.
@@ -88,13 +88,19 @@ impl<'a> Keepalived<'a> {
     pub fn tellers<'b>(&'b self, gate: &'b str) -> impl Iterator<Item = (&'a str, &'a At)> + 'b {
         let all = self.instances.iter().chain(&self.groups);
         let tells = move |line: &str| {
-            flag(line, "--gate").is_some_and(|told| Path::new(told) == Path::new(gate))
+            flag(line, "--gate").is_some_and(|told| is_one_path(told, gate))
                 && flag(line, "--instance").is_none()
         };
         all.filter_map(move |one| {
             let notify = one.last("notify").filter(|s| tells(s.value()))?;
             Some((one.value(), &notify.at))
         })
+    }
+
+    /// The names of all instances and groups.
+    pub fn names(&self) -> impl Iterator<Item = &'a str> {
+        let all = self.instances.iter().chain(&self.groups);
+        all.map(|one| one.value())
     }
 
     /// The seconds from a master's last word to the election of the other one.

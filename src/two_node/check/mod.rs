@@ -1,9 +1,11 @@
 //! What of a machine's configuration is dangerous: one finding a line, with the cure. Changes nothing.
 
 mod drbd;
+mod handler;
 pub mod host;
 mod keepalived;
 mod programs;
+mod settings;
 mod together;
 
 use std::collections::BTreeMap;
@@ -71,6 +73,8 @@ pub struct Look {
     pub env: BTreeMap<String, String>,
     /// Where that comes from.
     pub env_from: String,
+    /// It is all of it: an environment file, not what a person's shell happens to have.
+    pub whole_env: bool,
     /// Which DRBD, if somebody said so.
     pub grammar: Option<Grammar>,
 }
@@ -183,7 +187,13 @@ pub fn check(look: &Look) -> (Vec<Finding>, Vec<String>) {
         let other = keepalived::Keepalived::new(&statements, path);
         ours.beside(&other, &mut findings);
     }
+    settings::check(look, &drbd, &ours, &mut findings);
     together::check(look, &drbd, &ours, &mut findings);
+    if !look.env.contains_key("REJOIN_DRBD") && !look.whole_env {
+        notes.push(
+            "the roving member's settings were not looked at: name its file with --env-file".into(),
+        );
+    }
     let Findings(mut findings) = findings;
     findings.sort_by_key(|finding| finding.severity);
     findings.dedup();

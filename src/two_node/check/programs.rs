@@ -52,6 +52,15 @@ pub fn flag<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     None
 }
 
+/// Whether two paths are written for one place: on today's systems `/var/run` is a link to `/run`.
+pub fn is_one_path(one: &str, two: &str) -> bool {
+    let run = |path: &str| match Path::new(path).strip_prefix("/var/run") {
+        Ok(rest) => Path::new("/run").join(rest),
+        Err(_) => Path::new(path).into(),
+    };
+    run(one) == run(two)
+}
+
 /// The secret that the entrypoints share.
 pub fn key_file(host: &Host, place: &dyn Display, path: &str, out: &mut Findings) {
     let meta = match host.metadata(Path::new(path)) {
@@ -112,6 +121,13 @@ mod tests {
         assert_eq!(flag("x --gate=/a b", "--gate"), Some("/a"));
         assert_eq!(flag("x --gates /a", "--gate"), None);
         assert_eq!(flag("x --gate", "--gate"), None);
+    }
+
+    #[test]
+    fn a_path_may_be_written_in_two_ways() {
+        assert!(is_one_path("/run/a/gate", "/var/run/a//gate"));
+        assert!(!is_one_path("/run/a/gate", "/run/b/gate"));
+        assert!(!is_one_path("/runs/gate", "/var/runs/gate"));
     }
 
     #[test]

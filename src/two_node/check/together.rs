@@ -1,26 +1,22 @@
 //! What fits only alone: DRBD, keepalived and the roving member's environment, held against each other.
 
-use std::path::Path;
-
 use super::drbd::Drbd;
+use super::handler::{self, FENCE_TIMEOUT};
 use super::keepalived::Keepalived;
-use super::programs::{flag, key_file, program, seconds};
+use super::programs::{flag, is_one_path, key_file, program, seconds};
 use super::{Findings, Look};
 
 /// A demotion may take so many elections before it is worth a word.
 const DEMOTION: f64 = 10.0;
 
-/// The entrypoint's own defaults, in seconds.
-const FENCE_TIMEOUT: f64 = 8.0;
 /// So many elections settling the peer may take: it answers once its own DRBD has noticed the loss.
 const FENCING: f64 = 3.0;
+/// The entrypoint's own default, in seconds.
 const DEMOTE_TIMEOUT: f64 = 20.0;
 
 /// Holds them against each other.
 pub fn check(look: &Look, drbd: &Drbd, keepalived: &Keepalived, out: &mut Findings) {
     let env = |name: &str| look.env.get(name).map(String::as_str);
-    let from = &look.env_from;
-    let roving = env("REJOIN_DRBD").is_some();
     times(look, drbd, keepalived, out);
     gate(look, keepalived, out);
     if let Some(key) = env("REJOIN_FENCE_KEY_FILE") {
@@ -35,41 +31,7 @@ pub fn check(look: &Look, drbd: &Drbd, keepalived: &Keepalived, out: &mut Findin
             out,
         );
     }
-    for resource in &drbd.resources {
-        let Some((line, at)) = resource.handler() else {
-            continue;
-        };
-        if resource.quorum() || !line.contains("fence-peer") {
-            continue;
-        }
-        if let (Some(ours), Some(theirs)) = (env("REJOIN_FENCE_PEER"), flag(line, "--peer"))
-            && ours != theirs
-        {
-            let what = format!("the handler asks {theirs}, REJOIN_FENCE_PEER={ours}");
-            out.danger(at, "fence-peer-differs", what, "give both the same");
-        }
-        let commands = (env("REJOIN_FENCE_COMMAND"), flag(line, "--fence-command"));
-        if commands.0.is_some() != commands.1.is_some() {
-            let (has, lacks) = match commands.0 {
-                Some(_) => ("REJOIN_FENCE_COMMAND", "the handler's --fence-command"),
-                None => ("the handler's --fence-command", "REJOIN_FENCE_COMMAND"),
-            };
-            if roving {
-                let what = format!(
-                    "{has} is set, {lacks} is not: one of them assumes that a silent machine is dead, the other one turns it off"
-                );
-                out.danger(at, "fence-command-differs", what, "set both, or neither");
-            }
-        }
-        if roving && env("REJOIN_FENCE_PEER").is_none() {
-            out.danger(
-                from,
-                "no-fence-peer",
-                "REJOIN_FENCE_PEER is not set: the entrypoint here does not answer the other machine's handler, which then cannot tell us from a dead machine",
-                "set REJOIN_FENCE_PEER, REJOIN_FENCE_LISTEN and REJOIN_FENCE_KEY_FILE",
-            );
-        }
-    }
+    handler::check(look, drbd, out);
 }
 
 /// The gate is where keepalived says it is.
@@ -79,7 +41,7 @@ fn gate(look: &Look, keepalived: &Keepalived, out: &mut Findings) {
     };
     let gates = keepalived.gates();
     for (told, at) in &gates {
-        if Path::new(told) != Path::new(gate) {
+        if !is_one_path(told, gate) {
             let what = format!(
                 "keepalived says what it wishes at {told}, and REJOIN_GATE={gate}: the entrypoint never hears it"
             );
@@ -97,7 +59,7 @@ fn gate(look: &Look, keepalived: &Keepalived, out: &mut Findings) {
     }
     for probe in keepalived.probes() {
         let told = flag(probe.value(), "--gate");
-        if told.is_none_or(|told| Path::new(told) != Path::new(gate)) {
+        if told.is_none_or(|told| !is_one_path(told, gate)) {
             let what = "the probe does not ask beside REJOIN_GATE: it says no for ever, and this machine never bids for the address";
             let cure = format!("let it be ... probe promotable --gate {gate}");
             out.danger(&probe.at, "gate-differs", what, cure);
