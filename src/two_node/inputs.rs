@@ -8,6 +8,7 @@ use std::str::FromStr;
 use super::plan::{Machine, Plan, Ports, TieBreaker, Tls};
 use super::secrets::{self, Secrets};
 use crate::cli::{DrbdArg, TwoNodeArgs};
+use crate::fence::Key;
 
 /// A value longer than this is cut where it is shown.
 const SHOWN: usize = 80;
@@ -299,9 +300,8 @@ impl Checker {
             self.mistake("--vrrp-password-file", file.display(), &why);
         }
         if let (Some(file), Some(key)) = (&args.fence_key_file, &key)
-            && key.len() < 32
+            && let Err(why) = Key::new(key.as_bytes())
         {
-            let why = format!("holds {} bytes: at least 32 make a secret", key.len());
             self.mistake("--fence-key-file", file.display(), &why);
         }
         Secrets {

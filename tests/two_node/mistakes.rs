@@ -270,7 +270,9 @@ fn a_weak_or_unreadable_secret_is_refused_and_not_shown() {
     let short = put(b"hidden\n");
     let said = given(ONE, TWO, VIP, &["--fence-key-file", &short]);
     said.ends_with(78)
-        .has(&["holds 6 bytes: at least 32 make a secret"]);
+        .has(&["holds 6 bytes, and a secret has at least 32"]);
+    let same = put(&[b'k'; 40]);
+    flags(&["--fence-key-file", &same], &["one byte over and over"]);
     assert!(!said.err.contains("hidden"), "{said:?}");
     let long = put(b"hidden-and-long\n");
     let said = given(ONE, TWO, VIP, &["--vrrp-password-file", &long]);

@@ -84,7 +84,7 @@ fn secrets_come_from_files_where_they_are_given() {
     let dir = tempfile::tempdir().unwrap();
     let (password, key) = (dir.path().join("password"), dir.path().join("key"));
     std::fs::write(&password, "pass-123\n").unwrap();
-    std::fs::write(&key, format!("{}\n", "k".repeat(40))).unwrap();
+    std::fs::write(&key, format!("{}\n", "ke".repeat(20))).unwrap();
     let files = [
         "--vrrp-password-file",
         password.to_str().unwrap(),
@@ -96,7 +96,7 @@ fn secrets_come_from_files_where_they_are_given() {
     assert!(read(&out, "node1/keepalived.conf").contains("auth_pass pass-123\n"));
     assert_eq!(
         read(&out, "node2/fence.key"),
-        format!("{}\n", "k".repeat(40))
+        format!("{}\n", "ke".repeat(20))
     );
 }
 

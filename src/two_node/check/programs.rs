@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::Findings;
 use super::host::{Host, Program};
+use crate::fence::Key;
 
 /// A command line's program: it is there, executable, and nobody but root can exchange it.
 pub fn program(host: &Host, place: &dyn Display, whose: &str, line: &str, out: &mut Findings) {
@@ -94,6 +95,14 @@ pub fn key_file(host: &Host, place: &dyn Display, path: &str, out: &mut Findings
         let what = format!("the key file {path} has {} bytes", meta.size());
         let cure = "at least 32 make a secret: head -c 48 /dev/urandom | base64";
         out.danger(place, "key-file-short", what, cure);
+    } else if let Err(why) = Key::read(&host.path(Path::new(path))) {
+        let cure = "the entrypoint takes it for no secret: head -c 48 /dev/urandom | base64";
+        out.danger(
+            place,
+            "key-file",
+            format!("the key file {path} {why}"),
+            cure,
+        );
     }
 }
 
