@@ -28,9 +28,9 @@ pub const PATH: &str = "/etcd-rejoin/assembly";
 /// So long we listen before we found a cluster alone: a cluster that we were a member of has called by
 /// then. Its members dial us every 100 ms. Where packets to us were swallowed until now, their streams may be
 /// half open still; their probes come every four seconds, after one that hangs for as long as a dial may (a
-/// second and the election timeout; etcd `rafthttp/transport.go`, `server/etcdserver/bootstrap.go`). A cluster whose
-/// election timeout is longer than five seconds may come too late after such a cut.
-pub const LISTENS: Duration = Duration::from_secs(10);
+/// second and the election timeout, which is added to this; etcd `rafthttp/transport.go`,
+/// `server/etcdserver/bootstrap.go`).
+pub const LISTENS: Duration = Duration::from_secs(9);
 
 /// No text in an answer is longer than this.
 const MAX_TEXT: usize = 256;

@@ -165,7 +165,7 @@ impl Run<'_> {
         look.seen.added = self.added;
         if let Some(server) = &self.server {
             look.seen.called = server.caller();
-            look.seen.listened = server.listened() >= LISTENS;
+            look.seen.listened = server.listened() >= LISTENS + self.config.election_timeout;
         }
         let views = look.seen.views();
         let views: Vec<_> = views.map(|(id, members)| (id, members.to_vec())).collect();

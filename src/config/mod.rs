@@ -69,6 +69,8 @@ pub struct Config {
     pub client_tls: TlsFiles,
     /// etcd's user.
     pub credentials: Option<Credentials>,
+    /// How long etcd waits before it calls an election.
+    pub election_timeout: Duration,
     /// How long `quorum` waits for the rest.
     pub bootstrap_wait: Duration,
     /// How long to wait for others; `None` is for ever.
@@ -199,7 +201,7 @@ impl Config {
         if check.boolean("ETCD_FORCE_NEW_CLUSTER", etcd.force_new_cluster.as_deref()) {
             check.mistake("ETCD_FORCE_NEW_CLUSTER", "true", "would make a running cluster's members leave: use it by hand, without this entrypoint");
         }
-        check.intervals(
+        let election_timeout = check.intervals(
             etcd.heartbeat_interval.as_deref(),
             etcd.election_timeout.as_deref(),
         );
@@ -357,6 +359,7 @@ impl Config {
                 rejoin.password,
                 rejoin.password_file.as_deref().map(Path::new),
             ),
+            election_timeout,
             bootstrap_wait: (check
                 .duration("REJOIN_BOOTSTRAP_WAIT", rejoin.bootstrap_wait.as_deref()))
             .unwrap_or(Duration::from_secs(30)),

@@ -4,6 +4,7 @@
 //! Source: Go's `flag` and `strconv`; the words of etcd 3.4.23, 3.5.16 and 3.5.30 about such values.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::flags::{Flag, of_variable};
 use super::kinds::{Kind, of_flag};
@@ -54,16 +55,16 @@ fn wrong(flag: &str, value: &str) -> Option<&'static str> {
 }
 
 impl Checker {
-    /// The times of Raft, as they are given.
+    /// The times of Raft, as they are given; how long an election waits.
     ///
     /// Source: etcd `server/embed/config.go`, `Validate`.
-    pub fn intervals(&mut self, heartbeat: Option<&str>, election: Option<&str>) {
+    pub fn intervals(&mut self, heartbeat: Option<&str>, election: Option<&str>) -> Duration {
         let variables = ("ETCD_HEARTBEAT_INTERVAL", "ETCD_ELECTION_TIMEOUT");
         let read = |value: Option<&str>, default| value.map_or(Some(default), milliseconds);
         // What does not read is a mistake already.
         let (Some(beat), Some(elects)) = (read(heartbeat, HEARTBEAT), read(election, ELECTION))
         else {
-            return;
+            return Duration::from_millis(ELECTION);
         };
         let (beats, timeout) = (self.named(variables.0), self.named(variables.1));
         if beat == 0 {
@@ -86,6 +87,7 @@ impl Checker {
             let why = format!("is too long for etcd: at most {LONGEST_ELECTION}");
             self.mistake(variables.1, election.unwrap_or_default(), &why);
         }
+        Duration::from_millis(elects)
     }
 }
 

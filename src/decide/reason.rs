@@ -117,7 +117,7 @@ reasons! {
     FirstStartPromise, "first-start-promise", "empty", "every other member was heard empty or promised in one look (with REJOIN_BOOTSTRAP=quorum a majority, with `now` whoever answers) / not all have promised yet",
         "promise / wait", "nothing to do: it goes on when the others have promised too";
     Listening, "listening", "empty", "the initial cluster names only this member: if a running cluster lists it, that asks for it now",
-        "wait", "nothing to do: it founds a cluster when it has listened for ten seconds, and none asks for it";
+        "wait", "nothing to do: it founds a cluster when it has listened for ten seconds (nine, and the election timeout), and none asks for it";
     CalledByACluster, "called-by-a-cluster", "empty", "the initial cluster names only this member, and a member of a running cluster asks for it at its peer URL",
         "refuse", "nothing was founded; name the other members in ETCD_INITIAL_CLUSTER, or their client URLs in ETCD_OTHER_PEERS_CLIENT_URLS, and this member joins them again; if it shall not, `etcdctl member remove` it there";
     PeerHasData, "peer-has-data", "empty", "no etcd runs yet, and a peer holds data: this is no first start",
