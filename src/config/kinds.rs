@@ -7,6 +7,7 @@
 use serde_json::{Map, Value};
 
 use super::file::SECTIONS;
+use super::values;
 use super::words::shorten;
 
 const TEXTS: &[&str] = &[
@@ -187,9 +188,11 @@ fn mistake(key: &str, value: &Value, kind: Kind) -> Option<String> {
     let wanted = match (kind, value) {
         // The same as a key that is not there.
         (_, Value::Null) => return None,
-        (Kind::Text, Value::String(_))
-        | (Kind::Boolean, Value::Bool(_))
-        | (Kind::Section, Value::Object(_)) => return None,
+        (Kind::Text, Value::String(text)) => {
+            let why = values::word(key, text)?;
+            return Some(format!("{key}: {} {why}", shorten(text)));
+        }
+        (Kind::Boolean, Value::Bool(_)) | (Kind::Section, Value::Object(_)) => return None,
         (Kind::Texts, Value::Array(items)) if items.iter().all(is_text) => return None,
         (Kind::Number | Kind::Duration, Value::Number(n)) if is_whole(n) => return None,
         (Kind::Count, Value::Number(n)) if is_whole(n) && n.as_f64() >= Some(0.0) => return None,
@@ -223,6 +226,7 @@ mod tests {
         for (text, why) in [
             ("name: yes", "name: true is no text"),
             ("name: 5", "put it in quotes"),
+            ("log-level: loud", "is no level"),
             ("pre-vote: 'yes'", "without quotes"),
             ("pre-vote: 1", "neither true nor false"),
             ("quota-backend-bytes: 8GB", "no whole number"),

@@ -49,9 +49,35 @@ fn wrong(flag: &str, value: &str) -> Option<&'static str> {
             is_duration(value),
             "is not a duration: write 500ms, 5s, 2m or 1h",
         ),
-        Kind::Text | Kind::Texts | Kind::Section => return None,
+        Kind::Text => return word(flag, value),
+        Kind::Texts | Kind::Section => return None,
     };
     (!taken).then_some(why)
+}
+
+/// What is wrong with a text that stands for one of a few things. What one version alone takes is taken.
+pub fn word(flag: &str, value: &str) -> Option<&'static str> {
+    let lower = value.to_lowercase();
+    let (taken, why): (&[&str], _) = match flag {
+        "log-level" => (
+            &["debug", "info", "warn", "error", "dpanic", "panic", "fatal"],
+            "is no level: write debug, info, warn, error, panic or fatal",
+        ),
+        "logger" => (&["zap", "capnslog"], "is no logger: write zap"),
+        "auto-compaction-mode" => (
+            &["periodic", "revision"],
+            "is neither periodic nor revision",
+        ),
+        "auto-compaction-retention" => {
+            let taken = value.is_empty() || number(value).is_some() || is_duration(value);
+            let why = "is neither a number nor a duration: write 1000, 5m or 1h";
+            return (!taken).then_some(why);
+        }
+        _ => return None,
+    };
+    // etcd 3.5 takes a level in capitals, and no level at all.
+    let value = if flag == "log-level" { &lower } else { value };
+    (!value.is_empty() && !taken.contains(&value)).then_some(why)
 }
 
 impl Checker {
@@ -185,7 +211,6 @@ mod tests {
                 "grpc-keepalive-interval",
                 "0 +1s 1.5h 1h1m1.5s .5s 1.s -1s 1\u{b5}s 1\u{3bc}s +0 2562047h",
             ),
-            ("log-level", "what ever"),
             ("not-known", "what ever"),
         ] {
             for value in values.split(' ') {
@@ -213,6 +238,28 @@ mod tests {
         ] {
             for value in values.split(' ').chain(["", " 1", "1\n"]) {
                 assert!(wrong(flag, value).is_some(), "{flag} {value:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_word_is_one_that_etcd_knows() {
+        for (flag, good, bad) in [
+            ("log-level", "debug INFO Warn fatal", "bogus infos"),
+            ("logger", "zap capnslog", "bogus ZAP"),
+            (
+                "auto-compaction-mode",
+                "periodic revision",
+                "bogus Periodic",
+            ),
+            ("auto-compaction-retention", "0 1000 5m 1h30m", "x 0.5 1d"),
+            ("name", "what ever", ""),
+        ] {
+            for value in good.split(' ').chain([""]) {
+                assert_eq!(wrong(flag, value), None, "{flag} {value}");
+            }
+            for value in bad.split(' ').filter(|value| !value.is_empty()) {
+                assert!(wrong(flag, value).is_some(), "{flag} {value}");
             }
         }
     }
