@@ -118,7 +118,14 @@ pub fn margin(policy: &Policy, look: &Look, own: Option<MemberId>) -> Option<i64
 
 /// Whether this member answered in this look.
 fn answers(look: &Look, member: &Member) -> bool {
-    let by_peer = asked(look, member).any(|peer| matches!(peer.heard, Heard::Etcd { .. }));
+    let ours = look.seen.quorate.as_ref().map(|quorate| quorate.cluster);
+    // An etcd of another cluster, or one that does not know of this member, is somebody else there.
+    let by_peer = asked(look, member).any(|peer| match &peer.heard {
+        Heard::Etcd { cluster, members } => {
+            ours == Some(*cluster) && members.iter().any(|listed| listed.id == member.id)
+        }
+        _ => false,
+    });
     by_peer || (look.endpoints.first()).is_some_and(|url| member.client_urls.contains(url))
 }
 
@@ -210,6 +217,9 @@ pub fn decision(config: &Config, decision: &Decision) -> String {
             start_words(start).replace("as new member", "empty, again as member")
         }
         Decision::Start(start, _) => start_words(start),
+        Decision::Do(Step::RemoveMember(id), Reason::AddedNotOurs) => {
+            format!("removes its entry {id}, which this volume did not add, from the cluster")
+        }
         Decision::Do(step, _) => step_words(config, step),
         Decision::Wait(_) => "waits".into(),
         Decision::Refuse(_) => "refuses to start".into(),

@@ -47,6 +47,10 @@ fn main() {
         Ok(Call::Ours(cli)) => command(*cli, phase, &stop),
         Ok(Call::Etcd(flags)) => become_etcd(flags, &RunArgs::default(), phase, &stop),
         Ok(Call::EtcdAt(etcd, flags)) => become_etcd(flags, &RunArgs::of(etcd), phase, &stop),
+        Ok(Call::Other(program, args)) if program == "etcd" => {
+            let program = std::env::var_os("REJOIN_ETCD").unwrap_or(program);
+            exec(program, args, &stop, ": set REJOIN_ETCD to where it is")
+        }
         Ok(Call::Other(program, args)) => {
             let hint = " (nor is it a command of etcd-rejoin: see --help)";
             exec(program, args, &stop, hint)

@@ -12,7 +12,7 @@ use super::rove::VolumeStatus;
 use super::{Exit, print};
 use crate::config::Config;
 use crate::datadir::{Finding, Volume};
-use crate::decide::{DataDir, Decision, Heard, Trial, decide};
+use crate::decide::{DataDir, Decision, Heard, Observation, Trial, decide};
 use crate::error::Error;
 use crate::explain;
 use crate::logging::one_line;
@@ -159,18 +159,29 @@ struct Words {
 impl Status<'_> {
     fn words(&self) -> Words {
         match (&self.health, self.holders.etcd.as_deref()) {
-            (Some(Ok(())), Some(holder)) => Words {
-                kind: "none",
-                action: "nothing to do: etcd runs here and is healthy".into(),
-                why: format!("{holder} holds the data dir, and etcd answers at its client URL"),
-                to_change: "nothing to do".into(),
-            },
-            (Some(Err(why)), Some(holder)) => Words {
-                kind: "none",
-                action: "nothing to do here: etcd runs, and is not healthy".into(),
-                why: format!("{holder} holds the data dir; {why}"),
-                to_change: "see etcd's own log; it may wait for the other members".into(),
-            },
+            (Some(Ok(())), Some(holder)) => {
+                let why =
+                    format!("{holder} holds the data dir, and etcd answers at its client URL");
+                let refused = self.refused();
+                Words {
+                    kind: "none",
+                    action: "nothing to do: etcd runs here and is healthy".into(),
+                    why: why + refused.as_ref().map_or("", |(why, _)| why),
+                    to_change: refused.map_or("nothing to do".into(), |(_, cure)| cure),
+                }
+            }
+            (Some(Err(why)), Some(holder)) => {
+                let (refused, to_change) = self.refused().unwrap_or((
+                    String::new(),
+                    "see etcd's own log; it may wait for the other members".into(),
+                ));
+                Words {
+                    kind: "none",
+                    action: "nothing to do here: etcd runs, and is not healthy".into(),
+                    why: format!("{holder} holds the data dir; {why}{refused}"),
+                    to_change,
+                }
+            }
             (None, _) | (Some(_), None) => Words {
                 kind: match &self.decision {
                     Decision::Start(..) => "start",
@@ -183,6 +194,27 @@ impl Status<'_> {
                 to_change: explain::cure(&self.config.policy, &self.look, &self.decision),
             },
         }
+    }
+
+    /// Why this etcd would not be started again, if it would not, and the cure: one that waits for ever never
+    /// comes to its next start, and one of another cluster may be well.
+    fn refused(&self) -> Option<(String, String)> {
+        let (policy, look) = (&self.config.policy, &self.look);
+        let stopped = Observation {
+            in_use: false,
+            ..look.seen.clone()
+        };
+        let decision = decide(policy, &stopped);
+        let why = explain::why(policy, look, &decision);
+        let cure = match decision {
+            Decision::Refuse(_) => format!("stop it; {}", explain::cure(policy, look, &decision)),
+            Decision::Do(..) if !self.is_healthy() => {
+                let next = explain::decision(self.config, &decision);
+                format!("restart it: it then {next}")
+            }
+            Decision::Do(..) | Decision::Start(..) | Decision::Wait(_) => return None,
+        };
+        Some((format!("; {}: {why}", decision.reason()), cure))
     }
 
     fn is_running(&self) -> bool {

@@ -186,6 +186,13 @@ impl Config {
         }
         let initial = given.unwrap_or_else(|| urls::alone(&name, &peer_urls));
         let outside = check.outside(&name, &peer_urls, &initial);
+        if let Some(proxy) = etcd
+            .proxy
+            .filter(|proxy| !["", "off"].contains(&proxy.as_str()))
+        {
+            let why = "makes a proxy, which is no member: run that etcd without this entrypoint";
+            check.mistake("ETCD_PROXY", &proxy, why);
+        }
         for (variable, value) in [
             ("ETCD_DISCOVERY", etcd.discovery),
             ("ETCD_DISCOVERY_SRV", etcd.discovery_srv),
@@ -238,6 +245,12 @@ impl Config {
         let policy = Policy {
             static_cluster: initial.static_cluster_id(&token),
             static_id,
+            static_others: (initial.iter())
+                .filter(|(other, urls)| {
+                    *other != name && !urls.iter().any(|url| peer_urls.contains(url))
+                })
+                .filter_map(|(other, _)| initial.static_id(other, &token))
+                .collect(),
             bootstrap: check.bootstrap(rejoin.bootstrap.as_deref()),
             join: check.join_as(rejoin.join_as.as_deref()),
             joins_only,

@@ -208,11 +208,15 @@ impl Checker {
         match (user, password) {
             (Some(user), Some(password)) => Some(Credentials { user, password }),
             (Some(user), None) if !given => {
-                self.mistake(
-                    "REJOIN_USER",
-                    &user,
-                    "has no password: set REJOIN_PASSWORD_FILE",
-                );
+                // What stands behind a colon is a password, as for etcdctl.
+                let (shown, why) = match user.split_once(':') {
+                    Some((name, _)) => (
+                        format!("{name}:***"),
+                        "is more than a user: write the name alone, and the password into REJOIN_PASSWORD_FILE",
+                    ),
+                    None => (user, "has no password: set REJOIN_PASSWORD_FILE"),
+                };
+                self.mistake("REJOIN_USER", &shown, why);
                 None
             }
             (None, Some(_)) => {

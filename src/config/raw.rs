@@ -29,6 +29,7 @@ pub struct EtcdSettings {
     pub other_peers_client_urls: Option<String>,
     pub discovery: Option<String>,
     pub discovery_srv: Option<String>,
+    pub proxy: Option<String>,
     pub cert_file: Option<String>,
     pub key_file: Option<String>,
     pub client_cert_file: Option<String>,

@@ -81,6 +81,8 @@ pub struct Policy {
     pub initial: InitialCluster,
     /// The ID that etcd would compute for us in a new cluster.
     pub static_id: MemberId,
+    /// The IDs that it would compute for the other members: those with another name and other peer URLs.
+    pub static_others: Vec<MemberId>,
     /// The cluster ID that etcd would compute for a new cluster.
     pub static_cluster: ClusterId,
     /// Who must be heard before a new cluster.

@@ -11,6 +11,9 @@ pub(super) fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> De
     if another_members(policy, seen, own) {
         return Refuse(Reason::VolumeOfAnotherMember);
     }
+    if founded_as_another(policy, seen, own) {
+        return Refuse(Reason::VolumeOfAnotherMember);
+    }
     if seen.twin {
         return Refuse(Reason::TwinAlive);
     }
@@ -80,6 +83,16 @@ pub(super) fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> De
         }
         Some(_) | None => with_data(seen, own, Some(entry), Reason::OwnData),
     }
+}
+
+/// Whether nobody says whose this is, and it is what another member of our initial cluster was founded as:
+/// where all volumes are swapped and all members start at once, nobody runs who could say so.
+fn founded_as_another(policy: &Policy, seen: &Observation, own: Identity) -> bool {
+    let nobody_says = seen.views().next().is_none() && seen.quorate.is_none();
+    nobody_says
+        && own.cluster == policy.static_cluster
+        && own.member != policy.static_id
+        && policy.static_others.contains(&own.member)
 }
 
 /// Whether nobody need be waited for to prove a leader: own data, and each peer that was heard lists this

@@ -46,7 +46,7 @@ reasons! {
         "wait", "stop the other process, or give this one a data dir of its own";
     Left, "left", "any", "this member left on purpose",
         "refuse", "`etcd-rejoin leave --undo` lets it join again";
-    VolumeOfAnotherMember, "volume-of-another-member", "own, damaged", "the cluster lists the volume's member under a name and peer URLs that are not ours",
+    VolumeOfAnotherMember, "volume-of-another-member", "own, damaged", "the cluster lists the volume's member under a name and peer URLs that are not ours; or nobody answers, and it is the ID that another member of our initial cluster was founded with",
         "refuse", "mount this member's own volume, or correct ETCD_NAME and ETCD_INITIAL_ADVERTISE_PEER_URLS";
     TwinAlive, "twin-alive", "any", "our member already runs somewhere else",
         "refuse", "stop the other process that runs as this member, or give this one a name and URLs of its own";

@@ -1,7 +1,10 @@
 //! What would change a decision, or how to go on: only what is true in the case at hand.
 
 use super::is_alone;
-use crate::decide::{Bootstrap, Decision, JoinsOnly, Observation, Policy, Reason, decide};
+use crate::decide::{
+    Bootstrap, Decision, Heard, Holds, JoinsOnly, Observation, Peer, Policy, Reason, decide,
+};
+use crate::membership::Member;
 use crate::observe::Look;
 
 /// What would change the decision, or how to go on.
@@ -9,6 +12,10 @@ pub fn cure(policy: &Policy, look: &Look, decision: &Decision) -> String {
     match decision.reason() {
         Reason::NobodyAnswers if is_alone(look) => "nothing to do".into(),
         Reason::NotAllHeard => not_all_heard(policy, &look.seen),
+        Reason::DataDamagedNoQuorum if policy.is_alone() => {
+            "restore a snapshot, or repair it by hand: no other member has this data, and it stays where it is".into()
+        }
+        Reason::DataLostNoLeader | Reason::NotListedNoLeader => no_leader(policy, &look.seen, decision),
         Reason::FoundingForbidden => founding_forbidden(policy),
         Reason::Removed => removed(decision).into(),
         reason => reason.row().cure.into(),
@@ -33,8 +40,51 @@ fn removed(decision: &Decision) -> &'static str {
     }
 }
 
+fn no_leader(policy: &Policy, seen: &Observation, decision: &Decision) -> String {
+    if !seen.steady {
+        return "nothing to do yet: the others may elect a leader".into();
+    }
+    let notes = seen.join_note.is_some() || seen.promise;
+    let first_start = seen.views().all(|(cluster, members)| {
+        cluster == policy.static_cluster && !members.iter().any(Member::started)
+    });
+    if first_start && !notes && policy.joins_only.is_none() {
+        return "a first start began there without this member: set REJOIN_BOOTSTRAP=now here too; or stop that \
+                member, empty its data dir, and start it as this one is started"
+            .into();
+    }
+    let mut cure = String::from(decision.reason().row().cure);
+    let of_two = |members: &[Member]| {
+        members.len() == 2
+            && members
+                .iter()
+                .any(|member| member.has_peer_url(&policy.peer_urls))
+    };
+    if policy.initial.len() > 2 && seen.views().all(|(_, members)| of_two(members)) {
+        cure += "; where these two are all members that there are, name no others in ETCD_INITIAL_CLUSTER: it then goes on with what the other one has";
+    }
+    cure
+}
+
 fn not_all_heard(policy: &Policy, seen: &Observation) -> String {
     let cure = Reason::NotAllHeard.row().cure;
+    let unpromised = |peer: &&Peer| match peer.heard {
+        Heard::Entrypoint {
+            ref holds,
+            differs: None,
+        } => *holds == Holds::Empty,
+        _ => false,
+    };
+    let waited_for: Vec<&str> = (seen.initial_peers())
+        .filter(unpromised)
+        .map(|peer| peer.name.as_str())
+        .collect();
+    if policy.bootstrap == Bootstrap::Quorum && seen.promise && !waited_for.is_empty() {
+        return format!(
+            "{cure}, or set REJOIN_BOOTSTRAP=quorum on {} too: without it they do not promise",
+            waited_for.join(", ")
+        );
+    }
     if let Some(forbids) = forbids_founding(policy) {
         return format!(
             "{cure}; with {forbids} this one founds nothing, and only joins a cluster that runs"
@@ -45,7 +95,7 @@ fn not_all_heard(policy: &Policy, seen: &Observation) -> String {
             format!("{cure}, or wait: it goes on without when REJOIN_BOOTSTRAP_WAIT is over")
         }
         Bootstrap::All if quorum_goes_on(policy, seen) => format!(
-            "{cure}; where nothing of value is stored, REJOIN_BOOTSTRAP=quorum goes on without"
+            "{cure}; where nothing of value is stored, REJOIN_BOOTSTRAP=quorum on each member that waits goes on without"
         ),
         Bootstrap::All | Bootstrap::Quorum | Bootstrap::Now | Bootstrap::Never => cure.into(),
     }
@@ -82,7 +132,8 @@ fn quorum_goes_on(policy: &Policy, seen: &Observation) -> bool {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::decide::{Heard, Holds, Peer, Step};
+    use crate::decide::Step;
+    use crate::membership::MemberId;
 
     /// We are n1 of `n` members, of which so many are heard empty.
     fn waits(n: usize, empty: usize, settings: &[(&str, &str)]) -> String {
@@ -115,6 +166,93 @@ mod tests {
         not_all_heard(&policy, &seen)
     }
 
+    fn founds(settings: &[(&str, &str)]) -> Policy {
+        let env = [
+            ("ETCD_NAME", "n1"),
+            (
+                "ETCD_INITIAL_CLUSTER",
+                "n1=http://n1:2380,n2=http://n2:2380,n3=http://n3:2380",
+            ),
+            ("ETCD_INITIAL_ADVERTISE_PEER_URLS", "http://n1:2380"),
+        ];
+        let env =
+            (env.iter().chain(settings)).map(|(name, value)| ((*name).into(), (*value).into()));
+        Config::read(env, &[], &Default::default()).unwrap().policy
+    }
+
+    /// What n2 lists, without a leader: members by their peer URLs.
+    fn without_a_leader(policy: &Policy, listed: &[&str], started: bool) -> String {
+        let members = listed.iter().enumerate().map(|(at, name)| Member {
+            id: MemberId(at as u64 + 1),
+            name: (*name).into(),
+            peer_urls: vec![format!("http://{name}:2380")],
+            client_urls: started
+                .then(|| format!("http://{name}:2379"))
+                .into_iter()
+                .collect(),
+            learner: false,
+        });
+        let seen = Observation {
+            steady: true,
+            peers: vec![Peer {
+                name: "n2".into(),
+                initial: true,
+                heard: Heard::Etcd {
+                    cluster: policy.static_cluster,
+                    members: members.collect(),
+                },
+            }],
+            ..Observation::default()
+        };
+        let decision = decide(policy, &seen);
+        assert_eq!(decision.reason(), Reason::DataLostNoLeader);
+        let soon = Observation {
+            steady: false,
+            ..seen.clone()
+        };
+        assert!(no_leader(policy, &soon, &decision).starts_with("nothing to do yet"));
+        no_leader(policy, &seen, &decision)
+    }
+
+    #[test]
+    fn without_a_leader_it_depends_on_who_is_listed() {
+        let (policy, all) = (founds(&[]), ["n1", "n2", "n3"]);
+        let lost = without_a_leader(&policy, &all, true);
+        assert!(lost.contains("--force-new-cluster") && !lost.contains("name no others"));
+        let two = without_a_leader(&policy, &all[..2], true);
+        assert!(two.contains("--force-new-cluster") && two.contains("name no others"));
+        let begun = without_a_leader(&policy, &all, false);
+        assert!(begun.contains("REJOIN_BOOTSTRAP=now here too") && !begun.contains("--force"));
+        let existing = founds(&[("ETCD_INITIAL_CLUSTER_STATE", "existing")]);
+        assert!(without_a_leader(&existing, &all, false).contains("--force-new-cluster"));
+    }
+
+    #[test]
+    fn whose_promise_is_missing_is_named() {
+        let policy = founds(&[("REJOIN_BOOTSTRAP", "quorum")]);
+        let peer = |name: &str, heard| Peer {
+            name: name.into(),
+            initial: true,
+            heard,
+        };
+        let empty = Heard::Entrypoint {
+            holds: Holds::Empty,
+            differs: None,
+        };
+        let mut seen = Observation {
+            promise: true,
+            peers: vec![
+                peer("n2", empty),
+                peer("n3", Heard::Silent("refused".into())),
+            ],
+            ..Observation::default()
+        };
+        let cure = not_all_heard(&policy, &seen);
+        assert!(cure.contains("REJOIN_BOOTSTRAP=quorum on n2 too"), "{cure}");
+        seen.promise = false;
+        assert!(!not_all_heard(&policy, &seen).contains("on n2"));
+    }
+
     #[test]
     fn who_may_join_again_is_not_told_to_allow_it() {
         let quarantine = Decision::Do(Step::Quarantine, Reason::Removed);
@@ -125,7 +263,7 @@ mod tests {
 
     #[test]
     fn quorum_is_named_only_where_it_goes_on() {
-        let quorum = "REJOIN_BOOTSTRAP=quorum goes on without";
+        let quorum = "REJOIN_BOOTSTRAP=quorum on each member that waits goes on without";
         assert!(waits(3, 1, &[]).ends_with(quorum));
         assert!(waits(5, 2, &[]).ends_with(quorum));
         for cure in [waits(3, 0, &[]), waits(2, 0, &[]), waits(5, 1, &[])] {

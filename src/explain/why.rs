@@ -64,6 +64,12 @@ fn condition(policy: &Policy, seen: &Observation, decision: &Decision) -> &'stat
             "the initial cluster has no other member"
         }
         (Reason::FirstStart, _) => without.unwrap_or("every other member has promised"),
+        (Reason::VolumeOfAnotherMember, _) if seen.views().next().is_none() => {
+            "nobody answers, and another member of our initial cluster was founded with this ID"
+        }
+        (Reason::VolumeOfAnotherMember, _) => {
+            "the cluster lists the volume's member under a name and peer URLs that are not ours"
+        }
         (Reason::NotAllHeard, _) if policy.initial_others() == 0 => {
             "the initial cluster names only this member, and none of the others that are known shows a leader"
         }

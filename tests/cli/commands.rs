@@ -266,6 +266,8 @@ fn a_gateway_of_etcd_is_started_as_it_is() {
                 .has(&[&format!("{command} start\n")]);
             assert!(!call.data_dir().exists());
         }
+        let mut elsewhere = call(&["etcd", command]).env("REJOIN_ETCD", &etcd);
+        elsewhere.run().ends_with(5).has(&[command]);
     }
 }
 

@@ -44,6 +44,7 @@ fn all_mistakes_are_named_at_once() {
         ("ETCD_OTHER_PEERS_CLIENT_URLS", "http://a:1/x"),
         ("ETCD_DISCOVERY", "http://d"),
         ("ETCD_DISCOVERY_SRV", "d"),
+        ("ETCD_PROXY", "on"),
         ("ETCD_FORCE_NEW_CLUSTER", "true"),
     ];
     for command in [
@@ -389,4 +390,18 @@ fn a_name_with_a_newline_splits_no_line() {
     let said = cluster(call(&["status"])).run();
     said.ends_with(0).has(&[r"peer       n\n\u{1b}2 "]);
     assert!(!said.out.contains('\u{1b}'));
+}
+
+/// As for etcdctl, whose `--user` takes both.
+#[test]
+fn a_password_behind_the_user_is_not_shown() {
+    for args in [&[][..], &["status"]] {
+        let said = call(args).env("REJOIN_USER", "root:geheim").run();
+        said.ends_with(78).has(&[
+            "REJOIN_USER=root:***",
+            "the name alone",
+            "REJOIN_PASSWORD_FILE",
+        ]);
+        assert!(!said.all().contains("geheim"), "{said:?}");
+    }
 }

@@ -76,6 +76,11 @@ fn policy(initial: &str) -> Policy {
         peer_urls_given: true,
         initial: InitialCluster::parse(&urls.join(",")).unwrap(),
         static_id: id("n3"),
+        static_others: initial
+            .split(',')
+            .filter(|name| *name != "n3")
+            .map(id)
+            .collect(),
         static_cluster: ClusterId(1),
         bootstrap: Bootstrap::All,
         join: JoinAs::Auto,
@@ -90,7 +95,10 @@ fn read_policy(at: usize, policy: &mut Policy, words: &str) {
     for word in words.split_whitespace() {
         match word.split_once('=').unwrap_or((word, "")) {
             ("name", name) => policy.name = name.into(),
-            ("initial", names) => policy.initial = self::policy(names).initial,
+            ("initial", names) => {
+                let of = self::policy(names);
+                (policy.initial, policy.static_others) = (of.initial, of.static_others);
+            }
             ("bootstrap", "all") => policy.bootstrap = Bootstrap::All,
             ("bootstrap", "quorum") => policy.bootstrap = Bootstrap::Quorum,
             ("bootstrap", "now") => policy.bootstrap = Bootstrap::Now,

@@ -8,6 +8,7 @@ use crate::support::{Cluster, PATIENCE, Tree, Version, scenarios, wait_for};
 scenarios! {
     each:
         swapped_volumes,
+        volumes_that_are_swapped_while_nobody_runs,
         a_twin_with_an_empty_volume,
         two_empty_twins_on_a_first_start;
     both:
@@ -35,6 +36,25 @@ fn swapped_volumes(version: Version) {
     swap(&mut cluster, 1, 2);
     cluster.start_all();
     cluster.wait_healthy();
+    cluster.put_some();
+    cluster.verify();
+}
+
+/// As after a power cut, or by a wrong compose file: nobody runs who could say whose is whose.
+fn volumes_that_are_swapped_while_nobody_runs(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let before = cluster.members_of(1);
+    cluster.kill9(&[1, 2, 3]);
+    let trees = swap(&mut cluster, 1, 2);
+    cluster.start_all();
+    for (n, before) in [(1, &trees.0), (2, &trees.1)] {
+        cluster.member(n).assert_refuses("volume-of-another-member");
+        Tree::of(&cluster.member(n).volume.clone()).assert_is(before);
+    }
+    swap(&mut cluster, 1, 2);
+    cluster.start(&[1, 2]);
+    cluster.wait_healthy();
+    assert_eq!(cluster.members_of(1), before);
     cluster.put_some();
     cluster.verify();
 }

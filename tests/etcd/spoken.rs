@@ -22,18 +22,53 @@ scenarios! {
         set_aside_data_is_deleted_when_allowed,
         set_aside_data_is_put_back,
         the_last_copy_lies_aside_and_is_made_the_cluster,
-        the_last_copy_holds_its_own_removal_and_is_restored
+        the_last_copy_holds_its_own_removal_and_is_restored;
+    V3530: status_says_whose_data_runs_here
 }
 
 /// Runs a command of the program with the settings of member 3, beside it.
 #[track_caller]
 fn say(cluster: &mut Cluster, words: &[&str]) -> (i32, String) {
-    let mut beside = cluster.twin_of(3);
-    beside.env = cluster.member(3).env.clone();
+    say_of(cluster, 3, words)
+}
+
+#[track_caller]
+fn say_of(cluster: &mut Cluster, n: usize, words: &[&str]) -> (i32, String) {
+    let mut beside = cluster.twin_of(n);
+    beside.env = cluster.member(n).env.clone();
     let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
     beside.start_with(&words);
     let code = beside.wait_exit(PATIENCE);
     (code, beside.log.text())
+}
+
+/// It started before anybody could say that its data is another cluster's: nothing ends it.
+fn status_says_whose_data_runs_here(version: Version) {
+    let mut other = Cluster::running(version, 3);
+    other.kill9(&[1, 2, 3]);
+    let mut cluster = Cluster::running(version, 3);
+    cluster.kill9(&[1, 2, 3]);
+    cluster.member(3).lose_disk();
+    let volume = cluster.member(3).volume.clone();
+    files::copy(&other.member(3).volume.clone(), &volume);
+    cluster.start(&[3]);
+    cluster.member(3).wait_reason("nobody-answers");
+    let said = |cluster: &mut Cluster, n: usize, parts: &[&str]| {
+        let words = format!("status of n{n} says {parts:?}");
+        wait_for(&words, PATIENCE, || {
+            let said = say_of(cluster, n, &["status"]).1;
+            parts.iter().all(|part| said.contains(part))
+        });
+    };
+    cluster.start(&[1, 2]);
+    let refused = ["etcd runs", "other-cluster: ", "to change  stop it; "];
+    said(&mut cluster, 3, &refused);
+    // What answers at n3's address is no member of this cluster.
+    said(
+        &mut cluster,
+        1,
+        &["runs here and is healthy", "survives no further failure"],
+    );
 }
 
 fn leaving_is_final_until_taken_back(version: Version) {

@@ -52,6 +52,7 @@ impl<const N: usize> Cluster<N> {
             peer_urls_given: true,
             initial: InitialCluster::default(),
             static_id: MemberId(0),
+            static_others: Vec::new(),
             static_cluster: ClusterId(0),
             bootstrap: Bootstrap::All,
             join: JoinAs::Auto,

@@ -267,6 +267,13 @@ fn members<const N: usize>(list: Log) -> Vec<Member> {
         .collect()
 }
 
+fn founder(slot: usize) -> MemberId {
+    member_id(Id {
+        slot: slot as u8,
+        nth: 0,
+    })
+}
+
 /// The same for every member but for its name.
 pub fn policy<const N: usize>(at: usize, base: &Policy) -> Policy {
     let names: Vec<String> = (0..N).map(|n| format!("{}={}", name(n), url(n))).collect();
@@ -274,10 +281,8 @@ pub fn policy<const N: usize>(at: usize, base: &Policy) -> Policy {
         name: name(at),
         peer_urls: vec![url(at)],
         initial: InitialCluster::parse(&names.join(",")).unwrap(),
-        static_id: member_id(Id {
-            slot: at as u8,
-            nth: 0,
-        }),
+        static_id: founder(at),
+        static_others: (0..N).filter(|n| *n != at).map(founder).collect(),
         static_cluster: cluster_id(false),
         ..base.clone()
     }

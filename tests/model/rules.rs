@@ -336,6 +336,7 @@ fn what_the_model_does_not_know_is_shown_by_a_case() {
         ("two clusters", unmodelled::strangers_are_ours),
         ("other cluster", unmodelled::own_data_is_of_any_cluster),
         ("volume of another member", unmodelled::any_volume_is_ours),
+        ("founded as another", unmodelled::founders_are_alike),
         ("refusals", unmodelled::refusals_are_silence),
         ("peers disagree", unmodelled::settings_are_not_compared),
         ("peer URL not given", unmodelled::a_default_is_a_url),

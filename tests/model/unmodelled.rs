@@ -82,6 +82,15 @@ pub fn any_volume_is_ours(policy: &Policy, seen: &Observation) -> Decision {
     })
 }
 
+/// Who another member of the initial cluster was founded as is not asked.
+pub fn founders_are_alike(policy: &Policy, seen: &Observation) -> Decision {
+    let policy = Policy {
+        static_others: Vec::new(),
+        ..policy.clone()
+    };
+    decide(&policy, seen)
+}
+
 /// A refusal is silence.
 pub fn refusals_are_silence(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| {
