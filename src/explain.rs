@@ -63,6 +63,7 @@ pub fn cluster(look: &Look) -> &'static str {
     match (&look.seen.quorate, look.seen.views().next()) {
         (Some(_), _) => "quorate",
         (None, Some(_)) if look.seen.settled => "listed",
+        (None, Some(_)) if look.seen.is_refused() => "leader-not-told",
         (None, Some(_)) => "no-leader",
         (None, None) if is_alone(look) => "alone",
         (None, None) => "unreachable",

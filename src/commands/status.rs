@@ -162,12 +162,16 @@ impl Status<'_> {
             (Some(Ok(())), Some(holder)) => {
                 let why =
                     format!("{holder} holds the data dir, and etcd answers at its client URL");
+                // As with etcd 3.4 beside a configuration file: said while every disk is there.
+                let unhealed = (self.look.seen.refused.as_ref()).map_or("nothing to do".into(), |why| {
+                    format!("nothing to do here, but a member that loses its disk could not come back: {why}")
+                });
                 let refused = self.refused();
                 Words {
                     kind: "none",
                     action: "nothing to do: etcd runs here and is healthy".into(),
                     why: why + refused.as_ref().map_or("", |(why, _)| why),
-                    to_change: refused.map_or("nothing to do".into(), |(_, cure)| cure),
+                    to_change: refused.map_or(unhealed, |(_, cure)| cure),
                 }
             }
             (Some(Err(why)), Some(holder)) => {

@@ -12,6 +12,15 @@ impl Checker {
     ///
     /// Source: etcd `pkg/flags/unique_urls.go`, `Set`.
     pub fn urls(&mut self, variable: &str, value: &str) -> Vec<String> {
+        self.checked_urls(variable, value, check_url)
+    }
+
+    fn checked_urls(
+        &mut self,
+        variable: &str,
+        value: &str,
+        check: fn(&str) -> Result<(), String>,
+    ) -> Vec<String> {
         let (mut urls, mut repeats) = (Vec::new(), false);
         if value.trim().is_empty() {
             return urls;
@@ -19,7 +28,7 @@ impl Checker {
         for url in value.split(',').map(str::trim).map(read_url) {
             let checked = match url.is_empty() {
                 true => Err("it names an empty URL, which etcd does not take".into()),
-                false => check_url(&url),
+                false => check(&url),
             };
             match checked {
                 Ok(()) if urls.iter().any(|known| same_url(known, &url)) => repeats = true,
@@ -42,7 +51,7 @@ impl Checker {
         value: Option<&str>,
         default: &str,
     ) -> Vec<String> {
-        let urls = self.urls(variable, value.unwrap_or(default));
+        let urls = self.checked_urls(variable, value.unwrap_or(default), check_listen_url);
         for url in &urls {
             let authority = url.split_once("://").map_or("", |(_, rest)| rest);
             let host = authority.rsplit_once(':').map_or("", |(host, _)| host);
@@ -123,6 +132,20 @@ impl Checker {
     }
 }
 
+/// A unix socket may be a path, as from etcd 3.5 on.
+///
+/// Source: etcd `client/pkg/types/urls.go`, `NewURLs`.
+fn check_listen_url(url: &str) -> Result<(), String> {
+    match url.split_once("://") {
+        Some(("unix" | "unixs", path))
+            if path.starts_with('/') && !path.contains(char::is_whitespace) =>
+        {
+            Ok(())
+        }
+        _ => check_url(url),
+    }
+}
+
 /// etcd's default initial cluster: ourselves alone.
 pub fn alone(name: &str, peer_urls: &[String]) -> InitialCluster {
     let parts: Vec<String> = peer_urls
@@ -135,6 +158,17 @@ pub fn alone(name: &str, peer_urls: &[String]) -> InitialCluster {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_socket_to_listen_at_may_be_a_path() {
+        for good in ["unix:///run/etcd.sock", "unixs:///a", "unix://localhost:1"] {
+            assert_eq!(check_listen_url(good), Ok(()), "{good}");
+        }
+        for bad in ["unix://", "unix://a b", "http:///run/x", "file:///run/x"] {
+            assert!(check_listen_url(bad).is_err(), "{bad}");
+        }
+        assert!(check_url("unix:///run/etcd.sock").is_err());
+    }
 
     #[test]
     fn a_password_in_a_url_is_not_shown() {
