@@ -239,7 +239,6 @@ impl<'a> Rove<'a> {
         }
         match taken {
             Ok(()) => {
-                // A check before each mount that fails is no progress.
                 if self.said.succeeded(step) {
                     self.failures = 0;
                 }
