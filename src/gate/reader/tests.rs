@@ -30,6 +30,25 @@ fn keepalived(path: &Path) -> File {
     .unwrap()
 }
 
+/// keepalived is gone. What another test's thread forks just then has the FIFO open too, until it execs.
+fn closed(keepalived: File, path: &Path) {
+    use std::io::{ErrorKind, Read};
+    drop(keepalived);
+    let nonblock = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let mut options = OpenOptions::new();
+    let mut reader = (options.read(true).custom_flags(nonblock).open(path)).unwrap();
+    for _ in 0..1000 {
+        match reader.read(&mut [0; 1]) {
+            Ok(0) => return,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            other => panic!("something is left in the FIFO: {other:?}"),
+        }
+    }
+    panic!("somebody has the FIFO open");
+}
+
 fn say(mut to: &File, text: &str) {
     to.write_all(text.as_bytes()).unwrap();
 }
@@ -98,7 +117,7 @@ fn a_restarted_reader_knows_the_last_wish_while_keepalived_runs() {
     assert_eq!(GateReader::open(&path, None).latest(), Gate::Master);
     assert_eq!(GateReader::open(&path, None).latest(), Gate::Master);
     assert_eq!(GateReader::open(&path, Some("x")).latest(), Gate::Unknown);
-    drop(keepalived);
+    closed(keepalived, &path);
     let mut reader = GateReader::open(&path, None);
     assert_eq!(reader.latest(), Gate::Unknown);
     assert!(reader.keepalived_gone());
@@ -122,7 +141,7 @@ fn a_dead_keepalived_leaves_its_last_wish() {
         (reader.latest(), reader.keepalived_gone()),
         (Gate::Master, false)
     );
-    drop(old);
+    closed(old, &path);
     assert_eq!(
         (reader.latest(), reader.keepalived_gone()),
         (Gate::Master, true)
