@@ -232,7 +232,11 @@ fn signals_that_end_nobody_are_forwarded_too() {
 #[test]
 fn a_terminals_stop_stops_etcd_and_us_and_both_go_on() {
     for signal in [20, 21, 22] {
-        let mut run = Running::start(&mut ours(&[], "__trial", &["/bin/sleep", "sleep", "60"]));
+        let mut command = ours(&[], "__trial", &["/bin/sleep", "sleep", "60"]);
+        // In an orphaned process group, as below a daemon, the kernel drops these (setpgid(2)): a group of its own
+        // has a parent in this session.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut run = Running::start(&mut command);
         let etcd = run.etcd("sleep");
         let both = |state: char| {
             [run.pid(), etcd]
