@@ -49,8 +49,9 @@ fn no_leader(policy: &Policy, seen: &Observation, decision: &Decision) -> String
         cluster == policy.static_cluster && !members.iter().any(Member::started)
     });
     if first_start && !notes && policy.joins_only.is_none() {
-        return "a first start began there without this member: set REJOIN_BOOTSTRAP=now here too; or stop that \
-                member, empty its data dir, and start it as this one is started"
+        // A silent member may hold what was acknowledged, and ours was lost: that is what `now` risks.
+        return "start the members that are silent: a first start began without this one; where nothing of value \
+                is stored yet, REJOIN_BOOTSTRAP=now here too goes on with it"
             .into();
     }
     let mut cure = String::from(decision.reason().row().cure);
@@ -81,7 +82,7 @@ fn not_all_heard(policy: &Policy, seen: &Observation) -> String {
         .collect();
     if policy.bootstrap == Bootstrap::Quorum && seen.promise && !waited_for.is_empty() {
         return format!(
-            "{cure}, or set REJOIN_BOOTSTRAP=quorum on {} too: without it they do not promise",
+            "{cure}; where nothing of value is stored, set REJOIN_BOOTSTRAP=quorum on {} too: without it they do not promise",
             waited_for.join(", ")
         );
     }
