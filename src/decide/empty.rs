@@ -3,7 +3,7 @@
 use super::Decision::{Do, Refuse, Wait};
 use super::entries::*;
 use super::first_start::{assembly, may_found_now, new};
-use super::{Begin, Decision, JoinAs, Observation, Policy, Reason, Start, Step};
+use super::{Begin, Decision, JoinAs, Observation, Policy, Quorate, Reason, Start, Step};
 use crate::membership::{Member, quorum};
 
 /// An empty data dir: a first start, or a lost disk. Which of them, only the others can tell.
@@ -29,7 +29,7 @@ pub(super) fn empty(policy: &Policy, seen: &Observation) -> Decision {
         return Refuse(Reason::TwinAlive);
     }
     if let Some(quorate) = &seen.quorate {
-        return empty_quorate(policy, seen, &quorate.members);
+        return empty_quorate(policy, seen, quorate);
     }
     match seen.views().next() {
         Some(_) => empty_no_leader(policy, seen),
@@ -37,7 +37,8 @@ pub(super) fn empty(policy: &Policy, seen: &Observation) -> Decision {
     }
 }
 
-fn empty_quorate(policy: &Policy, seen: &Observation, members: &[Member]) -> Decision {
+fn empty_quorate(policy: &Policy, seen: &Observation, quorate: &Quorate) -> Decision {
+    let members = quorate.members.as_slice();
     let entry = match own_entry(policy, members) {
         Entry::Two => return Refuse(Reason::TwoEntries),
         Entry::None => return not_listed(policy, seen, members),
@@ -51,7 +52,7 @@ fn empty_quorate(policy: &Policy, seen: &Observation, members: &[Member]) -> Dec
         return remove(Reason::DataLost);
     }
     match seen.join_note {
-        Some(id) if id == entry.id => existing(seen, entry, members),
+        Some(id) if id == entry.id => existing(seen, quorate, entry),
         // The add's own answer alone tells that an entry is ours. One that a list shows may have been added from
         // another volume, and may have run there.
         _ if seen.added == Some(entry.id) => {
@@ -66,14 +67,21 @@ fn empty_quorate(policy: &Policy, seen: &Observation, members: &[Member]) -> Dec
             };
             Do(step, Reason::NoteAdded)
         }
-        None if seen.promise && entry.id == policy.static_id => existing(seen, entry, members),
+        None if seen.promise && entry.id == policy.static_id => existing(seen, quorate, entry),
         // Without a note that names it, a member that is listed as unstarted may have voted and lost its disk.
         Some(_) | None => remove(Reason::AddedNotOurs),
     }
 }
 
-fn existing(seen: &Observation, entry: &Member, members: &[Member]) -> Decision {
-    start_existing(seen, entry, members, Reason::AddedNotStarted)
+fn existing(seen: &Observation, quorate: &Quorate, entry: &Member) -> Decision {
+    // etcd asks one member for its list, whoever answers first in the order of their URLs, and ends if that
+    // is another one than ours ("member count is unequal"; 3.5: etcdserver/cluster_util.go,
+    // getClusterFromRemotePeers). Where only our ID differs it even starts under that one. A member that
+    // is cut off from its leader lists the old members for as long: it is not waited for.
+    match seen.lags(quorate).next() {
+        Some(_) if !seen.steady => Wait(Reason::PeerLags),
+        Some(_) | None => start_existing(seen, entry, &quorate.members, Reason::AddedNotStarted),
+    }
 }
 
 fn start_existing(

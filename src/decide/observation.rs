@@ -1,5 +1,7 @@
 //! What was seen, as plain values: the input of `decide`.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Start, Step};
@@ -355,6 +357,27 @@ impl Observation {
             | Heard::Entrypoint { .. }
             | Heard::Refused(_)
             | Heard::Nonsense(_) => None,
+        })
+    }
+
+    /// The peers of this cluster that do not list the members that are committed, with their IDs and URLs.
+    pub fn lags<'a>(&'a self, quorate: &'a Quorate) -> impl Iterator<Item = &'a Peer> {
+        fn listed(members: &[Member]) -> BTreeSet<(MemberId, &str)> {
+            let each = members.iter().flat_map(|member| {
+                let urls = member.peer_urls.iter();
+                urls.map(|url| (member.id, url.as_str()))
+            });
+            each.collect()
+        }
+        let committed = listed(&quorate.members);
+        self.peers.iter().filter(move |peer| match &peer.heard {
+            Heard::Etcd { cluster, members } => {
+                *cluster == quorate.cluster && listed(members) != committed
+            }
+            Heard::Silent(_)
+            | Heard::Entrypoint { .. }
+            | Heard::Refused(_)
+            | Heard::Nonsense(_) => false,
         })
     }
 

@@ -98,6 +98,8 @@ reasons! {
         "note-join / settle-join", "nothing to do";
     AddedNotStarted, "added-not-started", "empty", "listed as unstarted, and a note on this volume proves that it never ran",
         "start existing", "nothing to do";
+    PeerLags, "peer-lags", "empty", "the same, but a peer does not list the members yet that the leader does, and etcd may take its list from there",
+        "wait", "nothing to do: it goes on when that peer has caught up, or has listed the same for three seconds";
     NotListed, "not-listed", "empty", "quorate, not listed",
         "add-member", "nothing to do";
     AnotherRejoins, "another-rejoins", "empty", "quorate, not listed; adding now would cost margin while another member joins",

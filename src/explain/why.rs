@@ -70,6 +70,9 @@ fn condition(policy: &Policy, seen: &Observation, decision: &Decision) -> &'stat
         (Reason::VolumeOfAnotherMember, _) => {
             "the cluster lists the volume's member under a name and peer URLs that are not ours"
         }
+        (Reason::PeerLags, _) => {
+            "added, not started; a peer does not list the members yet that the leader does, and etcd may take its list from there"
+        }
         (Reason::NotAllHeard, _) if policy.initial_others() == 0 => {
             "the initial cluster names only this member, and none of the others that are known shows a leader"
         }
@@ -104,6 +107,10 @@ fn names(policy: &Policy, look: &Look, reason: Reason) -> Vec<String> {
             let mut names = peers(|heard| !matches!(heard, Heard::Silent(_)));
             names.extend(look.seen.unclear.clone());
             names
+        }
+        Reason::PeerLags => {
+            let lags = look.seen.quorate.iter().flat_map(|q| look.seen.lags(q));
+            lags.map(|peer| peer.name.clone()).collect()
         }
         Reason::FirstStartPromise => peers(|heard| {
             matches!(

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::support::{Cluster, Version, addresses, scenarios};
+use crate::support::{Cluster, PATIENCE, Version, addresses, scenarios, wait_for};
 
 scenarios! {
     each: removed_and_the_only_peer_heard_knows_nothing_of_it;
+    both: the_peer_that_etcd_asks_first_is_behind;
     V34: garbage, an_answer_without_end, another_program_that_answers_politely;
-    V3530: an_answer_byte_by_byte, silence_after_the_connection, hostile_beside_data
+    V3530: an_answer_byte_by_byte, silence_after_the_connection, hostile_beside_data,
+        a_peer_that_stays_behind
 }
 
 /// A server at one address that treats every connection the same way, until it is dropped.
@@ -173,6 +175,45 @@ fn removed_and_the_only_peer_heard_knows_nothing_of_it(version: Version) {
     cluster.start(&[3]);
     cluster.wait_healthy();
     assert!(cluster.member(3).log.has_reason("removed"));
+    cluster.verify();
+}
+
+/// n4 is added and not started; one of the others, if it runs, has heard nothing of it.
+fn added_unheard_by(version: Version, n: usize) -> (Cluster, Server) {
+    let mut cluster = Cluster::running(version, 3);
+    let behind = members_as_answered(cluster.addresses.host(n as u8));
+    let fourth = cluster.grow();
+    wait_for("etcd takes an add", PATIENCE, || {
+        cluster.member(fourth).start_steps(2);
+        assert_eq!(cluster.member(fourth).wait_exit(PATIENCE), 75);
+        cluster.member(fourth).log.has_reason("note-added")
+    });
+    cluster.kill9(&[n]);
+    let server = Server::start(&cluster, n as u8, move |stream, _| {
+        stream.write_all(&behind)
+    });
+    cluster.start(&[fourth]);
+    cluster.member(fourth).wait_reason("peer-lags");
+    (cluster, server)
+}
+
+/// It would end with "member count is unequal".
+fn the_peer_that_etcd_asks_first_is_behind(version: Version) {
+    let (mut cluster, server) = added_unheard_by(version, 1);
+    drop(server);
+    cluster.start(&[1]);
+    cluster.wait_healthy();
+    cluster.put_some();
+    cluster.verify();
+}
+
+/// As one that is cut off from its leader, perhaps for days.
+fn a_peer_that_stays_behind(version: Version) {
+    let (mut cluster, server) = added_unheard_by(version, 3);
+    cluster.wait_healthy_of(&[1, 2, 4]);
+    drop(server);
+    cluster.start(&[3]);
+    cluster.put_some();
     cluster.verify();
 }
 
