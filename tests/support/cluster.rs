@@ -275,12 +275,13 @@ impl Cluster {
             let done = self.etcdctl(args);
             out = String::from_utf8_lossy(&done.stdout).into_owned();
             tries += 1;
-            // A leader that is removed may end before it answers.
+            // A leader that is removed may end before it answers; an add may be done after its five seconds.
             let said = String::from_utf8_lossy(&done.stderr);
-            let removed = tries > 1
-                && args.starts_with(&["member", "remove"])
-                && said.contains("member not found");
-            done.status.success() || removed
+            let before =
+                |done: &[&str], words| tries > 1 && args.starts_with(done) && said.contains(words);
+            done.status.success()
+                || before(&["member", "remove"], "member not found")
+                || before(&["member", "add"], "Peer URLs already exists")
         });
         out
     }
