@@ -65,6 +65,7 @@ pub fn run(config: Config, stop: &Stop, max_steps: Option<u32>, again: Option<Ha
             return Exit::CONFIG;
         }
     };
+    let outdated = again.as_ref().map_or(0, |handed| handed.outdated);
     let mut run = Run {
         config,
         volume,
@@ -75,11 +76,12 @@ pub fn run(config: Config, stop: &Stop, max_steps: Option<u32>, again: Option<Ha
         steps_left: again.as_ref().map_or(max_steps, |handed| handed.steps_left),
         server: None,
         trial: again.as_ref().map_or(Trial::None, |handed| handed.trial),
+        outdated,
         failed: again.and_then(|handed| Some((handed.start, Exit(handed.failed?)))),
         denied: None,
         added: None,
         refusals: 0,
-        pause: PAUSES.0,
+        pause: if outdated > 0 { PAUSES.1 } else { PAUSES.0 },
         views: (Vec::new(), Instant::now()),
         said: Said::default(),
     };
@@ -87,6 +89,11 @@ pub fn run(config: Config, stop: &Stop, max_steps: Option<u32>, again: Option<Ha
         Ok(lock) => lock,
         Err(exit) => return exit,
     };
+    if run.outdated > 0
+        && let Err(exit) = run.pause(PAUSES.1)
+    {
+        return exit;
+    }
     loop {
         if let Err(exit) = run.round() {
             return exit;
@@ -107,6 +114,8 @@ struct Run<'a> {
     server: Option<Server>,
     /// What the last trial died of.
     trial: Trial,
+    /// So many trials in a row took an old list of members from another one.
+    outdated: u8,
     /// The start that just failed on trial, and how.
     failed: Option<(Start, Exit)>,
     /// The step that the cluster does not allow us.
@@ -396,6 +405,7 @@ impl Run<'_> {
             steps_left: self.steps_left,
             trial: self.trial,
             failed: None,
+            outdated: self.outdated,
         };
         // In a process image of its own: what looked at the cluster takes memory that a parent needs not.
         let exit = supervise::hand_over(&self.config, &handed, &etcd, self.stop);

@@ -30,6 +30,8 @@ const SUPERVISE: &str = "__supervise";
 const WATCH: &str = "__watch";
 /// Of the one that looks again after it.
 const AGAIN: &str = "__again";
+/// So often in a row etcd may take an old list from another member before it counts as a failed start.
+const MAX_OUTDATED: u8 = 5;
 /// What a person hears who writes one of them.
 const NOT_FOR_PEOPLE: &str = "this command is not for people";
 
@@ -43,8 +45,10 @@ pub struct Handed {
     pub steps_left: Option<u32>,
     /// What the last trial died of.
     pub trial: Trial,
-    /// The exit code of the trial that failed.
+    /// The exit code of the trial that failed, if the same start would fail again.
     pub failed: Option<i32>,
+    /// So many trials in a row took an old list of members from another one.
+    pub outdated: u8,
 }
 
 /// Which image this is, unless it is the one that supervises.
@@ -221,7 +225,14 @@ impl Told<'_> {
             }
         };
         handed.trial = cause(&outcome.last_words);
-        handed.failed = Some(exit.0);
+        handed.outdated = match took_another_list(&outcome.last_words) {
+            true => handed.outdated.saturating_add(1),
+            false => 0,
+        };
+        handed.failed = match handed.outdated {
+            1..=MAX_OUTDATED => None,
+            _ => Some(exit.0),
+        };
         become_image(self.image(AGAIN, handed.to_word()), stop)
     }
 }
@@ -250,6 +261,21 @@ fn ended(outcome: &Outcome) -> Result<Exit, Exit> {
     match outcome.healthy && !removed {
         true => Ok(exit),
         false => Err(exit),
+    }
+}
+
+/// The list that etcd took from another member was an older one, or nobody was there just then: a member that starts
+/// lists what it has read of its log so far. It was recorded as `member-count-unequal` and `nobody-to-fetch-from`.
+fn took_another_list(words: &LastWords) -> bool {
+    let texts = ["error validating peerURLs", "cannot fetch cluster info"];
+    match words {
+        LastWords::Surroundings(words) => texts.iter().any(|text| words.contains(text)),
+        LastWords::None
+        | LastWords::Behind
+        | LastWords::Removed
+        | LastWords::AlreadyBootstrapped
+        | LastWords::DataUnreadable(_)
+        | LastWords::Unknown => false,
     }
 }
 
