@@ -226,7 +226,7 @@ impl Member {
 
     /// SIGSTOP for all of it: it is there, and says nothing.
     pub fn pause(&mut self) {
-        self.process().signal_group(Signal::STOP);
+        self.process().pause();
     }
 
     /// SIGCONT.

@@ -82,6 +82,20 @@ impl Process {
         let _ = kill_process_group(self.group(), signal);
     }
 
+    /// Stops it and its children, and waits until the kernel has stopped every thread of them: the signal itself
+    /// only asks for it.
+    #[track_caller]
+    pub fn pause(&self) {
+        self.signal_group(Signal::STOP);
+        let group = self.child.id();
+        wait_for("it is stopped", PATIENCE, || {
+            let processes =
+                numbers(Path::new("/proc")).filter(|path| stat(path, 2) == Some(group.to_string()));
+            let mut threads = processes.flat_map(|path| numbers(&path.join("task")));
+            threads.all(|path| matches!(stat(&path, 0).as_deref(), Some("T" | "Z") | None))
+        });
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub fn wait(&mut self, timeout: Duration) -> i32 {
@@ -107,6 +121,23 @@ impl Process {
             || test_kill_process_group(group).is_err(),
         );
     }
+}
+
+/// The processes, or threads, of a folder of `/proc`.
+fn numbers(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    paths.filter(|path| {
+        path.file_name()
+            .is_some_and(|name| name.as_encoded_bytes()[0].is_ascii_digit())
+    })
+}
+
+/// A word of `stat` behind the name: 0 is the state, 2 the process group.
+fn stat(path: &Path, word: usize) -> Option<String> {
+    let text = fs::read_to_string(path.join("stat")).ok()?;
+    let words = text.rsplit_once(") ")?.1;
+    words.split(' ').nth(word).map(str::to_string)
 }
 
 impl Drop for Process {
