@@ -358,6 +358,7 @@ fn systemd_understands_the_units() {
     for name in [
         "etcd-rejoin.service",
         "two-nodes/etcd-rejoin-roving.service",
+        "two-nodes/etcd-rejoin-resident.service",
         "two-nodes/node1/etcd-rejoin-drbd.service",
     ] {
         let unit = temp.path().join(example(name).file_name().unwrap());

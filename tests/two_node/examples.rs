@@ -62,11 +62,16 @@ fn the_compose_file_and_the_unit_read_the_written_environments() {
     );
     assert_eq!(roving["network_mode"].as_str(), Some("host"));
     let next = read(&example(), "NEXT-STEPS.txt");
-    let unit = read(&example(), "etcd-rejoin-roving.service");
-    let line = unit
-        .lines()
-        .find_map(|line| line.strip_prefix("EnvironmentFile="));
-    assert!(next.contains(line.unwrap()));
+    for unit in ["etcd-rejoin-roving.service", "etcd-rejoin-resident.service"] {
+        let unit = read(&example(), unit);
+        let lines = || unit.lines();
+        let file = lines().find_map(|line| line.strip_prefix("EnvironmentFile="));
+        assert!(next.contains(file.unwrap()));
+        // What the file does not say nobody says: an example's TLS would end with 78 beside it.
+        assert!(!lines().any(|line| line.starts_with("Environment=")));
+        let program = lines().find_map(|line| line.strip_prefix("ExecStart="));
+        assert!(next.contains(program.unwrap()));
+    }
 }
 
 /// The README names the call that writes this folder; the other test makes it.
