@@ -81,6 +81,9 @@ pub enum Command {
         /// Take it back: join again at the next start
         #[arg(long)]
         undo: bool,
+        /// What the member is started with.
+        #[command(flatten)]
+        file: EnvFile,
         /// Where etcd is configured by flags.
         #[command(flatten)]
         etcd: EtcdFlags,
@@ -213,7 +216,9 @@ Keys of --json, which stay as they are; new ones may come:
   etcd         program: its path, or null where it is not found; running: whether it holds the data
                dir; healthy: true, false, or null where it does not run
   peers        of each other member: name; heard, in a few words; words, in full
-  cluster      state: quorate, no-leader, unreachable or alone; id; members; margin: how many more
+  cluster      state: quorate; listed (a peer lists this member, which is enough for a restart: nobody
+               was asked for a leader); no-leader; leader-not-told (its gateway is off, or refuses us);
+               unreachable; alone (there is nobody to ask); id; members; margin: how many more
                failures it survives, or null where not every voter was asked
   failures     what was asked in vain, and why
   volume       of a roving member: resource, state, mounted, mount, split_brain (in words, with the way
@@ -316,6 +321,9 @@ enum JoinArg {
 pub enum QuarantineAction {
     /// List what lies set aside in this data dir
     List {
+        /// What the member is started with.
+        #[command(flatten)]
+        file: EnvFile,
         /// Where etcd is configured by flags.
         #[command(flatten)]
         etcd: EtcdFlags,
@@ -324,6 +332,9 @@ pub enum QuarantineAction {
     PutBack {
         /// Its name, as `list` prints it
         name: String,
+        /// What the member is started with.
+        #[command(flatten)]
+        file: EnvFile,
         /// Where etcd is configured by flags.
         #[command(flatten)]
         etcd: EtcdFlags,

@@ -74,24 +74,45 @@ fn main() {
 fn command(cli: Cli, phase: Phase, stop: &Stop) -> Exit {
     match cli.command {
         Command::Run(args) => become_etcd(args.etcd_flags.clone(), &args, phase, stop),
-        Command::Status { json, file, etcd } => with_config(&file, &etcd.etcd_flags, |config| {
-            status::status(config, stop, json)
-        }),
+        Command::Status { json, file, etcd } => {
+            if is_about_nobody(&file, &etcd) {
+                eprintln!(
+                    "etcd-rejoin: no ETCD_* variable is set here: this is about a member with etcd's defaults"
+                );
+            }
+            with_config(&file, &etcd.etcd_flags, |config| {
+                status::status(config, stop, json)
+            })
+        }
         Command::Probe {
             what: Some(Probed::Promotable { gate }),
             ..
         } => probe::promotable(gate),
-        Command::Probe { what: None, etcd } => at_once(stop, &etcd, |config| probe::probe(&config)),
+        Command::Probe { what: None, etcd } => {
+            at_once(stop, &EnvFile::default(), &etcd, |config| {
+                probe::probe(&config)
+            })
+        }
         Command::Quarantine { action } => match action {
-            QuarantineAction::List { etcd } => {
-                at_once(stop, &etcd, |config| quarantine::list(&config))
+            QuarantineAction::List { file, etcd } => {
+                at_once(stop, &file, &etcd, |config| quarantine::list(&config))
             }
-            QuarantineAction::PutBack { name, etcd } => {
-                at_once(stop, &etcd, |config| quarantine::put_back(&config, &name))
+            QuarantineAction::PutBack { name, file, etcd } => {
+                at_once(stop, &file, &etcd, |config| {
+                    quarantine::put_back(&config, &name)
+                })
             }
         },
-        Command::Leave { undo: true, etcd } => at_once(stop, &etcd, |config| leave::undo(&config)),
-        Command::Leave { undo: false, etcd } => at_once(stop, &etcd, leave::leave),
+        Command::Leave {
+            undo: true,
+            file,
+            etcd,
+        } => at_once(stop, &file, &etcd, |config| leave::undo(&config)),
+        Command::Leave {
+            undo: false,
+            file,
+            etcd,
+        } => at_once(stop, &file, &etcd, leave::leave),
         Command::Notify {
             gate,
             instance,
@@ -221,11 +242,24 @@ fn with_config(file: &EnvFile, flags: &[OsString], command: impl FnOnce(Config) 
 }
 
 /// For commands that wait for nothing of their own: a signal ends them at once.
-fn at_once(stop: &Stop, etcd: &EtcdFlags, command: impl FnOnce(Config) -> Exit) -> Exit {
+fn at_once(
+    stop: &Stop,
+    file: &EnvFile,
+    etcd: &EtcdFlags,
+    command: impl FnOnce(Config) -> Exit,
+) -> Exit {
     if let Ok(Some(signal)) = stop.end_at_once() {
         return Exit::signal(signal);
     }
-    with_config(&EnvFile::default(), &etcd.etcd_flags, command)
+    with_config(file, &etcd.etcd_flags, command)
+}
+
+/// Whether nothing says which member is meant.
+fn is_about_nobody(file: &EnvFile, etcd: &EtcdFlags) -> bool {
+    let mut names = std::env::vars_os().map(|(name, _)| name);
+    file.env_file.is_none()
+        && etcd.etcd_flags.is_empty()
+        && !names.any(|name| name.as_encoded_bytes().starts_with(b"ETCD_"))
 }
 
 /// Becomes this program.

@@ -34,12 +34,14 @@ pub fn print(text: &str) -> Exit {
     }
 }
 
-/// Says that there is no such data dir, for what changes one: its name is misspelt then.
+/// Says that there is no such data dir: its name is misspelt then, or its volume is not mounted.
 fn must_exist(config: &Config) -> Result<(), Exit> {
     match std::fs::metadata(&config.data_dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let dir = config.data_dir.display();
-            eprintln!("etcd-rejoin: there is no data dir {dir}: is ETCD_DATA_DIR right?");
+            eprintln!(
+                "etcd-rejoin: there is no data dir {dir}: is ETCD_DATA_DIR right, and its volume mounted?"
+            );
             Err(Exit::FAILED)
         }
         Ok(_) | Err(_) => Ok(()),

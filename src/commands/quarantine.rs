@@ -12,6 +12,10 @@ fn volume(config: &Config) -> Volume {
 
 /// Prints what lies set aside.
 pub fn list(config: &Config) -> Exit {
+    // "Nothing" where it is not mounted would tell somebody that the last copy is gone.
+    if let Err(exit) = must_exist(config) {
+        return exit;
+    }
     match volume(config).quarantined() {
         Ok(all) if all.is_empty() => {
             let dir = config.data_dir.display();

@@ -279,6 +279,11 @@ fn set_aside_data_is_listed_and_put_back() {
     );
     put.ends_with(0).has(&["put back 20261121T101112Z-1"]);
     beside(&mut cluster, &["quarantine", "list"]).has(&["nothing is set aside"]);
+    let file = cluster.scratch().join("env");
+    std::fs::write(&file, format!("ETCD_DATA_DIR={dir}/not-mounted\n")).unwrap();
+    let args = ["quarantine", "list", "--env-file", file.to_str().unwrap()];
+    let elsewhere = call(&args).run();
+    elsewhere.ends_with(74).has(&["no data dir", "not-mounted"]);
     cluster.start(&[1]);
     cluster.wait_healthy();
     cluster.verify();
