@@ -41,7 +41,8 @@ pub struct TwoNodeArgs {
     /// With it the loss of any one of the three machines is survived without fencing.
     #[arg(long, value_name = "HOST=ADDRESS")]
     pub tie_breaker: Option<String>,
-    /// A program that surely turns the other machine off: exit code 0 means that it is off
+    /// The path of a program or script, without arguments, that surely turns the other machine off: exit code 0
+    /// means that it is off
     #[arg(long, value_name = "PROGRAM")]
     pub fence_command: Option<String>,
     /// Reboot a machine that cannot let go of the volume in time (REJOIN_SELF_FENCE=reboot)
@@ -130,7 +131,8 @@ pub struct CheckArgs {
     /// The roving member's environment, as lines NAME=VALUE [default: REJOIN_* of this call]
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
-    /// Where the machine's file system is seen from here: /host in a container that has it there
+    /// Where the machine's file system is seen from here: /host in a container that has it there. All files
+    /// that are named are looked for below it
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
     /// Which DRBD the machine has, where neither module nor grammar tells

@@ -87,6 +87,7 @@ pub fn check(args: &CheckArgs, env: impl Iterator<Item = (String, String)>) -> E
         Some(path) => match host.read(path) {
             Ok(text) => (variables(&text).collect(), path.display().to_string()),
             Err(error) => {
+                let path = host.path(path);
                 eprintln!("etcd-rejoin: cannot read {}: {error}", path.display());
                 return Exit::FAILED;
             }

@@ -29,7 +29,7 @@ variables! {
     "REJOIN_DATA_KEEP", "1", "how many set-aside data dirs `delete` keeps";
     "REJOIN_WAIT", "forever", "how long to wait for others before giving up with exit code 69";
     "REJOIN_TIMEOUT", "2s", "how long one look at the cluster may take";
-    "REJOIN_CACERT", "ETCD_TRUSTED_CA_FILE", "the CA that the client URLs of other members are checked with";
+    "REJOIN_CACERT", "ETCD_TRUSTED_CA_FILE, else SSL_CERT_FILE, else the machine's bundle", "the CA that the client URLs of other members are checked with";
     "REJOIN_CERT", "ETCD_CLIENT_CERT_FILE, else ETCD_CERT_FILE", "our certificate for client URLs of other members";
     "REJOIN_KEY", "ETCD_CLIENT_KEY_FILE, else ETCD_KEY_FILE", "the key of REJOIN_CERT";
     "REJOIN_USER", "none", "the etcd user that we are, where authentication is on; it needs the root role";
@@ -53,6 +53,10 @@ variables! {
 
 /// The exit codes, as help and README print them.
 pub const EXIT_CODES: &[(&str, &str)] = &[
+    (
+        "1",
+        "etcd has left its cluster unasked (its own exit code is 0); `probe`, `config check`: no",
+    ),
     ("2", "usage: the command line is wrong"),
     ("65", "refused: only a person can tell; the log says why"),
     ("69", "waited as long as REJOIN_WAIT allows"),

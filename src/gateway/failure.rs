@@ -80,8 +80,9 @@ mod code {
 }
 
 /// The gateway dials its own member, with the server certificate as its client certificate.
-const OWN_MEMBER: &str = "its gateway does not reach its own member: over https, the server \
-                          certificate needs clientAuth among its extended key usages";
+const OWN_MEMBER: &str = "its gateway does not reach its own member: it may be about to stop, or, \
+                          over https, the server certificate lacks clientAuth among its extended \
+                          key usages";
 
 /// What etcd means by an unhealthy cluster. Source: etcd `server/etcdserver/server.go`, `AddMember`.
 const NOT_YET: &str =
@@ -100,7 +101,10 @@ fn with_hint(endpoint: &str, error: &io::Error) -> String {
         io::ErrorKind::UnexpectedEof => {
             ": is its URL http? or is our address not among the names of our certificate?"
         }
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => GRPC_ALONE,
+        // A peer port serves HTTP always.
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe if endpoint.contains("/v3") => {
+            GRPC_ALONE
+        }
         _ => "",
     };
     format!("{error}{hint}")

@@ -78,6 +78,12 @@ impl Checker {
         let good = |c: char| c.is_ascii_alphanumeric() || "/._-+:@=".contains(c);
         if !value.starts_with('/') {
             self.mistake(flag, value, "is not a path from the root");
+        } else if flag == "--fence-command" && value.contains(' ') {
+            self.mistake(
+                flag,
+                value,
+                "has a blank: what needs arguments goes into a script",
+            );
         } else if value.len() > 255 || !value.chars().all(good) {
             self.mistake(
                 flag,

@@ -212,6 +212,10 @@ fn numbers_names_and_paths_are_checked() {
         &["--program=/a\\\"; } has characters"],
     );
     flags(
+        &["--fence-command", "/off -f"],
+        &["--fence-command=/off -f has a blank"],
+    );
+    flags(
         &["--fence-command", "off"],
         &["--fence-command=off is not a path"],
     );

@@ -130,7 +130,7 @@ reasons! {
     NotFrozen, "not-frozen", "the peer is lost, and without `fencing resource-and-stonith` it may have gone on before it could be stopped",
         "wait", "bring the peer back, and set `fencing resource-and-stonith`; only if it is lost: `etcd-rejoin promote --accept-loss`";
     NoWayToFence, "no-way-to-fence", "the peer is lost, and there is no way to ask it or to turn it off",
-        "wait", "bring the peer back; set REJOIN_FENCE_PEER, and for a takeover without a person REJOIN_FENCE_COMMAND";
+        "wait", "bring the peer back; only if it is lost: `etcd-rejoin promote --accept-loss`; set REJOIN_FENCE_PEER, and for a takeover without a person REJOIN_FENCE_COMMAND";
     PeerLost, "peer-lost", "the peer is lost; it froze then, and nothing is known of it since",
         "promote / fence-peer", "nothing to do: it is asked to outdate itself, else turned off; by DRBD's handler where that is ours";
     PeerAlive, "peer-alive", "the peer is cut off but answers: it is Primary, or holds writes that we may lack",
