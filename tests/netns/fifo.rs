@@ -50,9 +50,13 @@ fn killed_both_ways_the_fifo_says_what_can_be_known() {
     let mut one = GateReader::open(&machines.one.gate, None);
     assert_eq!(one.latest(), Gate::Master);
     // The child alone: another one begins with BACKUP.
+    let before = machines.one.times_master();
     machines.one.kill_child();
     wait_for("it is master once more", PATIENCE, || {
-        one.latest() == Gate::Master && !one.keepalived_gone()
+        // Until then the gate still says what the first child has said.
+        machines.one.times_master() > before
+            && one.latest() == Gate::Master
+            && !one.keepalived_gone()
     });
     // Both: nothing is said, the address stays, and that nobody writes any more can be seen.
     machines.one.kill_both();
@@ -61,9 +65,10 @@ fn killed_both_ways_the_fifo_says_what_can_be_known() {
     machines.two.becomes(Gate::Master);
     // A rover that starts now has nobody's word.
     assert_eq!(machines.one.gate(), Gate::Unknown);
+    let before = machines.one.times_master();
     machines.one.start();
     wait_for("it is master again", PATIENCE, || {
-        one.latest() == Gate::Master
+        machines.one.times_master() > before && one.latest() == Gate::Master
     });
     // The parent alone: an orderly end.
     machines.one.kill_parent();

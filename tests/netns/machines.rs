@@ -11,7 +11,7 @@ use etcd_rejoin::gate::GateReader;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::support::process::{Log, Process};
+use crate::support::process::{Log, Process, is_stopped};
 use crate::support::{executable, wait_for};
 
 /// keepalived elects within a second here; a busy machine takes its time.
@@ -213,6 +213,11 @@ impl Machine {
         });
     }
 
+    /// How often it has become master, by its own log.
+    pub(crate) fn times_master(&self) -> usize {
+        self.log.lines("Entering MASTER STATE").len()
+    }
+
     /// Kills the parent alone.
     pub(crate) fn kill_parent(&mut self) {
         let child = self.pid("vrrp.pid").expect("it runs");
@@ -225,15 +230,19 @@ impl Machine {
         self.keepalived = None;
     }
 
-    /// Kills both at once.
+    /// Kills both at once: neither can react to the other's end.
+    ///
+    /// The child comes first. At the end of a stopped parent the kernel would wake it (SIGHUP and SIGCONT for a
+    /// process group that is orphaned), and send it SIGTERM as keepalived asks: it would say STOP.
     pub(crate) fn kill_both(&mut self) {
-        let both = ["main.pid", "vrrp.pid"].map(|file| self.pid(file).expect("it runs"));
-        for pid in both {
-            kill_process(pid, Signal::STOP).unwrap();
-        }
-        for pid in both {
-            kill_process(pid, Signal::KILL).unwrap();
-        }
+        let [parent, child] = ["main.pid", "vrrp.pid"].map(|file| self.pid(file).expect("it runs"));
+        kill_process(parent, Signal::STOP).unwrap();
+        let process = PathBuf::from(format!("/proc/{parent}"));
+        wait_for("it is stopped", PATIENCE, || is_stopped(&process));
+        kill_process(child, Signal::KILL).unwrap();
+        let process = PathBuf::from(format!("/proc/{child}"));
+        wait_for("its child is dead", PATIENCE, || is_stopped(&process));
+        kill_process(parent, Signal::KILL).unwrap();
         self.keepalived.as_mut().expect("it runs").wait(PATIENCE);
         wait_for("both are gone", PATIENCE, || self.pid("vrrp.pid").is_none());
         self.keepalived = None;

@@ -89,10 +89,8 @@ impl Process {
         self.signal_group(Signal::STOP);
         let group = self.child.id();
         wait_for("it is stopped", PATIENCE, || {
-            let processes =
-                numbers(Path::new("/proc")).filter(|path| stat(path, 2) == Some(group.to_string()));
-            let mut threads = processes.flat_map(|path| numbers(&path.join("task")));
-            threads.all(|path| matches!(stat(&path, 0).as_deref(), Some("T" | "Z") | None))
+            let mut processes = numbers(Path::new("/proc"));
+            processes.all(|path| stat(&path, 2) != Some(group.to_string()) || is_stopped(&path))
         });
     }
 
@@ -131,6 +129,12 @@ fn numbers(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
         path.file_name()
             .is_some_and(|name| name.as_encoded_bytes()[0].is_ascii_digit())
     })
+}
+
+/// Whether the kernel has stopped every thread of this process, a folder of `/proc`.
+pub fn is_stopped(process: &Path) -> bool {
+    let stopped = |path: PathBuf| matches!(stat(&path, 0).as_deref(), Some("T" | "Z") | None);
+    numbers(&process.join("task")).all(stopped)
 }
 
 /// A word of `stat` behind the name: 0 is the state, 2 the process group.
