@@ -291,3 +291,30 @@ fn cause(words: &LastWords) -> Trial {
         | LastWords::Unknown => Trial::Other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_list_taken_elsewhere_is_tried_again() {
+        // As recorded from 3.4.23, 3.5.16 and 3.5.30.
+        for words in [
+            "etcdmain: error validating peerURLs {ClusterID:b55a7d31e15db934 Members:[&{ID:1}]}: member count is unequal",
+            "discovery failed: error validating peerURLs {ClusterID:1 Members:[]}: unmatched member while checking PeerURLs",
+            "discovery failed: cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs",
+        ] {
+            assert!(took_another_list(&LastWords::Surroundings(words.into())));
+        }
+        for words in [
+            LastWords::Surroundings(
+                "listen tcp 127.0.0.1:2380: bind: address already in use".into(),
+            ),
+            LastWords::DataUnreadable("wal: crc mismatch".into()),
+            LastWords::Removed,
+            LastWords::Unknown,
+        ] {
+            assert!(!took_another_list(&words));
+        }
+    }
+}
