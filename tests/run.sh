@@ -76,13 +76,17 @@ check() {
 
 # Test programs of Rust: each test counts as one.
 tests() {
-    local what=$1 code count name
+    local what=$1 code count name begun ended
     local -A why=()
     shift
     run "$@"
     code=$?
     count=$(sed -nE 's/^test result: .* ([0-9]+) passed; .*/\1/p' "$log" | paste -sd+)
     pass $((${count:-0}))
+    # A program that was killed has no result, whatever became of the others.
+    begun=$(grep -caE '^ +(Running|Doc-tests) ' "$log")
+    ended=$(grep -ca '^test result: ' "$log")
+    [ "$begun" -le "$ended" ] || fail "$what: $((begun - ended)) programs ended without a result"
     while read -r name; do
         why[$name]=$(last_words "$name")
     done < <(sed -nE 's/^test (.*) \.\.\. FAILED.*/\1/p' "$log")
