@@ -157,6 +157,7 @@ pub fn heard_short(heard: &Heard) -> &'static str {
             Holds::Own(_) => "has data",
             Holds::Damaged => "has damaged data",
             Holds::SetAside => "has data set aside",
+            Holds::Called => "is asked for by a running cluster",
         },
         Heard::Refused(_) => "refuses us",
         Heard::Nonsense(_) => "answers nonsense",

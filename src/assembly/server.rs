@@ -1,24 +1,24 @@
 //! Serves the assembly resource on etcd's peer address, while no etcd runs there.
 
-use std::collections::VecDeque;
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::collections::{BTreeSet, VecDeque};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::caller::caller;
-use super::{PATH, Report};
+use super::{PATH, Report, knock};
 use crate::bind;
 use crate::config::Config;
-use crate::decide::Caller;
+use crate::decide::Knock;
 use crate::error::{Context, Error};
 use crate::signals::Stop;
-use crate::tls;
+use crate::tls::{self, TlsFiles};
 
 /// One request may take this long, handshake included.
 const REQUEST_TIME: Duration = Duration::from_secs(2);
@@ -26,6 +26,15 @@ const REQUEST_TIME: Duration = Duration::from_secs(2);
 const MAX_REQUEST: usize = 4096;
 /// There are never that many members: with more askers at once, the one that takes longest is cut off.
 const MAX_CONNECTIONS: usize = 32;
+/// So many different knocks are remembered: nobody can fill our memory with them.
+const MAX_KNOCKS: usize = 32;
+/// Certificates get renewed while we wait: their files are read again after this.
+const RENEWED: Duration = Duration::from_secs(1);
+/// Where no connection can be accepted (no file descriptor is left), it is tried again after this.
+const NO_ACCEPT: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
 
 /// The running server. Dropping it closes the port.
 pub struct Server {
@@ -45,7 +54,8 @@ impl Server {
         let (wake, woken) = UnixStream::pair().context(|| "cannot make a socket pair".into())?;
         let shared = Arc::new(Shared {
             report: Mutex::new(body(report)),
-            caller: OnceLock::new(),
+            knocks: Mutex::default(),
+            unreadable: AtomicUsize::new(0),
         });
         let served = shared.clone();
         let thread = std::thread::Builder::new()
@@ -62,12 +72,18 @@ impl Server {
 
     /// What is answered from now on.
     pub fn update(&self, report: &Report) {
-        *self.shared.report() = body(report);
+        *lock(&self.shared.report) = body(report);
     }
 
-    /// The first etcd that has asked for us here.
-    pub fn caller(&self) -> Option<Caller> {
-        self.shared.caller.get().copied()
+    /// Who has knocked here. `own` is how many questions of this very process have failed at our own peer
+    /// URLs, or may have: each of them can be one of the knocks that could not be read.
+    pub fn knocks(&self, own: usize) -> Vec<Knock> {
+        let others = self.shared.unreadable.load(Ordering::SeqCst) > own;
+        let knocks = lock(&self.shared.knocks);
+        (knocks.iter())
+            .filter(|knock| others || !matches!(knock, Knock::Unreadable(_)))
+            .cloned()
+            .collect()
     }
 
     /// How long it has listened.
@@ -76,19 +92,30 @@ impl Server {
     }
 }
 
-/// What those who ask are answered, and what they have told.
+/// What those who ask are answered, and who has knocked.
 struct Shared {
     report: Mutex<Vec<u8>>,
-    /// A few numbers, set once: nobody can fill our memory with it.
-    caller: OnceLock<Caller>,
+    knocks: Mutex<BTreeSet<Knock>>,
+    /// How many knocks could not be read.
+    unreadable: AtomicUsize,
 }
 
 impl Shared {
-    fn report(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.report
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    fn knocked(&self, knock: Knock) {
+        let mut knocks = lock(&self.knocks);
+        let unreadable = matches!(knock, Knock::Unreadable(_));
+        if knocks.len() < MAX_KNOCKS {
+            knocks.insert(knock);
+        }
+        if unreadable {
+            self.unreadable.fetch_add(1, Ordering::SeqCst);
+        }
     }
+}
+
+/// What is kept behind these locks is whole at any time, also after a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Server {
@@ -105,22 +132,49 @@ fn body(report: &Report) -> Vec<u8> {
     serde_json::to_vec(report).unwrap_or_default()
 }
 
-type Listener = (TcpListener, Option<Arc<ServerConfig>>);
+type Listener = (TcpListener, Option<Tls>);
+
+/// How an https address is answered.
+struct Tls {
+    files: TlsFiles,
+    client_auth: bool,
+    config: Arc<ServerConfig>,
+    read: Instant,
+}
+
+impl Tls {
+    fn new(config: &Config) -> Result<Tls, Error> {
+        let (files, client_auth) = (config.peer_tls.clone(), config.peer_client_auth);
+        Ok(Tls {
+            config: tls::server_config(&files, client_auth)?,
+            files,
+            client_auth,
+            read: Instant::now(),
+        })
+    }
+
+    /// As the files are now; while they cannot be read, as they were.
+    fn config(&mut self) -> Arc<ServerConfig> {
+        if self.read.elapsed() >= RENEWED {
+            self.read = Instant::now();
+            if let Ok(config) = tls::server_config(&self.files, self.client_auth) {
+                self.config = config;
+            }
+        }
+        self.config.clone()
+    }
+}
 
 fn listen(config: &Config, url: &str, stop: &Stop) -> Result<Vec<Listener>, Error> {
     let (scheme, address) = url.split_once("://").unwrap_or(("http", url));
-    let tls = match scheme {
-        "http" => None,
-        "https" => Some(tls::server_config(
-            &config.peer_tls,
-            config.peer_client_auth,
-        )?),
-        _ => {
-            return Err(Error::new(format!(
-                "cannot listen on {url}: only http and https peer URLs are supported"
-            )));
-        }
+    let tls = || match scheme {
+        "http" => Ok(None),
+        "https" => Tls::new(config).map(Some),
+        _ => Err(Error::new(format!(
+            "cannot listen on {url}: only http and https peer URLs are supported"
+        ))),
     };
+    tls()?;
     let attempt = || format!("cannot listen on {url}");
     let addresses = bind::addresses(address.trim_end_matches('/'), stop).context(attempt)?;
     let mut listeners = Vec::new();
@@ -130,10 +184,10 @@ fn listen(config: &Config, url: &str, stop: &Stop) -> Result<Vec<Listener>, Erro
             Ok(bound) => {
                 for listener in bound {
                     listener.set_nonblocking(true).context(attempt)?;
-                    listeners.push((listener, tls.clone()));
+                    listeners.push((listener, tls()?));
                 }
             }
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
                 return Err(Error::caused(attempt(), error));
             }
             Err(error) => failed = Some(error),
@@ -146,39 +200,66 @@ fn listen(config: &Config, url: &str, stop: &Stop) -> Result<Vec<Listener>, Erro
     }
 }
 
-fn serve(listeners: Vec<Listener>, woken: &UnixStream, shared: &Arc<Shared>) {
+fn serve(mut listeners: Vec<Listener>, woken: &UnixStream, shared: &Arc<Shared>) {
     let askers = Askers::default();
+    let mut pause = None;
     loop {
         let mut fds: Vec<PollFd> = vec![PollFd::new(woken, PollFlags::IN)];
-        fds.extend(
-            listeners
-                .iter()
-                .map(|(listener, _)| PollFd::new(listener, PollFlags::IN)),
-        );
-        match poll(&mut fds, None) {
+        if pause.is_none() {
+            fds.extend(
+                listeners
+                    .iter()
+                    .map(|(listener, _)| PollFd::new(listener, PollFlags::IN)),
+            );
+        }
+        match poll(&mut fds, pause.take()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(_) => return,
         }
         if !fds[0].revents().is_empty() {
             return;
         }
-        for (listener, tls) in &listeners {
-            while let Ok((stream, _)) = listener.accept() {
-                let Some(asker) = askers.admit(&stream) else {
-                    continue;
-                };
-                let (shared, tls) = (shared.clone(), tls.clone());
-                let answer = move || {
-                    // A peer that goes away in mid-request is its own affair.
-                    let _ = answer(stream, tls, &shared);
-                    drop(asker);
-                };
-                let builder = std::thread::Builder::new().stack_size(256 << 10);
-                // No thread to be had: the asker's place is free again, and the peer asks again.
-                let _ = builder.spawn(answer);
+        for (listener, tls) in &mut listeners {
+            loop {
+                match listener.accept() {
+                    Ok((stream, from)) => {
+                        let tls = tls.as_mut().map(Tls::config);
+                        admitted(&askers, stream, from.ip(), tls, shared);
+                    }
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    // Whoever waits there wakes us at once, again and again.
+                    Err(_) => {
+                        pause = Some(&NO_ACCEPT);
+                        break;
+                    }
+                }
             }
         }
     }
+}
+
+/// Answers one of those who ask, in a thread of its own.
+fn admitted(
+    askers: &Askers,
+    stream: TcpStream,
+    from: IpAddr,
+    tls: Option<Arc<ServerConfig>>,
+    shared: &Arc<Shared>,
+) {
+    let Some(asker) = askers.admit(&stream) else {
+        return;
+    };
+    let shared = shared.clone();
+    let answer = move || {
+        // A peer that goes away in mid-request is its own affair.
+        if let Err(Unread::Foreign(words)) = answer(stream, tls, &shared) {
+            shared.knocked(Knock::Unreadable(format!("{from} {words}")));
+        }
+        drop(asker);
+    };
+    let builder = std::thread::Builder::new().stack_size(256 << 10);
+    // No thread to be had: the asker's place is free again, and the peer asks again.
+    let _ = builder.spawn(answer);
 }
 
 /// Who is being answered, longest first. Turning newcomers away instead would let a few slow ones keep
@@ -205,9 +286,7 @@ impl Askers {
     }
 
     fn all(&self) -> MutexGuard<'_, VecDeque<Arc<TcpStream>>> {
-        self.0
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.0)
     }
 }
 
@@ -218,30 +297,63 @@ impl Drop for Asker {
     }
 }
 
+/// Why a request was not answered.
+enum Unread {
+    /// What came is not what this port speaks; in words.
+    Foreign(String),
+    /// It came too slowly, in part, or not at all.
+    Broken,
+}
+
+impl From<io::Error> for Unread {
+    fn from(error: io::Error) -> Self {
+        match error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        {
+            Some(tls) => Unread::Foreign(format!("failed in its TLS handshake here ({tls})")),
+            None => Unread::Broken,
+        }
+    }
+}
+
 fn answer(
     stream: TcpStream,
     tls: Option<Arc<ServerConfig>>,
     shared: &Shared,
-) -> std::io::Result<()> {
+) -> Result<(), Unread> {
     let stream = Timed {
         stream,
         deadline: Instant::now() + REQUEST_TIME,
     };
     stream.stream.set_nonblocking(false)?;
     stream.stream.set_nodelay(true)?;
-    match tls {
-        None => http(stream, shared),
-        Some(config) => {
-            let connection = ServerConnection::new(config).map_err(std::io::Error::other)?;
+    let first = stream.first()?;
+    match (first, tls) {
+        // It was only looked whether somebody listens.
+        (None, _) => Ok(()),
+        (Some(first), None) if first.is_ascii_alphabetic() => Ok(http(stream, shared)?),
+        (Some(HANDSHAKE), None) => Err(Unread::Foreign(
+            "speaks TLS here, and this port is plain http".into(),
+        )),
+        (Some(_), None) => Err(Unread::Foreign("does not speak http here".into())),
+        (Some(first), Some(_)) if first.is_ascii_alphabetic() => Err(Unread::Foreign(
+            "speaks plain http here, and this port is https".into(),
+        )),
+        (Some(_), Some(config)) => {
+            let connection = ServerConnection::new(config).map_err(io::Error::other)?;
             let mut stream = StreamOwned::new(connection, stream);
             http(&mut stream, shared)?;
             stream.conn.send_close_notify();
-            stream.flush()
+            Ok(stream.flush()?)
         }
     }
 }
 
-fn http(mut stream: impl Read + Write, shared: &Shared) -> std::io::Result<()> {
+/// What a TLS connection begins with (RFC 8446, section 5.1: `handshake`).
+const HANDSHAKE: u8 = 22;
+
+fn http(mut stream: impl Read + Write, shared: &Shared) -> io::Result<()> {
     let mut request = Vec::new();
     let mut chunk = [0; 1024];
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -251,13 +363,12 @@ fn http(mut stream: impl Read + Write, shared: &Shared) -> std::io::Result<()> {
         }
         request.extend_from_slice(&chunk[..n]);
     }
-    if let Some(caller) = caller(&request) {
-        // The first one is enough.
-        let _ = shared.caller.set(caller);
+    if let Some(knock) = knock(&request) {
+        shared.knocked(knock);
     }
     let wanted = format!("GET {PATH} ");
     let (status, body) = match request.starts_with(wanted.as_bytes()) {
-        true => ("200 OK", shared.report().clone()),
+        true => ("200 OK", lock(&shared.report).clone()),
         false => ("404 Not Found", b"no etcd runs here yet\n".to_vec()),
     };
     write!(
@@ -276,27 +387,35 @@ struct Timed {
 }
 
 impl Timed {
-    fn left(&self) -> std::io::Result<Option<Duration>> {
+    /// The first byte that comes, which stays to be read; none if none does.
+    fn first(&self) -> io::Result<Option<u8>> {
+        let mut first = [0];
+        self.stream.set_read_timeout(self.left()?)?;
+        let n = self.stream.peek(&mut first)?;
+        Ok((n > 0).then_some(first[0]))
+    }
+
+    fn left(&self) -> io::Result<Option<Duration>> {
         match self.deadline.saturating_duration_since(Instant::now()) {
-            Duration::ZERO => Err(std::io::ErrorKind::TimedOut.into()),
+            Duration::ZERO => Err(ErrorKind::TimedOut.into()),
             left => Ok(Some(left)),
         }
     }
 }
 
 impl Read for Timed {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stream.set_read_timeout(self.left()?)?;
         self.stream.read(buffer)
     }
 }
 
 impl Write for Timed {
-    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         self.stream.set_write_timeout(self.left()?)?;
         self.stream.write(buffer)
     }
-    fn flush(&mut self) -> std::io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         self.stream.flush()
     }
 }

@@ -9,7 +9,7 @@ use super::preflight;
 use super::said::Said;
 use super::supervise::{self, Handed};
 use crate::act::{Actor, Undone};
-use crate::assembly::{LISTENS, Report, Server};
+use crate::assembly::{Report, Server, listens};
 use crate::config::Config;
 use crate::datadir::{Finding, Lock, LockError, Volume};
 use crate::decide::{DataDir, Decision, Reason, Start, Step, Trial, decide};
@@ -173,8 +173,8 @@ impl Run<'_> {
         look.seen.denied.clone_from(&self.denied);
         look.seen.added = self.added;
         if let Some(server) = &self.server {
-            look.seen.called = server.caller();
-            look.seen.listened = server.listened() >= LISTENS + self.config.election_timeout;
+            look.seen.knocks = server.knocks(self.observer.own_unanswered());
+            look.seen.listened = server.listened() >= listens(&self.config);
         }
         let views = look.seen.views();
         let views: Vec<_> = views.map(|(id, members)| (id, members.to_vec())).collect();
@@ -212,7 +212,11 @@ impl Run<'_> {
                 self.serve(&look)?;
                 self.said.say(self.wait_line(&look, &decision));
                 // It ends by itself: REJOIN_WAIT is for what does not.
-                self.pause(PAUSES.1)
+                let since = self
+                    .server
+                    .as_ref()
+                    .map_or(Duration::ZERO, Server::listened);
+                self.pause(PAUSES.1.min(listens(&self.config).saturating_sub(since)))
             }
             Decision::Wait(_) => {
                 self.serve(&look)?;
@@ -233,7 +237,8 @@ impl Run<'_> {
     /// A refusal that concerns the others too: they shall hear what we hold, not only that we are gone.
     /// The exit code, if a signal ends us meanwhile.
     fn last_report(&mut self, reason: Reason, look: &Look) -> Option<Exit> {
-        let (Reason::PeersDisagree | Reason::DataSetAside) = reason else {
+        let (Reason::PeersDisagree | Reason::DataSetAside | Reason::CalledByACluster) = reason
+        else {
             return None;
         };
         if let Err(exit) = self.serve(look) {

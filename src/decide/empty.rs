@@ -4,7 +4,7 @@ use super::Decision::{Do, Refuse, Wait};
 use super::entries::*;
 use super::first_start::{assembly, may_found_now, new};
 use super::{Begin, Decision, JoinAs, Observation, Policy, Quorate, Reason, Start, Step};
-use crate::membership::{Member, quorum};
+use crate::membership::{ClusterId, Member, quorum};
 
 /// An empty data dir: a first start, or a lost disk. Which of them, only the others can tell.
 pub(super) fn empty(policy: &Policy, seen: &Observation) -> Decision {
@@ -170,12 +170,22 @@ fn empty_no_leader(policy: &Policy, seen: &Observation) -> Decision {
         return new(true, Reason::FirstStartContinued);
     }
     if policy.initial.len() == 2 && policy.initial_others() == 1 && seen.steady {
-        // Every acknowledged write of a two-member cluster is on both, so the other one has it all.
+        // Every acknowledged write of a two-member cluster is on both, so the other one has it all. A third
+        // member, which the other one has not heard of yet, may hold writes that it lacks: it asks for us.
+        let third = |cluster: ClusterId, members: &[Member]| {
+            let listed =
+                |id, its: ClusterId| its == cluster && members.iter().any(|member| member.id == id);
+            seen.knocks_of_others(listed).next().is_some()
+        };
         let pair = seen
             .views()
-            .find_map(|(_, members)| match own_entry(policy, members) {
+            .find_map(|(cluster, members)| match own_entry(policy, members) {
                 // A learner acknowledges nothing: beside one, the lost voter had the only copy.
-                Entry::One(entry) if members.len() == 2 && !members.iter().any(|m| m.learner) => {
+                Entry::One(entry)
+                    if members.len() == 2
+                        && !members.iter().any(|m| m.learner)
+                        && !third(cluster, members) =>
+                {
                     Some((entry, members))
                 }
                 Entry::One(_) | Entry::None | Entry::Two => None,

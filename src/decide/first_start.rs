@@ -5,6 +5,37 @@ use super::Decision::{Do, Refuse, Wait};
 use super::{Begin, Bootstrap, Decision, Heard, Holds, Observation, Policy, Reason, Start, Step};
 use crate::membership::{Member, quorum};
 
+/// What leads to a new cluster, or promises it, does so only where no running cluster asks for us.
+///
+/// The initial cluster names who was there at first. A cluster that has grown since lists others too, and of
+/// these nobody is asked: whoever lost its disk beside them would found the old cluster again, with the same
+/// IDs. But a running etcd asks for each member that it lists, ten times a second.
+pub(super) fn founding(policy: &Policy, seen: &Observation, decision: Decision) -> Decision {
+    let founds = match &decision {
+        Decision::Start(start, _) => start.begin == Begin::New,
+        Do(step, _) => *step == Step::Promise,
+        Wait(_) | Refuse(_) => false,
+    };
+    let promised = decision == Wait(Reason::FirstStartPromise);
+    if (founds || promised) && seen.knocks_of_a_cluster(policy).next().is_some() {
+        let answers =
+            |heard: &Heard| matches!(heard, Heard::Entrypoint { .. } | Heard::Etcd { .. });
+        let answering = seen.initial_peers().filter(|peer| answers(&peer.heard));
+        let others_known = policy.initial_others() == 0 && policy.knows_others;
+        return match answering.count() == policy.initial_others() && !others_known {
+            true => Refuse(Reason::CalledByACluster),
+            // Who is silent may belong to that cluster, and lead us back to it.
+            false => Wait(Reason::NotAllHeard),
+        };
+    }
+    // `now` tries at once; and who is alone on this machine's own addresses cannot be a member of anything.
+    let can_be_called = policy.has_others() || policy.is_reachable();
+    if founds && can_be_called && !seen.listened && policy.bootstrap != Bootstrap::Now {
+        return Wait(Reason::Listening);
+    }
+    decision
+}
+
 /// No etcd was heard: the entrypoints ask each other whether this is a first start.
 pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
     let mut count = Assembly::default();
@@ -16,7 +47,8 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
                     Holds::Empty => count.empty += 1,
                     // Its cluster will be another one than ours: we shall join it, and it counts for
                     // nothing here.
-                    Holds::Alone => {}
+                    // The same for one that a cluster asks for.
+                    Holds::Alone | Holds::Called => {}
                     Holds::Promised => count.promised += 1,
                     Holds::SetAside => count.set_aside += 1,
                     Holds::Own(cluster) if *cluster != policy.static_cluster => count.foreign += 1,
@@ -43,12 +75,9 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
         return Refuse(Reason::PeersDisagree);
     }
     let alone = policy.initial_others() == 0;
-    // In a larger initial cluster a peer that has left the same first start calls us too.
-    if alone && seen.called.is_some() {
-        return match policy.knows_others {
-            true => Wait(Reason::NotAllHeard),
-            false => Refuse(Reason::CalledByACluster),
-        };
+    // Whatever else stands in the way of founding: this is what a person has to know.
+    if alone && !policy.knows_others && seen.knocks_of_a_cluster(policy).next().is_some() {
+        return Refuse(Reason::CalledByACluster);
     }
     let all_heard = silent == 0 && !(alone && policy.knows_others);
     if all_heard && (count.set_aside > 0 || seen.set_aside > 0) {
@@ -59,15 +88,6 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
             true => Wait(Reason::FoundingForbidden),
             false => Wait(Reason::NotAllHeard),
         };
-    }
-    // Nobody can be asked whether this is a lost disk in a cluster that has grown since. But such a
-    // cluster asks for us: without this row we would found a second one, with the same IDs.
-    if policy.is_alone()
-        && policy.is_reachable()
-        && !seen.listened
-        && policy.bootstrap != Bootstrap::Now
-    {
-        return Wait(Reason::Listening);
     }
     if policy.bootstrap == Bootstrap::Now && is_ruled_out(policy, seen) {
         return Wait(Reason::NowRuledOut);
@@ -129,7 +149,9 @@ fn is_ruled_out(policy: &Policy, seen: &Observation) -> bool {
         Heard::Silent(_) => true,
         Heard::Entrypoint { holds, differs } => match holds {
             Holds::Empty | Holds::Promised => differs.is_none(),
-            Holds::Alone | Holds::Own(_) | Holds::Damaged | Holds::SetAside => false,
+            Holds::Alone | Holds::Own(_) | Holds::Damaged | Holds::SetAside | Holds::Called => {
+                false
+            }
         },
         Heard::Etcd { cluster, members } => {
             *cluster == policy.static_cluster && !members.iter().any(Member::started)

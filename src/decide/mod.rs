@@ -20,7 +20,7 @@ pub(crate) use empty::add_as;
 pub use entries::{listing_twice, own_id};
 pub use leaving::may_leave;
 pub use observation::{
-    Bootstrap, Caller, DataDir, Heard, Holds, Identity, JoinAs, JoinsOnly, Observation, Peer,
+    Bootstrap, DataDir, Heard, Holds, Identity, JoinAs, JoinsOnly, Knock, Observation, Peer,
     Policy, Quorate, Trial,
 };
 pub use reason::{Reason, Row, table};
@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::membership::{Member, MemberId};
 use empty::empty;
+use first_start::founding;
 pub use own::is_plain_restart;
 use own::{damaged, own_data};
 
@@ -218,6 +219,6 @@ pub fn decide(policy: &Policy, seen: &Observation) -> Decision {
         Do(step, _) if seen.hindered.is_some() && step.counts_on_a_start() => {
             Refuse(Reason::CannotStart)
         }
-        decision => decision,
+        decision => founding(policy, seen, decision),
     }
 }

@@ -197,6 +197,8 @@ pub enum Holds {
     Damaged,
     /// Nothing, but data lies set aside on its volume.
     SetAside,
+    /// Nothing, but a running cluster asks for it.
+    Called,
 }
 
 /// How one other member answered in this look.
@@ -244,13 +246,23 @@ pub struct Quorate {
     pub members: Vec<Member>,
 }
 
-/// An etcd that has asked for us at our own peer URL: a member of a cluster that lists us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Caller {
-    /// Itself, and its cluster; its probes do not say.
-    pub from: Option<(MemberId, ClusterId)>,
-    /// Whom it takes us for.
-    pub wants: Option<MemberId>,
+/// Who has asked for us at our own peer URL while only our assembly listened there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Knock {
+    /// The etcd of a member whose cluster lists us.
+    Member {
+        /// Who asks.
+        id: MemberId,
+        /// Its cluster.
+        cluster: ClusterId,
+        /// Whom it takes us for.
+        wants: Option<MemberId>,
+    },
+    /// An etcd looks whether its member is here; its probes do not say who asks.
+    Probe,
+    /// What came is not what this port speaks: a failed TLS handshake, TLS on a plain port, plain text on a
+    /// TLS port. In words.
+    Unreadable(String),
 }
 
 /// Everything that was seen in one look.
@@ -303,9 +315,9 @@ pub struct Observation {
     pub twin: bool,
     /// `REJOIN_BOOTSTRAP_WAIT` is over.
     pub waited: bool,
-    /// An etcd has asked for us while our assembly listened.
-    pub called: Option<Caller>,
-    /// Our assembly has listened for long enough: a cluster that lists us would have called.
+    /// Who has asked for us while our assembly listened.
+    pub knocks: Vec<Knock>,
+    /// Our assembly has listened for long enough: a cluster that lists us would have knocked.
     pub listened: bool,
     /// What the others list without a leader has been the same for a while. A member that has just started
     /// answers its peers while it still reads its log, and lists what it has read so far.
@@ -340,7 +352,7 @@ impl Default for Observation {
             unclear: None,
             twin: false,
             waited: false,
-            called: None,
+            knocks: Vec::new(),
             listened: false,
             steady: false,
             no_chores: false,
@@ -384,6 +396,37 @@ impl Observation {
     /// The other members of the initial cluster.
     pub fn initial_peers(&self) -> impl Iterator<Item = &Peer> {
         self.peers.iter().filter(|peer| peer.initial)
+    }
+
+    /// The knocks that rule a first start out: a cluster runs that has us as its member. One that has left the
+    /// same first start for etcd asks for us too.
+    pub fn knocks_of_a_cluster<'a>(
+        &'a self,
+        policy: &'a Policy,
+    ) -> impl Iterator<Item = &'a Knock> {
+        self.knocks_of_others(|id, cluster| {
+            cluster == policy.static_cluster && policy.static_others.contains(&id)
+        })
+    }
+
+    /// The knocks of all but these members.
+    ///
+    /// A probe does not say who asks; those of a known member come seconds after it has first said who it is.
+    pub fn knocks_of_others(
+        &self,
+        known: impl Fn(MemberId, ClusterId) -> bool,
+    ) -> impl Iterator<Item = &Knock> {
+        let is_known = move |knock: &Knock| match knock {
+            Knock::Member { id, cluster, .. } => known(*id, *cluster),
+            Knock::Probe | Knock::Unreadable(_) => false,
+        };
+        let explained = self.knocks.iter().any(&is_known);
+        self.knocks
+            .iter()
+            .filter(move |knock| match (knock, explained) {
+                (Knock::Probe, true) => false,
+                (knock, _) => !is_known(knock),
+            })
     }
 
     /// Whether somebody refuses to answer us.

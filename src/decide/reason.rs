@@ -114,13 +114,13 @@ reasons! {
         "refuse", "see the refusal's own words; REJOIN_CACERT, REJOIN_CERT, REJOIN_KEY, REJOIN_USER and REJOIN_PASSWORD_FILE say how we speak to client URLs, ETCD_PEER_* how to peer URLs";
     FirstStartContinued, "first-start-continued", "empty", "founding promise; a peer has left the first start for etcd",
         "start new", "nothing to do";
-    FirstStart, "first-start", "empty", "every other member has promised (with REJOIN_BOOTSTRAP=quorum a majority, with `now` whoever answers); or there is none, and no cluster asks for us",
+    FirstStart, "first-start", "empty", "every other member has promised (with REJOIN_BOOTSTRAP=quorum a majority, with `now` whoever answers), or there is none; and no running cluster asks for us",
         "start new", "nothing to do";
     FirstStartPromise, "first-start-promise", "empty", "every other member was heard empty or promised in one look (with REJOIN_BOOTSTRAP=quorum a majority, with `now` whoever answers) / not all have promised yet",
         "promise / wait", "nothing to do: it goes on when the others have promised too";
-    Listening, "listening", "empty", "the initial cluster names only this member: if a running cluster lists it, that asks for it now",
-        "wait", "nothing to do: it founds a cluster when it has listened for ten seconds (nine, and the election timeout), and none asks for it";
-    CalledByACluster, "called-by-a-cluster", "empty", "the initial cluster names only this member, and a member of a running cluster asks for it at its peer URL",
+    Listening, "listening", "empty", "a first start is due, and a running cluster that lists this member would ask for it now",
+        "wait", "nothing to do: it goes on when it has listened for half a second (as the only member of the initial cluster: five seconds, or longer with a long election timeout), and no cluster asks for it";
+    CalledByACluster, "called-by-a-cluster", "empty", "a first start is due, and a running cluster asks for this member at its peer URL: one that the initial cluster does not name, or that cannot be read",
         "refuse", "nothing was founded; name the other members in ETCD_INITIAL_CLUSTER, or their client URLs in ETCD_OTHER_PEERS_CLIENT_URLS, and this member joins them again; if it shall not, `etcdctl member remove` it there";
     PeerHasData, "peer-has-data", "empty", "no etcd runs yet, and a peer holds data: this is no first start",
         "wait", "start etcd on the peers that hold data; this member joins them";

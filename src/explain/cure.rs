@@ -123,6 +123,7 @@ fn quorum_goes_on(policy: &Policy, seen: &Observation) -> bool {
     };
     let seen = Observation {
         waited: true,
+        listened: true,
         ..seen.clone()
     };
     let reason = decide(&policy, &seen).reason();

@@ -2,7 +2,7 @@
 
 use super::{heard, is_alone};
 use crate::decide::{
-    Bootstrap, Caller, Decision, Heard, Holds, JoinsOnly, Observation, Policy, Reason, Step,
+    Bootstrap, Decision, Heard, Holds, JoinsOnly, Knock, Observation, Policy, Reason, Step,
     listing_twice,
 };
 use crate::membership::Member;
@@ -97,12 +97,18 @@ fn names(policy: &Policy, look: &Look, reason: Reason) -> Vec<String> {
     };
     let unheard = |heard: &Heard| match heard {
         Heard::Silent(_) | Heard::Nonsense(_) | Heard::Refused(_) => true,
-        Heard::Entrypoint { holds, .. } => *holds == Holds::Alone,
+        Heard::Entrypoint { holds, .. } => matches!(holds, Holds::Alone | Holds::Called),
         Heard::Etcd { .. } => false,
     };
     match reason {
-        Reason::NotAllHeard if look.seen.peers.is_empty() => look.failures.clone(),
-        Reason::NotAllHeard => peers(unheard),
+        Reason::NotAllHeard => {
+            let mut names = match look.seen.peers.is_empty() {
+                true => look.failures.clone(),
+                false => peers(unheard),
+            };
+            names.extend(knocks(policy, &look.seen));
+            names
+        }
         Reason::NowRuledOut => {
             let mut names = peers(|heard| !matches!(heard, Heard::Silent(_)));
             names.extend(look.seen.unclear.clone());
@@ -157,13 +163,15 @@ fn names(policy: &Policy, look: &Look, reason: Reason) -> Vec<String> {
             names.extend(look.seen.denied.iter().map(|(_, words)| words.clone()));
             names
         }
-        Reason::CalledByACluster => caller(look).into_iter().collect(),
+        Reason::CalledByACluster => knocks(policy, &look.seen),
         Reason::UrlListedTwice => listing_twice(policy, &look.seen).map(update).collect(),
         Reason::CannotStart => look.seen.hindered.iter().cloned().collect(),
-        Reason::DataLostNoLeader
-        | Reason::NotListedNoLeader
-        | Reason::DataDamagedNoQuorum
-        | Reason::GivenUp => look.failures.clone(),
+        Reason::DataLostNoLeader | Reason::NotListedNoLeader => {
+            let mut names = look.failures.clone();
+            names.extend(knocks(policy, &look.seen));
+            names
+        }
+        Reason::DataDamagedNoQuorum | Reason::GivenUp => look.failures.clone(),
         _ => Vec::new(),
     }
 }
@@ -176,16 +184,18 @@ fn update(member: &Member) -> String {
 }
 
 /// Without its data we cannot tell what we were there: a member that lost its disk, or one just added.
-fn caller(look: &Look) -> Option<String> {
-    let caller = look.seen.called?;
-    let Caller { from, wants } = caller;
-    let wants = wants.map_or("us".into(), |id| format!("member {id}"));
-    Some(match from {
-        Some((member, cluster)) => format!(
-            "member {member} of cluster {cluster} asks for {wants} here: its data was here, or it was added there"
-        ),
-        None => {
+fn knocks(policy: &Policy, seen: &Observation) -> Vec<String> {
+    let words = seen.knocks_of_a_cluster(policy).map(|knock| match knock {
+        Knock::Member { id, cluster, wants } => {
+            let wants = wants.map_or("us".into(), |id| format!("member {id}"));
+            format!(
+                "member {id} of cluster {cluster} asks for {wants} here: its data was here, or it was added there"
+            )
+        }
+        Knock::Probe => {
             "the etcd of a cluster that lists this address looks whether its member is here".into()
         }
-    })
+        Knock::Unreadable(words) => format!("{words}: it may be the etcd of a cluster that lists this address"),
+    });
+    words.collect()
 }

@@ -7,7 +7,7 @@ mod ask;
 mod beside;
 mod gathering;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -39,6 +39,8 @@ pub struct Observer {
     /// Those of our own peer URLs where somebody else was heard, perhaps after the look was over: the
     /// next one asks there again, and waits for the answer.
     strange: Arc<Mutex<Vec<String>>>,
+    /// Questions at our own peer URLs that were not answered, or not yet.
+    own_unanswered: Arc<AtomicUsize>,
 }
 
 /// One look: what was seen, and what a step or a log line needs beyond it.
@@ -89,6 +91,7 @@ impl Observer {
             leaderless: Arc::new(AtomicBool::new(config.policy.bootstrap == Bootstrap::Now)),
             endpoints: Arc::default(),
             strange: Arc::default(),
+            own_unanswered: Arc::default(),
             config,
             volume,
             stop,
@@ -106,6 +109,12 @@ impl Observer {
     /// Who we say we are where our assembly answers.
     pub fn instance(&self) -> &Instance {
         &self.instance
+    }
+
+    /// How many of our own questions at our own peer URLs were not answered, or not yet: each may look like
+    /// somebody's failed handshake to our assembly.
+    pub fn own_unanswered(&self) -> usize {
+        self.own_unanswered.load(Ordering::SeqCst)
     }
 
     /// The client for peer URLs.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::{PATIENCE, certs::Ca, wait_for};
 use crate::{Members, PATH};
 
-fn connect(host: Ipv4Addr) -> TcpStream {
+pub(crate) fn connect(host: Ipv4Addr) -> TcpStream {
     let stream = TcpStream::connect((host, 2380)).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))

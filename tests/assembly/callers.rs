@@ -1,9 +1,9 @@
-//! Who calls a member whose initial cluster names only itself: an etcd that asks for it keeps it from
-//! founding a cluster, and nothing else does.
+//! Who knocks at the peer port of a member that is about to found a cluster: an etcd of a cluster that lists it
+//! keeps it from that, and so does what cannot be read; nothing else does.
 
 use std::time::Instant;
 
-use crate::askers::ask;
+use crate::askers::{ask, connect};
 use crate::support::PATIENCE;
 use crate::support::certs::Ca;
 use crate::{Members, Started};
@@ -111,13 +111,13 @@ fn hostile_calls_are_none() {
     n1.wait_log("STAND-IN");
 }
 
-#[test]
-fn behind_tls_only_members_call() {
+/// A lone member behind TLS, whose own certificate is for this host.
+fn behind_tls(named: &str) -> (Members, Started, Ca) {
     let mut members = Members::new(1);
     members.scheme = "https";
-    let host = members.addresses.host(1);
+    let host = members.addresses.host(1).to_string();
     let ca = Ca::new(&members.dir.path().join("ca"), "ca");
-    let own = ca.server("n1", &[&host.to_string()]);
+    let own = ca.server("n1", &[if named.is_empty() { &host } else { named }]);
     let path = |path: &std::path::Path| path.display().to_string();
     let mut n1 = members.start(
         1,
@@ -129,8 +129,124 @@ fn behind_tls_only_members_call() {
         ],
     );
     n1.wait_reason("listening");
-    ask(host, &stream());
+    (members, n1, ca)
+}
+
+/// It refuses, and says what came that it could not read.
+#[track_caller]
+fn refuses_what_it_cannot_read(members: &Members, mut n1: Started, words: &str) {
+    assert_eq!(n1.process.wait(PATIENCE), 65, "{}", n1.log.text());
+    let log = n1.log.text();
+    assert!(n1.log.has_reason("called-by-a-cluster"), "{log}");
+    assert!(log.contains(words), "{words}: {log}");
+    assert!(!log.contains("STAND-IN"), "{log}");
+    assert!(!members.data_dir(1).join("member").exists());
+}
+
+/// The cluster that it was in speaks plain http, and its own settings are https now.
+#[test]
+fn a_plain_knock_at_a_tls_port_counts() {
+    let (members, n1, _ca) = behind_tls("");
+    // It is cut off in its midst, again and again, as etcd's is.
+    for _ in 0..40 {
+        ask(members.addresses.host(1), &stream());
+    }
+    refuses_what_it_cannot_read(
+        &members,
+        n1,
+        "speaks plain http here, and this port is https",
+    );
+}
+
+/// The other way round.
+#[test]
+fn a_tls_knock_at_a_plain_port_counts() {
+    let members = Members::new(1);
+    let mut n1 = members.start(1, &[]);
+    n1.wait_reason("listening");
+    ask(
+        members.addresses.host(1),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    );
+    refuses_what_it_cannot_read(&members, n1, "speaks TLS here, and this port is plain http");
+}
+
+/// Its peer CA was built anew, and the others still have certificates of the old one.
+#[test]
+fn a_knock_with_a_certificate_of_another_ca_counts() {
+    let (members, mut n1, _ca) = behind_tls("");
+    let old = Ca::new(&members.dir.path().join("old"), "old");
+    let cert = old.server("n2", &["127.0.0.1"]);
+    for _ in 0..40 {
+        let mut client = std::process::Command::new("openssl");
+        client.args([
+            "s_client",
+            "-connect",
+            &format!("{}:2380", members.addresses.host(1)),
+        ]);
+        client
+            .arg("-cert")
+            .arg(&cert.cert)
+            .arg("-key")
+            .arg(&cert.key);
+        client.stdin(std::process::Stdio::null());
+        client.output().unwrap();
+        if n1.process.code().is_some() {
+            break;
+        }
+    }
+    refuses_what_it_cannot_read(&members, n1, "failed in its TLS handshake here");
+}
+
+/// Only looking whether somebody listens is no knock, as load balancers and the kubelet do.
+#[test]
+fn a_connection_that_says_nothing_is_none() {
+    let members = Members::new(1);
+    let mut n1 = members.start(1, &[]);
+    n1.wait_reason("listening");
+    for _ in 0..10 {
+        drop(connect(members.addresses.host(1)));
+    }
+    n1.wait_log("STAND-IN");
+}
+
+/// It asks at its own URL who answers there, and does not take the certificate: that is nobody else's knock.
+#[test]
+fn what_fails_between_us_and_ourselves_is_no_knock() {
+    let (_members, mut n1, _ca) = behind_tls("elsewhere.example");
     n1.wait_reason("first-start");
+    n1.wait_log("STAND-IN");
+}
+
+/// The others may have been given a cluster that has grown since: it asks for its first members.
+#[test]
+fn of_two_founders_neither_founds_while_a_cluster_asks_for_one() {
+    let members = Members::new(2);
+    let host = members.addresses.host(1);
+    let mut n1 = members.start(1, &[]);
+    n1.wait_reason("not-all-heard");
+    ask(host, &stream());
+    n1.wait_log("member 6bf3a94bdaf3fee0 of cluster 3d0eb640f1c2a604 asks for member");
+    let mut n2 = members.start(2, &[]);
+    n2.wait_reason("not-all-heard");
+    refuses(&members, n1);
+    assert_eq!(n2.process.code(), None);
+    assert!(!n2.log.has_reason("first-start-promise"));
+    assert!(!members.data_dir(2).join("member").exists());
+}
+
+/// Its peer is waiting for it as before: with it gone, nobody is left to found with.
+#[test]
+fn who_was_promised_a_first_start_hears_that_a_cluster_asks() {
+    let members = Members::new(3);
+    let host = members.addresses.host(1);
+    let mut n1 = members.start(1, &[]);
+    n1.wait_reason("not-all-heard");
+    ask(host, &stream());
+    let mut n2 = members.start(2, &[]);
+    n2.wait_log("n1 waits to start, is asked for by a running cluster");
+    assert!(n2.log.has_reason("not-all-heard"));
+    assert_eq!(n1.process.code(), None);
 }
 
 /// Where nobody on another machine can call, nobody is waited for.
@@ -148,7 +264,7 @@ fn on_localhost_nobody_is_waited_for() {
     n1.wait_log("STAND-IN");
     let took = begin.elapsed();
     assert!(
-        !n1.log.has_reason("listening") && took < etcd_rejoin::assembly::LISTENS,
+        !n1.log.has_reason("listening") && took < std::time::Duration::from_secs(5),
         "{took:?}"
     );
 }

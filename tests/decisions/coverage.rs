@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use etcd_rejoin::decide::{
-    Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, Observation, Policy, Trial,
-    decide,
+    Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, Knock, Observation, Policy,
+    Trial, decide,
 };
 use etcd_rejoin::membership::{Member, MemberId};
 
@@ -34,6 +34,7 @@ const VARIANTS: &[(&str, &[&str])] = &[
             "other",
             "damaged",
             "set-aside",
+            "called",
             "differs",
             "refused",
             "nonsense",
@@ -57,7 +58,10 @@ const VARIANTS: &[(&str, &[&str])] = &[
     ("leftovers", YES_NO),
     ("set aside", YES_NO),
     ("waited", YES_NO),
-    ("called", YES_NO),
+    (
+        "called",
+        &["by a member", "by a founder", "probed", "unreadable", "no"],
+    ),
     ("listened", YES_NO),
     ("steady", YES_NO),
     ("joins only", YES_NO),
@@ -123,6 +127,7 @@ const PAIRS: &[(&str, &str, &str)] = &[
     ("empty", "called", "joins only"),
     ("empty", "called", "set aside"),
     ("empty", "called", "listened"),
+    ("empty", "called", "promise"),
     ("empty", "listened", "bootstrap"),
     ("empty", "steady", "cluster"),
     ("empty", "joins only", "cluster"),
@@ -145,6 +150,8 @@ const IMPOSSIBLE: &[(&str, &str, &str)] = &[
     ("note", "this entry", "assembly"),
     ("note", "this entry", "silent"),
     ("note", "this entry", "not listed"),
+    // Whoever founds alone has no other founder.
+    ("called", "by a founder", "1"),
     // Nobody to hear.
     ("members", "1", "assembly"),
 ];
@@ -172,7 +179,7 @@ pub fn facts(policy: &Policy, seen: &Observation) -> Facts {
         ("leftovers", yes_no(seen.leftovers)),
         ("set aside", yes_no(seen.set_aside > 0)),
         ("waited", yes_no(seen.waited)),
-        ("called", yes_no(seen.called.is_some())),
+        ("called", called(policy, seen)),
         ("listened", yes_no(seen.listened)),
         ("steady", yes_no(seen.steady)),
         ("joins only", yes_no(policy.joins_only.is_some())),
@@ -212,6 +219,7 @@ pub fn facts(policy: &Policy, seen: &Observation) -> Facts {
                     Holds::Own(_) => "other",
                     Holds::Damaged => "damaged",
                     Holds::SetAside => "set-aside",
+                    Holds::Called => "called",
                 }
             }
         };
@@ -320,6 +328,18 @@ fn denied(policy: &Policy, seen: &Observation) -> &'static str {
     match decide(policy, &before) {
         Decision::Do(step, _) if step == *denied => "this step",
         _ => "another",
+    }
+}
+
+fn called(policy: &Policy, seen: &Observation) -> &'static str {
+    match seen.knocks.last() {
+        None => "no",
+        Some(Knock::Probe) => "probed",
+        Some(Knock::Unreadable(_)) => "unreadable",
+        Some(Knock::Member { .. }) => match seen.knocks_of_a_cluster(policy).next() {
+            Some(_) => "by a member",
+            None => "by a founder",
+        },
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::cases::Meaning;
 
 use etcd_rejoin::decide::{
-    Begin, Bootstrap, Caller, DataDir, Decision, Heard, Holds, Identity, JoinAs, JoinsOnly,
+    Begin, Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, JoinsOnly, Knock,
     Observation, Peer, Policy, Quorate, Start, Step, Trial, decide,
 };
 use etcd_rejoin::membership::{ClusterId, InitialCluster, Member, MemberId};
@@ -18,7 +18,10 @@ pub fn cases(text: &str) -> Vec<Case> {
 
 fn variant(at: usize, lines: &[String]) -> (Policy, Observation) {
     let mut policy = policy("n1,n2,n3");
-    let mut seen = Observation::default();
+    let mut seen = Observation {
+        listened: true,
+        ..Observation::default()
+    };
     // The policy comes first: who the peers are depends on it.
     for line in lines {
         if let Some(words) = line.strip_prefix("policy ") {
@@ -212,14 +215,11 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
             ("no-chores", "") => seen.no_chores = true,
             ("settled", "") => seen.settled = true,
             ("waited", "") => seen.waited = true,
-            ("listened", "") => seen.listened = true,
+            ("not-listened", "") => seen.listened = false,
             ("steady", "") => seen.steady = true,
-            ("called", "") => {
-                seen.called = Some(Caller {
-                    from: Some((id("n1"), ClusterId(1))),
-                    wants: Some(id("n3")),
-                });
-            }
+            ("called", by) => seen.knocks.push(caller(at, by)),
+            ("probed", "") => seen.knocks.push(Knock::Probe),
+            ("unreadable", "") => seen.knocks.push(Knock::Unreadable("TLS".into())),
             ("twin", "") => seen.twin = true,
             ("gateway-unclear", "") => seen.unclear = Some("no leader".into()),
             ("gateway-refuses", "") => seen.refused = Some("403".into()),
@@ -233,6 +233,16 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
             ("set-aside", number) => seen.set_aside = number.parse().unwrap(),
             _ => panic!("line {at}: {word:?} is nothing else"),
         }
+    }
+}
+
+/// `n4`, or `n4:c2` of another cluster; without a word it is one that no initial cluster names.
+fn caller(at: usize, words: &str) -> Knock {
+    let (name, cluster) = words.split_once(':').unwrap_or((words, "c1"));
+    Knock::Member {
+        id: id(if name.is_empty() { "n4-added" } else { name }),
+        cluster: self::cluster(at, cluster),
+        wants: Some(id("n3")),
     }
 }
 
@@ -272,6 +282,7 @@ fn entrypoint(at: usize, words: &str) -> Heard {
         "other" => Holds::Own(ClusterId(2)),
         "damaged" => Holds::Damaged,
         "set-aside" => Holds::SetAside,
+        "called" => Holds::Called,
         _ => panic!("line {at}: {words:?} is nothing that an entrypoint says"),
     };
     Heard::Entrypoint { holds, differs }

@@ -37,6 +37,15 @@ pub fn holds_by_graph<const N: usize>(name: &str, model: Cluster<N>) {
     println!("{name}: {:.0?}", began.elapsed());
 }
 
+/// Breaks nothing. Where only a person can help on, it may be stuck.
+pub fn breaks_nothing<const N: usize>(name: &str, model: Cluster<N>) {
+    let began = Instant::now();
+    let graph = explore(&model, usize::MAX, 0);
+    breaks_nothing_but(name, 0, &model, &graph);
+    let (states, took) = (graph.states.len(), began.elapsed());
+    println!("{name}: {states} states, breaks nothing, {took:.0?}");
+}
+
 /// Breaks nothing in the first so many states. That nothing is stuck cannot be told from a part.
 pub fn breaks_nothing_within<const N: usize>(name: &str, states: usize, model: Cluster<N>) {
     let began = Instant::now();

@@ -9,10 +9,10 @@ use stateright::{Model, Property};
 
 use crate::actions::{Action, etcd_actions, fault_actions};
 use crate::entrypoint::Notes;
-use crate::look::{Decide, Look, policy};
+use crate::look::{Decide, Hears, Knocks, Look, policy};
 use crate::properties;
 use crate::world::{
-    Act, Budget, Disk, Entry, FOUNDED, GROWN, Log, Process, Slot, Spare, WRITES, World, broken,
+    Act, Budget, Disk, Entry, FOUNDED, GROWN, Id, Log, Process, Slot, Spare, WRITES, World, broken,
 };
 
 /// Where a run begins.
@@ -24,6 +24,11 @@ pub enum Begin {
     Running,
     /// The same, with IDs from adds: the initial cluster does not name them.
     Grown,
+    /// All members run. So many have founded the cluster, and their initial cluster names nobody else; the
+    /// others were added.
+    Outgrown(u8),
+    /// The same, and all founders but the last one were removed since; their stack comes up again, empty.
+    MovedOn(u8),
 }
 
 /// A cluster of N members.
@@ -37,6 +42,7 @@ pub struct Cluster<const N: usize> {
     pub torn: bool,
     /// Damage leaves nothing to tell whose the data is.
     pub heads_are_damaged: bool,
+    pub knocks: Knocks,
     pub decide: Decide,
     /// What has happened already.
     schedule: Vec<Action>,
@@ -68,9 +74,13 @@ impl<const N: usize> Cluster<N> {
             notes: Notes::AsDesigned,
             torn: false,
             heads_are_damaged: false,
+            knocks: Knocks {
+                heard: Hears::EveryKnock,
+                unreadable: false,
+            },
             decide,
             schedule: Vec::new(),
-            policies: std::array::from_fn(|at| policy::<N>(at, &base)),
+            policies: std::array::from_fn(|at| policy::<N>(at, begin.founders::<N>(), &base)),
             decided: Mutex::default(),
         }
     }
@@ -97,6 +107,16 @@ impl<const N: usize> Cluster<N> {
         self
     }
 
+    pub fn that_hears(mut self, heard: Hears) -> Self {
+        self.knocks.heard = heard;
+        self
+    }
+
+    pub fn unreadable(mut self) -> Self {
+        self.knocks.unreadable = true;
+        self
+    }
+
     pub fn torn(mut self) -> Self {
         self.torn = true;
         self
@@ -114,7 +134,7 @@ impl<const N: usize> Cluster<N> {
     }
 
     pub fn decision(&self, world: &World<N>, at: usize, behind: bool, torn: u8) -> Option<Act> {
-        let mut look = world.look(at, behind, torn);
+        let mut look = world.look(at, behind, torn, self.knocks);
         look.head_reads = !self.heads_are_damaged;
         let mut decided = self.decided.lock().expect("no other thread panicked");
         *(decided.entry(look)).or_insert_with(|| look.decide(&self.policies[at], self.decide))
@@ -129,6 +149,7 @@ impl<const N: usize> Cluster<N> {
             pending_at: 0,
             spare: Spare::NONE,
             left: self.budget,
+            founders: self.begin.founders::<N>() as u8,
             acked: 0,
             committed: 0,
             before_write: (0, 0),
@@ -138,20 +159,20 @@ impl<const N: usize> Cluster<N> {
         }
     }
 
-    fn running(&self, root: Log, nth: u8) -> World<N> {
+    /// A cluster of these slots with these IDs, of which the first leads.
+    fn running(&self, root: Log, ids: &[Id]) -> World<N> {
         let mut world = self.nothing();
-        let ids = || World::<N>::ids().filter(|id| id.nth == nth);
-        let log = ids().fold(root, |log, id| {
-            let added = match nth {
+        let log = ids.iter().fold(root, |log, id| {
+            let added = match id.nth {
                 0 => 0,
-                _ => World::<N>::entry(id, Entry::Add),
+                _ => World::<N>::entry(*id, Entry::Add),
             };
-            log | added | World::<N>::entry(id, Entry::Publish)
+            log | added | World::<N>::entry(*id, Entry::Publish)
         });
-        for slot in &mut world.slots {
-            *slot = Slot {
+        for id in ids {
+            world.slots[usize::from(id.slot)] = Slot {
                 disk: Disk::Data,
-                nth,
+                nth: id.nth,
                 log,
                 applied: log,
                 term: 2,
@@ -162,10 +183,20 @@ impl<const N: usize> Cluster<N> {
                 ..Slot::EMPTY
             };
         }
-        world.slots[0].leading = true;
-        world.known = (1 << N) - 1;
+        world.slots[usize::from(ids[0].slot)].leading = true;
+        world.known = ids.iter().fold(0, |known, id| known | 1 << id.slot);
         world.committed = log;
         world
+    }
+}
+
+impl Begin {
+    /// How many of the slots the initial cluster of the first ones names.
+    fn founders<const N: usize>(self) -> usize {
+        match self {
+            Begin::Nothing | Begin::Running | Begin::Grown => N,
+            Begin::Outgrown(founders) | Begin::MovedOn(founders) => usize::from(founders),
+        }
     }
 }
 
@@ -174,10 +205,27 @@ impl<const N: usize> Model for Cluster<N> {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World<N>> {
+        let id = |slot, nth| Id { slot, nth };
+        let all = |nth| (0..N as u8).map(|slot| id(slot, nth)).collect::<Vec<_>>();
+        // The founders have their static IDs, the others those of their adds.
+        let from = |first: u8, founders: u8| {
+            let nth = |slot| u8::from(slot >= founders);
+            let ids = (first..N as u8).map(|slot| id(slot, nth(slot)));
+            ids.collect::<Vec<_>>()
+        };
         let mut world = match self.begin {
             Begin::Nothing => self.nothing(),
-            Begin::Running => self.running(FOUNDED, 0),
-            Begin::Grown => self.running(GROWN, 1),
+            Begin::Running => self.running(FOUNDED, &all(0)),
+            Begin::Grown => self.running(GROWN, &all(1)),
+            Begin::Outgrown(founders) => {
+                self.running(World::<N>::founding(founders), &from(0, founders))
+            }
+            Begin::MovedOn(founders) => {
+                let gone = (0..founders - 1).fold(World::<N>::founding(founders), |log, slot| {
+                    log | World::<N>::entry(id(slot, 0), Entry::Remove)
+                });
+                self.running(gone, &from(founders - 1, founders))
+            }
         };
         for action in &self.schedule {
             let mut actions = Vec::new();
@@ -225,7 +273,7 @@ impl<const N: usize> Model for Cluster<N> {
                     world.slots[at].promise = false;
                 }
             }
-            Action::Hear(at, peer) => world.hear(at, peer),
+            Action::Hear(at, peer) => world.hear(at, peer, self.knocks),
             Action::Act(at, act, how) => world.act(at, act, how, self.notes),
             Action::Elect(at, voters) => world.elect(at, voters),
             Action::CatchUp(at, leader) => world.catch_up(at, leader),

@@ -3,7 +3,7 @@
 
 use etcd_rejoin::membership::quorum;
 
-use crate::world::{Act, Disk, Entry, FOUNDED, Id, Process, Slot, World, broken, one};
+use crate::world::{Act, Disk, Entry, Id, Process, Slot, World, broken, one};
 
 /// Where the notes live, and how long. Only the first is the design.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,9 +104,10 @@ impl<const N: usize> World<N> {
                 if self.is_already_bootstrapped(at) {
                     return;
                 }
-                let slot = self.create_wal(at, 0, notes);
-                slot.log = FOUNDED;
-                slot.applied = FOUNDED;
+                let founding = Self::founding(self.founders);
+                let slot = self.create_wal(at, 0, false, notes);
+                slot.log = founding;
+                slot.applied = founding;
                 slot.term = 1;
                 slot.process = Process::Etcd {
                     trial,
@@ -122,7 +123,7 @@ impl<const N: usize> World<N> {
                 How::ListOf(peer),
             ) => {
                 let list = self.slots[usize::from(peer)].applied;
-                let slot = self.create_wal(at, nth, notes);
+                let slot = self.create_wal(at, nth, true, notes);
                 slot.applied = list;
                 slot.fresh = true;
                 slot.process = Process::Etcd { trial, promote };
@@ -181,7 +182,7 @@ impl<const N: usize> World<N> {
         }
     }
 
-    fn create_wal(&mut self, at: usize, nth: u8, notes: Notes) -> &mut Slot {
+    fn create_wal(&mut self, at: usize, nth: u8, existing: bool, notes: Notes) -> &mut Slot {
         let slot = &mut self.slots[at];
         let (join, promise, added_learner) = (slot.join, slot.promise, slot.added_learner);
         slot.clear_disk();
@@ -192,7 +193,7 @@ impl<const N: usize> World<N> {
             slot.promise = promise;
         }
         slot.nth = nth;
-        self.check_amnesia(at);
+        self.check_amnesia(at, existing);
         &mut self.slots[at]
     }
 

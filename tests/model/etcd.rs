@@ -230,13 +230,15 @@ impl<const N: usize> World<N> {
             })
     }
 
-    /// `new` is refused where a peer that can be reached shows our static ID as published.
+    /// `new` is refused where a peer of the initial cluster that can be reached shows our static ID as published.
     pub fn is_already_bootstrapped(&self, slot: usize) -> bool {
         let id = Id {
             slot: slot as u8,
             nth: 0,
         };
-        self.peers_in_reach(slot).any(|peer| {
+        let founders = usize::from(self.founders);
+        let mut asked = self.peers_in_reach(slot).filter(|peer| *peer < founders);
+        asked.any(|peer| {
             let view = self.slots[peer].applied;
             Self::listed(view, id) && Self::has(view, id, Entry::Publish)
         })

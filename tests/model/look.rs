@@ -2,8 +2,8 @@
 //! `decide` makes of it.
 
 use etcd_rejoin::decide::{
-    Begin, DataDir, Decision, Heard, Holds, Identity, Observation, Peer, Policy, Quorate, Start,
-    Step, Trial,
+    Begin, DataDir, Decision, Heard, Holds, Identity, JoinsOnly, Knock, Observation, Peer, Policy,
+    Quorate, Start, Step, Trial,
 };
 use etcd_rejoin::membership::{ClusterId, InitialCluster, Member, MemberId};
 
@@ -24,6 +24,7 @@ enum Holding {
     Own { grown: bool },
     Damaged,
     SetAside,
+    Called,
 }
 
 /// One look, compact: equal looks lead to equal decisions.
@@ -45,33 +46,63 @@ pub struct Look<const N: usize> {
     behind: bool,
     answers: [Answer; N],
     quorate: Option<Log>,
+    /// The members whose etcd asks for us, and whether what they send can be read.
+    knocks: [Option<Id>; N],
+    unreadable: bool,
+}
+
+/// How knocks are in a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Knocks {
+    /// Which of them count.
+    pub heard: Hears,
+    /// None can be read: the cluster has another CA, or TLS where we speak plain text.
+    pub unreadable: bool,
+}
+
+/// Which knocks of a running cluster count. Only the first is the design.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hears {
+    /// All of them.
+    EveryKnock,
+    /// Those of a member whose initial cluster names nobody else.
+    KnocksOfTheLone,
+    /// Those that can be read.
+    ReadableKnocks,
+    /// None.
+    NoKnock,
 }
 
 impl<const N: usize> World<N> {
     /// One look. Of the peers in `torn` it has what they said earlier, when they were asked.
-    pub fn look(&self, at: usize, behind: bool, torn: u8) -> Look<N> {
+    pub fn look(&self, at: usize, behind: bool, torn: u8, knocks: Knocks) -> Look<N> {
         let slot = &self.slots[at];
+        let founders = usize::from(self.founders);
+        // The initial cluster of a founder names nobody else.
+        let asks = |peer: usize| peer < founders || at >= founders;
         let answers = std::array::from_fn(|peer| {
             let there = &self.slots[peer];
             if let (true, Some(holding)) = (torn & (1 << peer) != 0, slot.heard_of(peer)) {
                 Answer::Entrypoint(holding)
-            } else if peer == at || self.is_cut(at, peer) {
+            } else if peer == at || !asks(peer) || self.is_cut(at, peer) {
                 Answer::Silent
             } else if there.is_etcd() {
                 Answer::Etcd(there.applied & !ALL_WRITES)
             } else if there.is_entrypoint() {
-                Answer::Entrypoint(holding(there))
+                Answer::Entrypoint(self.holding(peer, knocks))
             } else {
                 Answer::Silent
             }
         });
-        let quorate = (self.peers_in_reach(at)).find_map(|peer| {
-            let leader =
-                (0..N).find(|l| self.is_quorate(*l) && (*l == peer || self.connected(peer, *l)))?;
-            // A learner refuses linearizable reads.
-            let list = self.slots[leader].applied;
-            (Self::voters(list) & one(self.id(peer)) != 0).then_some(list & !ALL_WRITES)
-        });
+        let quorate = (self.peers_in_reach(at))
+            .filter(|peer| asks(*peer))
+            .find_map(|peer| {
+                let leader = (0..N)
+                    .find(|l| self.is_quorate(*l) && (*l == peer || self.connected(peer, *l)))?;
+                // A learner refuses linearizable reads.
+                let list = self.slots[leader].applied;
+                (Self::voters(list) & one(self.id(peer)) != 0).then_some(list & !ALL_WRITES)
+            });
         Look {
             at: at as u8,
             disk: slot.disk,
@@ -88,15 +119,34 @@ impl<const N: usize> World<N> {
             behind,
             answers,
             quorate,
+            knocks: std::array::from_fn(|peer| self.knock(at, peer, knocks)),
+            unreadable: knocks.unreadable,
         }
     }
 
+    /// Each etcd asks for every member that it lists, ten times a second.
+    fn knock(&self, at: usize, peer: usize, knocks: Knocks) -> Option<Id> {
+        let heard = match knocks.heard {
+            Hears::EveryKnock => true,
+            Hears::KnocksOfTheLone => self.founders == 1,
+            Hears::ReadableKnocks => !knocks.unreadable,
+            Hears::NoKnock => false,
+        };
+        let lists_us =
+            |id: Id| usize::from(id.slot) == at && Self::listed(self.slots[peer].applied, id);
+        let knocks = heard
+            && self.slots[at].disk == Disk::Empty
+            && (self.peers_in_reach(at)).any(|reached| reached == peer)
+            && Self::ids().any(lists_us);
+        knocks.then(|| self.id(peer))
+    }
+
     /// Asks one other entrypoint; what it says is kept until the look is over.
-    pub fn hear(&mut self, at: usize, peer: usize) {
+    pub fn hear(&mut self, at: usize, peer: usize, knocks: Knocks) {
         if self.slots[peer].is_entrypoint() && !self.is_cut(at, peer) {
             let said = HOLDINGS
                 .iter()
-                .position(|said| *said == holding(&self.slots[peer]));
+                .position(|said| *said == self.holding(peer, knocks));
             let said = said.map_or(0, |said| said as u16 + 1);
             let heard = &mut self.slots[at].heard;
             *heard = *heard & !(0b111 << (3 * peer)) | said << (3 * peer);
@@ -104,13 +154,14 @@ impl<const N: usize> World<N> {
     }
 }
 
-const HOLDINGS: [Holding; 6] = [
+const HOLDINGS: [Holding; 7] = [
     Holding::Empty,
     Holding::Promised,
     Holding::Own { grown: false },
     Holding::Own { grown: true },
     Holding::Damaged,
     Holding::SetAside,
+    Holding::Called,
 ];
 
 impl Slot {
@@ -120,15 +171,28 @@ impl Slot {
     }
 }
 
-fn holding(slot: &Slot) -> Holding {
-    match slot.disk {
-        Disk::Data => Holding::Own {
-            grown: slot.applied & GROWN != 0,
-        },
-        Disk::Damaged => Holding::Damaged,
-        Disk::Empty if slot.set_aside => Holding::SetAside,
-        Disk::Empty if slot.promise => Holding::Promised,
-        Disk::Empty => Holding::Empty,
+impl<const N: usize> World<N> {
+    fn holding(&self, at: usize, knocks: Knocks) -> Holding {
+        let slot = &self.slots[at];
+        match slot.disk {
+            Disk::Data => Holding::Own {
+                grown: slot.applied & GROWN != 0,
+            },
+            Disk::Damaged => Holding::Damaged,
+            Disk::Empty if slot.set_aside => Holding::SetAside,
+            Disk::Empty if self.is_called(at, knocks) => Holding::Called,
+            Disk::Empty if slot.promise => Holding::Promised,
+            Disk::Empty => Holding::Empty,
+        }
+    }
+
+    /// Whether somebody else than a founder asks for it.
+    fn is_called(&self, at: usize, knocks: Knocks) -> bool {
+        let founder = |id: Id| {
+            let view = self.slots[usize::from(id.slot)].applied;
+            id.nth == 0 && id.slot < self.founders && view & GROWN == 0
+        };
+        (0..N).any(|peer| self.knock(at, peer, knocks).is_some_and(|id| !founder(id)))
     }
 }
 
@@ -137,7 +201,7 @@ pub type Decide = fn(&Policy, &Observation) -> Decision;
 
 impl<const N: usize> Look<N> {
     pub fn decide(&self, policy: &Policy, decide: Decide) -> Option<Act> {
-        match decide(policy, &self.observation()) {
+        match decide(policy, &self.observation(policy)) {
             Decision::Start(start, _) => Some(start_act(&start)),
             Decision::Do(step, _) => Some(match step {
                 // That a commit index is written late is not in this world.
@@ -156,7 +220,7 @@ impl<const N: usize> Look<N> {
         }
     }
 
-    fn observation(&self) -> Observation {
+    fn observation(&self, policy: &Policy) -> Observation {
         let identity = Identity {
             member: member_id(Id {
                 slot: self.at,
@@ -188,7 +252,8 @@ impl<const N: usize> Look<N> {
                 true => Trial::Behind,
                 false => Trial::None,
             },
-            peers: (0..N)
+            peers: (policy.initial.iter().enumerate())
+                .map(|(peer, _)| peer)
                 .filter(|peer| *peer != usize::from(self.at))
                 .map(|peer| Peer {
                     name: name(peer),
@@ -200,12 +265,32 @@ impl<const N: usize> Look<N> {
                 cluster: cluster_id(list & GROWN != 0),
                 members: members::<N>(list),
             }),
-            // A member alone has all the time that it needs: nobody outside this world could call it.
+            knocks: self.knocks(),
+            // Whoever founds has all the time that it needs: an etcd that lists it has knocked by then.
             listened: true,
             // Nor does anybody read its log here.
             steady: true,
             ..Observation::default()
         }
+    }
+}
+
+impl<const N: usize> Look<N> {
+    fn knocks(&self) -> Vec<Knock> {
+        let knocks = self.knocks.iter().flatten();
+        let cluster = |id: &Id| match self.answers[usize::from(id.slot)] {
+            Answer::Etcd(view) => cluster_id(view & GROWN != 0),
+            Answer::Silent | Answer::Entrypoint(_) => cluster_id(false),
+        };
+        let knocks = knocks.map(|id| match self.unreadable {
+            true => Knock::Unreadable(String::new()),
+            false => Knock::Member {
+                id: member_id(*id),
+                cluster: cluster(id),
+                wants: None,
+            },
+        });
+        knocks.collect()
     }
 }
 
@@ -236,6 +321,7 @@ fn heard<const N: usize>(answer: Answer) -> Heard {
         Answer::Entrypoint(Holding::Own { grown }) => Holds::Own(cluster_id(grown)),
         Answer::Entrypoint(Holding::Damaged) => Holds::Damaged,
         Answer::Entrypoint(Holding::SetAside) => Holds::SetAside,
+        Answer::Entrypoint(Holding::Called) => Holds::Called,
     };
     Heard::Entrypoint {
         holds,
@@ -275,15 +361,20 @@ fn founder(slot: usize) -> MemberId {
 }
 
 /// The same for every member but for its name.
-pub fn policy<const N: usize>(at: usize, base: &Policy) -> Policy {
-    let names: Vec<String> = (0..N).map(|n| format!("{}={}", name(n), url(n))).collect();
+pub fn policy<const N: usize>(at: usize, founders: usize, base: &Policy) -> Policy {
+    // Who came later has been told of all, and joins only.
+    let initial = if at < founders { founders } else { N };
+    let names: Vec<String> = (0..initial)
+        .map(|n| format!("{}={}", name(n), url(n)))
+        .collect();
     Policy {
         name: name(at),
         peer_urls: vec![url(at)],
         initial: InitialCluster::parse(&names.join(",")).unwrap(),
         static_id: founder(at),
-        static_others: (0..N).filter(|n| *n != at).map(founder).collect(),
+        static_others: (0..initial).filter(|n| *n != at).map(founder).collect(),
         static_cluster: cluster_id(false),
+        joins_only: (at >= founders).then_some(JoinsOnly::State),
         ..base.clone()
     }
 }

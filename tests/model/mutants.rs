@@ -255,6 +255,14 @@ pub fn any_two_wait_for_us(policy: &Policy, seen: &Observation) -> Decision {
     }
 }
 
+/// Of two members the other one holds all, whoever else asks for us.
+pub fn the_third_does_not_ask(policy: &Policy, seen: &Observation) -> Decision {
+    match changed(policy, seen, |seen| seen.knocks.clear()) {
+        Decision::Start(start, Reason::SecondOfTwo) => Decision::Start(start, Reason::SecondOfTwo),
+        _ => decide(policy, seen),
+    }
+}
+
 /// Without a note about its entry a member waits, instead of being removed and added again.
 pub fn unnoted_waits(policy: &Policy, seen: &Observation) -> Decision {
     match decide(policy, seen) {

@@ -110,10 +110,11 @@ impl<const N: usize> World<N> {
         leading > 1 && (0..N).filter(|slot| self.is_quorate(*slot)).count() > 1
     }
 
-    /// Starting empty. Only the second of two members may do that under its old ID: the other one
-    /// has everything that was acknowledged.
-    pub fn check_amnesia(&mut self, at: usize) {
-        if N != 2 && self.slots[at].forgot() {
+    /// Starting empty. Only the second of two members may do that under its old ID, in a cluster that the two
+    /// founded: the other one has everything that was acknowledged.
+    pub fn check_amnesia(&mut self, at: usize, existing: bool) {
+        let second_of_two = N == 2 || self.founders == 2 && existing;
+        if !second_of_two && self.slots[at].forgot() {
             self.broken |= broken::AMNESIA;
         }
     }

@@ -4,7 +4,7 @@
 use etcd_rejoin::decide::JoinAs;
 
 use crate::caught::is_caught;
-use crate::check::{breaks_nothing_within, breaks_only, holds, holds_by_graph};
+use crate::check::{breaks_nothing, breaks_nothing_within, breaks_only, holds, holds_by_graph};
 use crate::cluster::{Begin, Cluster};
 use crate::counterexamples::all_promised;
 use crate::properties::NO_AMNESIA;
@@ -195,6 +195,32 @@ fn three_members_of_a_grown_cluster() {
     holds("3 grown: kill, 2 wipes", || {
         Cluster::<3>::new(Begin::Grown, budget)
     });
+}
+
+/// The initial cluster of the founders names nobody who came later: only those who came later tell of
+/// themselves, while they run.
+#[test]
+fn a_cluster_that_has_outgrown_its_initial_cluster() {
+    for (founders, wipe) in [(1, 1), (2, 2)] {
+        let budget = Budget { wipe, ..ONE_WRITE };
+        for unreadable in [false, true] {
+            let model = Cluster::<3>::new(Begin::Outgrown(founders), budget).beyond_majority();
+            let model = if unreadable {
+                model.unreadable()
+            } else {
+                model
+            };
+            breaks_nothing(&format!("3, outgrown {founders}"), model);
+        }
+    }
+    let budget = Budget {
+        kill: 1,
+        wipe: 1,
+        ..ONE_WRITE
+    };
+    // As learners: a voter that is added while another one is promoted lowers the margin (see four members).
+    let model = Cluster::<4>::new(Begin::MovedOn(2), budget).join_as(JoinAs::Learner);
+    breaks_nothing("4, moved on", model);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Rules that the modelled world cannot judge, broken on purpose: cases of `decisions.txt` show them.
 //!
-//! It has no names, URLs, certificates and settings; nobody who calls a member that is alone; no
+//! It has no names, URLs, certificates and settings; no time in which a knock could still come; no
 //! surroundings that keep etcd from starting (`start-failed`, `cannot-start`), so what is lost by a remove
 //! that no start can follow is not seen there; and no cluster that denies a step for ever or does not take a
 //! chore: a step without an effect is no harm in it, however often it is repeated. To add a second learner
@@ -166,13 +166,8 @@ pub fn outdated_promise_starts(policy: &Policy, seen: &Observation) -> Decision 
     }
 }
 
-/// What a cluster that lists us asks at our peer URL is passed over.
-pub fn calls_are_not_heard(policy: &Policy, seen: &Observation) -> Decision {
-    changed(policy, seen, |seen| seen.called = None)
-}
-
-/// A member alone does not listen first.
-pub fn alone_founds_at_once(policy: &Policy, seen: &Observation) -> Decision {
+/// Nobody listens before a cluster is founded.
+pub fn nobody_listens(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| seen.listened = true)
 }
 

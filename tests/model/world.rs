@@ -271,6 +271,8 @@ pub struct World<const N: usize> {
     /// The other volume of one member, which lies elsewhere.
     pub spare: Spare,
     pub left: Budget,
+    /// So many of the slots are in the initial cluster; the others came later.
+    pub founders: u8,
     /// Ghosts: acknowledged writes, committed entries, the log and term before the first write.
     pub acked: Log,
     pub committed: Log,
@@ -337,6 +339,13 @@ impl<const N: usize> World<N> {
     pub fn voters(log: Log) -> Ids {
         (Self::ids().filter(|id| Self::listed(log, *id) && !Self::learner(log, *id)))
             .fold(0, |all, id| all | one(id))
+    }
+
+    /// The log of a first start: it lists the founders.
+    pub fn founding(founders: u8) -> Log {
+        (founders..N as u8)
+            .map(|slot| Self::entry(Id { slot, nth: 0 }, Entry::Remove))
+            .fold(FOUNDED, |log, gone| log | gone)
     }
 
     pub fn id(&self, slot: usize) -> Id {

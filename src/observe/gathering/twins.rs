@@ -1,5 +1,6 @@
 //! Whether our own member runs somewhere, while it does not run here.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::super::all;
@@ -64,14 +65,20 @@ impl Gathering<'_> {
         }
         for url in self.observer.config.policy.peer_urls.clone() {
             self.own_urls_open += 1;
+            // Two connections at the most.
+            (self.observer.own_unanswered).fetch_add(2, Ordering::SeqCst);
             // The entrypoint first: this is one question less than the peers are asked, and a look ends
             // when these were heard.
             self.ask(move |observer, deadline| {
-                let running = match is_another(observer, &url, deadline) {
+                let another = is_another(observer, &url, deadline);
+                let running = match another {
                     Some(true) => Some(Running::Entrypoint(url.clone())),
                     Some(false) => None,
                     None => lists_members(observer, &url, deadline).ok(),
                 };
+                if another.is_some() || running.is_some() {
+                    (observer.own_unanswered).fetch_sub(2, Ordering::SeqCst);
+                }
                 if running.is_some() {
                     all(&observer.strange).push(url);
                 }

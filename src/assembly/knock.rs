@@ -19,21 +19,18 @@
 
 use std::str::FromStr;
 
-use crate::decide::Caller;
+use crate::decide::Knock;
 
 /// What etcd's prober asks for.
 const PROBE: &str = "/raft/probing";
 
-/// The caller, if this head of a request is of an etcd; `None` for whatever else it is.
-pub fn caller(request: &[u8]) -> Option<Caller> {
+/// The knock, if this head of a request is of an etcd; `None` for whatever else it is.
+pub fn knock(request: &[u8]) -> Option<Knock> {
     let head = std::str::from_utf8(request).ok()?;
     let mut lines = head.lines();
     let target = lines.next()?.split(' ').nth(1)?;
     if target == PROBE {
-        return Some(Caller {
-            from: None,
-            wants: None,
-        });
+        return Some(Knock::Probe);
     }
     if target != "/raft" && !target.starts_with("/raft/stream/") {
         return None;
@@ -42,11 +39,9 @@ pub fn caller(request: &[u8]) -> Option<Caller> {
         .map_while(|line| line.split_once(':'))
         .map(|(name, value)| (name, value.trim()))
         .collect();
-    Some(Caller {
-        from: Some((
-            id(&headers, "X-Server-From")?,
-            id(&headers, "X-Etcd-Cluster-Id")?,
-        )),
+    Some(Knock::Member {
+        id: id(&headers, "X-Server-From")?,
+        cluster: id(&headers, "X-Etcd-Cluster-Id")?,
         wants: id(&headers, "X-Raft-To"),
     })
 }
@@ -77,28 +72,25 @@ mod tests {
 
     #[test]
     fn a_member_that_asks_for_us_is_a_caller() {
-        let known = Caller {
-            from: Some((MemberId(0x2262b2aa6d53997e), ClusterId(0xd612fcd0939015ff))),
-            wants: Some(MemberId(0x481eef0b56f9e2a4)),
+        let of = |wants| Knock::Member {
+            id: MemberId(0x2262b2aa6d53997e),
+            cluster: ClusterId(0xd612fcd0939015ff),
+            wants,
         };
-        assert_eq!(caller(STREAM.as_bytes()), Some(known));
+        let known = of(Some(MemberId(0x481eef0b56f9e2a4)));
+        assert_eq!(knock(STREAM.as_bytes()), Some(known.clone()));
         let post = STREAM
             .replace("GET /raft/stream/msgapp/2262b2aa6d53997e", "POST /raft")
             .replace("X-Raft-To: 481eef0b56f9e2a4\r\n", "");
-        let wants = None;
-        assert_eq!(caller(post.as_bytes()), Some(Caller { wants, ..known }));
+        assert_eq!(knock(post.as_bytes()), Some(of(None)));
         let lower = STREAM.to_lowercase().replace("get", "GET");
-        assert_eq!(caller(lower.as_bytes()), Some(known));
+        assert_eq!(knock(lower.as_bytes()), Some(known));
     }
 
     #[test]
     fn a_probe_is_a_call_of_somebody() {
         let probe = b"GET /raft/probing HTTP/1.1\r\nHost: 127.211.80.2:2380\r\n\r\n";
-        let somebody = Caller {
-            from: None,
-            wants: None,
-        };
-        assert_eq!(caller(probe), Some(somebody));
+        assert_eq!(knock(probe), Some(Knock::Probe));
     }
 
     #[test]
@@ -116,10 +108,10 @@ mod tests {
         ] {
             let request = STREAM.replace(part, instead);
             assert_ne!(request, STREAM);
-            assert_eq!(caller(request.as_bytes()), None, "{request}");
+            assert_eq!(knock(request.as_bytes()), None, "{request}");
         }
         for nothing in [&b""[..], b"\r\n\r\n", b"\xff\xfe GET /raft", b"GET /raft"] {
-            assert_eq!(caller(nothing), None);
+            assert_eq!(knock(nothing), None);
         }
     }
 }
