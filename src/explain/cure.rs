@@ -17,6 +17,9 @@ pub fn cure(policy: &Policy, look: &Look, decision: &Decision) -> String {
         }
         Reason::DataLostNoLeader | Reason::NotListedNoLeader => no_leader(policy, &look.seen, decision),
         Reason::FoundingForbidden => founding_forbidden(policy),
+        Reason::Listening if policy.initial_others() > 0 => {
+            "nothing to do: it goes on in half a second".into()
+        }
         Reason::Removed => removed(decision).into(),
         reason => reason.row().cure.into(),
     }

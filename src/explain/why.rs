@@ -73,6 +73,9 @@ fn condition(policy: &Policy, seen: &Observation, decision: &Decision) -> &'stat
         (Reason::PeerLags, _) => {
             "added, not started; a peer does not list the members yet that the leader does, and etcd may take its list from there"
         }
+        (Reason::Listening, _) if policy.initial_others() > 0 => {
+            "all the others were heard; a running cluster that lists this member would ask for it now"
+        }
         (Reason::NotAllHeard, _) if policy.initial_others() == 0 => {
             "the initial cluster names only this member, and none of the others that are known shows a leader"
         }

@@ -1,11 +1,12 @@
 //! Who knocks at the peer port of a member that is about to found a cluster: an etcd of a cluster that lists it
 //! keeps it from that, and so does what cannot be read; nothing else does.
 
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::askers::{ask, connect};
 use crate::support::PATIENCE;
-use crate::support::certs::Ca;
+use crate::support::certs::{Ca, Cert, Key};
 use crate::{Members, Started};
 
 const HEADERS: &str = "Host: x\r\nX-Etcd-Cluster-Id: 3d0eb640f1c2a604\r\n\
@@ -174,23 +175,32 @@ fn a_tls_knock_at_a_plain_port_counts() {
 /// Its peer CA was built anew, and the others still have certificates of the old one.
 #[test]
 fn a_knock_with_a_certificate_of_another_ca_counts() {
-    let (members, mut n1, _ca) = behind_tls("");
+    let (members, n1, _ca) = behind_tls("");
     let old = Ca::new(&members.dir.path().join("old"), "old");
     let cert = old.server("n2", &["127.0.0.1"]);
+    knocks_with(members, n1, &cert);
+}
+
+/// The key of a caller is of a kind that etcd knows, and we do not.
+#[test]
+fn a_knock_with_a_key_that_only_etcd_knows_counts() {
+    let (members, n1, ca) = behind_tls("");
+    let usage = "serverAuth,clientAuth";
+    let cert = ca.sign("n2", None, &["127.0.0.1"], usage, Key::P521);
+    knocks_with(members, n1, &cert);
+}
+
+fn knocks_with(members: Members, mut n1: Started, cert: &Cert) {
     for _ in 0..40 {
-        let mut client = std::process::Command::new("openssl");
-        client.args([
-            "s_client",
-            "-connect",
-            &format!("{}:2380", members.addresses.host(1)),
-        ]);
+        let mut client = Command::new("openssl");
+        client.args(["s_client", "-connect"]);
+        client.arg(format!("{}:2380", members.addresses.host(1)));
         client
             .arg("-cert")
             .arg(&cert.cert)
             .arg("-key")
             .arg(&cert.key);
-        client.stdin(std::process::Stdio::null());
-        client.output().unwrap();
+        client.stdin(Stdio::null()).output().unwrap();
         if n1.process.code().is_some() {
             break;
         }

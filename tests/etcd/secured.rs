@@ -21,7 +21,8 @@ scenarios! {
         a_key_that_only_etcd_knows,
         another_member_at_an_advertised_url_is_not_ours,
         a_learner_without_a_client_url_of_its_own_is_promoted,
-        a_lone_first_member_is_called_behind_tls
+        a_lone_first_member_is_called_behind_tls,
+        a_lone_first_member_is_called_in_words_that_it_cannot_read
 }
 
 /// Client certificates are wanted on both ports.
@@ -115,6 +116,63 @@ fn a_lone_first_member_is_called_behind_tls(version: Version) {
     cluster.member(1).assert_refuses("called-by-a-cluster");
     let all = cluster.initial(&[1, 2, 3]);
     cluster.member(1).set("ETCD_INITIAL_CLUSTER", &all);
+    cluster.start(&[1]);
+    cluster.wait_healthy();
+    cluster.verify();
+}
+
+/// The same with a peer CA that was built anew, and with http where the others have https.
+fn a_lone_first_member_is_called_in_words_that_it_cannot_read(version: Version) {
+    let mut cluster = secured(version);
+    for n in [1, 2, 3] {
+        let known: Vec<usize> = (1..=n).collect();
+        let initial = cluster.initial(&known);
+        cluster.member(n).set("ETCD_INITIAL_CLUSTER", &initial);
+        cluster.start(&[n]);
+        cluster.wait_healthy_of(&known);
+    }
+    cluster.put_some();
+    let right = cluster.member(1).env.clone();
+    let ca = Ca::new(&cluster.scratch().join("new"), "new");
+    let host = cluster.addresses.host(1).to_string();
+    let usage = "serverAuth,clientAuth";
+    let cert = ca.sign("new", None, &[&host, "127.0.0.1"], usage, Key::Pkcs8);
+    let member = cluster.member(1);
+    member.lose_disk();
+    for (variable, path) in [
+        ("ETCD_PEER_CERT_FILE", &cert.cert),
+        ("ETCD_PEER_KEY_FILE", &cert.key),
+        ("ETCD_PEER_TRUSTED_CA_FILE", &ca.cert()),
+    ] {
+        member.set(variable, &path.display().to_string());
+    }
+    cluster.start(&[1]);
+    cluster.member(1).assert_refuses("called-by-a-cluster");
+    let log = cluster.member(1).log.text();
+    assert!(log.contains("failed in its TLS handshake here"), "{log}");
+    let plain = format!("http://{host}:2380");
+    let member = cluster.member(1);
+    for variable in ["ETCD_LISTEN_PEER_URLS", "ETCD_INITIAL_ADVERTISE_PEER_URLS"] {
+        member.set(variable, &plain);
+    }
+    member.set("ETCD_INITIAL_CLUSTER", &format!("n1={plain}"));
+    for file in [
+        "CERT_FILE",
+        "KEY_FILE",
+        "TRUSTED_CA_FILE",
+        "CLIENT_CERT_AUTH",
+    ] {
+        member.unset(&format!("ETCD_PEER_{file}"));
+    }
+    cluster.start(&[1]);
+    cluster.member(1).assert_refuses("called-by-a-cluster");
+    let log = cluster.member(1).log.text();
+    assert!(
+        log.contains("speaks TLS here, and this port is plain http"),
+        "{log}"
+    );
+    cluster.member(1).env = right;
+    cluster.set_initial(&[1, 2, 3]);
     cluster.start(&[1]);
     cluster.wait_healthy();
     cluster.verify();
