@@ -163,7 +163,8 @@ fn behind_tls_only_members_are_answered() {
     let ca = Ca::new(&members.dir.path().join("ca"), "ca");
     let own = ca.server("n1", &[&host.to_string()]);
     let client = ca.client("client", None);
-    let stranger = Ca::new(&members.dir.path().join("other"), "other").client("x", None);
+    let other = Ca::new(&members.dir.path().join("other"), "other");
+    let stranger = other.server("x", &["127.0.0.1"]);
     let path = |path: &std::path::Path| path.display().to_string();
     let (cert, key, root) = (path(&own.cert), path(&own.key), path(&ca.cert()));
     let mut n1 = members.start(
@@ -194,4 +195,10 @@ fn behind_tls_only_members_are_answered() {
     let _ = ask_as(Some(&client));
     assert!(!ask(host, &get(PATH)).contains("200 OK"), "plain text");
     assert_eq!(ask_as(Some(&own)).unwrap().0, 200);
+    // While it waits, the CA is replaced: its file holds both for some time.
+    let both = [ca.cert(), other.cert()].map(|file| std::fs::read(file).unwrap());
+    std::fs::write(ca.cert(), both.concat()).unwrap();
+    wait_for("the file is read again", PATIENCE, || {
+        ask_as(Some(&stranger)).is_ok_and(|(status, _)| status == 200)
+    });
 }
