@@ -23,7 +23,11 @@ pub fn seen(policy: &Policy, look: &Look) -> String {
     }
     if !look.seen.peers.is_empty() {
         let peers: Vec<String> = (look.seen.peers.iter())
-            .map(|peer| format!("{} {}", peer.name, heard_short(&peer.heard)))
+            .map(|peer| match &peer.heard {
+                // It may be no hindrance, and is then told nowhere else.
+                Heard::Refused(_) => format!("{} {}", peer.name, heard(&peer.heard)),
+                heard => format!("{} {}", peer.name, heard_short(heard)),
+            })
             .collect();
         line += &format!(" peers={:?}", peers.join(", "));
     }

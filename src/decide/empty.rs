@@ -20,7 +20,7 @@ pub(super) fn empty(policy: &Policy, seen: &Observation) -> Decision {
     }
     // Before a quorate answer too: a rejoin between members that refuse each other would end in a
     // member that cannot reach its peers.
-    if seen.is_refused() {
+    if refuse_us(policy, seen, |members| own_id(policy, members)) {
         return Refuse(Reason::NotAllowed);
     }
     // Two that come back under one name would both start as the entry that one of them has added, and
@@ -142,6 +142,16 @@ pub(crate) fn add_as(policy: &Policy, members: &[Member]) -> Option<bool> {
 
 /// Some peer runs etcd, no leader is proven: what the views say may be old.
 fn empty_no_leader(policy: &Policy, seen: &Observation) -> Decision {
+    let listed =
+        (seen.views()).any(|(_, members)| !matches!(own_entry(policy, members), Entry::None));
+    let wait = match listed {
+        true => Wait(Reason::DataLostNoLeader),
+        false => Wait(Reason::NotListedNoLeader),
+    };
+    // Who refuses us was not heard: what it lists may be what contradicts.
+    if seen.is_refused() {
+        return wait;
+    }
     // etcd asks the others once more, and takes its ID from their list.
     if let Some(id) = seen.join_note
         && seen.steady
@@ -197,10 +207,5 @@ fn empty_no_leader(policy: &Policy, seen: &Observation) -> Decision {
     if !seen.promise && may_found_now(policy, seen) {
         return Do(Step::Promise, Reason::FirstStartPromise);
     }
-    let listed =
-        (seen.views()).any(|(_, members)| !matches!(own_entry(policy, members), Entry::None));
-    match listed {
-        true => Wait(Reason::DataLostNoLeader),
-        false => Wait(Reason::NotListedNoLeader),
-    }
+    wait
 }

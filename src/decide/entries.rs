@@ -1,6 +1,8 @@
 //! Which entry of a member list is ours, and what the lists say together.
 
-use super::{Identity, Observation, Policy};
+use std::collections::BTreeSet;
+
+use super::{Heard, Identity, Observation, Peer, Policy};
 use crate::membership::{ClusterId, Member, MemberId, quorum};
 
 /// Which entry of a member list is ours.
@@ -102,4 +104,68 @@ pub(super) fn two_clusters(seen: &Observation) -> bool {
         Some(first) => clusters.any(|cluster| cluster != first),
         None => false,
     }
+}
+
+/// Whether those that refuse us stand in the way. `own` is our entry of a list.
+///
+/// Where no leader is proven each view is asked: what may be old is only waited for. Who refuses us before any
+/// etcd is heard was not heard itself, and stands in the way of a first start.
+pub(super) fn refuse_us(
+    policy: &Policy,
+    seen: &Observation,
+    own: impl Fn(&[Member]) -> Option<MemberId>,
+) -> bool {
+    let too_many = |members: &[Member]| too_many_refuse(policy, seen, members, own(members));
+    match &seen.quorate {
+        Some(quorate) => too_many(&quorate.members),
+        None if seen.views().next().is_none() => seen.is_refused(),
+        None => seen.views().any(|(_, members)| too_many(members)),
+    }
+}
+
+/// Whether so many refuse us that those who do not, ourselves included, are no quorum of these members.
+///
+/// A member between others that refuse it would not reach its peers. One that is refused by a few of them works,
+/// as one does that is cut off from them.
+fn too_many_refuse(
+    policy: &Policy,
+    seen: &Observation,
+    members: &[Member],
+    own: Option<MemberId>,
+) -> bool {
+    if !seen.is_refused() {
+        return false;
+    }
+    // Nobody lets us in: it may be our own certificate that is wrong, and who was not asked would refuse it too.
+    if seen.refused.is_some() || seen.views().next().is_none() {
+        return true;
+    }
+    let is_other_voter = |member: &&Member| !member.learner && Some(member.id) != own;
+    let voters: Vec<&Member> = members.iter().filter(is_other_voter).collect();
+    let (mut refusing, mut accounted, mut unknown) = (BTreeSet::new(), BTreeSet::new(), 0);
+    for peer in &seen.peers {
+        let refuses = matches!(peer.heard, Heard::Refused(_));
+        match listed_as(policy, peer, members) {
+            Some(member) => {
+                accounted.insert(member.id);
+                if refuses {
+                    refusing.insert(member.id);
+                }
+            }
+            None if refuses => unknown += 1,
+            None => {}
+        }
+    }
+    let count = |ids: &BTreeSet<MemberId>| voters.iter().filter(|m| ids.contains(&m.id)).count();
+    // Whose address leads to nobody who is listed is mostly nobody any more. Under another name it may still be a
+    // member of whom nothing else was heard.
+    let refusing = count(&refusing) + unknown.min(voters.len() - count(&accounted));
+    1 + voters.len() - refusing < quorum(1 + voters.len())
+}
+
+/// The member that a peer is: it has the peer's URLs in the initial cluster, else its name.
+fn listed_as<'a>(policy: &Policy, peer: &Peer, members: &'a [Member]) -> Option<&'a Member> {
+    let urls = policy.initial.get(&peer.name).unwrap_or_default();
+    let by_url = members.iter().find(|member| member.has_peer_url(urls));
+    by_url.or_else(|| members.iter().find(|member| member.name == peer.name))
 }

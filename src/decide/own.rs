@@ -155,7 +155,9 @@ pub(super) fn damaged(policy: &Policy, seen: &Observation, head: Option<Identity
     if two_entries(policy, seen) {
         return Refuse(Reason::TwoEntries);
     }
-    if seen.is_refused() {
+    let own =
+        |members: &[Member]| head.map_or_else(|| own_id(policy, members), |head| Some(head.member));
+    if refuse_us(policy, seen, own) {
         return Refuse(Reason::NotAllowed);
     }
     let Some(quorate) = &seen.quorate else {

@@ -110,7 +110,7 @@ reasons! {
         "wait", "bring back enough of the other members for a leader; if they are lost for good, the last copy goes on by etcd's --force-new-cluster (README: When the majority is lost)";
     NotListedNoLeader, "not-listed-no-leader", "empty", "no leader, not listed in what is seen",
         "wait", "bring back enough of the other members for a leader; if they are lost for good, the last copy goes on by etcd's --force-new-cluster (README: When the majority is lost)";
-    NotAllowed, "not-allowed", "any", "the others refuse to answer us, or to take a step of ours: TLS, user, or gateway",
+    NotAllowed, "not-allowed", "any", "so many of the others refuse to answer us that the rest, with us, is no quorum, or none of them is etcd yet; or a step of ours is refused: TLS, user, or gateway",
         "refuse", "see the refusal's own words; REJOIN_CACERT, REJOIN_CERT, REJOIN_KEY, REJOIN_USER and REJOIN_PASSWORD_FILE say how we speak to client URLs, ETCD_PEER_* how to peer URLs";
     FirstStartContinued, "first-start-continued", "empty", "founding promise; a peer has left the first start for etcd",
         "start new", "nothing to do";

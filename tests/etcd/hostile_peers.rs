@@ -13,7 +13,7 @@ scenarios! {
     both: the_peer_that_etcd_asks_first_is_behind;
     V34: garbage, an_answer_without_end, another_program_that_answers_politely;
     V3530: an_answer_byte_by_byte, silence_after_the_connection, hostile_beside_data,
-        a_peer_that_stays_behind
+        a_peer_that_stays_behind, a_reused_address_refuses
 }
 
 /// A server at one address that treats every connection the same way, until it is dropped.
@@ -152,6 +152,30 @@ fn hostile_beside_data(version: Version) {
     cluster.start(&[2]);
     cluster.wait_healthy();
     cluster.verify();
+}
+
+/// n1 was replaced by n4, which the others' settings do not name. Where n1 was, a program wants a password.
+fn a_reused_address_refuses(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let id = format!("{:x}", cluster.id(1));
+    cluster.kill9(&[1]);
+    cluster.operator(&["member", "remove", &id]);
+    let fourth = cluster.grow();
+    let initial = cluster.initial(&[2, 3, fourth]);
+    cluster.member(fourth).set("ETCD_INITIAL_CLUSTER", &initial);
+    cluster.start(&[fourth]);
+    cluster.wait_healthy_of(&[2, 3, fourth]);
+    let _reused = Server::start(&cluster, 1, |stream, _| {
+        stream.write_all(
+            b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        )
+    });
+    cluster.member(3).lose_disk();
+    cluster.start(&[3]);
+    cluster.wait_healthy_of(&[2, 3, fourth]);
+    cluster.member(3).wait_log("n1 refuses us");
+    cluster.put_some();
+    cluster.verify_of(&[2, 3, fourth]);
 }
 
 /// A member that is cut off lists us as we were. That list is enough for a restart, and etcd finds out by

@@ -1,5 +1,6 @@
 //! TLS with client certificates, and users: what the program may not see, it says, and touches nothing.
 
+use std::fs;
 use std::time::Duration;
 
 use crate::promoted::{is_learner, killed_as_a_learner};
@@ -14,6 +15,7 @@ scenarios! {
         a_lost_disk_with_users_behind_tls;
     both:
         a_certificate_of_a_stranger,
+        a_lost_disk_beside_a_peer_with_a_strange_certificate,
         one_certificate_that_is_its_own_ca,
         without_a_user,
         own_data_starts_without_a_user,
@@ -216,6 +218,50 @@ fn a_certificate_of_a_stranger(version: Version) {
     cluster.member(3).env = right.into_iter().collect();
     cluster.start(&[3]);
     cluster.wait_healthy();
+    cluster.verify();
+}
+
+/// Its connections to the others stay, as after its certificate has expired; nobody makes a new one.
+fn a_lost_disk_beside_a_peer_with_a_strange_certificate(version: Version) {
+    let mut cluster = secured(version);
+    let strange = Ca::new(&cluster.scratch().join("strange"), "strange");
+    // etcd reads these at each handshake; those of the client port stay.
+    let files: Vec<_> = [1, 2, 3]
+        .map(|n| {
+            let member = cluster.member(n);
+            let copy = |variable: &str| {
+                let to = member.volume.with_extension(variable);
+                fs::copy(&member.env[variable], &to).unwrap();
+                to
+            };
+            let files = ["ETCD_PEER_CERT_FILE", "ETCD_PEER_KEY_FILE"].map(copy);
+            member.set("ETCD_PEER_CERT_FILE", &files[0].display().to_string());
+            member.set("ETCD_PEER_KEY_FILE", &files[1].display().to_string());
+            files
+        })
+        .into();
+    cluster.run();
+    let leader = cluster.leader();
+    let others: Vec<usize> = (1..=3).filter(|n| *n != leader).collect();
+    let (refuses, lost) = (others[0], others[1]);
+    let host = cluster.addresses.host(refuses as u8).to_string();
+    let usage = "serverAuth,clientAuth";
+    let cert = strange.sign("peer", None, &[&host, "127.0.0.1"], usage, Key::Pkcs8);
+    let [own_cert, own_key] = &files[refuses - 1];
+    let right = [own_cert, own_key].map(|path| fs::read(path).unwrap());
+    fs::copy(&cert.cert, own_cert).unwrap();
+    fs::copy(&cert.key, own_key).unwrap();
+    cluster.member(lost).lose_disk();
+    cluster.start(&[lost]);
+    cluster.wait_healthy();
+    let said = format!("n{refuses} refuses us: https://{host}:2380");
+    cluster.member(lost).wait_log(&said);
+    assert!(cluster.member(lost).log.has_reason("data-lost"));
+    let status = cluster.member(lost).ask(&["status"]);
+    assert!(status.contains(&said), "{status}");
+    cluster.put_some();
+    fs::write(own_cert, &right[0]).unwrap();
+    fs::write(own_key, &right[1]).unwrap();
     cluster.verify();
 }
 

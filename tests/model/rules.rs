@@ -390,6 +390,8 @@ fn what_the_model_does_not_know_is_shown_by_a_case() {
         ("volume of another member", unmodelled::any_volume_is_ours),
         ("founded as another", unmodelled::founders_are_alike),
         ("refusals", unmodelled::refusals_are_silence),
+        ("one refusal", unmodelled::one_refusal_is_enough),
+        ("refused by all", unmodelled::the_unasked_let_us_in),
         ("peers disagree", unmodelled::settings_are_not_compared),
         ("peer URL not given", unmodelled::a_default_is_a_url),
         ("left", unmodelled::leaving_is_forgotten),

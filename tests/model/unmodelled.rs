@@ -103,6 +103,24 @@ pub fn refusals_are_silence(policy: &Policy, seen: &Observation) -> Decision {
     })
 }
 
+/// One peer that refuses us stands in the way, however many do not.
+pub fn one_refusal_is_enough(policy: &Policy, seen: &Observation) -> Decision {
+    match (&seen.data, &seen.quorate) {
+        (DataDir::Empty | DataDir::Damaged { .. }, Some(_)) if seen.is_refused() => {
+            Decision::Refuse(Reason::NotAllowed)
+        }
+        _ => decide(policy, seen),
+    }
+}
+
+/// Whoever was not asked would let us in, though all that were asked refuse us.
+pub fn the_unasked_let_us_in(policy: &Policy, seen: &Observation) -> Decision {
+    match seen.quorate.is_some() && seen.views().next().is_none() {
+        true => refusals_are_silence(policy, seen),
+        false => decide(policy, seen),
+    }
+}
+
 /// Initial cluster and token are not compared.
 pub fn settings_are_not_compared(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| {

@@ -58,6 +58,10 @@ impl Gathering<'_> {
                 0 if self.listed_at.is_some() => now,
                 _ => after(self.listed_at, GRACE_LEADER),
             },
+            // How many of them do decides: a certificate of ours that is wrong is refused by all.
+            DataDir::Damaged { .. } | DataDir::Empty if peers_open && self.seen.is_refused() => {
+                self.deadline
+            }
             DataDir::Damaged { .. } | DataDir::Empty if quorate.is_some() => {
                 match (peers_open || self.gateways_open > 0, self.twins_open) {
                     (false, 0) => now,
