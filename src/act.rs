@@ -8,7 +8,7 @@ use crate::datadir::Volume;
 use crate::decide::{DataDir, Step, add_as};
 use crate::error::{Context, Error};
 use crate::gateway::{Client, Failure};
-use crate::membership::MemberId;
+use crate::membership::{ClusterId, Member, MemberId};
 use crate::observe::{Look, promise_digest};
 use crate::signals::{Ended, Stop};
 
@@ -138,10 +138,14 @@ impl<'a> Actor<'a> {
     }
 
     fn remove(&self, id: MemberId, look: &Look) -> Result<String, Undone> {
-        let url = endpoint(look)?;
-        self.change(CHANGE_TIME, move |clients, deadline| {
-            clients.member_remove(&url, id, deadline)
+        let (url, cluster) = (endpoint(look)?, cluster(look));
+        let removed = self.change(CHANGE_TIME, move |clients, deadline| {
+            if members_still(clients, &url, cluster, Some(id), deadline)?.is_none() {
+                return Ok(None);
+            }
+            clients.member_remove(&url, id, deadline).map(Some)
         })?;
+        removed.ok_or(Undone::Changed)?;
         Ok(format!("removed member {id}"))
     }
 
@@ -152,13 +156,11 @@ impl<'a> Actor<'a> {
             volume.before_join(learner)?;
             Ok("can note what is added".into())
         })?;
-        let policy = self.config.policy.clone();
-        let cluster = look.seen.quorate.as_ref().map(|quorate| quorate.cluster);
+        let (policy, cluster) = (self.config.policy.clone(), cluster(look));
         let id = self.change(2 * CHANGE_TIME, move |clients, _| {
-            let now = clients.quorate_members(&url, Instant::now() + CHANGE_TIME)?;
-            // A balancer may lead to another cluster the second time.
-            let same = Some(now.cluster) == cluster;
-            if !same || add_as(&policy, &now.members) != Some(learner) {
+            let deadline = Instant::now() + CHANGE_TIME;
+            let now = members_still(clients, &url, cluster, None, deadline)?;
+            if now.and_then(|members| add_as(&policy, &members)) != Some(learner) {
                 return Ok(None);
             }
             let deadline = Instant::now() + CHANGE_TIME;
@@ -174,10 +176,14 @@ impl<'a> Actor<'a> {
 
     fn update(&self, id: MemberId, look: &Look) -> Result<String, Undone> {
         let (url, urls) = (endpoint(look)?, self.config.policy.peer_urls.clone());
-        let shown = urls.join(",");
-        self.change(CHANGE_TIME, move |clients, deadline| {
-            clients.member_update(&url, id, &urls, deadline)
+        let (shown, cluster) = (urls.join(","), cluster(look));
+        let updated = self.change(CHANGE_TIME, move |clients, deadline| {
+            if members_still(clients, &url, cluster, Some(id), deadline)?.is_none() {
+                return Ok(None);
+            }
+            clients.member_update(&url, id, &urls, deadline).map(Some)
         })?;
+        updated.ok_or(Undone::Changed)?;
         Ok(format!("member {id} has peer URLs {shown}"))
     }
 
@@ -222,6 +228,27 @@ fn endpoint(look: &Look) -> Result<String, Undone> {
     look.endpoints.first().cloned().ok_or_else(none)
 }
 
+/// The cluster that has proven a leader.
+fn cluster(look: &Look) -> Option<ClusterId> {
+    look.seen.quorate.as_ref().map(|quorate| quorate.cluster)
+}
+
+/// The members, if this URL still leads to the cluster of the look, and not to `own` member of ours.
+///
+/// Behind a balancer another one may answer the second time: one of another cluster, or the very member that is to
+/// go, a process of ours that nobody has noticed.
+fn members_still(
+    clients: &Client,
+    url: &str,
+    cluster: Option<ClusterId>,
+    own: Option<MemberId>,
+    deadline: Instant,
+) -> Result<Option<Vec<Member>>, Failure> {
+    let (by, now) = clients.quorate_members_by(url, deadline)?;
+    let still = Some(now.cluster) == cluster && Some(by) != own;
+    Ok(still.then_some(now.members))
+}
+
 fn is_learner(look: &Look, id: MemberId) -> bool {
     let mut members = look
         .seen
@@ -261,9 +288,12 @@ fn said(moved: Result<Option<std::path::PathBuf>, Error>) -> Result<String, Erro
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
     use super::*;
     use crate::decide::Identity;
-    use crate::membership::ClusterId;
+    use crate::tls::TlsFiles;
 
     #[test]
     fn damaged_data_is_given_up_by_the_id_that_still_reads() {
@@ -277,5 +307,45 @@ mod tests {
         let note = std::fs::read_to_string(dir.path().join("member/rejoin-give-up"));
         assert_eq!(note.unwrap(), "7\n");
         assert!(give_up(&volume, &DataDir::Damaged { head: None }).is_err());
+    }
+
+    /// A gateway: these answer in turn, as (member, cluster), each on a connection of its own.
+    fn balancer(turns: &'static [(u64, u64)]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for (member, cluster) in turns {
+                // The read, then the list.
+                for list in [
+                    "",
+                    r#","members":[{"ID":"3","name":"n3","peerURLs":["http://n3:1"]}]"#,
+                ] {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    let _ = stream.read(&mut [0; 4096]);
+                    let body = format!(
+                        r#"{{"header":{{"cluster_id":"{cluster}","member_id":"{member}","raft_term":"1"}}{list}}}"#
+                    );
+                    let length = body.len();
+                    let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length:";
+                    let _ = stream.write_all(format!("{head} {length}\r\n\r\n{body}").as_bytes());
+                }
+            }
+        });
+        url
+    }
+
+    #[test]
+    fn a_change_goes_to_the_cluster_of_the_look_and_never_to_our_own_member() {
+        let clients = Client::new(&TlsFiles::default(), None).unwrap();
+        let url = balancer(&[(1, 7), (1, 8), (3, 7)]);
+        let own = Some(MemberId(3));
+        let ask = || {
+            let deadline = Instant::now() + CHANGE_TIME;
+            let members = members_still(&clients, &url, Some(ClusterId(7)), own, deadline);
+            members.unwrap().map(|members| members.len())
+        };
+        assert_eq!(ask(), Some(1), "another member of the same cluster");
+        assert_eq!(ask(), None, "another cluster");
+        assert_eq!(ask(), None, "our own member");
     }
 }

@@ -321,7 +321,8 @@ impl Run<'_> {
                 }
                 Ok(())
             }
-            Err(Undone::Changed) => Ok(()),
+            // A balancer that leads somewhere else each time must not be asked without a pause.
+            Err(Undone::Changed) => self.pause(PAUSES.1),
             Err(Undone::Stopped(signal)) => Err(self.stopped(signal)),
             Err(Undone::Failed(error)) if step.is_chore() => self.without(step, &error.to_string()),
             Err(Undone::Refused(words)) if step.is_chore() => self.without(step, &words),

@@ -7,7 +7,7 @@ use super::Observer;
 use crate::assembly;
 use crate::decide::{Heard, Quorate};
 use crate::gateway::Failure;
-use crate::membership::ClusterId;
+use crate::membership::{ClusterId, MemberId};
 
 /// Asks one peer URL: etcd's own `/members`, else our assembly.
 pub(super) fn hear(observer: &Observer, name: &str, url: &str, deadline: Instant) -> Heard {
@@ -39,7 +39,11 @@ pub(super) fn learn_version(observer: &Observer, url: &str, cluster: ClusterId, 
 /// Asks a member for the proof of a leader. While none was found it is asked first whether it has one:
 /// a linearizable read that fails for want of a leader can crash etcd 3.4 before 3.4.30 (a nil logger in
 /// `sendReadIndex`, seen with 3.4.23), and looks that repeat must not cost a member.
-pub(super) fn prove(observer: &Observer, url: &str, deadline: Instant) -> Result<Quorate, Failure> {
+pub(super) fn prove(
+    observer: &Observer,
+    url: &str,
+    deadline: Instant,
+) -> Result<(MemberId, Quorate), Failure> {
     let clients = &observer.clients;
     if observer.leaderless.load(Ordering::Relaxed) {
         match clients.status(url, deadline) {
@@ -55,7 +59,7 @@ pub(super) fn prove(observer: &Observer, url: &str, deadline: Instant) -> Result
             Ok(_) | Err(_) => {}
         }
     }
-    clients.quorate_members(url, deadline)
+    clients.quorate_members_by(url, deadline)
 }
 
 /// Whether it is another process of our name that answers as an entrypoint at our own peer URL; none if

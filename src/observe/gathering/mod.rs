@@ -23,7 +23,8 @@ pub(super) enum News {
     Peer(usize, Heard, Duration),
     /// The version of this peer's cluster is known too, or was not to be had.
     Version(usize),
-    Gateway(String, Result<Quorate, Failure>),
+    /// Who has proven a leader at this URL.
+    Gateway(String, Result<(MemberId, Quorate), Failure>),
     Twin(Option<Running>),
     /// Who answers at one of our own URLs while our assembly serves.
     OwnUrl(Option<Running>),
@@ -259,8 +260,10 @@ impl<'a> Gathering<'a> {
                 self.unversioned[index] -= 1;
                 self.consider_view(index);
             }
-            News::Gateway(url, Ok(quorate)) => {
+            News::Gateway(url, Ok((member, quorate))) => {
                 self.gateways_open -= 1;
+                // Behind a balancer, or where our own URLs are among those of the others, it may be ourselves.
+                self.running.push(Running::Member(member));
                 let better = match (&self.quorate, self.own_cluster()) {
                     (None, _) => true,
                     (Some((_, known)), Some(own)) => known.cluster != own && quorate.cluster == own,

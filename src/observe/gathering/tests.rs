@@ -48,8 +48,41 @@ fn quorate(cluster: u64) -> Quorate {
 }
 
 fn answers(gathering: &mut Gathering, url: &str, cluster: u64) {
+    answers_as(gathering, url, cluster, MemberId(9));
+}
+
+fn answers_as(gathering: &mut Gathering, url: &str, cluster: u64, member: MemberId) {
     gathering.gateways_open += 1;
-    gathering.absorb(News::Gateway(url.into(), Ok(quorate(cluster))));
+    let answer = Ok((member, quorate(cluster)));
+    gathering.absorb(News::Gateway(url.into(), answer));
+}
+
+/// It would be asked to remove itself.
+#[test]
+fn our_own_member_that_proves_a_leader_is_a_twin() {
+    for (member, twin) in [(MemberId(7), true), (MemberId(9), false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let observer = observer(dir.path());
+        let (mut gathering, _news) = gathering(&observer);
+        answers_as(&mut gathering, "http://balancer", 1, member);
+        assert_eq!(gathering.is_twin(), twin);
+    }
+}
+
+/// Our own certificate may be wrong: then all of them refuse us.
+#[test]
+fn one_that_refuses_us_gives_the_others_all_the_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = "n1=http://n1.invalid:1,n2=http://127.9.9.2:1,n3=http://127.9.9.3:1";
+    let observer = observer_of(dir.path(), all);
+    let (mut gathering, _news) = gathering(&observer);
+    gathering.unheard = vec![1, 1];
+    answers(&mut gathering, "http://a", 1);
+    gathering.absorb(News::Twin(None));
+    assert!(gathering.until() < gathering.deadline);
+    let refuses = Heard::Refused("403".into());
+    gathering.absorb(News::Peer(0, refuses, Duration::ZERO));
+    assert_eq!(gathering.until(), gathering.deadline);
 }
 
 #[test]
