@@ -3,7 +3,7 @@
 use super::Decision::{Do, Refuse, Wait};
 use super::entries::*;
 use super::first_start::{assembly, may_found_now, new};
-use super::{Begin, Decision, JoinAs, Observation, Policy, Quorate, Reason, Start, Step};
+use super::{Begin, Decision, JoinAs, Observation, Policy, Quorate, Reason, Start, Steady, Step};
 use crate::membership::{ClusterId, Member, quorum};
 
 /// An empty data dir: a first start, or a lost disk. Which of them, only the others can tell.
@@ -79,7 +79,7 @@ fn existing(seen: &Observation, quorate: &Quorate, entry: &Member) -> Decision {
     // getClusterFromRemotePeers). Where only our ID differs it even starts under that one. A member that
     // is cut off from its leader lists the old members for as long: it is not waited for.
     match seen.lags(quorate).next() {
-        Some(_) if !seen.steady => Wait(Reason::PeerLags),
+        Some(_) if seen.steady == Steady::No => Wait(Reason::PeerLags),
         Some(_) | None => start_existing(seen, entry, &quorate.members, Reason::AddedNotStarted),
     }
 }
@@ -154,7 +154,7 @@ fn empty_no_leader(policy: &Policy, seen: &Observation) -> Decision {
     }
     // etcd asks the others once more, and takes its ID from their list.
     if let Some(id) = seen.join_note
-        && seen.steady
+        && seen.steady >= Steady::Seconds
     {
         let unstarted = seen.views().find_map(|(_, members)| {
             let entry = by_id(members, id).filter(|entry| !entry.started())?;
@@ -179,7 +179,11 @@ fn empty_no_leader(policy: &Policy, seen: &Observation) -> Decision {
     if seen.promise && ours && !outdated && seen.set_aside == 0 {
         return new(true, Reason::FirstStartContinued);
     }
-    if policy.initial.len() == 2 && policy.initial_others() == 1 && seen.steady {
+    if policy.initial.len() == 2
+        && policy.initial_others() == 1
+        && seen.steady == Steady::HalfAMinute
+    {
+        // That there are two is only what it has read of its log: a third one may be listed further on.
         // Every acknowledged write of a two-member cluster is on both, so the other one has it all. A third
         // member, which the other one has not heard of yet, may hold writes that it lacks: it asks for us.
         let third = |cluster: ClusterId, members: &[Member]| {

@@ -21,7 +21,7 @@ pub use entries::{listing_twice, own_id};
 pub use leaving::may_leave;
 pub use observation::{
     Bootstrap, DataDir, Heard, Holds, Identity, JoinAs, JoinsOnly, Knock, Observation, Peer,
-    Policy, Quorate, Trial,
+    Policy, Quorate, Steady, Trial,
 };
 pub use reason::{Reason, Row, table};
 

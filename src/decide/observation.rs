@@ -265,6 +265,19 @@ pub enum Knock {
     Unreadable(String),
 }
 
+/// For how long what the others list without a leader has stayed the same.
+///
+/// A member that has just started answers its peers while it still reads its log, and lists what it has read so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Steady {
+    /// It may be another list in a moment.
+    No,
+    /// For three seconds: enough to go on with what is listed, where a note says that it is right.
+    Seconds,
+    /// For thirty: a long log is read by then. It counts for what is left out, too.
+    HalfAMinute,
+}
+
 /// Everything that was seen in one look.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Observation {
@@ -319,9 +332,8 @@ pub struct Observation {
     pub knocks: Vec<Knock>,
     /// Our assembly has listened for long enough: a cluster that lists us would have knocked.
     pub listened: bool,
-    /// What the others list without a leader has been the same for a while. A member that has just started
-    /// answers its peers while it still reads its log, and lists what it has read so far.
-    pub steady: bool,
+    /// For how long what the others list without a leader has been the same.
+    pub steady: Steady,
     /// A step that own data can do without was refused or has failed in this run.
     pub no_chores: bool,
 }
@@ -354,7 +366,7 @@ impl Default for Observation {
             waited: false,
             knocks: Vec::new(),
             listened: false,
-            steady: false,
+            steady: Steady::No,
             no_chores: false,
         }
     }

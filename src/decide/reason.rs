@@ -104,9 +104,9 @@ reasons! {
         "add-member", "nothing to do";
     AnotherRejoins, "another-rejoins", "empty", "quorate, not listed; adding now would cost margin while another member joins",
         "wait", "nothing to do: it goes on once the other one is a started voter (`etcdctl member list` shows it); one that shall stay a learner has to be removed until this member has joined";
-    SecondOfTwo, "second-of-two", "empty", "no leader; a two-member cluster that waits for us: the other one holds every acknowledged write",
+    SecondOfTwo, "second-of-two", "empty", "no leader; for thirty seconds a two-member cluster that waits for us: the other one holds every acknowledged write",
         "start existing", "nothing to do";
-    DataLostNoLeader, "data-lost-no-leader", "empty", "no leader, listed; no note on this volume proves that it never ran, or what the others list has not stayed the same for three seconds",
+    DataLostNoLeader, "data-lost-no-leader", "empty", "no leader, listed; no note on this volume proves that it never ran, or what the others list has not stayed the same for three seconds (thirty, where it is the other one of two)",
         "wait", "bring back enough of the other members for a leader; if they are lost for good, the last copy goes on by etcd's --force-new-cluster (README: When the majority is lost)";
     NotListedNoLeader, "not-listed-no-leader", "empty", "no leader, not listed in what is seen",
         "wait", "bring back enough of the other members for a leader; if they are lost for good, the last copy goes on by etcd's --force-new-cluster (README: When the majority is lost)";

@@ -2,7 +2,7 @@
 
 use super::is_alone;
 use crate::decide::{
-    Bootstrap, Decision, Heard, Holds, JoinsOnly, Observation, Peer, Policy, Reason, decide,
+    Bootstrap, Decision, Heard, Holds, JoinsOnly, Observation, Peer, Policy, Reason, Steady, decide,
 };
 use crate::membership::Member;
 use crate::observe::Look;
@@ -44,8 +44,11 @@ fn removed(decision: &Decision) -> &'static str {
 }
 
 fn no_leader(policy: &Policy, seen: &Observation, decision: &Decision) -> String {
-    if !seen.steady {
+    if seen.steady == Steady::No {
         return "nothing to do yet: the others may elect a leader".into();
+    }
+    if waits_for_us(policy, seen) {
+        return "nothing to do yet: it starts again beside the other one of two once that has listed the same for thirty seconds".into();
     }
     let notes = seen.join_note.is_some() || seen.promise;
     let first_start = seen.views().all(|(cluster, members)| {
@@ -68,6 +71,15 @@ fn no_leader(policy: &Policy, seen: &Observation, decision: &Decision) -> String
         cure += "; where these two are all members that there are, name no others in ETCD_INITIAL_CLUSTER: it then goes on with what the other one has";
     }
     cure
+}
+
+/// Whether it is only time that is missing for `second-of-two`: the table itself says so.
+fn waits_for_us(policy: &Policy, seen: &Observation) -> bool {
+    let seen = Observation {
+        steady: Steady::HalfAMinute,
+        ..seen.clone()
+    };
+    decide(policy, &seen).reason() == Reason::SecondOfTwo
 }
 
 fn not_all_heard(policy: &Policy, seen: &Observation) -> String {
@@ -198,7 +210,7 @@ mod tests {
             learner: false,
         });
         let seen = Observation {
-            steady: true,
+            steady: Steady::HalfAMinute,
             peers: vec![Peer {
                 name: "n2".into(),
                 initial: true,
@@ -212,7 +224,7 @@ mod tests {
         let decision = decide(policy, &seen);
         assert_eq!(decision.reason(), Reason::DataLostNoLeader);
         let soon = Observation {
-            steady: false,
+            steady: Steady::No,
             ..seen.clone()
         };
         assert!(no_leader(policy, &soon, &decision).starts_with("nothing to do yet"));
@@ -230,6 +242,40 @@ mod tests {
         assert!(begun.contains("REJOIN_BOOTSTRAP=now here too") && !begun.contains("--force"));
         let existing = founds(&[("ETCD_INITIAL_CLUSTER_STATE", "existing")]);
         assert!(without_a_leader(&existing, &all, false).contains("--force-new-cluster"));
+    }
+
+    #[test]
+    fn of_two_members_the_other_one_is_given_half_a_minute() {
+        let of_two = "n1=http://n1:2380,n2=http://n2:2380";
+        let policy = founds(&[("ETCD_INITIAL_CLUSTER", of_two)]);
+        let cure = |steady| {
+            let cluster = policy.static_cluster;
+            let members = ["n1", "n2"].map(|name| Member {
+                id: MemberId(u64::from(name == "n2") + 1),
+                name: name.into(),
+                peer_urls: vec![format!("http://{name}:2380")],
+                client_urls: vec![format!("http://{name}:2379")],
+                learner: false,
+            });
+            let members = members.to_vec();
+            let seen = Observation {
+                steady,
+                peers: vec![Peer {
+                    name: "n2".into(),
+                    initial: true,
+                    heard: Heard::Etcd { cluster, members },
+                }],
+                ..Observation::default()
+            };
+            let decision = decide(&policy, &seen);
+            match decision.reason() {
+                Reason::DataLostNoLeader => no_leader(&policy, &seen, &decision),
+                reason => reason.to_string(),
+            }
+        };
+        assert!(cure(Steady::No).ends_with("the others may elect a leader"));
+        assert!(cure(Steady::Seconds).contains("thirty seconds"));
+        assert_eq!(cure(Steady::HalfAMinute), "second-of-two");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use etcd_rejoin::decide::{
     Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, Knock, Observation, Policy,
-    Trial, decide,
+    Steady, Trial, decide,
 };
 use etcd_rejoin::membership::{Member, MemberId};
 
@@ -63,7 +63,7 @@ const VARIANTS: &[(&str, &[&str])] = &[
         &["by a member", "by a founder", "probed", "unreadable", "no"],
     ),
     ("listened", YES_NO),
-    ("steady", YES_NO),
+    ("steady", &["no", "seconds", "half a minute"]),
     ("joins only", YES_NO),
     ("url given", YES_NO),
     ("keep", YES_NO),
@@ -181,7 +181,14 @@ pub fn facts(policy: &Policy, seen: &Observation) -> Facts {
         ("waited", yes_no(seen.waited)),
         ("called", called(policy, seen)),
         ("listened", yes_no(seen.listened)),
-        ("steady", yes_no(seen.steady)),
+        (
+            "steady",
+            match seen.steady {
+                Steady::No => "no",
+                Steady::Seconds => "seconds",
+                Steady::HalfAMinute => "half a minute",
+            },
+        ),
         ("joins only", yes_no(policy.joins_only.is_some())),
         ("url given", yes_no(policy.peer_urls_given)),
         ("keep", yes_no(policy.keep.is_some())),

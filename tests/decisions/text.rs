@@ -5,7 +5,7 @@ use crate::cases::Meaning;
 
 use etcd_rejoin::decide::{
     Begin, Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, JoinsOnly, Knock,
-    Observation, Peer, Policy, Quorate, Start, Step, Trial, decide,
+    Observation, Peer, Policy, Quorate, Start, Steady, Step, Trial, decide,
 };
 use etcd_rejoin::membership::{ClusterId, InitialCluster, Member, MemberId};
 
@@ -216,7 +216,8 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
             ("settled", "") => seen.settled = true,
             ("waited", "") => seen.waited = true,
             ("not-listened", "") => seen.listened = false,
-            ("steady", "") => seen.steady = true,
+            ("steady", "") => seen.steady = Steady::Seconds,
+            ("steady", "long") => seen.steady = Steady::HalfAMinute,
             ("called", by) => seen.knocks.push(caller(at, by)),
             ("probed", "") => seen.knocks.push(Knock::Probe),
             ("unreadable", "") => seen.knocks.push(Knock::Unreadable("TLS".into())),

@@ -19,7 +19,6 @@ scenarios! {
         removed_by_an_operator_while_down,
         old_data_of_a_removed_and_added_member,
         two_of_five_lost_at_the_same_moment,
-        second_of_two_loses_its_disk,
         a_third_member_is_known_to_both_before_it_starts,
         two_lost_their_wal_and_the_third_its_disk;
     both:
@@ -40,7 +39,8 @@ scenarios! {
         bootstrap_now_never_founds_beside_a_member_without_leader;
     V3530:
         adds_that_are_answered_to_nobody_end,
-        a_learner_after_a_quarantine_that_was_killed_halfway
+        a_learner_after_a_quarantine_that_was_killed_halfway,
+        second_of_two_loses_its_disk
 }
 
 fn a_lost_disk_is_filled_again(version: Version) {
@@ -325,7 +325,8 @@ fn two_of_five_lost_at_the_same_moment(version: Version) {
     cluster.verify();
 }
 
-/// The other one waits for it without a leader, and holds every acknowledged write.
+/// The other one waits for it without a leader, and holds every acknowledged write. It has half a minute to say that
+/// there are three.
 fn second_of_two_loses_its_disk(version: Version) {
     let mut cluster = Cluster::running(version, 2);
     cluster.member(2).lose_disk();

@@ -3,7 +3,7 @@
 
 use etcd_rejoin::decide::{
     Begin, DataDir, Decision, Heard, Holds, Identity, JoinsOnly, Knock, Observation, Peer, Policy,
-    Quorate, Start, Step, Trial,
+    Quorate, Start, Steady, Step, Trial,
 };
 use etcd_rejoin::membership::{ClusterId, InitialCluster, Member, MemberId};
 
@@ -269,7 +269,7 @@ impl<const N: usize> Look<N> {
             // Whoever founds has all the time that it needs: an etcd that lists it has knocked by then.
             listened: true,
             // Nor does anybody read its log here.
-            steady: true,
+            steady: Steady::HalfAMinute,
             ..Observation::default()
         }
     }

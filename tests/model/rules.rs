@@ -412,6 +412,7 @@ fn what_the_model_does_not_know_is_shown_by_a_case() {
             unmodelled::learners_are_added_side_by_side,
         ),
         ("steady", unmodelled::views_are_steady),
+        ("long log", unmodelled::a_log_is_short),
         ("third", unmodelled::the_third_is_not_settled),
         ("settled learner", unmodelled::learners_are_settled),
         ("now", unmodelled::now_passes_over_answers),

@@ -9,8 +9,8 @@
 //! start follows under that ID. Nor has it a learner that shall stay one, beside which a wait has no end.
 
 use etcd_rejoin::decide::{
-    Bootstrap, DataDir, Decision, Heard, Holds, JoinAs, Observation, Policy, Reason, Step, Trial,
-    decide,
+    Bootstrap, DataDir, Decision, Heard, Holds, JoinAs, Observation, Policy, Reason, Steady, Step,
+    Trial, decide,
 };
 use etcd_rejoin::membership::{InitialCluster, Member};
 
@@ -332,7 +332,16 @@ pub fn empty_removes_without_leader(policy: &Policy, seen: &Observation) -> Deci
 
 /// What is listed without a leader counts at once.
 pub fn views_are_steady(policy: &Policy, seen: &Observation) -> Decision {
-    changed(policy, seen, |seen| seen.steady = true)
+    changed(policy, seen, |seen| seen.steady = Steady::HalfAMinute)
+}
+
+/// Three seconds are enough for a log to be read.
+pub fn a_log_is_short(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        if seen.steady == Steady::Seconds {
+            seen.steady = Steady::HalfAMinute;
+        }
+    })
 }
 
 /// Any learner keeps us out until it is a voter.
