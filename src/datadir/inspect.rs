@@ -2,12 +2,13 @@
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::notes::Note;
 use super::set_aside::{SetAside, holds_data};
 use super::snap::{self, SnapId};
 use super::wal::{self, WalName};
-use super::{Contents, Depth, Finding, Volume, durable, lookup, tree};
+use super::{Contents, Depth, Finding, Known, Volume, durable, lookup, tree};
 use crate::decide::Identity;
 use crate::error::{Context, Error};
 
@@ -48,11 +49,21 @@ pub(super) fn wal_files(dir: &Path) -> Result<WalFiles, Error> {
 impl Volume {
     /// Looks at the volume. `Err` is about the surroundings, never evidence about the data.
     pub fn inspect(&self, depth: Depth) -> Result<Contents, Error> {
+        self.inspect_again(depth, &Known::default(), SystemTime::now())
+    }
+
+    /// The same, `now`; what is known and has not changed since is not read again.
+    pub fn inspect_again(
+        &self,
+        depth: Depth,
+        known: &Known,
+        now: SystemTime,
+    ) -> Result<Contents, Error> {
         for dir in [&self.data, &self.member, &self.snap, &self.wal] {
             must_be_dir(dir)?;
         }
         self.wal_is_here()?;
-        let finding = self.finding(depth)?;
+        let finding = known.or_find(self, depth, now, || self.finding(depth))?;
         let notes = self.notes()?;
         let empty = finding == Finding::Empty;
         let count = |all: &[SetAside]| all.iter().filter(|aside| aside.counts).count();

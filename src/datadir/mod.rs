@@ -9,6 +9,7 @@ pub mod blob;
 pub mod bolt;
 mod durable;
 mod inspect;
+mod known;
 mod lock;
 pub mod lookup;
 mod notes;
@@ -19,6 +20,7 @@ mod stamp;
 pub mod tree;
 pub mod wal;
 
+pub use known::Known;
 pub use lock::{Lock, LockError};
 pub use set_aside::SetAside;
 pub use wal::WalEnd;
@@ -40,7 +42,7 @@ pub struct Volume {
 }
 
 /// How closely to look. Both read the whole WAL, as etcd does on each start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
     /// The database by its meta pages.
     Quick,

@@ -10,11 +10,11 @@ mod gathering;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::assembly::Instance;
 use crate::config::Config;
-use crate::datadir::{Contents, Depth, Finding, Volume};
+use crate::datadir::{Contents, Depth, Finding, Known, Volume};
 use crate::decide::{Bootstrap, Observation, Trial};
 use crate::error::Error;
 use crate::gateway::Client;
@@ -41,6 +41,8 @@ pub struct Observer {
     strange: Arc<Mutex<Vec<String>>>,
     /// Questions at our own peer URLs that were not answered, or not yet.
     own_unanswered: Arc<AtomicUsize>,
+    /// What the data dir held at the last look: damaged data that waits is not summed up each time.
+    known: Arc<Known>,
 }
 
 /// One look: what was seen, and what a step or a log line needs beyond it.
@@ -92,6 +94,7 @@ impl Observer {
             endpoints: Arc::default(),
             strange: Arc::default(),
             own_unanswered: Arc::default(),
+            known: Arc::default(),
             config,
             volume,
             stop,
@@ -175,9 +178,13 @@ impl Observer {
     }
 
     fn inspect(&self, trial: Trial) -> Result<Contents, Error> {
-        let mut contents = self.volume.inspect(Depth::Quick)?;
+        let read = |depth| {
+            self.volume
+                .inspect_again(depth, &self.known, SystemTime::now())
+        };
+        let mut contents = read(Depth::Quick)?;
         if contents.stalled || trial != Trial::None {
-            contents = self.volume.inspect(Depth::Deep)?;
+            contents = read(Depth::Deep)?;
         }
         if let Finding::Own { identity, torn, .. } = contents.finding
             && trial.proves_damage(torn)

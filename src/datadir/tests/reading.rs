@@ -60,6 +60,60 @@ fn a_wal_goes_on_in_the_next_file() {
 }
 
 #[test]
+fn what_is_known_is_read_again_once_a_file_has_changed() {
+    const SIZE: usize = 8 << 20;
+    let place = Place::new();
+    let mut wal = Wal::new(OURS);
+    wal.entry(&vec![7; SIZE]);
+    wal.state(9);
+    let last = *wal.starts.last().unwrap();
+    wal.bytes[last + 12] ^= 1;
+    place.wal(FIRST, &wal.bytes);
+    let known = Known::default();
+    let look = |later: u64| {
+        let now = std::time::SystemTime::now() + std::time::Duration::from_secs(later);
+        let before = read_by_this_thread();
+        let contents = (place.volume.inspect_again(Depth::Quick, &known, now)).unwrap();
+        (contents, read_by_this_thread() - before > SIZE as u64)
+    };
+    // A file that has just changed may change again without a trace.
+    for later in [0, 0, 60] {
+        let (contents, read) = look(later);
+        damage(&contents);
+        assert!(read);
+    }
+    let (contents, read) = look(60);
+    damage(&contents);
+    assert!(!read, "nothing has changed");
+    // Repaired in place: its name, size, and time of modification are what they were.
+    let path = place.volume.wal.join(FIRST);
+    let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+    wal.bytes[last + 12] ^= 1;
+    std::fs::write(&path, &wal.bytes).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(modified).unwrap();
+    let (contents, read) = look(60);
+    assert!(read && !torn(&contents));
+    assert!(!look(60).1);
+    // What lies beside it counts too, and to look more closely is to read more.
+    let deep = || {
+        place
+            .volume
+            .inspect_again(Depth::Deep, &known, std::time::SystemTime::now())
+    };
+    place.snap("db", b"no database");
+    damage(&deep().unwrap());
+    std::fs::remove_file(place.volume.snap.join("db")).unwrap();
+    assert!(!torn(&deep().unwrap()));
+}
+
+fn read_by_this_thread() -> u64 {
+    let io = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+    let chars = io.lines().find_map(|line| line.strip_prefix("rchar: "));
+    chars.unwrap().parse().unwrap()
+}
+
+#[test]
 fn a_missing_file_in_the_middle_is_damage() {
     let place = Place::new();
     let first = Wal::new(OURS);
