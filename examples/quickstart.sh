@@ -99,7 +99,7 @@ start() {
         ETCD_LISTEN_PEER_URLS="http://$net.$n:2380" \
         ETCD_LISTEN_CLIENT_URLS="http://$net.$n:2379" \
         ETCD_ADVERTISE_CLIENT_URLS="http://$net.$n:2379" \
-        "$program" >> "$work/n$n.log" 2>&1 &
+        REJOIN_LOG_FORMAT=text "$program" >> "$work/n$n.log" 2>&1 &
     pids[$n]=$!
 }
 

@@ -32,6 +32,8 @@ pub struct Done {
     pub words: String,
     /// The ID that an add was answered with.
     pub added: Option<MemberId>,
+    /// How many bytes of the disk it has set aside.
+    pub set_aside: u64,
 }
 
 /// Why a step was not done. Whatever the answer was, the next look tells what became of it.
@@ -89,7 +91,7 @@ impl<'a> Actor<'a> {
                 let own = look.seen.data.clone();
                 self.local(move |volume| give_up(volume, &own))
             }
-            Step::Quarantine => self.local(|volume| said(volume.quarantine(SystemTime::now()))),
+            Step::Quarantine => return self.quarantine(),
             Step::SetAsideLeftovers => {
                 self.local(|volume| said(volume.set_aside_leftovers(SystemTime::now())))
             }
@@ -105,15 +107,33 @@ impl<'a> Actor<'a> {
             Step::RemoveMember(id) => self.remove(*id, look),
             Step::UpdatePeerUrls(id) => self.update(*id, look),
         };
-        words.map(|words| Done { words, added: None })
+        words.map(|words| Done {
+            words,
+            added: None,
+            set_aside: 0,
+        })
+    }
+
+    fn quarantine(&self) -> Result<Done, Undone> {
+        self.local(|volume| {
+            let moved = volume.quarantine(SystemTime::now())?;
+            // How much that was is for the log alone.
+            let all = volume.quarantined().unwrap_or_default();
+            let moved_now = all.iter().find(|aside| Some(&aside.path) == moved.as_ref());
+            Ok(Done {
+                set_aside: moved_now.map_or(0, |aside| aside.bytes),
+                words: said(Ok(moved))?,
+                added: None,
+            })
+        })
     }
 
     /// Works on the volume in a thread of its own: a slow disk must not delay a stop, and every step can
     /// be killed at any instruction.
-    fn local(
+    fn local<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Volume) -> Result<String, Error> + Send + 'static,
-    ) -> Result<String, Undone> {
+        work: impl FnOnce(&Volume) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Undone> {
         let (tx, rx) = channel();
         let volume = self.volume.clone();
         start_thread(move || {
@@ -154,7 +174,7 @@ impl<'a> Actor<'a> {
         let (url, urls) = (endpoint(look)?, self.config.policy.peer_urls.clone());
         self.local(move |volume| {
             volume.before_join(learner)?;
-            Ok("can note what is added".into())
+            Ok(())
         })?;
         let (policy, cluster) = (self.config.policy.clone(), cluster(look));
         let id = self.change(2 * CHANGE_TIME, move |clients, _| {
@@ -171,6 +191,7 @@ impl<'a> Actor<'a> {
         Ok(Done {
             words: format!("added ourselves as {kind} {id}"),
             added: Some(id),
+            set_aside: 0,
         })
     }
 

@@ -6,20 +6,39 @@ mod why;
 pub use cure::{cure, to_go_on};
 pub use why::why;
 
+use log::Level;
+
 use crate::config::Config;
 use crate::datadir::Finding;
-use crate::decide::{Begin, Decision, Heard, Holds, Peer, Policy, Reason, Start, Step, own_id};
+use crate::decide::{
+    Begin, Decision, Gravity, Heard, Holds, Peer, Policy, Reason, Start, Steady, Step, own_id,
+};
+use crate::logging::Line;
 use crate::membership::{Member, MemberId, quorum};
 use crate::observe::Look;
 
-/// What was seen, in one line of `key=value`.
-pub fn seen(policy: &Policy, look: &Look) -> String {
-    let mut line = format!("data-dir={} cluster={}", data_dir(look), cluster(look));
+/// What was seen, in one line. That something is damaged is said here alone.
+pub fn seen(policy: &Policy, look: &Look) -> Line {
+    let finding = &look.contents.finding;
+    let level = match finding {
+        Finding::Damaged { .. } => Level::Warn,
+        Finding::Empty | Finding::Own { .. } => Level::Info,
+    };
+    let mut line = Line::new(level, "saw").with("data-dir", data_dir_state(finding));
+    if let Some(identity) = finding.identity() {
+        line = line.with("member", identity.member);
+    }
+    match finding {
+        Finding::Own { identity, .. } => line = line.with("cluster-id", identity.cluster),
+        Finding::Damaged { what, .. } => line = line.with("damage", what),
+        Finding::Empty => {}
+    }
+    line = line.with("cluster", cluster(look));
     if let Some(quorate) = &look.seen.quorate {
-        line += &format!(" members={:?}", members(&quorate.members));
+        line = line.with("members", members(&quorate.members));
     }
     if let Some(margin) = margin(policy, look, None) {
-        line += &format!(" margin={margin}");
+        line = line.with("margin", margin);
     }
     if !look.seen.peers.is_empty() {
         let peers: Vec<String> = (look.seen.peers.iter())
@@ -29,12 +48,38 @@ pub fn seen(policy: &Policy, look: &Look) -> String {
                 heard => format!("{} {}", peer.name, heard_short(heard)),
             })
             .collect();
-        line += &format!(" peers={:?}", peers.join(", "));
+        line = line.with("peers", peers.join(", "));
     }
-    for note in notes(look) {
-        line += &format!(" {note}");
+    (noted(look).into_iter()).fold(line, |line, (name, value)| line.with(name, value))
+}
+
+/// How much a decision matters to whoever reads only what matters.
+pub fn level(look: &Look, decision: &Decision) -> Level {
+    match (decision, decision.reason().row().gravity) {
+        (Decision::Refuse(_), _) => Level::Error,
+        // Until then the others may elect a leader.
+        (Decision::Wait(_), Gravity::Loss | Gravity::NoMajority)
+            if look.seen.steady != Steady::No =>
+        {
+            Level::Error
+        }
+        (_, Gravity::Loss) => Level::Warn,
+        (_, Gravity::NoMajority | Gravity::Usual) => Level::Info,
     }
-    line
+}
+
+/// What is decided and why, in one line; what would change it too, where it is no step and no start.
+pub fn line(config: &Config, look: &Look, decision: &Decision) -> Line {
+    let mut words = format!(
+        "{}: {}",
+        self::decision(config, decision),
+        why(&config.policy, look, decision)
+    );
+    if let Decision::Wait(_) | Decision::Refuse(_) = decision {
+        words += "; ";
+        words += &to_go_on(&cure(&config.policy, look, decision));
+    }
+    Line::new(level(look, decision), words).with("reason", decision.reason())
 }
 
 /// What a person cares about in it: a line is worth it when this changes. Members and notes change by
@@ -43,6 +88,15 @@ pub fn scene(look: &Look) -> String {
     let peers = (look.seen.peers.iter()).map(|peer| heard_short(&peer.heard));
     let peers: Vec<&str> = peers.collect();
     format!("{} {} {}", data_dir(look), cluster(look), peers.join(","))
+}
+
+/// The data dir in one word.
+pub fn data_dir_state(finding: &Finding) -> &'static str {
+    match finding {
+        Finding::Empty => "empty",
+        Finding::Own { .. } => "own",
+        Finding::Damaged { .. } => "damaged",
+    }
 }
 
 /// The data dir in a few words.
@@ -192,9 +246,16 @@ pub fn heard(heard: &Heard) -> String {
 
 /// The notes on this volume.
 pub fn notes(look: &Look) -> Vec<String> {
+    let noted = noted(look).into_iter();
+    noted
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect()
+}
+
+fn noted(look: &Look) -> Vec<(&'static str, String)> {
     let seen = &look.seen;
     let mut notes = Vec::new();
-    notes.extend(seen.join_note.map(|id| format!("join-note={id}")));
+    notes.extend(seen.join_note.map(|id| ("join-note", id.to_string())));
     let flags = [
         (seen.promise, "promise"),
         (seen.given_up, "given-up"),
@@ -203,14 +264,10 @@ pub fn notes(look: &Look) -> Vec<String> {
         (seen.stalled, "no-progress"),
         (seen.twin, "twin"),
     ];
-    notes.extend(
-        flags
-            .iter()
-            .filter(|(on, _)| *on)
-            .map(|(_, name)| format!("{name}=yes")),
-    );
+    let set = flags.iter().filter(|(on, _)| *on);
+    notes.extend(set.map(|(_, name)| (*name, "yes".into())));
     if seen.set_aside > 0 {
-        notes.push(format!("set-aside={}", seen.set_aside));
+        notes.push(("set-aside", seen.set_aside.to_string()));
     }
     notes
 }
@@ -272,6 +329,32 @@ pub fn step_name(step: &Step) -> &'static str {
         Step::Promise => "promise",
         Step::DeleteSetAside { .. } => "delete-set-aside",
     }
+}
+
+/// The member that a step is about.
+pub fn whose(look: &Look, step: &Step) -> Option<MemberId> {
+    match step {
+        Step::NoteJoin(id)
+        | Step::SettleJoin(id)
+        | Step::RemoveMember(id)
+        | Step::UpdatePeerUrls(id) => Some(*id),
+        Step::Quarantine | Step::GiveUp | Step::DeleteSetAside { .. } => own(look),
+        Step::AddMember { .. } | Step::SetAsideLeftovers | Step::Promise => None,
+    }
+}
+
+/// The member that etcd starts as, where that is known by its ID.
+pub fn starts_as(look: &Look, start: &Start) -> Option<MemberId> {
+    match &start.begin {
+        Begin::WithData => own(look),
+        Begin::Existing { id, .. } => Some(*id),
+        Begin::New => None,
+    }
+}
+
+fn own(look: &Look) -> Option<MemberId> {
+    let identity = look.contents.finding.identity();
+    identity.map(|identity| identity.member)
 }
 
 fn step_words(config: &Config, step: &Step) -> String {

@@ -1,8 +1,11 @@
 //! Log lines on stderr: sentences with `key=value`, or JSON with etcd's own keys.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use log::kv::{self, Key, Source, Value, VisitSource};
+use log::{Level, Record};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
@@ -45,26 +48,113 @@ pub fn start(config: LogConfig, stop: &Stop) {
     builder.filter_module("etcd_rejoin", config.level);
     builder.target(env_logger::Target::Pipe(Box::new(Patient(stop.clone()))));
     builder.format(move |out, record| {
-        let (time, level) = (timestamp(SystemTime::now()), record.level());
-        match config.json {
-            false => {
-                let text = one_line(record.args().to_string());
-                writeln!(out, "{time} {level:<5} {text}")
-            }
-            true => {
-                let level = level.as_str().to_lowercase();
-                let line = serde_json::json!({
-                    "level": level,
-                    "ts": time,
-                    "caller": "etcd-rejoin",
-                    "msg": record.args().to_string(),
-                });
-                writeln!(out, "{line}")
-            }
-        }
+        let line = match config.json {
+            true => json(record),
+            false => text(record),
+        };
+        writeln!(out, "{line}")
     });
     // Only a test starts it twice.
     let _ = builder.try_init();
+}
+
+/// A line of the log, where it is more than said once: a sentence, and the values that belong to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// How much it matters.
+    pub level: Level,
+    words: String,
+    values: Vec<(&'static str, String)>,
+}
+
+impl Line {
+    /// A sentence without values.
+    pub fn new(level: Level, words: impl Into<String>) -> Line {
+        Line {
+            level,
+            words: words.into(),
+            values: Vec::new(),
+        }
+    }
+
+    /// The same with one value more.
+    pub fn with(mut self, name: &'static str, value: impl ToString) -> Line {
+        self.values.push((name, value.to_string()));
+        self
+    }
+
+    /// The same with these words before it.
+    pub fn after(mut self, words: &str) -> Line {
+        self.words.insert_str(0, words);
+        self
+    }
+
+    /// Says it.
+    pub fn log(&self) {
+        log::logger().log(
+            &Record::builder()
+                .level(self.level)
+                .target(module_path!())
+                .module_path_static(Some(module_path!()))
+                .key_values(self)
+                .args(format_args!("{}", self.words))
+                .build(),
+        );
+    }
+}
+
+impl Source for Line {
+    fn visit<'kvs>(&'kvs self, visitor: &mut dyn VisitSource<'kvs>) -> Result<(), kv::Error> {
+        (self.values.iter()).try_for_each(|(name, value)| {
+            visitor.visit_pair(Key::from(*name), Value::from(&**value))
+        })
+    }
+}
+
+/// As a person reads it: the values come last, as `name=value`.
+fn text(record: &Record) -> String {
+    let (time, level) = (timestamp(SystemTime::now()), record.level());
+    let mut line = format!("{time} {level:<5} {}", one_line(record.args().to_string()));
+    for (name, value) in values(record) {
+        // Writing to a text does not fail.
+        let _ = match value.is_empty() || value.contains(needs_quotes) {
+            true => write!(line, " {name}={value:?}"),
+            false => write!(line, " {name}={value}"),
+        };
+    }
+    line
+}
+
+fn needs_quotes(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || matches!(c, '"' | '=')
+}
+
+/// As a program reads it, beside the lines of etcd: its own four keys, and one for each value.
+fn json(record: &Record) -> String {
+    let mut line = serde_json::json!({
+        "level": record.level().as_str().to_lowercase(),
+        "ts": timestamp(SystemTime::now()),
+        "caller": "etcd-rejoin",
+        "msg": record.args().to_string(),
+    });
+    for (name, value) in values(record) {
+        line[name] = value.into();
+    }
+    line.to_string()
+}
+
+fn values(record: &Record) -> Vec<(String, String)> {
+    struct All(Vec<(String, String)>);
+    impl VisitSource<'_> for All {
+        fn visit_pair(&mut self, name: Key<'_>, value: Value<'_>) -> Result<(), kv::Error> {
+            self.0.push((name.to_string(), value.to_string()));
+            Ok(())
+        }
+    }
+    let mut all = All(Vec::new());
+    // Only a visitor fails, and this one does not.
+    let _ = record.key_values().visit(&mut all);
+    all.0
 }
 
 /// A text on one line: what others are named, or say, may have any character.
@@ -119,6 +209,44 @@ fn civil(mut days: u64) -> (u64, u64, u64) {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    /// Both formats of this record.
+    fn both(line: &Line) -> (String, serde_json::Value) {
+        let record = |format: fn(&Record) -> String| {
+            format(
+                &Record::builder()
+                    .level(line.level)
+                    .key_values(line)
+                    .args(format_args!("{}", line.words))
+                    .build(),
+            )
+        };
+        let text = record(text);
+        let (_, text) = text.split_once(' ').unwrap();
+        let json = serde_json::from_str(&record(json)).unwrap();
+        (text.into(), json)
+    }
+
+    #[test]
+    fn values_follow_the_sentence_or_have_keys_of_their_own() {
+        let line = Line::new(Level::Warn, "waits\nlong")
+            .with("reason", "data-lost")
+            .with("peers", "n2 silent, \"n3\"")
+            .with("empty", "");
+        let (text, json) = both(&line);
+        assert_eq!(
+            text,
+            r#"WARN  waits\nlong reason=data-lost peers="n2 silent, \"n3\"" empty="""#
+        );
+        let keys: Vec<_> = ["level", "msg", "caller", "reason", "peers", "empty"]
+            .map(|key| json[key].as_str().unwrap())
+            .into();
+        let said = "n2 silent, \"n3\"";
+        assert_eq!(
+            keys,
+            ["warn", "waits\nlong", "etcd-rejoin", "data-lost", said, ""]
+        );
+    }
 
     #[test]
     fn a_timestamp_is_the_utc_time() {

@@ -1,6 +1,7 @@
 //! The program: parse, start logging, run a command, map the outcome to an exit code.
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::process::exit;
 
 use clap::CommandFactory;
@@ -172,7 +173,9 @@ fn command(cli: Cli, phase: Phase, stop: &Stop) -> Exit {
 }
 
 fn become_etcd(flags: Vec<OsString>, args: &RunArgs, phase: Phase, stop: &Stop) -> Exit {
-    logging::start(LogConfig::read(|name| std::env::var_os(name)), stop);
+    let terminal = std::io::stderr().is_terminal();
+    let log = LogConfig::read(std::env::vars_os(), &flags, terminal);
+    logging::start(log, stop);
     // `etcd --version` and `etcd --help` are etcd's own affair.
     let asks = |word: &OsString| {
         matches!(
@@ -188,8 +191,8 @@ fn become_etcd(flags: Vec<OsString>, args: &RunArgs, phase: Phase, stop: &Stop) 
     match Config::read(std::env::vars_os(), &flags, &args.overrides()) {
         Ok(config) => match phase {
             Phase::First if config.rover.is_some() => rove(&config, stop),
-            Phase::First => run::run(config, stop, args.max_steps, None),
-            Phase::Again(handed) => run::run(config, stop, args.max_steps, Some(handed)),
+            Phase::First => run::run(config, log, stop, args.max_steps, None),
+            Phase::Again(handed) => run::run(config, log, stop, args.max_steps, Some(handed)),
             Phase::Watch(handed) => watch::watch(config, stop, &handed),
         },
         Err(mistakes) => {

@@ -43,6 +43,7 @@ pub(crate) fn call(args: &[&str]) -> Call {
         .args(args)
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
+        .env("REJOIN_LOG_FORMAT", "text")
         .env("ETCD_DATA_DIR", dir.path().join("data"))
         .current_dir(dir.path())
         .timeout(Duration::from_secs(20));

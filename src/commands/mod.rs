@@ -9,6 +9,7 @@ mod preflight;
 pub mod probe;
 pub mod promote;
 pub mod quarantine;
+mod rejoin;
 pub mod rove;
 pub mod run;
 mod said;

@@ -4,18 +4,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use log::Level;
+
 use super::Exit;
 use super::preflight;
+use super::rejoin::Rejoin;
 use super::said::Said;
 use super::supervise::{self, Handed};
 use crate::act::{Actor, Undone};
 use crate::assembly::{Report, Server, listens};
-use crate::config::Config;
+use crate::config::{Config, LogConfig};
 use crate::datadir::{Finding, Lock, LockError, Volume};
 use crate::decide::{DataDir, Decision, Reason, Start, Steady, Step, Trial, decide};
 use crate::explain;
 use crate::handover;
 use crate::launch;
+use crate::logging::Line;
 use crate::membership::{ClusterId, Member, MemberId};
 use crate::observe::{Listening, Look, NoLook, Observer};
 use crate::signals::Stop;
@@ -39,15 +43,19 @@ const SHOWN: Duration = Duration::from_secs(1);
 /// Runs the entrypoint. Returns only where etcd does not take our place.
 ///
 /// `again` is what a trial of etcd has left behind, if one ran.
-pub fn run(config: Config, stop: &Stop, max_steps: Option<u32>, again: Option<Handed>) -> Exit {
+pub fn run(
+    config: Config,
+    log: LogConfig,
+    stop: &Stop,
+    max_steps: Option<u32>,
+    again: Option<Handed>,
+) -> Exit {
     if again.is_none() {
-        log::info!(
-            "etcd-rejoin {} name={} data-dir={} initial-cluster={}",
-            crate::VERSION,
-            config.policy.name.escape_debug(),
-            config.data_dir.display(),
-            config.policy.initial
-        );
+        Line::new(Level::Info, format!("etcd-rejoin {}", crate::VERSION))
+            .with("name", &config.policy.name)
+            .with("data-dir", config.data_dir.display())
+            .with("initial-cluster", &config.policy.initial)
+            .log();
         for warning in &config.warnings {
             log::warn!("{warning}");
         }
@@ -70,6 +78,7 @@ pub fn run(config: Config, stop: &Stop, max_steps: Option<u32>, again: Option<Ha
     };
     let outdated = again.as_ref().map_or(0, |handed| handed.outdated);
     let mut run = Run {
+        log,
         config,
         volume,
         unfit: observer.unfit().map(String::from),
@@ -80,6 +89,7 @@ pub fn run(config: Config, stop: &Stop, max_steps: Option<u32>, again: Option<Ha
         server: None,
         trial: again.as_ref().map_or(Trial::None, |handed| handed.trial),
         outdated,
+        rejoin: (again.as_ref()).map_or_else(Rejoin::begin, |handed| handed.rejoin.clone()),
         failed: again.and_then(|handed| Some((handed.start, Exit(handed.failed?)))),
         denied: None,
         added: None,
@@ -106,6 +116,7 @@ pub fn run(config: Config, stop: &Stop, max_steps: Option<u32>, again: Option<Ha
 
 struct Run<'a> {
     config: Arc<Config>,
+    log: LogConfig,
     volume: Volume,
     observer: Observer,
     /// Why nobody can be asked over https; said once.
@@ -121,6 +132,8 @@ struct Run<'a> {
     outdated: u8,
     /// The start that just failed on trial, and how.
     failed: Option<(Start, Exit)>,
+    /// What is said of a rejoin at its end.
+    rejoin: Rejoin,
     /// The step that the cluster does not allow us.
     denied: Option<(Step, String)>,
     /// The entry that an add of this run was answered with.
@@ -145,13 +158,12 @@ impl Run<'_> {
                 }
                 Err(LockError::Held { holder }) => {
                     let row = Reason::DataDirInUse.row();
-                    let line = format!(
-                        "waits: {} ({holder}); {} reason={}",
+                    let words = format!(
+                        "waits: {} ({holder}); {}",
                         row.when,
                         explain::to_go_on(row.cure),
-                        row.name
                     );
-                    self.wait(line)?;
+                    self.wait(Line::new(Level::Info, words).with("reason", row.name))?;
                 }
             }
         }
@@ -217,7 +229,7 @@ impl Run<'_> {
             Decision::Do(step, _) => self.step(step, &look, &decision),
             Decision::Wait(Reason::Listening) => {
                 self.serve(&look)?;
-                self.said.say(self.wait_line(&look, &decision));
+                self.said.say(self.line(&look, &decision));
                 // It ends by itself: REJOIN_WAIT is for what does not.
                 let since = self
                     .server
@@ -227,10 +239,10 @@ impl Run<'_> {
             }
             Decision::Wait(_) => {
                 self.serve(&look)?;
-                self.wait(self.wait_line(&look, &decision))
+                self.wait(self.line(&look, &decision))
             }
             Decision::Refuse(reason) => {
-                log::error!("{}", self.wait_line(&look, &decision));
+                self.line(&look, &decision).log();
                 Err(match (reason, &self.failed) {
                     (Reason::StartFailed, Some((_, exit))) => *exit,
                     (Reason::CannotStart, _) => Exit::FAILED,
@@ -258,42 +270,27 @@ impl Run<'_> {
     /// Says what was seen, when it has changed.
     fn saw(&mut self, look: &Look) {
         if self.said.is_news(explain::scene(look)) {
-            log::info!("saw {}", explain::seen(&self.config.policy, look));
+            explain::seen(&self.config.policy, look).log();
         }
     }
 
-    fn line(&self, look: &Look, decision: &Decision) -> String {
-        format!(
-            "{}: {} reason={}",
-            explain::decision(&self.config, decision),
-            explain::why(&self.config.policy, look, decision),
-            decision.reason()
-        )
-    }
-
-    fn wait_line(&self, look: &Look, decision: &Decision) -> String {
-        format!(
-            "{}: {}; {} reason={}",
-            explain::decision(&self.config, decision),
-            explain::why(&self.config.policy, look, decision),
-            explain::to_go_on(&explain::cure(&self.config.policy, look, decision)),
-            decision.reason()
-        )
+    fn line(&self, look: &Look, decision: &Decision) -> Line {
+        explain::line(&self.config, look, decision)
     }
 
     fn step(&mut self, step: &Step, look: &Look, decision: &Decision) -> Result<(), Exit> {
         if self.steps_left == Some(0) {
             log::info!(
-                "has taken as many steps as --max-steps allows; the next would be step={}",
-                explain::step_name(step)
+                step = explain::step_name(step);
+                "has taken as many steps as --max-steps allows, and would take another one"
             );
             return Err(Exit::STEPS_TAKEN);
         }
-        let line = format!(
-            "{} step={}",
-            self.line(look, decision),
-            explain::step_name(step)
-        );
+        let name = explain::step_name(step);
+        let mut line = self.line(look, decision).with("step", name);
+        if let Some(member) = explain::whose(look, step) {
+            line = line.with("member", member);
+        }
         // The same step again, because the cluster was not ready for it, is no news.
         self.said.say(line);
         let actor = Actor::new(
@@ -308,7 +305,8 @@ impl Run<'_> {
                     true => log::Level::Info,
                     false => log::Level::Debug,
                 };
-                log::log!(level, "{} step={}", done.words, explain::step_name(step));
+                log::log!(level, step = name; "{}", done.words);
+                self.rejoin.has_done(decision, done.set_aside);
                 self.added = done.added.or(self.added);
                 // To undo an add that was answered to nobody brings us nowhere.
                 if decision.reason() != Reason::AddedNotOurs {
@@ -334,7 +332,7 @@ impl Run<'_> {
             Err(Undone::Failed(error)) if step.is_chore() => self.without(step, &error.to_string()),
             Err(Undone::Refused(words)) if step.is_chore() => self.without(step, &words),
             Err(Undone::Failed(error)) => {
-                log::error!("{error} step={}", explain::step_name(step));
+                log::error!(step = name; "{error}");
                 Err(Exit::FAILED)
             }
             Err(Undone::Refused(words)) => {
@@ -347,7 +345,8 @@ impl Run<'_> {
 
     /// Own data does without this step in this run.
     fn without(&mut self, step: &Step, why: &str) -> Result<(), Exit> {
-        log::warn!("{why}; starts without step={}", explain::step_name(step));
+        let name = explain::step_name(step);
+        log::warn!(step = name; "{why}; starts without it");
         self.refusals = MAX_CHORE_TRIES;
         Ok(())
     }
@@ -358,27 +357,26 @@ impl Run<'_> {
         self.refusals += 1;
         // Which endpoint said so is no news.
         let said = words.split_once(": ").map_or(words, |(_, said)| said);
-        if self.said.is_another_refusal(said) {
-            log::warn!(
-                "the cluster did not take the step; looks again, then tries again: {words} step={}",
-                explain::step_name(step)
+        let name = explain::step_name(step);
+        if let Some(level) = self.said.refused(said) {
+            log::log!(
+                level,
+                step = name;
+                "the cluster did not take the step; looks again, then tries again: {words}"
             );
         }
         let waited = self.said.waited();
         if let Some(allowed) = self.config.wait
             && waited >= allowed
         {
-            log::error!(
-                "{words}; REJOIN_WAIT is over step={}",
-                explain::step_name(step)
-            );
+            log::error!(step = name; "{words}; REJOIN_WAIT is over");
             return Err(Exit::WAITED);
         }
         self.pause(MAX_BACKOFF)
     }
 
     fn start(&mut self, start: &Start, look: &Look, decision: &Decision) -> Result<(), Exit> {
-        let line = self.line(look, decision);
+        let mut line = self.line(look, decision);
         // The port must be free for etcd.
         self.server = None;
         let etcd = match launch::etcd(&self.config, &self.program, &start.begin) {
@@ -397,12 +395,23 @@ impl Run<'_> {
         if let Err(error) = self.volume.note_wal_dir() {
             log::debug!("{error}");
         }
-        let mut more = format!("took={}ms", look.took.as_millis());
-        if look.seen.set_aside > 0 {
-            more += &format!(" set-aside={}", look.seen.set_aside);
+        let member = explain::starts_as(look, start);
+        if let Some(member) = member {
+            line = line.with("member", member);
         }
-        log::info!("{line} {more} etcd={}", self.program.display());
+        line = line.with("took", format!("{}ms", look.took.as_millis()));
+        if look.seen.set_aside > 0 {
+            line = line.with("set-aside", look.seen.set_aside);
+        }
+        line.with("etcd", self.program.display()).log();
+        // A start that goes with a loss, without a step before it: the second of two.
+        self.rejoin.has_done(decision, 0);
         if !start.trial {
+            // Nothing of us is left to say it once it is so.
+            if let Some(line) = self.rejoin.line(start, member) {
+                line.after("hands over to etcd; once it has caught up this member is ")
+                    .log();
+            }
             log::logger().flush();
             match self.stop.end_at_once() {
                 Ok(None) => {}
@@ -419,9 +428,10 @@ impl Run<'_> {
             trial: self.trial,
             failed: None,
             outdated: self.outdated,
+            rejoin: self.rejoin.clone(),
         };
         // In a process image of its own: what looked at the cluster takes memory that a parent needs not.
-        let exit = supervise::hand_over(&self.config, &handed, &etcd, self.stop);
+        let exit = supervise::hand_over(&self.config, self.log, &handed, &etcd, self.stop);
         Err(exit)
     }
 
@@ -449,14 +459,18 @@ impl Run<'_> {
     }
 
     /// Waits for others. The line says since when: a time, which stays the same at each look.
-    fn wait(&mut self, line: String) -> Result<(), Exit> {
-        let line = self.said.with_since(&line);
+    fn wait(&mut self, line: Line) -> Result<(), Exit> {
+        let mut line = self.said.with_since(line);
         let waited = self.said.waited();
         if let Some(allowed) = self.config.wait
             && waited >= allowed
         {
             let (waited, allowed) = (waited.as_millis(), allowed.as_millis());
-            log::error!("gives up: {line} waited={waited}ms REJOIN_WAIT={allowed}ms");
+            line.level = Level::Error;
+            (line.after("gives up: "))
+                .with("waited", format!("{waited}ms"))
+                .with("REJOIN_WAIT", format!("{allowed}ms"))
+                .log();
             return Err(Exit::WAITED);
         }
         self.said.say_or_remind(line, waited);

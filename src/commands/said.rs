@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::logging::timestamp;
+use log::Level;
+
+use crate::logging::{Line, timestamp};
 
 /// While we wait, the log says so again after this.
 const REMIND: Duration = Duration::from_secs(60);
@@ -10,9 +12,10 @@ const REMIND: Duration = Duration::from_secs(60);
 /// What the log has said last.
 #[derive(Default)]
 pub(super) struct Said {
-    line: String,
+    line: Option<Line>,
     scene: String,
     refusal: String,
+    refused_at: Option<Instant>,
     at: Option<Instant>,
     waiting: Option<Waiting>,
 }
@@ -26,19 +29,21 @@ struct Waiting {
 
 impl Said {
     /// Says this line, unless it was the last one.
-    pub(super) fn say(&mut self, line: String) {
-        if line != self.line {
-            log::info!("{line}");
-            self.line = line;
+    pub(super) fn say(&mut self, line: Line) {
+        if self.line.as_ref() != Some(&line) {
+            line.log();
+            self.line = Some(line);
             self.at = Some(Instant::now());
         }
     }
 
-    /// The same while we wait: now and then it is said again.
-    pub(super) fn say_or_remind(&mut self, line: String, waited: Duration) {
+    /// The same while we wait: now and then it is said again, as what lasts is worth a warning.
+    pub(super) fn say_or_remind(&mut self, line: Line, waited: Duration) {
         let again = self.at.is_none_or(|at| at.elapsed() >= REMIND);
-        if line == self.line && again {
-            log::info!("still {line} waited={}s", waited.as_secs());
+        if self.line.as_ref() == Some(&line) && again {
+            let mut still = line.clone().after("still ");
+            still.level = still.level.min(Level::Warn);
+            still.with("waited", format!("{}s", waited.as_secs())).log();
             self.at = Some(Instant::now());
         }
         self.say(line);
@@ -51,11 +56,20 @@ impl Said {
         news
     }
 
-    /// Whether the cluster refuses in other words than the last time.
-    pub(super) fn is_another_refusal(&mut self, words: &str) -> bool {
+    /// How loudly it is to be said that the cluster refuses a step in these words, if at all: what is tried
+    /// again at once is mere news, what lasts is not.
+    pub(super) fn refused(&mut self, words: &str) -> Option<Level> {
         let another = self.refusal != words;
+        let lasts = self.refused_at.is_some_and(|at| at.elapsed() >= REMIND);
+        if !another && !lasts {
+            return None;
+        }
         self.refusal = words.into();
-        another
+        self.refused_at = Some(Instant::now());
+        Some(match another {
+            true => Level::Info,
+            false => Level::Warn,
+        })
     }
 
     /// How long we have waited: since the first call, until something was done.
@@ -69,8 +83,8 @@ impl Said {
     }
 
     /// The line with the time since when we wait: it stays the same, so that the line is said once.
-    pub(super) fn with_since(&mut self, line: &str) -> String {
-        format!("{line} since={}", timestamp(self.waiting().at))
+    pub(super) fn with_since(&mut self, line: Line) -> Line {
+        line.with("since", timestamp(self.waiting().at))
     }
 
     /// Something was done: whoever waits now begins to.
@@ -94,15 +108,13 @@ mod tests {
     #[test]
     fn a_waits_line_is_the_same_until_something_was_done() {
         let mut said = Said::default();
-        let first = said.with_since("waits");
+        let waits = || Line::new(Level::Info, "waits");
+        let first = said.with_since(waits());
+        assert_ne!(first, waits());
         std::thread::sleep(Duration::from_millis(5));
-        assert_eq!(said.with_since("waits"), first);
+        assert_eq!(said.with_since(waits()), first);
         assert!(said.waited() >= Duration::from_millis(5));
         said.done();
-        assert_ne!(said.with_since("waits"), first);
-        assert!(
-            first.starts_with("waits since=20") && first.ends_with('Z'),
-            "{first}"
-        );
+        assert_ne!(said.with_since(waits()), first);
     }
 }

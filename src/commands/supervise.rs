@@ -15,6 +15,7 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 
 use super::Exit;
+use super::rejoin::Rejoin;
 use super::watching::{Watching, bury};
 use crate::config::{Config, LogConfig};
 use crate::datadir::{LockError, Volume};
@@ -49,6 +50,8 @@ pub struct Handed {
     pub failed: Option<i32>,
     /// So many trials in a row took an old list of members from another one.
     pub outdated: u8,
+    /// What is said of a rejoin at its end.
+    pub rejoin: Rejoin,
 }
 
 /// Which image this is, unless it is the one that supervises.
@@ -81,11 +84,18 @@ fn read(handed: &OsStr) -> Result<Handed, Error> {
 }
 
 /// Hands etcd to the image that supervises it. Returns only to fail.
-pub fn hand_over(config: &Config, handed: &Handed, etcd: &Etcd, stop: &Stop) -> Exit {
+pub fn hand_over(
+    config: &Config,
+    log: LogConfig,
+    handed: &Handed,
+    etcd: &Etcd,
+    stop: &Stop,
+) -> Exit {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let written = phase(&words).map_or([].as_slice(), |(_, written)| written);
     let mut command = ourselves(SUPERVISE, handed.to_word());
     command
+        .args(log.to_words())
         .arg(&config.data_dir)
         .arg(config.wal_dir.as_deref().unwrap_or(Path::new("")))
         .args(etcd.to_words(std::env::vars_os()))
@@ -146,7 +156,7 @@ struct Told<'a> {
 
 impl<'a> Told<'a> {
     fn read(words: &'a [OsString]) -> Option<Told<'a>> {
-        let [handed, data, wal, words @ ..] = words else {
+        let [handed, _, _, data, wal, words @ ..] = words else {
             return None;
         };
         let wal = Some(Path::new(wal)).filter(|wal| !wal.as_os_str().is_empty());
@@ -173,7 +183,9 @@ pub fn supervise(words: &[OsString], stop: &Stop) -> Option<Exit> {
         Some((image, words)) if image == SUPERVISE => words,
         _ => return None,
     };
-    logging::start(LogConfig::read(|name| std::env::var_os(name)), stop);
+    if let [_, level, format, ..] = words {
+        logging::start(LogConfig::from_words(level, format), stop);
+    }
     Some(match Told::read(words) {
         Some(told) => told.supervise(stop),
         None => {

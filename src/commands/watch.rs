@@ -80,6 +80,9 @@ pub fn watch(config: Config, stop: &Stop, handed: &Handed) -> Exit {
             false => healthy,
         };
         if done {
+            if let Some(line) = handed.rejoin.line(&handed.start, watcher.own) {
+                line.log();
+            }
             // As above.
             let _ = writeln!(std::io::stdout(), "{DONE}");
             return Exit::OK;
@@ -202,7 +205,7 @@ impl Watcher {
             let deadline = Instant::now() + QUESTION;
             match self.clients.member_promote(url, own.id, deadline) {
                 Ok(()) => {
-                    log::info!("caught up, promoted to voter member={}", own.id);
+                    log::info!(member:% = own.id; "caught up, promoted to voter");
                     true
                 }
                 Err(failure) if failure.is_not_learner() => true,

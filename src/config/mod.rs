@@ -7,6 +7,7 @@ pub mod file;
 pub mod flags;
 mod kinds;
 mod launch;
+mod log_config;
 mod parse;
 mod raw;
 mod reach;
@@ -27,6 +28,7 @@ use crate::gateway::Credentials;
 use crate::membership::MemberId;
 use crate::tls::TlsFiles;
 pub use launch::Launch;
+pub use log_config::LogConfig;
 use parse::Checker;
 pub use rover::{FencePeer, Rover};
 pub use words::duration;
@@ -85,27 +87,6 @@ pub struct Config {
     pub launch: Launch,
     /// What is odd, but no reason to stop.
     pub warnings: Vec<String>,
-}
-
-/// Logging, read apart from the rest: it has to work where the rest is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogConfig {
-    /// The most detailed level that is printed.
-    pub level: log::LevelFilter,
-    /// etcd's JSON keys instead of text.
-    pub json: bool,
-}
-
-impl LogConfig {
-    /// Reads `REJOIN_LOG` and `REJOIN_LOG_FORMAT`; wrong values count as unset here, and are reported by [`Config`].
-    pub fn read(env: impl Fn(&str) -> Option<OsString>) -> Self {
-        let text = |name| env(name).and_then(|value| value.into_string().ok());
-        LogConfig {
-            level: (text("REJOIN_LOG").and_then(|level| words::level(&level)))
-                .unwrap_or(log::LevelFilter::Info),
-            json: text("REJOIN_LOG_FORMAT").is_some_and(|format| format == "json"),
-        }
-    }
 }
 
 /// Flags of `run` that say the same as a variable of ours: flag, variable, value. The flag wins.

@@ -46,6 +46,8 @@ pub struct EtcdSettings {
     pub force_new_cluster: Option<String>,
     pub heartbeat_interval: Option<String>,
     pub election_timeout: Option<String>,
+    pub logger: Option<String>,
+    pub log_format: Option<String>,
 }
 
 /// Our own settings, all of them as text.

@@ -37,7 +37,7 @@ variables! {
     "REJOIN_PASSWORD_FILE", "none", "a file that holds the password of REJOIN_USER";
     "REJOIN_ETCD", "etcd", "the etcd program: a path, or a name on PATH";
     "REJOIN_LOG", "info", "how much to log: `error`, `warn`, `info`, `debug`";
-    "REJOIN_LOG_FORMAT", "text", "`text`, or `json` with etcd's own keys";
+    "REJOIN_LOG_FORMAT", "as etcd's", "`text`, or `json` with etcd's own keys and a key for each value; by default text on a terminal, else what etcd writes: what `--log-format` says, or json (etcd 3.4 writes text unless it has `--logger=zap`: say it here)";
     "REJOIN_DRBD", "none", "the DRBD resource that this member roves on between two machines; `run` then owns its role, its mount and etcd";
     "REJOIN_MOUNT", "none", "where the volume's file system is mounted: an absolute path; the data dir lies in it";
     "REJOIN_GATE", "none", "where keepalived's wish is found: a file that `etcd-rejoin notify` writes, or a FIFO (`vrrp_notify_fifo`)";

@@ -23,7 +23,7 @@ pub use observation::{
     Bootstrap, DataDir, Heard, Holds, Identity, JoinAs, JoinsOnly, Knock, Observation, Peer,
     Policy, Quorate, Steady, Trial,
 };
-pub use reason::{Reason, Row, table};
+pub use reason::{Gravity, Reason, Row, table};
 
 use serde::{Deserialize, Serialize};
 

@@ -17,10 +17,32 @@ pub struct Row {
     pub decision: &'static str,
     /// What would change the decision, or how to go on.
     pub cure: &'static str,
+    /// Whether something was lost.
+    pub gravity: Gravity,
+}
+
+/// Whether something was lost: whoever reads only of losses has to hear of these rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gravity {
+    /// Nothing.
+    Usual,
+    /// This member's data or its place in the cluster; the others make up for it.
+    Loss,
+    /// The majority: without a leader this member cannot come back.
+    NoMajority,
+}
+
+macro_rules! gravity {
+    () => {
+        Gravity::Usual
+    };
+    ($gravity:ident) => {
+        Gravity::$gravity
+    };
 }
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $variant:ident, $name:literal, $data:literal, $when:literal, $decision:literal, $cure:literal;)*) => {
+    ($($(#[$doc:meta])* $variant:ident, $name:literal, $data:literal, $when:literal, $decision:literal, $cure:literal $(, $gravity:ident)?;)*) => {
         /// The name of a row: why something was decided.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Reason { $(#[doc = $when] $variant,)* }
@@ -34,6 +56,7 @@ macro_rules! reasons {
                 match self {
                     $(Reason::$variant => Row {
                         name: $name, data: $data, when: $when, decision: $decision, cure: $cure,
+                        gravity: gravity!($($gravity)?),
                     },)*
                 }
             }
@@ -61,11 +84,11 @@ reasons! {
     PeerUrlsNotGiven, "peer-urls-not-given", "any", "this member has to join the others, and nobody said what its peer URL is: etcd's default, http://localhost:2380, leads each of them to itself",
         "refuse", "set ETCD_INITIAL_ADVERTISE_PEER_URLS, or name this member in ETCD_INITIAL_CLUSTER";
     GivenUp, "given-up", "own", "this identity was given up: listed / not listed / no leader",
-        "remove-member / quarantine / wait", "nothing to do: it goes on once the others have a leader";
+        "remove-member / quarantine / wait", "nothing to do: it goes on once the others have a leader", Loss;
     DataBehind, "data-behind", "own", "quorate, listed; on trial etcd found that acknowledged entries are missing here",
-        "give-up", "nothing to do";
+        "give-up", "nothing to do", Loss;
     Removed, "removed", "own", "quorate, id not listed; joining allowed / REJOIN_AS=never",
-        "quarantine / refuse", "nothing to do: it joins again / REJOIN_AS=auto lets it join again, and sets its data aside";
+        "quarantine / refuse", "nothing to do: it joins again / REJOIN_AS=auto lets it join again, and sets its data aside", Loss;
     PeerUrlsChanged, "peer-urls-changed", "own", "quorate, listed under our name with other peer URLs",
         "update-peer-urls", "nothing to do";
     SetAsideNotNeeded, "set-aside-not-needed", "own", "quorate, listed as a started voter; REJOIN_DATA=delete and more set aside than REJOIN_DATA_KEEP",
@@ -83,13 +106,13 @@ reasons! {
     TwoEntries, "two-entries", "damaged, empty", "our peer URL and our name are two different entries of the member list",
         "refuse", "remove the entry that is not wanted with `etcdctl member remove`, or correct ETCD_NAME and the peer URL";
     DataDamaged, "data-damaged", "damaged", "quorate; its id listed / the same, and given up or not to be read / not listed",
-        "give-up / remove-member / quarantine", "nothing to do";
+        "give-up / remove-member / quarantine", "nothing to do", Loss;
     DataDamagedNoQuorum, "data-damaged-no-quorum", "damaged", "no leader is proven: it may be the last copy",
-        "wait", "bring the other members back; only if they are lost for good: repair or restore by hand";
+        "wait", "bring the other members back; only if they are lost for good: repair or restore by hand", NoMajority;
     JoiningForbidden, "joining-forbidden", "any", "quorate, and a remove or add would be needed, but REJOIN_AS=never",
         "refuse", "REJOIN_AS=auto lets it rejoin";
     DataLost, "data-lost", "empty", "quorate, listed as started",
-        "remove-member", "nothing to do";
+        "remove-member", "nothing to do", Loss;
     AddedNotOurs, "added-not-ours", "empty", "quorate, listed as unstarted, and no note on this volume names it: it may have voted on another one",
         "remove-member", "nothing to do";
     AddedUnderOldUrl, "added-under-old-url", "empty", "quorate, and the unstarted member that our join note names has other peer URLs than ours now",
@@ -104,12 +127,12 @@ reasons! {
         "add-member", "nothing to do";
     AnotherRejoins, "another-rejoins", "empty", "quorate, not listed; adding now would cost margin while another member joins",
         "wait", "nothing to do: it goes on once the other one is a started voter (`etcdctl member list` shows it); one that shall stay a learner has to be removed until this member has joined";
-    SecondOfTwo, "second-of-two", "empty", "no leader; for thirty seconds a two-member cluster that waits for us: the other one holds every acknowledged write",
-        "start existing", "nothing to do";
+    SecondOfTwo, "second-of-two", "empty", "no leader; for thirty seconds a two-member cluster that waits for us, and no third member asks for us: the other one holds every acknowledged write",
+        "start existing", "nothing to do", Loss;
     DataLostNoLeader, "data-lost-no-leader", "empty", "no leader, listed; no note on this volume proves that it never ran, or what the others list has not stayed the same for three seconds (thirty, where it is the other one of two)",
-        "wait", "bring back enough of the other members for a leader; if they are lost for good, the last copy goes on by etcd's --force-new-cluster (README: When the majority is lost)";
+        "wait", "bring back enough of the other members for a leader; if they are lost for good, the last copy goes on by etcd's --force-new-cluster (README: When the majority is lost)", NoMajority;
     NotListedNoLeader, "not-listed-no-leader", "empty", "no leader, not listed in what is seen",
-        "wait", "bring back enough of the other members for a leader; if they are lost for good, the last copy goes on by etcd's --force-new-cluster (README: When the majority is lost)";
+        "wait", "bring back enough of the other members for a leader; if they are lost for good, the last copy goes on by etcd's --force-new-cluster (README: When the majority is lost)", NoMajority;
     NotAllowed, "not-allowed", "any", "so many of the others refuse to answer us that the rest, with us, is no quorum, or none of them is etcd yet; or a step of ours is refused: TLS, user, or gateway",
         "refuse", "see the refusal's own words; REJOIN_CACERT, REJOIN_CERT, REJOIN_KEY, REJOIN_USER and REJOIN_PASSWORD_FILE say how we speak to client URLs, ETCD_PEER_* how to peer URLs";
     FirstStartContinued, "first-start-continued", "empty", "founding promise; a peer has left the first start for etcd",

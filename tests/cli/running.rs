@@ -79,7 +79,24 @@ fn the_log_is_sentences_with_values_or_json_with_etcds_keys() {
             assert!(line[key].is_string(), "{line:?}");
         }
         assert!(["info", "warn", "error", "debug"].contains(&line["level"].as_str().unwrap()));
+        let words = line["msg"].as_str().unwrap();
+        assert!(!words.contains("since="), "{words}");
+        if words.starts_with("waits") {
+            assert_eq!(line["reason"], "not-all-heard");
+            assert!(line["since"].as_str().unwrap().ends_with('Z'));
+        }
     }
+    // As etcd's, where nothing else is said.
+    let json = |call: crate::Call| {
+        let said = { call }.run();
+        serde_json::from_str::<Value>(said.err.lines().next().unwrap()).is_ok()
+    };
+    assert!(json(waits().unset("REJOIN_LOG_FORMAT")));
+    assert!(!json(
+        waits()
+            .unset("REJOIN_LOG_FORMAT")
+            .env("ETCD_LOG_FORMAT", "console")
+    ));
     // Also where the rest is wrong.
     let said = call(&[])
         .env("REJOIN_LOG_FORMAT", "json")
@@ -316,6 +333,7 @@ impl Running {
             .env_clear()
             .env("ETCD_DATA_DIR", dir.path().join("data"))
             .env("PATH", "/usr/bin:/bin")
+            .env("REJOIN_LOG_FORMAT", "text")
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file);

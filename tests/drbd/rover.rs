@@ -35,6 +35,7 @@ impl Rover {
                 "PATH",
                 format!("{}:/usr/bin:/bin", stand_in.path("").display()),
             )
+            .env("REJOIN_LOG_FORMAT", "text")
             .env("ETCD_NAME", "etcd3")
             .env("ETCD_DATA_DIR", mount.join("data"))
             .env("REJOIN_DRBD", "etcd")

@@ -91,6 +91,19 @@ fn a_rejoin_is_told_in_ten_lines(version: Version) {
     ] {
         assert!(told.contains(part), "{part} is not told");
     }
+    // The loss is a warning, and that the others were not ready for a step is none.
+    let warned = lines.iter().filter(|line| !line.contains(" INFO "));
+    let lost =
+        |line: &String| line.contains(" WARN  removes its own") && line.contains("=data-lost");
+    assert!(warned.clone().all(lost), "{told}");
+    assert_eq!(warned.count(), 1, "{told}");
+    let new = cluster.id(3);
+    let last = lines.last().unwrap();
+    assert!(
+        last.contains("this member is back as voter, took "),
+        "{last}"
+    );
+    assert!(last.ends_with(&format!("member={new:x}")), "{last}");
 }
 
 fn ten_times_in_a_row(version: Version) {
@@ -395,6 +408,10 @@ fn joining_as_a_learner(version: Version) {
     cluster.member(3).lose_disk();
     cluster.start(&[3]);
     cluster.wait_healthy();
+    let new = cluster.id(3);
+    cluster.member(3).wait_log("INFO  back as voter, took ");
+    let last = cluster.member(3).log.lines("back as voter").join("\n");
+    assert!(last.ends_with(&format!("member={new:x}")), "{last}");
     // What is listed is one thing; that its vote counts shows where nobody has a majority without it.
     cluster.kill9(&[1]);
     cluster.wait_healthy_of(&[2, 3]);
@@ -413,6 +430,12 @@ fn two_of_three_down_and_one_of_them_empty(version: Version) {
     cluster
         .member(3)
         .assert_waits("data-lost-no-leader", A_WHILE);
+    // While it may still be an election it is none.
+    cluster
+        .member(3)
+        .wait_log(" ERROR waits: no leader, listed");
+    let first = cluster.member(3).log.lines("data-lost-no-leader");
+    assert!(first[0].contains(" INFO  waits"), "{first:?}");
     cluster.start(&[2]);
     cluster.wait_healthy();
     cluster.put_some();

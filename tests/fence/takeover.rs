@@ -61,6 +61,7 @@ impl Rover {
             .env_clear()
             .envs(more)
             .env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()))
+            .env("REJOIN_LOG_FORMAT", "text")
             .env("REJOIN_DRBD", "etcd")
             .env("REJOIN_GATE", path("gate"))
             .env("REJOIN_MOUNT", path("mount"))

@@ -29,7 +29,8 @@ impl Process {
             .args(["--pdeathsig", "KILL", "--"])
             .arg(program)
             .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin");
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("REJOIN_LOG_FORMAT", "text");
         setup(&mut command);
         let child = command
             .stdin(Stdio::null())
