@@ -18,7 +18,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::decide::{DataDir, Heard, Holds, Observation};
+use crate::decide::{DataDir, Heard, Holds, Observation, data_elsewhere};
 use crate::error::Error;
 use crate::membership::{ClusterId, MemberId};
 
@@ -124,6 +124,9 @@ impl Report {
             DataDir::Own(identity) => (Data::Own, Some(*identity)),
             DataDir::Damaged { head } => (Data::Damaged, *head),
             DataDir::Empty if seen.set_aside > 0 => (Data::SetAside, None),
+            DataDir::Empty if data_elsewhere(&config.policy, seen).is_some() => {
+                (Data::SetAside, None)
+            }
             DataDir::Empty if seen.knocks_of_a_cluster(&config.policy).next().is_some() => {
                 (Data::Called, None)
             }

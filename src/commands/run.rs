@@ -256,7 +256,10 @@ impl Run<'_> {
     /// A refusal that concerns the others too: they shall hear what we hold, not only that we are gone.
     /// The exit code, if a signal ends us meanwhile.
     fn last_report(&mut self, reason: Reason, look: &Look) -> Option<Exit> {
-        let (Reason::PeersDisagree | Reason::DataSetAside | Reason::CalledByACluster) = reason
+        let (Reason::PeersDisagree
+        | Reason::DataSetAside
+        | Reason::DataElsewhere
+        | Reason::CalledByACluster) = reason
         else {
             return None;
         };

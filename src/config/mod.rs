@@ -42,6 +42,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// etcd's WAL dir, where it is not in the data dir.
     pub wal_dir: Option<PathBuf>,
+    /// Where old data may lie beside a first start.
+    pub ignored: Vec<PathBuf>,
     /// A digest of the initial cluster, the same on every member that was given the same.
     pub cluster_digest: String,
     /// A digest of the cluster token.
@@ -222,6 +224,7 @@ impl Config {
             }
         };
         let keep_count = check.number("REJOIN_DATA_KEEP", rejoin.data_keep.as_deref(), 1);
+        let ignored = check.ignored(rejoin.ignore.as_deref());
         let static_id = initial.static_id(&name, &token).unwrap_or(MemberId(0));
         let policy = Policy {
             static_cluster: initial.static_cluster_id(&token),
@@ -311,6 +314,7 @@ impl Config {
                 && launch.file.is_none(),
             data_dir,
             wal_dir,
+            ignored,
             rover,
             cluster_digest: policy.initial.digest(),
             token_digest: crate::membership::digest(&token),

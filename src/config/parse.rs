@@ -13,6 +13,15 @@ use crate::tls::TlsFiles;
 /// A password file larger than this is no password file.
 const MAX_PASSWORD: u64 = 4096;
 
+/// What REJOIN_IGNORE may name beside paths.
+pub const ROOT_PASSWORD: &str = "ETCD_ROOT_PASSWORD";
+
+/// What REJOIN_IGNORE names.
+pub fn ignored(value: Option<&str>) -> impl Iterator<Item = &str> {
+    let words = value.unwrap_or_default().split(',').map(str::trim);
+    words.filter(|word| !word.is_empty())
+}
+
 /// A variable and its value, if it has one.
 pub type Given<'a> = (&'a str, Option<String>);
 
@@ -136,6 +145,18 @@ impl Checker {
             self.mistake(variable, value.unwrap_or_default(), why);
         }
         parsed
+    }
+
+    /// The paths of REJOIN_IGNORE. What else may stand there is asked where it matters.
+    pub fn ignored(&mut self, value: Option<&str>) -> Vec<PathBuf> {
+        let (paths, words): (Vec<&str>, Vec<&str>) =
+            ignored(value).partition(|word| word.starts_with('/'));
+        if let Some(word) = words.into_iter().find(|word| *word != ROOT_PASSWORD) {
+            let why =
+                format!("names {word:?}, which is neither {ROOT_PASSWORD} nor an absolute path");
+            self.mistake("REJOIN_IGNORE", value.unwrap_or_default(), &why);
+        }
+        paths.into_iter().map(PathBuf::from).collect()
     }
 
     pub fn bootstrap(&mut self, value: Option<&str>) -> Bootstrap {

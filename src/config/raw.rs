@@ -60,6 +60,7 @@ pub struct RejoinSettings {
     pub join_as: Option<String>,
     pub data: Option<String>,
     pub data_keep: Option<String>,
+    pub ignore: Option<String>,
     pub wait: Option<String>,
     pub timeout: Option<String>,
     pub cacert: Option<String>,

@@ -98,6 +98,7 @@ impl Volume {
             leftovers: empty && self.has_leftovers()?,
             stalled,
             added_learner: notes.learner,
+            elsewhere: Vec::new(),
             finding,
         })
     }

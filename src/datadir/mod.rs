@@ -8,6 +8,7 @@ mod aside;
 pub mod blob;
 pub mod bolt;
 mod durable;
+mod elsewhere;
 mod inspect;
 mod known;
 mod lock;
@@ -27,7 +28,7 @@ pub use wal::WalEnd;
 
 use std::path::{Path, PathBuf};
 
-use crate::decide::{DataDir, Identity};
+use crate::decide::{DataDir, Elsewhere, Identity};
 use crate::membership::MemberId;
 
 /// A data dir and its WAL directory, which lies within it (`member/wal`) or by itself (`--wal-dir`).
@@ -72,6 +73,8 @@ pub struct Contents {
     pub stalled: bool,
     /// We added this identity as a learner.
     pub added_learner: Option<MemberId>,
+    /// What lies at other places; looked for only where there is no WAL here.
+    pub elsewhere: Vec<Elsewhere>,
 }
 
 /// The data.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Heard, Identity, Observation, Peer, Policy};
+use super::{Elsewhere, Heard, Identity, Observation, Peer, Policy};
 use crate::membership::{ClusterId, Member, MemberId, quorum};
 
 /// Which entry of a member list is ours.
@@ -57,6 +57,18 @@ pub(super) fn another_members(policy: &Policy, seen: &Observation, own: Identity
         .filter(|(cluster, _)| *cluster == own.cluster)
         .filter_map(|(_, members)| by_id(members, own.member))
         .any(|entry| is_anothers(policy, entry))
+}
+
+/// Data at another place that may be this member's: by its ID, which follows from our peer URLs and the token;
+/// by its cluster, unless the ID is what another member of it was founded as; or by its place.
+pub fn data_elsewhere<'a>(policy: &Policy, seen: &'a Observation) -> Option<&'a Elsewhere> {
+    seen.elsewhere.iter().find(|data| match data.owner {
+        Some(owner) if policy.static_others.contains(&owner.member) => false,
+        Some(owner) => {
+            owner.member == policy.static_id || owner.cluster == policy.static_cluster || data.near
+        }
+        None => data.near,
+    })
 }
 
 /// The members that list a peer URL twice; our own entry goes before we join, or is updated.

@@ -17,11 +17,11 @@ mod reason;
 pub mod volume;
 
 pub(crate) use empty::add_as;
-pub use entries::{listing_twice, own_id};
+pub use entries::{data_elsewhere, listing_twice, own_id};
 pub use leaving::may_leave;
 pub use observation::{
-    Bootstrap, DataDir, Heard, Holds, Identity, JoinAs, JoinsOnly, Knock, Observation, Peer,
-    Policy, Quorate, Steady, Trial,
+    Bootstrap, DataDir, Elsewhere, Heard, Holds, Identity, JoinAs, JoinsOnly, Knock, Observation,
+    Peer, Policy, Quorate, Steady, Trial,
 };
 pub use reason::{Gravity, Reason, Row, table};
 
@@ -189,6 +189,21 @@ pub fn decide(policy: &Policy, seen: &Observation) -> Decision {
         // Nothing has changed since: it would fail again, for ever, and nobody would hear of it.
         Decision::Start(start, _) if seen.failed.as_ref() == Some(&start) => {
             Refuse(Reason::StartFailed)
+        }
+        // No lost disk, perhaps, but a changed ETCD_DATA_DIR: without this row an empty cluster is founded, under
+        // the same IDs, and all that was written lies unread beside it. A rejoin needs none of it.
+        Decision::Start(
+            Start {
+                begin: Begin::New, ..
+            },
+            _,
+        )
+        | Do(Step::Promise, _)
+        | Wait(Reason::Listening | Reason::FirstStartPromise)
+        | Refuse(Reason::DataSetAside)
+            if data_elsewhere(policy, seen).is_some() =>
+        {
+            Refuse(Reason::DataElsewhere)
         }
         // A refused start leaves `member/snap/db`: nothing may lie there when etcd begins anew.
         Decision::Start(..) if seen.leftovers && seen.data == DataDir::Empty => {

@@ -1,6 +1,7 @@
 //! What was seen, as plain values: the input of `decide`.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -158,6 +159,18 @@ pub enum DataDir {
     },
 }
 
+/// etcd's data that lies at another place than the data dir.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Elsewhere {
+    /// The data dir that it is.
+    pub path: PathBuf,
+    /// Whose it is, where the head of its WAL reads.
+    pub owner: Option<Identity>,
+    /// Nobody runs on it, and its place is one that this member is likely to have had, whoever its owner is: in
+    /// the data dir or around it, where etcd images keep it, or etcd's default for our name.
+    pub near: bool,
+}
+
 /// What a trial of etcd in this very run died of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Trial {
@@ -297,6 +310,8 @@ pub struct Observation {
     /// too. What an etcd leaves that never ran does not: a refused first start leaves some, and set-aside
     /// data forbids a first start.
     pub set_aside: usize,
+    /// etcd's data at other places, where the data dir is empty.
+    pub elsewhere: Vec<Elsewhere>,
     /// Files without a WAL lie where etcd would start.
     pub leftovers: bool,
     /// Another process holds the data dir.
@@ -349,6 +364,7 @@ impl Default for Observation {
             given_up: false,
             left: false,
             set_aside: 0,
+            elsewhere: Vec::new(),
             leftovers: false,
             in_use: false,
             stalled: false,

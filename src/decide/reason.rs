@@ -153,6 +153,8 @@ reasons! {
         "wait", "see who answers there, and start it, or correct the URL; `now` founds where nobody answers who is not empty too";
     DataSetAside, "data-set-aside", "empty", "all are empty, but a volume holds data that was set aside, or a database without its WAL",
         "refuse", "put it back with `etcd-rejoin quarantine put-back`, or bring the WAL back, then see the README (When the majority is lost); or delete it by hand if it is not wanted";
+    DataElsewhere, "data-elsewhere", "empty", "a first start is due, and etcd's data lies at another place that this member may have had: its ID or its cluster is ours, or it lies in the data dir, around it, or where etcd images keep it",
+        "refuse", "set ETCD_DATA_DIR to where the data lies; if this member shall begin without it, move it away, or name its path in REJOIN_IGNORE";
     FoundingForbidden, "founding-forbidden", "empty", "all are empty, but ETCD_INITIAL_CLUSTER_STATE=existing or REJOIN_BOOTSTRAP=never, or ETCD_INITIAL_CLUSTER cannot be founded as it is written",
         "wait", "start the cluster that this member shall join, or allow it to found one";
     PeersDisagree, "peers-disagree", "empty", "all are empty, and were given another initial cluster or token",

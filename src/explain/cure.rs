@@ -2,7 +2,8 @@
 
 use super::is_alone;
 use crate::decide::{
-    Bootstrap, Decision, Heard, Holds, JoinsOnly, Observation, Peer, Policy, Reason, Steady, decide,
+    Bootstrap, Decision, Elsewhere, Heard, Holds, JoinsOnly, Observation, Peer, Policy, Reason,
+    Steady, data_elsewhere, decide,
 };
 use crate::membership::Member;
 use crate::observe::Look;
@@ -16,6 +17,7 @@ pub fn cure(policy: &Policy, look: &Look, decision: &Decision) -> String {
             "restore a snapshot, or repair it by hand: no other member has this data, and it stays where it is".into()
         }
         Reason::DataLostNoLeader | Reason::NotListedNoLeader => no_leader(policy, &look.seen, decision),
+        Reason::DataElsewhere => data_elsewhere(policy, &look.seen).map_or_else(String::new, elsewhere),
         Reason::FoundingForbidden => founding_forbidden(policy),
         Reason::Listening if policy.initial_others() > 0 => {
             "nothing to do: it goes on in half a second".into()
@@ -31,6 +33,13 @@ pub fn to_go_on(cure: &str) -> String {
         true => cure.into(),
         false => format!("to go on: {cure}"),
     }
+}
+
+fn elsewhere(data: &Elsewhere) -> String {
+    let path = data.path.display();
+    format!(
+        "set ETCD_DATA_DIR={path} to start with that data; if this member shall begin without it, move it away, or set REJOIN_IGNORE={path}"
+    )
 }
 
 /// Who may join again does so by itself.

@@ -2,8 +2,8 @@
 
 use super::{heard, is_alone};
 use crate::decide::{
-    Bootstrap, Decision, Heard, Holds, JoinsOnly, Knock, Observation, Policy, Reason, Step,
-    listing_twice,
+    Bootstrap, Decision, Elsewhere, Heard, Holds, Identity, JoinsOnly, Knock, Observation, Policy,
+    Reason, Step, data_elsewhere, listing_twice,
 };
 use crate::membership::Member;
 use crate::observe::Look;
@@ -69,6 +69,9 @@ fn condition(policy: &Policy, seen: &Observation, decision: &Decision) -> &'stat
         }
         (Reason::VolumeOfAnotherMember, _) => {
             "the cluster lists the volume's member under a name and peer URLs that are not ours"
+        }
+        (Reason::DataElsewhere, _) => {
+            "a first start is due, and etcd's data lies at another place that this member may have had"
         }
         (Reason::PeerLags, _) => {
             "added, not started; a peer does not list the members yet that the leader does, and etcd may take its list from there"
@@ -148,6 +151,10 @@ fn names(policy: &Policy, look: &Look, reason: Reason) -> Vec<String> {
                 }
             )
         }),
+        Reason::DataElsewhere => data_elsewhere(policy, &look.seen)
+            .map(elsewhere)
+            .into_iter()
+            .collect(),
         Reason::DataSetAside => peers(|heard| {
             matches!(
                 heard,
@@ -176,6 +183,16 @@ fn names(policy: &Policy, look: &Look, reason: Reason) -> Vec<String> {
         }
         Reason::DataDamagedNoQuorum | Reason::GivenUp => look.failures.clone(),
         _ => Vec::new(),
+    }
+}
+
+fn elsewhere(data: &Elsewhere) -> String {
+    let path = data.path.display();
+    match data.owner {
+        Some(Identity { member, cluster }) => {
+            format!("{path} holds data of member {member} of cluster {cluster}")
+        }
+        None => format!("{path} holds data whose head does not read"),
     }
 }
 

@@ -96,6 +96,7 @@ mod tests {
             leftovers: false,
             stalled: false,
             added_learner: None,
+            elsewhere: Vec::new(),
         }
     }
 

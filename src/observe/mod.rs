@@ -186,6 +186,10 @@ impl Observer {
         if contents.stalled || trial != Trial::None {
             contents = read(Depth::Deep)?;
         }
+        if contents.finding == Finding::Empty {
+            let (name, ignored) = (&self.config.policy.name, &self.config.ignored);
+            contents.elsewhere = self.volume.elsewhere(name, ignored);
+        }
         if let Finding::Own { identity, torn, .. } = contents.finding
             && trial.proves_damage(torn)
         {

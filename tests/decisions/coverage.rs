@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use etcd_rejoin::decide::{
     Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, Knock, Observation, Policy,
-    Steady, Trial, decide,
+    Steady, Trial, data_elsewhere, decide,
 };
 use etcd_rejoin::membership::{Member, MemberId};
 
@@ -57,6 +57,7 @@ const VARIANTS: &[(&str, &[&str])] = &[
     ("stalled", YES_NO),
     ("leftovers", YES_NO),
     ("set aside", YES_NO),
+    ("elsewhere", &["ours", "near", "not ours", "none"]),
     ("waited", YES_NO),
     (
         "called",
@@ -140,6 +141,9 @@ const PAIRS: &[(&str, &str, &str)] = &[
     ("empty", "leftovers", "note"),
     ("empty", "set aside", "heard"),
     ("empty", "set aside", "promise"),
+    ("empty", "elsewhere", "cluster"),
+    ("empty", "elsewhere", "promise"),
+    ("empty", "elsewhere", "bootstrap"),
     ("empty", "twin", "cluster"),
     ("empty", "members", "cluster"),
 ];
@@ -178,6 +182,7 @@ pub fn facts(policy: &Policy, seen: &Observation) -> Facts {
         ("stalled", yes_no(seen.stalled)),
         ("leftovers", yes_no(seen.leftovers)),
         ("set aside", yes_no(seen.set_aside > 0)),
+        ("elsewhere", elsewhere(policy, seen)),
         ("waited", yes_no(seen.waited)),
         ("called", called(policy, seen)),
         ("listened", yes_no(seen.listened)),
@@ -301,6 +306,15 @@ fn join(policy: &Policy) -> &'static str {
         JoinAs::Voter => "voter",
         JoinAs::Learner => "learner",
         JoinAs::Never => "never",
+    }
+}
+
+fn elsewhere(policy: &Policy, seen: &Observation) -> &'static str {
+    match (seen.elsewhere.first(), data_elsewhere(policy, seen)) {
+        (None, _) => "none",
+        (Some(_), None) => "not ours",
+        (Some(_), Some(data)) if data.near => "near",
+        (Some(_), Some(_)) => "ours",
     }
 }
 

@@ -4,8 +4,8 @@
 use crate::cases::Meaning;
 
 use etcd_rejoin::decide::{
-    Begin, Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, JoinsOnly, Knock,
-    Observation, Peer, Policy, Quorate, Start, Steady, Step, Trial, decide,
+    Begin, Bootstrap, DataDir, Decision, Elsewhere, Heard, Holds, Identity, JoinAs, JoinsOnly,
+    Knock, Observation, Peer, Policy, Quorate, Start, Steady, Step, Trial, decide,
 };
 use etcd_rejoin::membership::{ClusterId, InitialCluster, Member, MemberId};
 
@@ -231,6 +231,7 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
             ("failed", "same") | ("denied", "same") => {}
             ("denied", "promise") => seen.denied = Some((Step::Promise, "403".into())),
             ("hindered", "") => seen.hindered = Some("the port is in use".into()),
+            ("elsewhere", words) => seen.elsewhere.push(elsewhere(at, words)),
             ("set-aside", number) => seen.set_aside = number.parse().unwrap(),
             _ => panic!("line {at}: {word:?} is nothing else"),
         }
@@ -244,6 +245,24 @@ fn caller(at: usize, words: &str) -> Knock {
         id: id(if name.is_empty() { "n4-added" } else { name }),
         cluster: self::cluster(at, cluster),
         wants: Some(id("n3")),
+    }
+}
+
+/// `n3/c2/near`: whose data it is, of which cluster (c1, unless said), and whether its place is near.
+fn elsewhere(at: usize, words: &str) -> Elsewhere {
+    let (words, near) = match words.strip_suffix("/near") {
+        Some(words) => (words, true),
+        None => (words, false),
+    };
+    let (member, cluster) = words.split_once('/').unwrap_or((words, "c1"));
+    let owner = (member != "unreadable").then(|| Identity {
+        member: id(member),
+        cluster: self::cluster(at, cluster),
+    });
+    Elsewhere {
+        path: "/old".into(),
+        owner,
+        near,
     }
 }
 

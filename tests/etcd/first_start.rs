@@ -1,5 +1,6 @@
 //! A new cluster: whoever comes in whatever order, and whoever is killed meanwhile.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::support::{Cluster, PATIENCE, Version, scenarios};
@@ -24,6 +25,8 @@ scenarios! {
         bootstrap_never_forbids_founding,
         bootstrap_quorum_founds_without_the_third,
         five_members_form_one_cluster,
+        a_changed_data_dir_founds_nothing,
+        a_member_alone_founds_nothing_beside_its_data,
         a_disk_lost_within_the_first_start
 }
 
@@ -33,6 +36,62 @@ fn members_started_at_once_form_one_cluster(version: Version) {
     cluster.wait_healthy();
     cluster.put_some();
     cluster.verify();
+}
+
+/// All data lies one level higher, or beside. What was changed for one member alone is a lost disk, which heals.
+fn a_changed_data_dir_founds_nothing(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    cluster.kill9(&[1, 2, 3]);
+    let before = [1, 2, 3].map(|n| cluster.member(n).env["ETCD_DATA_DIR"].clone());
+    let beside = cluster.scratch().join("beside").display().to_string();
+    let changed = [
+        format!("{}/data", before[0]),
+        beside,
+        format!("{}/data", before[2]),
+    ];
+    for n in cluster.all() {
+        cluster.member(n).set("ETCD_DATA_DIR", &changed[n - 1]);
+    }
+    cluster.start_all();
+    for n in cluster.all() {
+        let member = cluster.member(n);
+        member.assert_refuses("data-elsewhere");
+        let said = format!("{} holds data of member ", before[n - 1]);
+        assert!(member.log.text().contains(&said), "{}", member.log.text());
+        assert!(!Path::new(&changed[n - 1]).join("member").exists());
+    }
+    for n in [1, 2] {
+        cluster.member(n).set("ETCD_DATA_DIR", &before[n - 1]);
+    }
+    cluster.start_all();
+    cluster.wait_healthy();
+    assert!(cluster.member(3).steps().contains(&"remove-member".into()));
+    cluster.put_some();
+    cluster.verify();
+}
+
+fn a_member_alone_founds_nothing_beside_its_data(version: Version) {
+    let mut cluster = Cluster::running(version, 1);
+    cluster.put_some();
+    let member = cluster.member(1);
+    member.kill9();
+    let before = member.env["ETCD_DATA_DIR"].clone();
+    member.set("ETCD_DATA_DIR", &format!("{before}.new"));
+    for token in ["etcd-cluster", "another"] {
+        member.set("ETCD_INITIAL_CLUSTER_TOKEN", token);
+        member.start();
+        match token {
+            "another" => member.wait_reason("first-start"),
+            _ => member.assert_refuses("data-elsewhere"),
+        }
+        member.kill9();
+    }
+    member.unset("ETCD_INITIAL_CLUSTER_TOKEN");
+    member.set("ETCD_DATA_DIR", &format!("{before}.newer"));
+    member.set("REJOIN_IGNORE", &format!("/nowhere, {before}/"));
+    member.start();
+    cluster.wait_healthy();
+    assert!(cluster.client(1).everything().unwrap().is_empty());
 }
 
 /// Each waits for those that are not there; the first is killed meanwhile, and comes last again.

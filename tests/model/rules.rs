@@ -397,6 +397,11 @@ fn what_the_model_does_not_know_is_shown_by_a_case() {
         ("left", unmodelled::leaving_is_forgotten),
         ("in use", unmodelled::lock_is_ignored),
         ("leftovers", unmodelled::leftovers_stay),
+        (
+            "data elsewhere",
+            unmodelled::data_elsewhere_is_not_looked_for,
+        ),
+        ("others' data", unmodelled::data_elsewhere_is_ours),
         ("not asked", unmodelled::whoever_was_not_asked_is_promised),
         ("outdated promise", unmodelled::outdated_promise_starts),
         ("listening", unmodelled::nobody_listens),

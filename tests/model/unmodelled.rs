@@ -1,6 +1,7 @@
 //! Rules that the modelled world cannot judge, broken on purpose: cases of `decisions.txt` show them.
 //!
-//! It has no names, URLs, certificates and settings; no time in which a knock could still come; no
+//! It has no names, URLs, certificates and settings; one place for a member's data, and no other; no time in
+//! which a knock could still come; no
 //! surroundings that keep etcd from starting (`start-failed`, `cannot-start`), so what is lost by a remove
 //! that no start can follow is not seen there; and no cluster that denies a step for ever or does not take a
 //! chore: a step without an effect is no harm in it, however often it is repeated. To add a second learner
@@ -154,6 +155,20 @@ pub fn lock_is_ignored(policy: &Policy, seen: &Observation) -> Decision {
 /// What a refused start has left stays where it is.
 pub fn leftovers_stay(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| seen.leftovers = false)
+}
+
+/// What lies beside the data dir is nobody's.
+pub fn data_elsewhere_is_not_looked_for(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.elsewhere.clear())
+}
+
+/// Whatever lies beside the data dir is ours.
+pub fn data_elsewhere_is_ours(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        for data in &mut seen.elsewhere {
+            (data.owner, data.near) = (None, true);
+        }
+    })
 }
 
 /// Only the peers that were asked are counted.

@@ -1,4 +1,5 @@
 mod build;
+mod elsewhere;
 mod hostile;
 mod moves;
 mod notes;

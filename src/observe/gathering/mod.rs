@@ -203,6 +203,7 @@ impl<'a> Gathering<'a> {
             given_up: contents.given_up,
             left: contents.left,
             set_aside: contents.set_aside,
+            elsewhere: contents.elsewhere.clone(),
             leftovers: contents.leftovers,
             stalled: contents.stalled,
             added_learner: contents.added_learner,
