@@ -112,13 +112,19 @@ const KEYS: [&str; 7] = [
 
 /// The file's settings by the names of etcd's flags.
 ///
-/// Source: etcd `etcd.conf.yml.sample` and `server/embed/config.go`, the `json` tags.
+/// Source: etcd `etcd.conf.yml.sample` and `server/embed/config.go`, the `json` tags (`DiscoveryCfg`: 3.6 on).
 pub fn settings(file: &Map<String, Value>) -> Vec<(String, String)> {
     let mut settings = Vec::new();
     for (key, value) in file {
         if let Some(text) = scalar(value) {
             settings.push((key.clone(), text));
         }
+    }
+    // etcd's own discovery from 3.6 on: a map of its own, which holds a token and perhaps a password.
+    if let Some(Value::Object(map)) = file.get("discovery-config")
+        && !map.is_empty()
+    {
+        settings.push(("discovery-config".into(), "{...}".into()));
     }
     for (section, prefix) in SECTIONS {
         for key in KEYS {

@@ -5,6 +5,7 @@
 pub mod env_file;
 pub mod file;
 pub mod flags;
+mod foreign;
 mod kinds;
 mod launch;
 mod log_config;
@@ -179,6 +180,10 @@ impl Config {
         for (variable, value) in [
             ("ETCD_DISCOVERY", etcd.discovery),
             ("ETCD_DISCOVERY_SRV", etcd.discovery_srv),
+            ("ETCD_DISCOVERY_SRV_NAME", etcd.discovery_srv_name),
+            ("ETCD_DISCOVERY_ENDPOINTS", etcd.discovery_endpoints),
+            ("ETCD_DISCOVERY_TOKEN", etcd.discovery_token),
+            ("ETCD_DISCOVERY_CONFIG", etcd.discovery_config),
         ] {
             if let Some(value) = value {
                 check.mistake(

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::words::shorten;
-use super::{file, flags, values, variables};
+use super::{file, flags, foreign, parse, values, variables};
 
 /// etcd's settings that we need, all of them as text. etcd's own defaults apply where none is given.
 #[derive(Debug, Default, Deserialize)]
@@ -29,6 +29,10 @@ pub struct EtcdSettings {
     pub other_peers_client_urls: Option<String>,
     pub discovery: Option<String>,
     pub discovery_srv: Option<String>,
+    pub discovery_srv_name: Option<String>,
+    pub discovery_endpoints: Option<String>,
+    pub discovery_token: Option<String>,
+    pub discovery_config: Option<String>,
     pub proxy: Option<String>,
     pub cert_file: Option<String>,
     pub key_file: Option<String>,
@@ -120,6 +124,7 @@ pub fn read(env: impl IntoIterator<Item = (OsString, OsString)>, words: &[OsStri
     }
     let mut etcd = BTreeMap::new();
     let mut rejoin = BTreeMap::new();
+    let mut foreign = foreign::Foreign::default();
     for (name, value) in env {
         let Some(text) = name.to_str() else {
             raw.env.push((name, value));
@@ -127,6 +132,12 @@ pub fn read(env: impl IntoIterator<Item = (OsString, OsString)>, words: &[OsStri
         };
         let of_etcd = text.starts_with("ETCD_");
         let ours = text.starts_with("REJOIN_");
+        if foreign.takes(text, &value.to_string_lossy()) {
+            if !of_etcd {
+                raw.env.push((name, value));
+            }
+            continue;
+        }
         if !of_etcd && !ours {
             raw.env.push((name, value));
             continue;
@@ -159,6 +170,11 @@ pub fn read(env: impl IntoIterator<Item = (OsString, OsString)>, words: &[OsStri
             etcd.insert(text.to_string(), value_text.to_string());
         }
     }
+    let ignored = rejoin.get("REJOIN_IGNORE").map(String::as_str);
+    let (warnings, mistakes) =
+        foreign.said(|name| parse::ignored(ignored).any(|word| word == name));
+    raw.warnings.extend(warnings);
+    raw.mistakes.extend(mistakes);
     raw.merge_flags(&mut etcd);
     let of_file = |flag: &flags::Flag| flag.name == "config-file" && !flag.value.is_empty();
     // It reads none of them beside its configuration file.

@@ -18,6 +18,7 @@ fn all_mistakes_are_named_at_once() {
         ("REJOIN_AS", "boss"),
         ("REJOIN_DATA", "rm"),
         ("REJOIN_DATA_KEEP", "-1"),
+        ("REJOIN_IGNORE", "data,/old"),
         ("REJOIN_LOG", "loud"),
         ("REJOIN_LOG_FORMAT", "xml"),
         ("REJOIN_USER", "root"),
@@ -44,6 +45,9 @@ fn all_mistakes_are_named_at_once() {
         ("ETCD_OTHER_PEERS_CLIENT_URLS", "http://a:1/x"),
         ("ETCD_DISCOVERY", "http://d"),
         ("ETCD_DISCOVERY_SRV", "d"),
+        ("ETCD_DISCOVERY_SRV_NAME", "d"),
+        ("ETCD_DISCOVERY_ENDPOINTS", "d"),
+        ("ETCD_DISCOVERY_TOKEN", "d"),
         ("ETCD_PROXY", "on"),
         ("ETCD_FORCE_NEW_CLUSTER", "true"),
     ];
@@ -93,6 +97,73 @@ fn an_unknown_variable_is_a_mistake_with_the_nearest_name() {
         .run();
     said.ends_with(0)
         .has(&["did you mean ETCD_OTHER_PEERS_CLIENT_URLS?"]);
+}
+
+#[test]
+fn what_another_image_heeds_is_named_once_with_what_to_do() {
+    let said = call(&["status"])
+        .env("ALLOW_NONE_AUTHENTICATION", "yes")
+        .env("ETCD_ON_K8S", "yes")
+        .env("ETCD_DISASTER_RECOVERY", "no")
+        .env("ETCD_INITIAL_CLUSTER_FILE", "/run/members")
+        .env("ETCD_HEARTBEAT", "500")
+        .env("BITNAMI_DEBUG", "true")
+        .env("BITNAMI_APP_NAME", "etcd")
+        .run();
+    said.ends_with(0).has(&[
+        "ALLOW_NONE_AUTHENTICATION has no effect here",
+        "ETCD_ON_K8S has no effect here",
+        "set ETCD_INITIAL_CLUSTER itself",
+        "write ETCD_HEARTBEAT_INTERVAL",
+        "BITNAMI_APP_NAME, BITNAMI_DEBUG: ",
+    ]);
+    assert_eq!(said.err.lines().count(), 5, "{}", said.err);
+}
+
+/// The store would be open, and nobody would know.
+#[test]
+fn a_root_password_that_nobody_sets_is_refused_and_never_shown() {
+    for name in ["ETCD_ROOT_PASSWORD", "ETCD_ROOT_PASSWORD_FILE"] {
+        for command in [&[][..], &["status"]] {
+            let said = call(command).env(name, SECRET).stand_in().run();
+            said.ends_with(78).has(&[
+                name,
+                "etcdctl auth enable",
+                "REJOIN_IGNORE=ETCD_ROOT_PASSWORD",
+            ]);
+            assert!(!said.all().contains(SECRET));
+        }
+        let ignored = "/old, ETCD_ROOT_PASSWORD";
+        let said = call(&[])
+            .env(name, SECRET)
+            .env("REJOIN_IGNORE", ignored)
+            .stand_in()
+            .run();
+        said.ends_with(7);
+        // etcd names what it does not know, and its value.
+        assert!(!said.all().contains(SECRET) && !said.all().contains(name));
+    }
+}
+
+#[test]
+fn v3_discovery_is_refused_however_it_is_given() {
+    for words in [
+        "--discovery-token=x",
+        "--discovery-endpoints=x",
+        "--discovery-srv-name=x",
+    ] {
+        let said = call(&["status", "--", words]).run();
+        said.ends_with(78)
+            .has(&[&format!("{words} is not supported")]);
+    }
+    for text in ["discovery-config: {token: secret}", "discovery-srv-name: x"] {
+        let said = call(&[])
+            .file("ETCD_CONFIG_FILE", format!("name: n1\n{text}\n"))
+            .run();
+        said.ends_with(78)
+            .has(&["is not supported: name the members"]);
+        assert!(!said.all().contains("secret"));
+    }
 }
 
 #[test]
