@@ -12,7 +12,7 @@ use super::rove::VolumeStatus;
 use super::{Exit, print};
 use crate::config::Config;
 use crate::datadir::{Finding, Volume};
-use crate::decide::{DataDir, Decision, Heard, Observation, Steady, Trial, decide};
+use crate::decide::{Bootstrap, DataDir, Decision, Heard, Observation, Steady, Trial, decide};
 use crate::error::Error;
 use crate::explain;
 use crate::logging::one_line;
@@ -74,8 +74,9 @@ pub fn status(config: Config, stop: &Stop, as_json: bool) -> Exit {
         // The entrypoint itself, beside which a person asks: what does it see, and wait for?
         look.seen.in_use = holders.etcd.is_some();
     }
-    // Nobody waits in front of a screen for it to stay so.
+    // Nobody waits in front of a screen for it to stay so, or until the log would name another way on.
     look.seen.steady = Steady::HalfAMinute;
+    look.seen.waited |= config.policy.bootstrap == Bootstrap::All;
     let mut decision = decide(&config.policy, &look.seen);
     // What holds the data dir holds the ports too, and has looked for itself.
     if holders.any().is_none() && matches!(decision, Decision::Do(..)) {

@@ -119,7 +119,8 @@ fn not_all_heard(policy: &Policy, seen: &Observation) -> String {
         Bootstrap::Quorum if quorum_goes_on(policy, seen) => {
             format!("{cure}, or wait: it goes on without when REJOIN_BOOTSTRAP_WAIT is over")
         }
-        Bootstrap::All if quorum_goes_on(policy, seen) => format!(
+        // In a healthy first start the others are on their way, and nobody is to be told to go on without.
+        Bootstrap::All if seen.waited && quorum_goes_on(policy, seen) => format!(
             "{cure}; where nothing of value is stored, REJOIN_BOOTSTRAP=quorum on each member that waits goes on without"
         ),
         Bootstrap::All | Bootstrap::Quorum | Bootstrap::Now | Bootstrap::Never => cure.into(),
@@ -163,6 +164,11 @@ mod tests {
 
     /// We are n1 of `n` members, of which so many are heard empty.
     fn waits(n: usize, empty: usize, settings: &[(&str, &str)]) -> String {
+        waits_since(n, empty, settings, false)
+    }
+
+    /// The same when half a minute is over, or not.
+    fn waits_since(n: usize, empty: usize, settings: &[(&str, &str)], waited: bool) -> String {
         let all: Vec<String> = (1..=n).map(|n| format!("n{n}=http://n{n}:2380")).collect();
         let all = all.join(",");
         let env = [
@@ -186,6 +192,7 @@ mod tests {
         });
         let seen = Observation {
             peers: peers.collect(),
+            waited,
             ..Observation::default()
         };
         assert_eq!(decide(&policy, &seen).reason(), Reason::NotAllHeard);
@@ -324,9 +331,16 @@ mod tests {
     #[test]
     fn quorum_is_named_only_where_it_goes_on() {
         let quorum = "REJOIN_BOOTSTRAP=quorum on each member that waits goes on without";
-        assert!(waits(3, 1, &[]).ends_with(quorum));
-        assert!(waits(5, 2, &[]).ends_with(quorum));
-        for cure in [waits(3, 0, &[]), waits(2, 0, &[]), waits(5, 1, &[])] {
+        let late = |n, empty| waits_since(n, empty, &[], true);
+        assert!(late(3, 1).ends_with(quorum));
+        assert!(late(5, 2).ends_with(quorum));
+        for cure in [
+            late(3, 0),
+            late(2, 0),
+            late(5, 1),
+            waits(3, 1, &[]),
+            waits(5, 2, &[]),
+        ] {
             assert_eq!(cure, "start the missing members");
         }
     }
