@@ -193,7 +193,8 @@ pub enum Probed {
 /// The file with the environment that the member is started with.
 #[derive(Debug, Default, clap::Args)]
 pub struct EnvFile {
-    /// The member's environment, as lines NAME=VALUE, over the one of this call
+    /// The member's environment, as lines NAME=VALUE, over the one of this call; a shell's `export` before a name
+    /// is passed over
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
 }
@@ -321,6 +322,9 @@ enum JoinArg {
 pub enum QuarantineAction {
     /// List what lies set aside in this data dir
     List {
+        /// Print JSON: a list of name, path, wal, member_id, time, bytes, and counts (whether it holds data)
+        #[arg(long)]
+        json: bool,
         /// What the member is started with.
         #[command(flatten)]
         file: EnvFile,
@@ -408,6 +412,18 @@ fn is_command(word: &str) -> bool {
     Cli::command()
         .get_subcommands()
         .any(|command| command.get_name() == word)
+}
+
+/// Our command that is spelt nearly as this word.
+pub fn nearest_command(word: &str) -> Option<String> {
+    use clap::CommandFactory;
+    let most = if word.len() < 5 { 1 } else { 2 };
+    let program = Cli::command();
+    let commands = program.get_subcommands().map(clap::Command::get_name);
+    let near = commands.map(|name| (strsim::damerau_levenshtein(word, name), name.to_string()));
+    near.filter(|(distance, _)| *distance <= most)
+        .min()
+        .map(|(_, name)| name)
 }
 
 /// The manual page: the program, its commands, variables and exit codes.

@@ -53,8 +53,12 @@ fn main() {
             exec(program, args, &stop, ": set REJOIN_ETCD to where it is")
         }
         Ok(Call::Other(program, args)) => {
-            let hint = " (nor is it a command of etcd-rejoin: see --help)";
-            exec(program, args, &stop, hint)
+            let nearest = program.to_str().and_then(cli::nearest_command);
+            let hint = match nearest {
+                Some(name) => format!(" (did you mean the command {name}?)"),
+                None => " (nor is it a command of etcd-rejoin: see --help)".into(),
+            };
+            exec(program, args, &stop, &hint)
         }
         Err(error) => {
             // Help and version are no mistakes; a closed stdout is nobody's loss.
@@ -95,8 +99,8 @@ fn command(cli: Cli, phase: Phase, stop: &Stop) -> Exit {
             })
         }
         Command::Quarantine { action } => match action {
-            QuarantineAction::List { file, etcd } => {
-                at_once(stop, &file, &etcd, |config| quarantine::list(&config))
+            QuarantineAction::List { json, file, etcd } => {
+                at_once(stop, &file, &etcd, |config| quarantine::list(&config, json))
             }
             QuarantineAction::PutBack { name, file, etcd } => {
                 at_once(stop, &file, &etcd, |config| {

@@ -2,21 +2,28 @@
 
 use std::time::SystemTime;
 
+use serde_json::json;
+
 use super::{Exit, must_exist, print};
 use crate::config::Config;
-use crate::datadir::{LockError, Volume};
+use crate::datadir::{LockError, SetAside, Volume};
+use crate::logging::timestamp;
 
 fn volume(config: &Config) -> Volume {
     Volume::new(&config.data_dir, config.wal_dir.as_deref())
 }
 
-/// Prints what lies set aside.
-pub fn list(config: &Config) -> Exit {
+/// Prints what lies set aside, as text or as JSON.
+pub fn list(config: &Config, as_json: bool) -> Exit {
     // "Nothing" where it is not mounted would tell somebody that the last copy is gone.
     if let Err(exit) = must_exist(config) {
         return exit;
     }
     match volume(config).quarantined() {
+        Ok(all) if as_json => {
+            let all: Vec<_> = all.iter().map(to_json).collect();
+            print(&format!("{:#}\n", json!(all)))
+        }
         Ok(all) if all.is_empty() => {
             let dir = config.data_dir.display();
             print(&format!("nothing is set aside in {dir}\n"))
@@ -30,6 +37,18 @@ pub fn list(config: &Config) -> Exit {
             Exit::FAILED
         }
     }
+}
+
+fn to_json(one: &SetAside) -> serde_json::Value {
+    json!({
+        "name": one.name,
+        "path": one.path.display().to_string(),
+        "wal": one.wal.as_ref().map(|wal| wal.display().to_string()),
+        "member_id": one.member,
+        "time": one.time.map(timestamp),
+        "bytes": one.bytes,
+        "counts": one.counts,
+    })
 }
 
 /// Puts one back in its place.

@@ -14,15 +14,21 @@ const MAX_SIZE: u64 = 1 << 20;
 /// Lines `NAME=VALUE`, as systemd reads them for `EnvironmentFile=` (systemd 254 and newer, `src/basic/env-file.c`).
 ///
 /// A `#` or `;` begins a comment only where a line begins, and a `\` at the end of a line continues it. Quotes may
-/// stand around a value or parts at its beginning. A name that is none, as in `export A=1`, is passed over. Docker
-/// takes a value as it stands, quotes too.
+/// stand around a value or parts at its beginning. A name that is none is passed over; but `export A=1`, as a shell
+/// has it, is `A=1` here, where systemd passes it over. Docker takes a value as it stands, quotes too.
 pub fn variables(text: &str) -> impl Iterator<Item = (String, String)> {
     let mut rest = text.chars();
     std::iter::from_fn(move || {
         loop {
             let (name, value) = (name(&mut rest)?, value(&mut rest));
-            if is_name(&name) {
-                return Some((name, value));
+            let bare = match name.strip_prefix("export") {
+                Some(after) if after.starts_with([' ', '\t']) => {
+                    after.trim_start_matches([' ', '\t'])
+                }
+                Some(_) | None => &name,
+            };
+            if is_name(bare) {
+                return Some((bare.into(), value));
             }
         }
     })
@@ -136,7 +142,8 @@ mod tests {
             ("A=\"a\\\"b\\$c\\d\\\ne\"\nB='1\n2'", "A:a\"b$c\\de B:1\n2"),
             ("A='one' \"two\" three\nB=x\"y\"", "A:onetwothree B:x\"y\""),
             ("A=a\\ \\\\b\\ \t\n", "A:a \\b "),
-            ("export A=1\n=2\n3=4\nB=\n", "B:"),
+            ("export A=1\nexport\t B='2' \n=2\n3=4\nC=\n", "A:1 B:2 C:"),
+            ("exportA=1\nexport=2\nexport A B=3\n", "exportA:1 export:2"),
             ("A=1\r\nB=2\r\n", "A:1 B:2"),
             ("A=\"never closed\nB=2", "A:never closed\nB=2"),
         ] {

@@ -172,6 +172,17 @@ fn another_word_is_run_as_it_is() {
     said.ends_with(9);
     let said = call(&["no-such-word"]).run();
     said.ends_with(127).has(&["no-such-word", "--help"]);
+    for (word, command) in [
+        ("stauts", "status"),
+        ("laeve", "leave"),
+        ("volumes", "volume"),
+    ] {
+        let said = call(&[word]).run();
+        said.ends_with(127)
+            .has(&[&format!("did you mean the command {command}?")]);
+    }
+    let said = call(&["quarantine", "lst"]).run();
+    said.ends_with(2).has(&["'list'"]);
     assert!(
         !call(&["etcd", "--version"])
             .env("PATH", "/nowhere")
