@@ -114,6 +114,7 @@ fn a_plain_restart_is_decided_as_with_a_leader_that_lists_the_same() {
             seen.quorate = Some(Quorate {
                 cluster,
                 members: members.to_vec(),
+                reached: Some(seen.committed),
             });
             assert_eq!(settled, decide(policy, &seen), "{seen:?}");
         }

@@ -17,6 +17,8 @@ mod hostile_peers;
 mod lost_disk;
 #[path = "etcd/naive_cases.rs"]
 mod naive_cases;
+#[path = "etcd/other_history.rs"]
+mod other_history;
 #[path = "etcd/outgrown.rs"]
 mod outgrown;
 #[path = "etcd/promoted.rs"]

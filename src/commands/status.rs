@@ -12,7 +12,9 @@ use super::rove::VolumeStatus;
 use super::{Exit, print};
 use crate::config::Config;
 use crate::datadir::{Finding, Volume};
-use crate::decide::{Bootstrap, DataDir, Decision, Heard, Observation, Steady, Trial, decide};
+use crate::decide::{
+    Bootstrap, DataDir, Decision, Heard, Observation, Progress, Steady, Trial, decide,
+};
 use crate::error::Error;
 use crate::explain;
 use crate::logging::one_line;
@@ -346,6 +348,7 @@ impl Status<'_> {
                 "damage": damage,
                 "member_id": identity.map(|identity| identity.member),
                 "cluster_id": identity.map(|identity| identity.cluster),
+                "committed": progress(seen.committed),
                 "notes": explain::notes(look),
                 "set_aside": seen.set_aside,
                 "held_by": self.holders.any(),
@@ -361,6 +364,7 @@ impl Status<'_> {
                 "id": quorate.map(|quorate| quorate.cluster),
                 "members": quorate.map(|quorate| &quorate.members),
                 "margin": explain::margin(&config.policy, look, self.healthy()),
+                "reached": quorate.and_then(|quorate| progress(quorate.reached?)),
             },
             "failures": look.failures,
             "volume": self.roving.as_ref().map(VolumeStatus::to_json),
@@ -373,4 +377,10 @@ impl Status<'_> {
             "took_ms": look.took.as_secs_f64() * 1000.0,
         })
     }
+}
+
+/// How far a history goes, where that is known.
+fn progress(progress: Progress) -> Option<serde_json::Value> {
+    let Progress { index, term } = progress;
+    (index > 0).then(|| json!({"index": index, "term": term}))
 }

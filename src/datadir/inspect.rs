@@ -6,10 +6,10 @@ use std::time::SystemTime;
 
 use super::notes::Note;
 use super::set_aside::{SetAside, holds_data};
-use super::snap::{self, SnapId};
+use super::snap::{self, SnapId, Snaps};
 use super::wal::{self, WalName};
 use super::{Contents, Depth, Finding, Known, Volume, durable, lookup, tree};
-use crate::decide::Identity;
+use crate::decide::{Identity, Progress};
 use crate::error::{Context, Error};
 
 /// The `.wal` files of a directory.
@@ -63,7 +63,7 @@ impl Volume {
             must_be_dir(dir)?;
         }
         self.wal_is_here()?;
-        let finding = known.or_find(self, depth, now, || self.finding(depth))?;
+        let (finding, committed) = known.or_find(self, depth, now, || self.finding(depth))?;
         let notes = self.notes()?;
         let empty = finding == Finding::Empty;
         let count = |all: &[SetAside]| all.iter().filter(|aside| aside.counts).count();
@@ -99,6 +99,7 @@ impl Volume {
             stalled,
             added_learner: notes.learner,
             elsewhere: Vec::new(),
+            committed,
             finding,
         })
     }
@@ -138,21 +139,52 @@ impl Volume {
         }
     }
 
-    fn finding(&self, depth: Depth) -> Result<Finding, Error> {
+    /// What lies there, and what it proves to have been committed.
+    fn finding(&self, depth: Depth) -> Result<(Finding, Progress), Error> {
         let files = wal_files(&self.wal)?;
         if !files.any() {
-            return Ok(Finding::Empty);
+            return Ok((Finding::Empty, Progress::default()));
         }
+        let snaps = snap::scan(&self.snap)?;
+        let mut committed = Progress::default();
+        let finding = self.judged(depth, files, &snaps, &mut committed)?;
+        // etcd makes snapshots of what it has applied, and applies what is committed.
+        if let Some(newest) = snaps.good.iter().max() {
+            committed.index = committed.index.max(newest.index);
+            committed.term = committed.term.max(newest.term);
+        }
+        // The damage may lie before all that.
+        if let Finding::Damaged { .. } = finding {
+            committed.index = committed.index.max(self.applied());
+        }
+        Ok((finding, committed))
+    }
+
+    /// The last entry that the database holds, 0 where it does not say. Beside damage a disk that fails to read
+    /// it says nothing new.
+    fn applied(&self) -> u64 {
+        let file = snap::open(&self.snap.join("db")).ok().flatten();
+        let index = file.and_then(|file| lookup::consistent_index(&file).ok()?.ok());
+        index.unwrap_or(0)
+    }
+
+    fn judged(
+        &self,
+        depth: Depth,
+        files: WalFiles,
+        snaps: &Snaps,
+        committed: &mut Progress,
+    ) -> Result<Finding, Error> {
         let damaged = |head, what| Ok(Finding::Damaged { head, what });
         let Some(first) = files.names.first() else {
             let odd = files.odd.unwrap_or_default();
             return damaged(None, format!("{odd} in the WAL directory is no WAL file"));
         };
-        let snaps = snap::scan(&self.snap)?;
         let reading = wal::read(&files.names, &snaps.good, |name| {
             let path = self.wal.join(name.to_string());
             File::open(&path).context(|| format!("cannot open {}", path.display()))
         })?;
+        *committed = reading.committed;
         let head = reading.head;
         if let Some(what) = reading.broken {
             return damaged(head, what);

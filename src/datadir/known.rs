@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Depth, Finding, Volume, durable};
+use crate::decide::Progress;
 use crate::error::{Context, Error};
 
 /// A change that comes so soon after the last one may leave the times of a file as they were: a file system's
@@ -22,7 +23,7 @@ pub struct Known(Mutex<Option<Found>>);
 struct Found {
     files: Vec<Seen>,
     depth: Depth,
-    finding: Finding,
+    finding: (Finding, Progress),
 }
 
 /// One file. Nobody can set back when it was changed last (inode(7), `ctime`).
@@ -42,8 +43,8 @@ impl Known {
         volume: &Volume,
         depth: Depth,
         now: SystemTime,
-        find: impl FnOnce() -> Result<Finding, Error>,
-    ) -> Result<Finding, Error> {
+        find: impl FnOnce() -> Result<(Finding, Progress), Error>,
+    ) -> Result<(Finding, Progress), Error> {
         // Before it is read: a change while it is read shows at the next look.
         let files = files(volume)?;
         if let Some(found) = self.found().as_ref()

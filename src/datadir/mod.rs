@@ -28,7 +28,7 @@ pub use wal::WalEnd;
 
 use std::path::{Path, PathBuf};
 
-use crate::decide::{DataDir, Elsewhere, Identity};
+use crate::decide::{DataDir, Elsewhere, Identity, Progress};
 use crate::membership::MemberId;
 
 /// A data dir and its WAL directory, which lies within it (`member/wal`) or by itself (`--wal-dir`).
@@ -56,6 +56,8 @@ pub enum Depth {
 pub struct Contents {
     /// The data.
     pub finding: Finding,
+    /// What is proven to have been committed once, as far as this data reads.
+    pub committed: Progress,
     /// The join note J. One that does not read is none.
     pub join_note: Option<MemberId>,
     /// The founding promise P: the digest in it. One that does not read is none.

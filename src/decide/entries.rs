@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Elsewhere, Heard, Identity, Observation, Peer, Policy};
+use super::{DataDir, Elsewhere, Heard, Identity, Observation, Peer, Policy, Quorate};
 use crate::membership::{ClusterId, Member, MemberId, quorum};
 
 /// Which entry of a member list is ours.
@@ -96,6 +96,31 @@ pub(super) fn is_another_cluster(policy: &Policy, seen: &Observation, own: Clust
     let strangers = seen.views().count();
     let all = policy.initial.len().max(1 + seen.peers.len());
     strangers > 0 && all - strangers < quorum(all)
+}
+
+/// Whether a quorate cluster lacks what was committed on this volume. Its ID is no proof of one history: that of a
+/// static cluster follows from URLs and token (etcd `membership/cluster.go`, `genID`), so members that were wiped
+/// and founded anew, or rolled back to a copy, have the same one.
+///
+/// Where it has come further than this volume meanwhile, only what it lists can tell.
+pub(super) fn is_other_history(policy: &Policy, seen: &Observation, quorate: &Quorate) -> bool {
+    let reached = quorate.reached;
+    reached.is_some_and(|reached| reached.lacks(seen.committed))
+        || founded_again(policy, seen, quorate)
+}
+
+/// Whether the cluster lists at our place the member that we were founded as, and this is the data of a later one:
+/// an ID that was removed never comes back (etcd `membership/cluster.go`, `ValidateConfigurationChange`).
+pub fn founded_again(policy: &Policy, seen: &Observation, quorate: &Quorate) -> bool {
+    let own = match seen.data {
+        DataDir::Own(own) | DataDir::Damaged { head: Some(own) } => own,
+        DataDir::Damaged { head: None } | DataDir::Empty => return false,
+    };
+    let founder = by_id(&quorate.members, policy.static_id);
+    own.cluster == policy.static_cluster
+        && own.member != policy.static_id
+        && by_id(&quorate.members, own.member).is_none()
+        && founder.is_some_and(|founder| founder.has_peer_url(&policy.peer_urls))
 }
 
 /// Whether our peer URL and our name are two entries of the committed list, or of some view where

@@ -17,11 +17,11 @@ mod reason;
 pub mod volume;
 
 pub(crate) use empty::add_as;
-pub use entries::{data_elsewhere, listing_twice, own_id};
+pub use entries::{data_elsewhere, founded_again, listing_twice, own_id};
 pub use leaving::may_leave;
 pub use observation::{
     Bootstrap, DataDir, Elsewhere, Heard, Holds, Identity, JoinAs, JoinsOnly, Knock, Observation,
-    Peer, Policy, Quorate, Steady, Trial,
+    Peer, Policy, Progress, Quorate, Steady, Trial,
 };
 pub use reason::{Gravity, Reason, Row, table};
 

@@ -250,6 +250,23 @@ pub struct Peer {
     pub heard: Heard,
 }
 
+/// How far a history goes: the last entry that is known to be committed in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Progress {
+    /// Its index; 0 where none is known.
+    pub index: u64,
+    /// Its term, or an earlier one; 0 where none is known.
+    pub term: u64,
+}
+
+impl Progress {
+    /// Whether a history that goes so far cannot be one that has gone as far as `known`: neither index nor term
+    /// of what is committed ever falls.
+    pub fn lacks(self, known: Progress) -> bool {
+        self.index < known.index || self.term != 0 && self.term < known.term
+    }
+}
+
 /// A linearizable answer, asked after we started: the proof of a leader.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Quorate {
@@ -257,6 +274,9 @@ pub struct Quorate {
     pub cluster: ClusterId,
     /// Its members, as committed.
     pub members: Vec<Member>,
+    /// How far the member that proved the leader has come, asked after the proof; none where there is no data
+    /// to hold it against.
+    pub reached: Option<Progress>,
 }
 
 /// Who has asked for us at our own peer URL while only our assembly listened there.
@@ -296,6 +316,8 @@ pub enum Steady {
 pub struct Observation {
     /// The data dir.
     pub data: DataDir,
+    /// What this data proves to have been committed once, by its WAL, snapshots and database.
+    pub committed: Progress,
     /// The join note: an entry that was added from this volume, and that never ran.
     pub join_note: Option<MemberId>,
     /// The entry that an add of this very run was answered with; not noted yet, perhaps.
@@ -358,6 +380,7 @@ impl Default for Observation {
     fn default() -> Self {
         Observation {
             data: DataDir::Empty,
+            committed: Progress::default(),
             join_note: None,
             added: None,
             promise: false,

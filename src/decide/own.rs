@@ -31,6 +31,11 @@ pub(super) fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> De
             None => with_data(seen, own, None, Reason::NobodyAnswers),
         };
     };
+    // Whatever is done beside it would be done to the only copy: what follows sets it aside, or lets an etcd
+    // loose on it that panics ("tocommit", "conflict with committed entry") or overwrites what others acknowledged.
+    if is_other_history(policy, seen, quorate) {
+        return Refuse(Reason::OtherHistory);
+    }
     let Some(entry) = by_id(&quorate.members, own.member) else {
         return match (policy.join, seen.given_up) {
             (JoinAs::Never, true | false) => Refuse(Reason::Removed),
@@ -163,6 +168,9 @@ pub(super) fn damaged(policy: &Policy, seen: &Observation, head: Option<Identity
     let Some(quorate) = &seen.quorate else {
         return Wait(Reason::DataDamagedNoQuorum);
     };
+    if is_other_history(policy, seen, quorate) {
+        return Refuse(Reason::OtherHistory);
+    }
     let listed = match head {
         // The WAL's own ID decides: another ID under our URL means that this one is gone already.
         Some(head) => by_id(&quorate.members, head.member),

@@ -75,6 +75,8 @@ reasons! {
         "refuse", "stop the other process that runs as this member, or give this one a name and URLs of its own";
     OtherCluster, "other-cluster", "own, damaged", "the others are another cluster than the one on this volume",
         "refuse", "point this member at its own cluster, or move the data dir away by hand if it is not wanted";
+    OtherHistory, "other-history", "own, damaged", "quorate, with this volume's cluster ID, and without what was committed here: it has come less far than this volume, or lists again what this member was founded as and was removed since",
+        "refuse", "keep a copy of both sides, and decide which one is right. This volume's: stop the others, move their data away, start this member once with etcd's --force-new-cluster (README: When the majority is lost), and start the others empty. The others': move this data dir away by hand, and this member joins them empty";
     StartFailed, "start-failed", "own, empty", "the same start has just failed on trial, and nothing has changed since",
         "refuse", "what etcd printed says why; the exit code is etcd's";
     CannotStart, "cannot-start", "any", "a step is due that counts on a start, and etcd could not start here: it cannot listen at one of its URLs, the disk is full or read-only, or the WAL dir is a mount point",

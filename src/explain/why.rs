@@ -3,7 +3,7 @@
 use super::{heard, is_alone};
 use crate::decide::{
     Bootstrap, Decision, Elsewhere, Heard, Holds, Identity, JoinsOnly, Knock, Observation, Policy,
-    Reason, Step, data_elsewhere, listing_twice,
+    Progress, Reason, Step, data_elsewhere, founded_again, listing_twice,
 };
 use crate::membership::Member;
 use crate::observe::Look;
@@ -55,6 +55,9 @@ fn condition(policy: &Policy, seen: &Observation, decision: &Decision) -> &'stat
             "a peer lists this member just as it is here; no leader was waited for"
         }
         (Reason::OwnData, _) => "quorate, listed",
+        (Reason::OtherHistory, _) => {
+            "the others have this volume's cluster ID, and not its history: they were founded anew, or rolled back to an older copy"
+        }
         (Reason::Removed, _) => "quorate, id not listed",
         (Reason::GivenUp, Decision::Wait(_)) => {
             "this identity was given up, and no leader is proven"
@@ -167,6 +170,7 @@ fn names(policy: &Policy, look: &Look, reason: Reason) -> Vec<String> {
         Reason::TwoClusters | Reason::OtherCluster | Reason::VolumeOfAnotherMember => {
             peers(|heard| matches!(heard, Heard::Etcd { .. }))
         }
+        Reason::OtherHistory => history(policy, look),
         Reason::NotAllowed => {
             let mut names = peers(|heard| matches!(heard, Heard::Refused(_)));
             names.extend(look.seen.refused.clone());
@@ -193,6 +197,31 @@ fn elsewhere(data: &Elsewhere) -> String {
             format!("{path} holds data of member {member} of cluster {cluster}")
         }
         None => format!("{path} holds data whose head does not read"),
+    }
+}
+
+/// Which side holds what.
+fn history(policy: &Policy, look: &Look) -> Vec<String> {
+    let Some(quorate) = &look.seen.quorate else {
+        return Vec::new();
+    };
+    let at = look.endpoints.first().map_or("", String::as_str);
+    let mut sides = vec![format!("this volume has {}", progress(look.seen.committed))];
+    sides.extend((quorate.reached).map(|reached| format!("{at} has {}", progress(reached))));
+    if founded_again(policy, &look.seen, quorate) {
+        let founder = policy.static_id;
+        sides.push(format!(
+            "they list member {founder}, as which this one was founded and which was removed since"
+        ));
+    }
+    sides
+}
+
+fn progress(progress: Progress) -> String {
+    let Progress { index, term } = progress;
+    match term {
+        0 => format!("all up to index {index}"),
+        _ => format!("all up to index {index} of term {term}"),
     }
 }
 

@@ -19,7 +19,7 @@ use exchange::{Call, Inner, join};
 pub use failure::Failure;
 pub use reply::{PeerView, Status, parse_all};
 
-use crate::decide::Quorate;
+use crate::decide::{Progress, Quorate};
 use crate::error::Error;
 use crate::membership::{ClusterId, Member, MemberId};
 use crate::tls::TlsFiles;
@@ -143,11 +143,7 @@ impl Client {
         let (lister, members) = self.linearizable_list(client_url, deadline)?;
         // A URL may be a balancer's: the list of a member that did not read proves nothing.
         match reader {
-            Some(reader) if reader != lister => Err(Failure::not_etcd(
-                client_url,
-                None,
-                "two members answer at this URL in turn",
-            )),
+            Some(reader) if reader != lister => Err(in_turn(client_url)),
             Some(_) | None => Ok(quorate(lister, members)),
         }
     }
@@ -232,6 +228,27 @@ impl Client {
         read(client_url, reply::status(&body))
     }
 
+    /// How far this member has come, which has just proved a leader: it has applied all that was committed when
+    /// that was asked for, so this is no less.
+    ///
+    /// What was committed is told as it is; the term only when an entry of it was applied, and not by a snapshot
+    /// (etcd `server/etcdserver/server.go`, `setCommittedIndex`, `setTerm`).
+    pub fn reached(
+        &self,
+        client_url: &str,
+        prover: MemberId,
+        deadline: Instant,
+    ) -> Result<Progress, Failure> {
+        let status = self.status(client_url, deadline)?;
+        match status.member == prover {
+            true => Ok(Progress {
+                index: status.raft_index,
+                term: status.raft_term,
+            }),
+            false => Err(in_turn(client_url)),
+        }
+    }
+
     /// `GET /health`. A member without a leader is not healthy; before its first one it hangs.
     pub fn health(&self, client_url: &str, deadline: Instant) -> Result<bool, Failure> {
         let url = join(client_url, "/health");
@@ -260,8 +277,13 @@ fn quorate(lister: reply::From, members: Vec<Member>) -> (MemberId, Quorate) {
     let quorate = Quorate {
         cluster: lister.cluster,
         members,
+        reached: None,
     };
     (lister.member, quorate)
+}
+
+fn in_turn(client_url: &str) -> Failure {
+    Failure::not_etcd(client_url, None, "two members answer at this URL in turn")
 }
 
 fn read<T>(endpoint: &str, parsed: Result<T, String>) -> Result<T, Failure> {

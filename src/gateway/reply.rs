@@ -48,6 +48,8 @@ pub struct Status {
     pub leader: Option<MemberId>,
     /// The last entry it knows to be committed.
     pub raft_index: u64,
+    /// The term of the last entry that it has applied since it started.
+    pub raft_term: u64,
     /// The last entry it has applied, where it says so.
     pub applied_index: Option<u64>,
     /// It is a learner.
@@ -257,6 +259,8 @@ pub(super) fn status(body: &[u8]) -> Result<Status, String> {
         #[serde(default)]
         raft_index: Number,
         #[serde(default)]
+        raft_term: Number,
+        #[serde(default)]
         raft_applied_index: Option<Number>,
         #[serde(default)]
         is_learner: bool,
@@ -276,6 +280,7 @@ pub(super) fn status(body: &[u8]) -> Result<Status, String> {
         version: printable(&raw.version),
         leader: (raw.leader.0 != 0).then_some(MemberId(raw.leader.0)),
         raft_index: raw.raft_index.0,
+        raft_term: raw.raft_term.0,
         applied_index: raw.raft_applied_index.map(|number| number.0),
         learner: raw.is_learner,
         db_size: raw.db_size.0,

@@ -36,7 +36,7 @@ pub(super) fn learn_version(observer: &Observer, url: &str, cluster: ClusterId, 
     }
 }
 
-/// Asks a member for the proof of a leader. While none was found it is asked first whether it has one:
+/// Asks a member for the proof of a leader, and then, for a volume with data, how far it has come. While none was found it is asked first whether it has one:
 /// a linearizable read that fails for want of a leader can crash etcd 3.4 before 3.4.30 (a nil logger in
 /// `sendReadIndex`, seen with 3.4.23), and looks that repeat must not cost a member.
 pub(super) fn prove(
@@ -59,7 +59,11 @@ pub(super) fn prove(
             Ok(_) | Err(_) => {}
         }
     }
-    clients.quorate_members_by(url, deadline)
+    let (prover, mut quorate) = clients.quorate_members_by(url, deadline)?;
+    if observer.holds_data.load(Ordering::Relaxed) {
+        quorate.reached = Some(clients.reached(url, prover, deadline)?);
+    }
+    Ok((prover, quorate))
 }
 
 /// Whether it is another process of our name that answers as an entrypoint at our own peer URL; none if

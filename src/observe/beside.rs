@@ -70,7 +70,7 @@ fn by_its_head(contents: Contents) -> Contents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::{DataDir, Identity};
+    use crate::decide::{DataDir, Identity, Progress};
     use crate::membership::{ClusterId, MemberId};
 
     const OURS: Identity = Identity {
@@ -88,6 +88,7 @@ mod tests {
     fn contents(finding: Finding) -> Contents {
         Contents {
             finding,
+            committed: Progress::default(),
             join_note: None,
             promise: None,
             given_up: false,

@@ -34,6 +34,8 @@ pub struct Observer {
     patient: bool,
     /// The last look found no leader: a member is asked first whether it has one.
     leaderless: Arc<AtomicBool>,
+    /// This volume held data in the last look, or has not been read: how far the others have come is asked too.
+    holds_data: Arc<AtomicBool>,
     /// Where the last look found one: asked at once by the next, without waiting for the peers' views.
     endpoints: Arc<Mutex<Vec<String>>>,
     /// Those of our own peer URLs where somebody else was heard, perhaps after the look was over: the
@@ -91,6 +93,7 @@ impl Observer {
             patient: false,
             // A read without a leader ends only after the look: `now` must not take that for silence.
             leaderless: Arc::new(AtomicBool::new(config.policy.bootstrap == Bootstrap::Now)),
+            holds_data: Arc::new(AtomicBool::new(true)),
             endpoints: Arc::default(),
             strange: Arc::default(),
             own_unanswered: Arc::default(),
@@ -144,10 +147,20 @@ impl Observer {
         gathering.ask_own_urls();
         gathering.ask_peers();
         let before = std::mem::take(&mut *all(&self.endpoints));
-        for url in self.config.other_client_urls.iter().chain(&before) {
-            gathering.ask_gateway(url);
-        }
+        let known = self.config.other_client_urls.iter().chain(&before);
+        // An etcd that runs here commits on while its data is read: the others are asked after that.
+        let (now, later) = match listening {
+            Listening::Nothing | Listening::Assembly => (Some(known), None),
+            Listening::Holder => (None, Some(known)),
+        };
+        now.into_iter()
+            .flatten()
+            .for_each(|url| gathering.ask_gateway(url));
         let contents = self.inspected(trial, listening)?;
+        later
+            .into_iter()
+            .flatten()
+            .for_each(|url| gathering.ask_gateway(url));
         gathering.deadline = deadline_after_reading(begin, Instant::now(), self.config.timeout);
         gathering.know_volume(&contents, trial);
         gathering.listen(&rx).map_err(NoLook::Stopped)?;

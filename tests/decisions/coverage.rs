@@ -49,6 +49,7 @@ const VARIANTS: &[(&str, &[&str])] = &[
     ("hindered", YES_NO),
     ("promise", YES_NO),
     ("given up", YES_NO),
+    ("history lacked", YES_NO),
     ("left", YES_NO),
     ("in use", YES_NO),
     ("twin", YES_NO),
@@ -97,6 +98,12 @@ const PAIRS: &[(&str, &str, &str)] = &[
     ("own", "given up", "membership"),
     ("own", "given up", "join"),
     ("own", "given up", "stalled"),
+    ("own", "history lacked", "given up"),
+    ("own", "history lacked", "membership"),
+    ("own", "history lacked", "join"),
+    ("own", "history lacked", "trial"),
+    ("damaged", "history lacked", "membership"),
+    ("damaged", "history lacked", "given up"),
     ("own", "join", "membership"),
     ("own", "keep", "set aside"),
     ("own", "url given", "cluster"),
@@ -160,6 +167,11 @@ const IMPOSSIBLE: &[(&str, &str, &str)] = &[
     ("members", "1", "assembly"),
 ];
 
+fn lacks_history(seen: &Observation) -> bool {
+    let reached = seen.quorate.as_ref().and_then(|quorate| quorate.reached);
+    reached.is_some_and(|reached| reached.lacks(seen.committed))
+}
+
 pub fn facts(policy: &Policy, seen: &Observation) -> Facts {
     let yes_no = |yes| if yes { "yes" } else { "no" };
     let mut facts = Facts::from([
@@ -174,6 +186,7 @@ pub fn facts(policy: &Policy, seen: &Observation) -> Facts {
         ("hindered", yes_no(seen.hindered.is_some())),
         ("promise", yes_no(seen.promise)),
         ("given up", yes_no(seen.given_up)),
+        ("history lacked", yes_no(lacks_history(seen))),
         ("left", yes_no(seen.left)),
         ("in use", yes_no(seen.in_use)),
         ("twin", yes_no(seen.twin)),

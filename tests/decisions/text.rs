@@ -5,7 +5,7 @@ use crate::cases::Meaning;
 
 use etcd_rejoin::decide::{
     Begin, Bootstrap, DataDir, Decision, Elsewhere, Heard, Holds, Identity, JoinAs, JoinsOnly,
-    Knock, Observation, Peer, Policy, Quorate, Start, Steady, Step, Trial, decide,
+    Knock, Observation, Peer, Policy, Progress, Quorate, Start, Steady, Step, Trial, decide,
 };
 use etcd_rejoin::membership::{ClusterId, InitialCluster, Member, MemberId};
 
@@ -186,7 +186,11 @@ fn read_cluster(at: usize, policy: &Policy, seen: &mut Observation, words: &str)
                 unreachable!("etcd() is etcd");
             };
             seen.peers = peers(policy, |_| etcd.clone());
-            seen.quorate = Some(Quorate { cluster, members });
+            seen.quorate = Some(Quorate {
+                cluster,
+                members,
+                reached: Some(Progress::default()),
+            });
         }
         _ => panic!("line {at}: {kind:?} is no cluster"),
     }
@@ -232,6 +236,12 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
             ("denied", "promise") => seen.denied = Some((Step::Promise, "403".into())),
             ("hindered", "") => seen.hindered = Some("the port is in use".into()),
             ("elsewhere", words) => seen.elsewhere.push(elsewhere(at, words)),
+            ("committed", what) => seen.committed = progress(what),
+            ("reached", what) => {
+                if let Some(quorate) = &mut seen.quorate {
+                    quorate.reached = Some(progress(what));
+                }
+            }
             ("set-aside", number) => seen.set_aside = number.parse().unwrap(),
             _ => panic!("line {at}: {word:?} is nothing else"),
         }
@@ -263,6 +273,15 @@ fn elsewhere(at: usize, words: &str) -> Elsewhere {
         path: "/old".into(),
         owner,
         near,
+    }
+}
+
+/// `INDEX@TERM`
+fn progress(words: &str) -> Progress {
+    let (index, term) = words.split_once('@').expect("INDEX@TERM");
+    Progress {
+        index: index.parse().unwrap(),
+        term: term.parse().unwrap(),
     }
 }
 

@@ -160,6 +160,11 @@ fn a_member_is_added_promoted_and_removed() {
         let first = Member::http(suite, 1, &[]);
         let status = client.status(&first.url, soon()).unwrap();
         assert_eq!(status.leader, Some(status.member));
+        let reached = client.reached(&first.url, status.member, soon()).unwrap();
+        assert!(reached.index >= status.raft_index, "{reached:?}");
+        assert!(status.raft_index > 0 && reached.term > 0, "{reached:?}");
+        let other = client.reached(&first.url, etcd_rejoin::membership::MemberId(1), soon());
+        assert!(other.unwrap_err().to_string().contains("in turn"));
         assert!(client.health(&first.url, soon()).unwrap());
         let alone = client.quorate_members(&first.url, soon()).unwrap();
         assert_eq!(alone.cluster, status.cluster);

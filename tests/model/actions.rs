@@ -1,8 +1,10 @@
 //! What can happen next: faults as often as the budget says, all else whenever it can.
 
+use etcd_rejoin::membership::quorum;
+
 use crate::cluster::Cluster;
 use crate::entrypoint::How;
-use crate::world::{Act, Disk, Entry, Id, Process, WRITES, World};
+use crate::world::{Act, Disk, Entry, Id, Process, WRITES, World, subsets};
 
 /// What can happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub enum Action {
     Pause(usize),
     OperatorRemoves(Id, u8),
     OperatorAdds(usize, u8),
+    /// These volumes are empty, and plain etcd is started on them as `new`.
+    Refound(u8),
 }
 
 impl Action {
@@ -51,6 +55,7 @@ impl Action {
             | Action::Write(..)
             | Action::OperatorRemoves(..)
             | Action::OperatorAdds(..)
+            | Action::Refound(_)
             | Action::Act(_, _, How::TimedOut) => true,
             Action::Start(_)
             | Action::Decide(..)
@@ -172,6 +177,14 @@ pub fn etcd_actions<const N: usize>(world: &World<N>, at: usize, actions: &mut V
 
 pub fn fault_actions<const N: usize>(world: &World<N>, actions: &mut Vec<Action>) {
     let left = world.left;
+    if left.refound > 0 {
+        let wiped = |at: &usize| {
+            let slot = &world.slots[*at];
+            slot.disk == Disk::Empty && slot.process == Process::Down
+        };
+        let wiped = (0..N).filter(wiped).fold(0, |all, at| all | 1 << at);
+        actions.extend(subsets(wiped, 0, quorum(N)).map(Action::Refound));
+    }
     for at in 0..N {
         let slot = &world.slots[at];
         if slot.paused {

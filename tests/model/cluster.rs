@@ -22,6 +22,8 @@ pub enum Begin {
     Nothing,
     /// All members run, published.
     Running,
+    /// The same, and the last one has lost its disk once: its ID is from an add.
+    Rejoined,
     /// The same, with IDs from adds: the initial cluster does not name them.
     Grown,
     /// All members run. So many have founded the cluster, and their initial cluster names nobody else; the
@@ -154,6 +156,7 @@ impl<const N: usize> Cluster<N> {
             committed: 0,
             before_write: (0, 0),
             majority_lost: false,
+            refounded: false,
             broken: 0,
             out_of_ids: false,
         }
@@ -188,13 +191,29 @@ impl<const N: usize> Cluster<N> {
         world.committed = log;
         world
     }
+
+    fn rejoined(&self, founders: &[Id]) -> World<N> {
+        let mut world = self.running(FOUNDED, founders);
+        let (slot, last) = (N as u8 - 1, N - 1);
+        let (before, after) = (Id { slot, nth: 0 }, Id { slot, nth: 1 });
+        let log = world.committed
+            | World::<N>::entry(before, Entry::Remove)
+            | World::<N>::entry(after, Entry::Add)
+            | World::<N>::entry(after, Entry::Publish);
+        world.slots[last].nth = 1;
+        for slot in &mut world.slots {
+            (slot.log, slot.applied) = (log, log);
+        }
+        world.committed = log;
+        world
+    }
 }
 
 impl Begin {
     /// How many of the slots the initial cluster of the first ones names.
     fn founders<const N: usize>(self) -> usize {
         match self {
-            Begin::Nothing | Begin::Running | Begin::Grown => N,
+            Begin::Nothing | Begin::Running | Begin::Rejoined | Begin::Grown => N,
             Begin::Outgrown(founders) | Begin::MovedOn(founders) => usize::from(founders),
         }
     }
@@ -216,6 +235,7 @@ impl<const N: usize> Model for Cluster<N> {
         let mut world = match self.begin {
             Begin::Nothing => self.nothing(),
             Begin::Running => self.running(FOUNDED, &all(0)),
+            Begin::Rejoined => self.rejoined(&all(0)),
             Begin::Grown => self.running(GROWN, &all(1)),
             Begin::Outgrown(founders) => {
                 self.running(World::<N>::founding(founders), &from(0, founders))
@@ -305,6 +325,7 @@ impl<const N: usize> Model for Cluster<N> {
                 world.commit(leader, by, write);
                 world.acked |= write;
             }
+            Action::Refound(slots) => world.refound(slots),
             Action::Heal(a, b) => world.cuts &= !World::<N>::pair(a, b),
             Action::Resume(at) => world.slots[at].paused = false,
             Action::Kill(at) => {

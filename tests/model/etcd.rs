@@ -300,6 +300,25 @@ impl<const N: usize> World<N> {
         }
     }
 
+    /// Plain etcd founds the initial cluster once more on these volumes, under the same IDs.
+    pub fn refound(&mut self, slots: u8) {
+        self.left.refound -= 1;
+        self.refounded = true;
+        self.known = 0;
+        for at in (0..N).filter(|at| slots & (1 << at) != 0) {
+            let slot = &mut self.slots[at];
+            slot.clear_disk();
+            // Nobody remembers what this ID has acknowledged, itself least of all.
+            slot.lost &= !1;
+            slot.disk = Disk::Data;
+            (slot.log, slot.applied, slot.term) = (FOUNDED, FOUNDED, 1);
+            slot.process = Process::Etcd {
+                trial: false,
+                promote: false,
+            };
+        }
+    }
+
     /// A disk is gone or lies: what its ID acknowledged counts as lost.
     pub fn lose(&mut self, slot: usize) {
         // Up to the term of a first start it has neither voted nor acknowledged anything.

@@ -3,7 +3,7 @@
 
 use etcd_rejoin::decide::{
     Begin, DataDir, Decision, Heard, Holds, Identity, JoinsOnly, Knock, Observation, Peer, Policy,
-    Quorate, Start, Steady, Step, Trial,
+    Progress, Quorate, Start, Steady, Step, Trial,
 };
 use etcd_rejoin::membership::{ClusterId, InitialCluster, Member, MemberId};
 
@@ -36,6 +36,8 @@ pub struct Look<const N: usize> {
     pub head_reads: bool,
     nth: u8,
     grown: bool,
+    /// How many entries its log knows as committed.
+    committed: u8,
     join: Option<u8>,
     added: Option<u8>,
     promise: bool,
@@ -45,7 +47,8 @@ pub struct Look<const N: usize> {
     stalled: bool,
     behind: bool,
     answers: [Answer; N],
-    quorate: Option<Log>,
+    /// The members as committed, and how many entries are.
+    quorate: Option<(Log, u8)>,
     /// The members whose etcd asks for us, and whether what they send can be read.
     knocks: [Option<Id>; N],
     unreadable: bool,
@@ -101,7 +104,8 @@ impl<const N: usize> World<N> {
                     .find(|l| self.is_quorate(*l) && (*l == peer || self.connected(peer, *l)))?;
                 // A learner refuses linearizable reads.
                 let list = self.slots[leader].applied;
-                (Self::voters(list) & one(self.id(peer)) != 0).then_some(list & !ALL_WRITES)
+                (Self::voters(list) & one(self.id(peer)) != 0)
+                    .then_some((list & !ALL_WRITES, entries(list)))
             });
         Look {
             at: at as u8,
@@ -109,6 +113,11 @@ impl<const N: usize> World<N> {
             head_reads: true,
             nth: slot.nth,
             grown: slot.disk != Disk::Empty && slot.applied & GROWN != 0,
+            // What a fresh one shows is the list of a peer.
+            committed: match slot.disk != Disk::Empty && !slot.fresh {
+                true => entries(slot.applied),
+                false => 0,
+            },
             join: slot.join,
             added: slot.added,
             promise: slot.promise,
@@ -261,9 +270,11 @@ impl<const N: usize> Look<N> {
                     heard: heard::<N>(self.answers[peer]),
                 })
                 .collect(),
-            quorate: self.quorate.map(|list| Quorate {
+            committed: progress(self.committed),
+            quorate: self.quorate.map(|(list, reached)| Quorate {
                 cluster: cluster_id(list & GROWN != 0),
                 members: members::<N>(list),
+                reached: Some(progress(reached)),
             }),
             knocks: self.knocks(),
             // Whoever founds has all the time that it needs: an etcd that lists it has knocked by then.
@@ -291,6 +302,18 @@ impl<const N: usize> Look<N> {
             },
         });
         knocks.collect()
+    }
+}
+
+fn entries(log: Log) -> u8 {
+    log.count_ones() as u8
+}
+
+/// That a term tells something, too, is not in this world: its terms are of all clusters in one order.
+fn progress(entries: u8) -> Progress {
+    Progress {
+        index: u64::from(entries),
+        term: 0,
     }
 }
 

@@ -336,6 +336,19 @@ pub fn unlisted_in_a_view_is_removed(policy: &Policy, seen: &Observation) -> Dec
     }
 }
 
+/// A quorate cluster of our cluster ID holds whatever is here.
+pub fn any_history_is_ours(policy: &Policy, seen: &Observation) -> Decision {
+    let mut policy = policy.clone();
+    if let DataDir::Own(own) | DataDir::Damaged { head: Some(own) } = seen.data {
+        policy.static_id = own.member;
+    }
+    changed(&policy, seen, |seen| {
+        if let Some(quorate) = &mut seen.quorate {
+            quorate.reached = None;
+        }
+    })
+}
+
 /// Damaged data is set aside at once.
 pub fn quarantine_before_remove(policy: &Policy, seen: &Observation) -> Decision {
     match seen.data {

@@ -85,6 +85,9 @@ impl<const N: usize> World<N> {
 
     /// A new leader: it has every acknowledged write, of the one cluster there is.
     pub fn check_leader(&mut self, leader: usize) {
+        if self.refounded {
+            return;
+        }
         let lacking = self.acked & !self.slots[leader].log;
         if self.majority_lost {
             // Even then nobody leads without a write that lies on some volume, damaged or set aside.

@@ -321,6 +321,32 @@ fn a_view_does_not_remove_anybody() {
     );
 }
 
+/// Two members were wiped, and founded the initial cluster anew by plain etcd: its ID is that of the data.
+#[test]
+fn nothing_is_set_aside_for_a_cluster_that_lacks_its_history() {
+    let budget = Budget {
+        wipe: 2,
+        kill: 1,
+        refound: 1,
+        ..ONE_WRITE
+    };
+    let damaged = Budget {
+        damage: 1,
+        ..budget
+    };
+    let mutant = mutants::any_history_is_ours;
+    for (name, begin, budget) in [
+        ("other history", Begin::Rejoined, budget),
+        ("other history, damaged", Begin::Running, damaged),
+    ] {
+        is_caught(
+            name,
+            LAST_COPY,
+            cluster(begin, budget, mutant).beyond_majority(),
+        );
+    }
+}
+
 #[test]
 fn damaged_data_is_removed_before_it_is_set_aside() {
     let budget = Budget {
@@ -389,6 +415,9 @@ fn what_the_model_does_not_know_is_shown_by_a_case() {
         ("other cluster", unmodelled::own_data_is_of_any_cluster),
         ("volume of another member", unmodelled::any_volume_is_ours),
         ("founded as another", unmodelled::founders_are_alike),
+        ("other term", unmodelled::terms_are_not_compared),
+        ("other index", unmodelled::indexes_are_not_compared),
+        ("founded again", unmodelled::founders_come_back),
         ("refusals", unmodelled::refusals_are_silence),
         ("one refusal", unmodelled::one_refusal_is_enough),
         ("refused by all", unmodelled::the_unasked_let_us_in),

@@ -278,6 +278,33 @@ fn while_any_disk_is_intact_nobody_leads_without_its_writes() {
 }
 
 #[test]
+fn a_majority_that_was_founded_anew_costs_nobody_the_last_copy() {
+    let budget = Budget {
+        kill: 1,
+        wipe: 2,
+        refound: 1,
+        ..ONE_WRITE
+    };
+    let rejoined = Cluster::<3>::new(Begin::Rejoined, budget);
+    holds_by_graph(
+        "3 rejoined, founded anew: kill, 2 wipes",
+        rejoined.beyond_majority(),
+    );
+    // Under its first ID only the log tells, and only until the new cluster has come as far as what is known
+    // as committed here. This is a known limit.
+    let budget = Budget {
+        kill: 0,
+        damage: 1,
+        ..budget
+    };
+    breaks_only(
+        "3 running, founded anew: 2 wipes, damage",
+        broken::LAST_COPY,
+        Cluster::<3>::new(Begin::Running, budget).beyond_majority(),
+    );
+}
+
+#[test]
 fn four_running_members() {
     let budget = Budget {
         wipe: 1,

@@ -7,7 +7,8 @@
 //! chore: a step without an effect is no harm in it, however often it is repeated. To add a second learner
 //! (`another-rejoins`) is such a step too: etcd refuses it. To add a voter instead is caught, as
 //! `always_voter`. So is a remove that is sent while nobody leads: it hangs, and whenever it is applied, no
-//! start follows under that ID. Nor has it a learner that shall stay one, beside which a wait has no end.
+//! start follows under that ID. Nor has it a learner that shall stay one, beside which a wait has no end. A
+//! cluster that was founded anew does not come further there than the old one had, and its terms are of both.
 
 use etcd_rejoin::decide::{
     Bootstrap, DataDir, Decision, Heard, Holds, JoinAs, Observation, Policy, Reason, Steady, Step,
@@ -89,6 +90,25 @@ pub fn founders_are_alike(policy: &Policy, seen: &Observation) -> Decision {
         static_others: Vec::new(),
         ..policy.clone()
     };
+    decide(&policy, seen)
+}
+
+/// A log that is as long is the same, whatever its term.
+pub fn terms_are_not_compared(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.committed.term = 0)
+}
+
+/// A log of a newer term is the same, however short it is.
+pub fn indexes_are_not_compared(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.committed.index = 0)
+}
+
+/// A member that was removed may be listed again.
+pub fn founders_come_back(policy: &Policy, seen: &Observation) -> Decision {
+    let mut policy = policy.clone();
+    if let DataDir::Own(own) | DataDir::Damaged { head: Some(own) } = seen.data {
+        policy.static_id = own.member;
+    }
     decide(&policy, seen)
 }
 

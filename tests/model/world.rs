@@ -224,6 +224,8 @@ pub struct Budget {
     pub pend: u8,
     pub operator_remove: u8,
     pub operator_add: u8,
+    /// A majority that was wiped is founded anew by plain etcd.
+    pub refound: u8,
     pub write: u8,
 }
 
@@ -239,6 +241,7 @@ pub const ONE_WRITE: Budget = Budget {
     pend: 0,
     operator_remove: 0,
     operator_add: 0,
+    refound: 0,
     write: 1,
 };
 
@@ -279,6 +282,8 @@ pub struct World<const N: usize> {
     pub before_write: (Log, u8),
     /// More disks were lost than a quorum allows.
     pub majority_lost: bool,
+    /// An operator has founded a cluster anew: what its leaders lack is no deed of ours.
+    pub refounded: bool,
     pub broken: u8,
     /// The IDs of the model did not suffice: not a state of the world.
     pub out_of_ids: bool,

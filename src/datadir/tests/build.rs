@@ -65,6 +65,12 @@ impl Wal {
         );
     }
 
+    /// The same, of this term at this index.
+    pub fn entry_at(&mut self, term: u64, index: u64) {
+        let head = [number(1, 0), number(2, term), number(3, index)].concat();
+        self.record(2, &[head, bytes(4, b"write")].concat());
+    }
+
     pub fn state(&mut self, commit: u64) {
         self.record(3, &[number(1, 2), number(2, 7), number(3, commit)].concat());
     }

@@ -1,6 +1,7 @@
 use super::build::{self, Wal};
 use super::*;
 use crate::datadir::snap::SnapId;
+use crate::decide::Progress;
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
@@ -338,6 +339,61 @@ fn a_purged_wal_needs_a_snapshot_that_reaches_its_beginning() {
     *bad.last_mut().unwrap() ^= 1;
     place.snap(&name(NEW), &bad);
     assert_eq!(*damage(&place.look()).0, Some(OURS));
+}
+
+/// Index and term of what is proven to be committed.
+fn committed(place: &Place) -> (u64, u64) {
+    let Progress { index, term } = place.look().committed;
+    (index, term)
+}
+
+#[test]
+fn what_was_committed_is_told_with_its_term() {
+    let place = Place::new();
+    assert_eq!(committed(&place), (0, 0));
+    let mut wal = Wal::default().file(OURS);
+    for (term, index) in [(2, 1), (2, 2), (4, 3), (4, 4), (6, 5)] {
+        wal.entry_at(term, index);
+    }
+    for (commit, term) in [(0, 0), (2, 2), (4, 4), (5, 6)] {
+        wal.state(commit);
+        place.wal(FIRST, &wal.preallocated(5000));
+        assert_eq!(committed(&place), (commit, term));
+    }
+    // A later leader's entries replace those that were not committed.
+    let mut wal = Wal::default().file(OURS);
+    for (term, index) in [(2, 1), (3, 2), (4, 3), (5, 2), (5, 3)] {
+        wal.entry_at(term, index);
+    }
+    wal.state(3);
+    place.wal(FIRST, &wal.preallocated(5000));
+    assert_eq!(committed(&place), (3, 5));
+    // An entry in the next file, of a log whose beginning a snapshot stands for.
+    let place = Place::new();
+    purged(&place);
+    place.snap(&name(NEW), &build::snap(NEW));
+    assert_eq!(committed(&place), (20, NEW.term));
+}
+
+#[test]
+fn damage_leaves_what_snapshots_and_database_prove() {
+    let place = Place::new();
+    let mut wal = Wal::new(OURS).bytes;
+    let last = wal.len() - 20;
+    wal[last] ^= 1;
+    wal.extend(Wal::new(OURS).bytes);
+    place.wal(FIRST, &wal);
+    damage(&place.look());
+    assert_eq!(committed(&place), (0, 0));
+    place.snap(&name(NEW), &build::snap(NEW));
+    assert_eq!(committed(&place), (NEW.index, NEW.term));
+    place.snap("db", &build::db_at(70));
+    assert_eq!(committed(&place), (70, NEW.term));
+    place.snap("db", b"garbage");
+    assert_eq!(committed(&place), (NEW.index, NEW.term));
+    // Nor need the head read.
+    place.wal(FIRST, b"garbage");
+    assert_eq!(committed(&place), (NEW.index, NEW.term));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::str::FromStr;
 use super::blob::{Blob, Window};
 use super::proto;
 use super::snap::SnapId;
-use crate::decide::Identity;
+use crate::decide::{Identity, Progress};
 use crate::error::Error;
 use crate::membership::{ClusterId, MemberId};
 use record::{Bad, CRC, ENTRY, FRAME, METADATA, Record, SNAPSHOT, STATE, frame_size};
@@ -77,6 +77,8 @@ pub struct Reading {
     pub end: WalEnd,
     /// The last record is cut or torn: etcd cuts it off by itself (`wal/repair.go`).
     pub torn: bool,
+    /// The last entry that was committed, and its term, or an earlier one.
+    pub committed: Progress,
     /// Which of the wanted snapshots the WAL knows as committed, in the order of the log.
     pub snapshots: Vec<SnapId>,
     /// Why it does not read; what came before holds as far as it goes.
@@ -105,9 +107,12 @@ pub fn read<B: Blob>(
                 commit: 0,
             },
             torn: false,
+            committed: Progress::default(),
             snapshots: Vec::new(),
             broken: None,
         },
+        terms: Vec::new(),
+        snapshot: SnapId { term: 0, index: 0 },
         seen: Vec::new(),
         wanted,
     };
@@ -131,6 +136,13 @@ pub fn read<B: Blob>(
     // A snapshot that the log knows beyond its commit index is not used (`ValidSnapshotEntries`).
     reader.seen.retain(|snapshot| snapshot.index <= commit);
     reader.reading.snapshots = reader.seen;
+    let begun = reader.terms.iter().rev().find(|(from, _)| *from <= commit);
+    let snapshot = Some(reader.snapshot).filter(|snapshot| snapshot.index <= commit);
+    reader.reading.committed = Progress {
+        index: commit,
+        term: (begun.map_or(0, |(_, term)| *term))
+            .max(snapshot.map_or(0, |snapshot| snapshot.term)),
+    };
     Ok(reader.reading)
 }
 
@@ -144,6 +156,10 @@ enum Stop {
 
 struct Reader<'a> {
     reading: Reading,
+    /// The first index of each term.
+    terms: Vec<(u64, u64)>,
+    /// The last snapshot record, wanted or not.
+    snapshot: SnapId,
     seen: Vec<SnapId>,
     wanted: &'a [SnapId],
 }
@@ -272,11 +288,24 @@ impl Reader<'_> {
                 let [index, term] = proto::numbers::<2>(&record.data, record.cut)
                     .ok_or("a snapshot record does not read")?;
                 let id = SnapId { term, index };
+                self.snapshot = id;
                 if self.wanted.contains(&id) && !self.seen.contains(&id) {
                     self.seen.push(id);
                 }
             }
-            ENTRY | CRC => {}
+            ENTRY => {
+                // Its data comes last (`raftpb.Entry`), and may be cut. One that does not read ends etcd.
+                if let Some([_kind, term, index]) = proto::numbers::<3>(&record.data, record.cut) {
+                    // An entry replaces what lay there, and all behind it.
+                    while self.terms.last().is_some_and(|(from, _)| *from >= index) {
+                        self.terms.pop();
+                    }
+                    if self.terms.last().is_none_or(|(_, known)| *known != term) {
+                        self.terms.push((index, term));
+                    }
+                }
+            }
+            CRC => {}
             kind => return Err(format!("unknown record type {kind}")),
         }
         Ok(())

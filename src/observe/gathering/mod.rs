@@ -3,6 +3,7 @@
 mod patience;
 mod twins;
 
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
@@ -198,6 +199,7 @@ impl<'a> Gathering<'a> {
         let config = self.observer.config.clone();
         self.seen = Observation {
             data: data_dir(&contents.finding),
+            committed: contents.committed,
             join_note: contents.join_note,
             promise: (contents.promise.as_deref()).is_some_and(|note| is_promise(&config, note)),
             given_up: contents.given_up,
@@ -210,7 +212,9 @@ impl<'a> Gathering<'a> {
             trial,
             ..std::mem::take(&mut self.seen)
         };
-        if !matches!(self.seen.data, DataDir::Empty) {
+        let holds_data = self.seen.data != DataDir::Empty;
+        (self.observer.holds_data).store(holds_data, Ordering::Relaxed);
+        if holds_data {
             for url in &config.advertise_client_urls {
                 self.ask_twin(url);
             }
@@ -395,6 +399,11 @@ impl<'a> Gathering<'a> {
     }
 
     pub(super) fn into_look(mut self, contents: Contents, begin: Instant) -> Look {
+        if self.seen.data != DataDir::Empty {
+            // Asked while the volume was taken for an empty one: no proof that it has what lies here.
+            self.quorate
+                .take_if(|(_, quorate)| quorate.reached.is_none());
+        }
         let twin = self.is_twin();
         let mut endpoints: Vec<String> = self.quorate.iter().map(|(url, _)| url.clone()).collect();
         for url in std::mem::take(&mut self.gateways) {

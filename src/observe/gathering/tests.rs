@@ -44,6 +44,7 @@ fn quorate(cluster: u64) -> Quorate {
     Quorate {
         cluster: ClusterId(cluster),
         members: vec![member],
+        reached: Some(decide::Progress::default()),
     }
 }
 
