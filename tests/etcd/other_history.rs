@@ -2,7 +2,7 @@
 //! old copies. Nothing of this volume is touched, and a person is told which side holds what.
 
 use crate::support::files::{self, Damage, damage};
-use crate::support::{Cluster, Tree, Version, scenarios};
+use crate::support::{Cluster, PATIENCE, Tree, Version, scenarios, wait_for};
 
 scenarios! {
     each:
@@ -12,7 +12,9 @@ scenarios! {
     both:
         damaged_data_beside_a_cluster_that_was_rolled_back,
         the_right_side_goes_on_as_the_refusal_says,
-        a_cluster_that_holds_our_history_gets_a_removed_member_back
+        a_cluster_that_holds_our_history_gets_a_removed_member_back;
+    V3530:
+        an_etcd_that_hangs_beside_a_cluster_that_was_rolled_back
 }
 
 /// n1 and n2 lose their disks while nobody runs, and plain etcd founds their cluster anew.
@@ -102,8 +104,8 @@ fn damaged_data_beside_a_cluster_founded_anew(version: Version) {
     }
 }
 
-fn damaged_data_beside_a_cluster_that_was_rolled_back(version: Version) {
-    let mut cluster = Cluster::running(version, 3);
+/// n1 and n2 are back at what they were some writes ago, while n3 is down.
+fn rolled_back(cluster: &mut Cluster) {
     let copies = cluster.scratch().join("copies");
     cluster.kill9(&[1, 2, 3]);
     for n in [1, 2] {
@@ -123,9 +125,30 @@ fn damaged_data_beside_a_cluster_that_was_rolled_back(version: Version) {
     }
     cluster.start(&[1, 2]);
     cluster.wait_healthy_of(&[1, 2]);
+}
+
+fn damaged_data_beside_a_cluster_that_was_rolled_back(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    rolled_back(&mut cluster);
     let wal = cluster.member(3).volume.join("member/wal");
     damage(&files::wal_files(&wal).pop().unwrap(), Damage::FlippedTail);
     refuses(&mut cluster);
+}
+
+/// The others list it just as it is here, so nobody is asked how far they have come: etcd starts, and hangs (with 3.4
+/// the others lose their leader, too). `status` asks, and tells.
+fn an_etcd_that_hangs_beside_a_cluster_that_was_rolled_back(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    rolled_back(&mut cluster);
+    cluster.start(&[3]);
+    wait_for("it is etcd", PATIENCE, || cluster.member(3).is_etcd());
+    let mut status = String::new();
+    wait_for("status tells", PATIENCE, || {
+        status = cluster.member(3).ask(&["status"]);
+        status.contains("and is not healthy") && status.contains("other-history: the others have")
+    });
+    eprintln!("{status}");
+    assert!(status.contains("stop it; keep a copy of both sides"));
 }
 
 /// The others are stopped and emptied, and this copy becomes the cluster: nothing is lost.
