@@ -238,6 +238,42 @@ fn real_etcd_agrees_about_damage() {
     }
 }
 
+/// The last record of a segment makes its file longer. A machine that stops before that is on disk leaves the file as
+/// it was made, with the beginning of the record in it.
+#[test]
+fn real_etcd_repairs_a_torn_write_across_the_end_of_a_segment() {
+    const SEGMENT: u64 = 64_000_000;
+    for version in VERSIONS {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let mut etcd = Etcd::start(version, &data, &[]).healthy();
+        // 3.4 takes no record of more than 10 MiB for one.
+        etcd.put(0, 120, 500_000);
+        etcd.kill();
+        let Finding::Own { end, torn, .. } = look(&data) else {
+            panic!("{version}: {:?}", look(&data));
+        };
+        let left = SEGMENT - end.offset;
+        assert!(!torn && left < 10 << 20, "{version}: {end:?}");
+        let wal = files(&data.join("member/wal"), ".wal").remove(0);
+        // Frame, type, checksum, and data in four bytes of length: a record of an entry, as long as what is left.
+        let mut record = left.to_le_bytes().to_vec();
+        record.extend([1 << 3, 2, 2 << 3, 0xf8, 0xac, 0xd1, 0x91, 0x01, 3 << 3 | 2]);
+        let length = left - 13;
+        record.extend((0..4).map(|at| (length >> (7 * at)) as u8 & 0x7f | u8::from(at < 3) << 7));
+        scribble(&wal, end.offset, &record);
+        assert_eq!(fs::metadata(&wal).unwrap().len(), SEGMENT);
+        let finding = look(&data);
+        assert!(
+            matches!(finding, Finding::Own { torn: true, .. }),
+            "{version}: {finding:?}"
+        );
+        agrees(version, &data, "torn across the end of its segment");
+        let broken = files(&data.join("member/wal"), ".broken");
+        assert_eq!(broken.len(), 1, "{version}: repaired");
+    }
+}
+
 #[test]
 fn a_flipped_page_header_is_found() {
     for version in VERSIONS {

@@ -71,6 +71,20 @@ impl Wal {
         self.record(2, &[head, bytes(4, b"write")].concat());
     }
 
+    /// The frame of a record whose length is `frame`, and its head, which claims so much; nothing behind it.
+    pub fn begin(&mut self, claims: u64, frame: u64) {
+        let head = [number(1, 2), number(2, 0x1234_5678)].concat();
+        // The tag of the data, and its length, which takes four bytes if it is as large as that.
+        let mut data = claims.saturating_sub(head.len() as u64 + 5);
+        self.bytes.extend(frame.to_le_bytes());
+        self.bytes.extend(head);
+        self.bytes.push(3 << 3 | 2);
+        for more in [0x80, 0x80, 0x80, 0] {
+            self.bytes.push((data & 0x7f) as u8 | more);
+            data >>= 7;
+        }
+    }
+
     pub fn state(&mut self, commit: u64) {
         self.record(3, &[number(1, 2), number(2, 7), number(3, commit)].concat());
     }

@@ -185,6 +185,41 @@ fn a_wrong_length_in_the_middle_is_damage() {
     damage(&place.look());
 }
 
+/// The last record of a segment makes its file longer: torn, the file has the size that it was made with.
+#[test]
+fn a_torn_write_across_the_end_of_a_segment_is_torn() {
+    const SEGMENT: u64 = 64_000_000;
+    let place = Place::new();
+    let wal = Wal::new(OURS);
+    let offset = wal.bytes.len() as u64;
+    let path = place.volume.wal.join(FIRST);
+    let finding = |size: u64, claims: u64| {
+        let mut torn = wal.clone();
+        torn.begin(claims, SEGMENT - offset);
+        place.wal(FIRST, &torn.bytes);
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(size).unwrap();
+        place.look().finding
+    };
+    let own = finding(SEGMENT, SEGMENT - offset);
+    let Finding::Own {
+        end, torn: true, ..
+    } = own
+    else {
+        panic!("{own:?}");
+    };
+    assert_eq!((end.offset, end.commit), (offset, 3));
+    // Its head says another length, or the file is another one than etcd makes: what was behind may be lost.
+    for (size, claims) in [
+        (SEGMENT, SEGMENT),
+        (SEGMENT, 100),
+        (SEGMENT - 4096, SEGMENT - offset),
+        (1 << 20, SEGMENT - offset),
+    ] {
+        assert!(matches!(finding(size, claims), Finding::Damaged { .. }));
+    }
+}
+
 #[test]
 fn a_garbled_head_is_damage_in_a_single_batch_too() {
     let mut wal = Wal::new(OURS);

@@ -10,6 +10,9 @@ use super::record::{ENTRY, FRAME, Outline, STATE, frame_size, outline};
 
 /// etcd's `minSectorSize`: a torn write leaves a sector of zeros.
 pub(super) const SECTOR: u64 = 512;
+/// etcd's `SegmentSizeBytes`: so large a file is made. The record that does not fit any more makes it longer, and
+/// only then the next file follows (`WAL.Save`, `cut`).
+const SEGMENT: u64 = 64_000_000;
 /// So many zeros at the end of a file were preallocated.
 const TAIL: u64 = 4096;
 /// So far behind a record that does not read later ones are looked for: a file and its longest record.
@@ -32,8 +35,9 @@ impl Reader<'_> {
             let (first, last) = (offset + FRAME, offset + FRAME + outline.head - 1);
             outline.size != size && first / SECTOR == last / SECTOR
         };
-        match outline(window, offset + FRAME)? {
-            Some(outline) if contradicts(&outline) => return Ok(true),
+        let outline = outline(window, offset + FRAME)?;
+        match &outline {
+            Some(outline) if contradicts(outline) => return Ok(true),
             None if garbled(window, offset + FRAME)? => return Ok(true),
             Some(_) | None => {}
         }
@@ -44,7 +48,12 @@ impl Reader<'_> {
         let last = window.size().saturating_sub(TAIL).max(offset + FRAME);
         let tail = window.get(last, TAIL as usize)?;
         let preallocated = tail.len() as u64 == TAIL && tail.iter().all(|byte| *byte == 0);
-        Ok(preallocated || self.synced_behind(window, offset)?)
+        // Nothing was ever behind a record that is as long as its own head says and crosses the end that its file
+        // was made with: it was being written when the machine stopped, and the file was not longer yet. 3.4, and 3.5
+        // from 3.5.7 on, cut it off (`decodeRecord`, `Repair`); on one before, a trial shows that they do not.
+        let crosses =
+            window.size() == SEGMENT && outline.is_some_and(|outline| outline.size == size);
+        Ok(preallocated && !crosses || self.synced_behind(window, offset)?)
     }
 
     /// Whether records behind `offset` prove that everything before them was on disk once.
