@@ -170,7 +170,7 @@ fn a_wait_is_said_once_with_the_time_since_when() {
         panic!("said more than once: {log}");
     };
     assert!(line.contains("(n3 silent: "), "{line}");
-    assert!(line.contains("goes on without reason=not-all-heard since="));
+    assert!(line.contains("start the missing members reason=not-all-heard since="));
     // To the minute it is the time of the line itself.
     let (said, since) = (&line[..17], line.split("since=").nth(1).unwrap());
     assert_eq!(said, &since[..17], "{line}");
