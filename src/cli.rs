@@ -41,12 +41,19 @@ pub enum Command {
     /// Explain what is seen and what would be done now, without changing anything
     ///
     /// Ends with 0 whatever it sees, with 74 where it cannot look, and with 78 where the configuration is
-    /// wrong.
+    /// wrong. With --check it ends as a monitor wants it, and prints one line.
     #[command(after_long_help = STATUS_KEYS)]
     Status {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// For a monitor: one line, and 0, 1, 2 or 3 as exit code
+        ///
+        /// 0: etcd runs here and is healthy. 1, a warning: it does, but a voter of its cluster is down, or this
+        /// member could not be started again, or not come back after a lost disk. 2, critical: etcd does not run
+        /// here, or is not healthy. 3, unknown: it could not look, or the configuration is wrong.
+        #[arg(long)]
+        check: bool,
         /// What the member is started with.
         #[command(flatten)]
         file: EnvFile,
@@ -230,9 +237,11 @@ Keys of --json, which stay as they are; new ones may come:
   decision     start, do, wait or refuse; none: etcd runs here, there is nothing to decide
   step         what is done: the name of a step, or null
   action       the decision in words
-  reason       the row of the decision table
+  reason       the row of the decision table; beside an etcd that runs: running, or not-healthy
   why          its condition, as it holds here
   to_change    what would change that
+  hindered     what would keep etcd from starting here, or this member from coming back if it lost its
+               disk: a URL that is not ours, a disk that is full or not ours to write to, ...; or null
   took_ms      how long the look took";
 
 /// Flags of `run`: each says the same as the variable that its help names.

@@ -79,15 +79,21 @@ fn main() {
 fn command(cli: Cli, phase: Phase, stop: &Stop) -> Exit {
     match cli.command {
         Command::Run(args) => become_etcd(args.etcd_flags.clone(), &args, phase, stop),
-        Command::Status { json, file, etcd } => {
+        Command::Status {
+            json,
+            check,
+            file,
+            etcd,
+        } => {
             if is_about_nobody(&file, &etcd) {
                 eprintln!(
                     "etcd-rejoin: no ETCD_* variable is set here: this is about a member with etcd's defaults"
                 );
             }
-            with_config(&file, &etcd.etcd_flags, |config| {
-                status::status(config, stop, json)
-            })
+            let wanted = status::Wanted { json, check };
+            wanted.unknown(with_config(&file, &etcd.etcd_flags, |config| {
+                status::status(config, stop, wanted)
+            }))
         }
         Command::Probe {
             what: Some(Probed::Promotable { gate }),

@@ -13,7 +13,7 @@ use rustix::fs::{Access, access, statvfs};
 
 use super::{Exit, ports};
 use crate::config::Config;
-use crate::decide::DataDir;
+use crate::decide::{DataDir, JoinAs, Observation, Reason};
 use crate::mount;
 use crate::program::run_or_kill;
 use crate::signals::Stop;
@@ -144,12 +144,36 @@ pub fn surroundings(
     peer_ports: bool,
     stop: &Stop,
 ) -> Result<(), String> {
-    if config.advertises_no_client_url {
-        let why = "ETCD_ADVERTISE_CLIENT_URLS is missing, and etcd does not start without it beside ETCD_LISTEN_CLIENT_URLS: write the URLs at which clients reach this member";
-        return Err(why.into());
-    }
+    client_url(config)?;
     flags(config, stop)?;
     ports::bindable(config, peer_ports, stop)?;
+    disk(config, data)
+}
+
+/// Why this member could not come back if its data were lost or damaged, as far as that shows here and beside an
+/// etcd that runs: nobody is asked.
+pub fn rejoin_fails(config: &Config, seen: &Observation) -> Option<String> {
+    let policy = &config.policy;
+    if !policy.has_others() || policy.join == JoinAs::Never {
+        return None;
+    }
+    if let Some(why) = &seen.refused {
+        return Some(why.clone());
+    }
+    if !policy.peer_urls_given {
+        return Some(Reason::PeerUrlsNotGiven.row().cure.into());
+    }
+    (client_url(config).and_then(|()| disk(config, &seen.data))).err()
+}
+
+fn client_url(config: &Config) -> Result<(), String> {
+    match config.advertises_no_client_url {
+        true => Err("ETCD_ADVERTISE_CLIENT_URLS is missing, and etcd does not start without it beside ETCD_LISTEN_CLIENT_URLS: write the URLs at which clients reach this member".into()),
+        false => Ok(()),
+    }
+}
+
+fn disk(config: &Config, data: &DataDir) -> Result<(), String> {
     // What lies there is set aside and kept, and the others send as much again.
     writable(&config.data_dir, WAL_SIZE + database(config))?;
     if let Some(dir) = &config.wal_dir {

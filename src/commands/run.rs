@@ -15,7 +15,7 @@ use crate::act::{Actor, Undone};
 use crate::assembly::{Report, Server, listens};
 use crate::config::{Config, LogConfig};
 use crate::datadir::{Finding, Lock, LockError, Volume};
-use crate::decide::{DataDir, Decision, Reason, Start, Steady, Step, Trial, decide};
+use crate::decide::{Begin, DataDir, Decision, Reason, Start, Steady, Step, Trial, decide};
 use crate::explain;
 use crate::handover;
 use crate::launch;
@@ -89,6 +89,7 @@ pub fn run(
         server: None,
         trial: again.as_ref().map_or(Trial::None, |handed| handed.trial),
         outdated,
+        warned: again.is_some(),
         rejoin: (again.as_ref()).map_or_else(Rejoin::begin, |handed| handed.rejoin.clone()),
         failed: again.and_then(|handed| Some((handed.start, Exit(handed.failed?)))),
         denied: None,
@@ -132,6 +133,8 @@ struct Run<'a> {
     outdated: u8,
     /// The start that just failed on trial, and how.
     failed: Option<(Start, Exit)>,
+    /// It was said why a rejoin would fail here.
+    warned: bool,
     /// What is said of a rejoin at its end.
     rejoin: Rejoin,
     /// The step that the cluster does not allow us.
@@ -380,6 +383,13 @@ impl Run<'_> {
 
     fn start(&mut self, start: &Start, look: &Look, decision: &Decision) -> Result<(), Exit> {
         let mut line = self.line(look, decision);
+        if let Some(why) = preflight::rejoin_fails(&self.config, &look.seen)
+            && matches!(start.begin, Begin::WithData)
+            && !self.warned
+        {
+            log::warn!("if its data were lost or damaged, this member could not come back: {why}");
+            self.warned = true;
+        }
         // The port must be free for etcd.
         self.server = None;
         let etcd = match launch::etcd(&self.config, &self.program, &start.begin) {

@@ -13,30 +13,82 @@ use super::{Exit, print};
 use crate::config::Config;
 use crate::datadir::{Finding, Volume};
 use crate::decide::{
-    Bootstrap, DataDir, Decision, Heard, Observation, Progress, Steady, Trial, decide,
+    Bootstrap, DataDir, Decision, Heard, Observation, Progress, Reason, Steady, Trial, decide,
 };
 use crate::error::Error;
 use crate::explain;
 use crate::logging::one_line;
-use crate::membership::{Member, MemberId};
+use crate::membership::{Member, MemberId, quorum};
 use crate::observe::{Listening, Look, NoLook, Observer};
 use crate::signals::Stop;
 
-/// Looks once and prints, as text or as JSON.
-pub fn status(config: Config, stop: &Stop, as_json: bool) -> Exit {
+/// What is printed, and what the exit code says.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// JSON, else text.
+    pub json: bool,
+    /// The exit code says how this member is doing, and the text is one line.
+    pub check: bool,
+}
+
+/// How a member is doing: the exit codes of a monitor's plugin (Nagios and all that came after it).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doing {
+    Well = 0,
+    Warning = 1,
+    Critical = 2,
+    Unknown = 3,
+}
+
+impl Doing {
+    fn word(self) -> &'static str {
+        match self {
+            Doing::Well => "OK",
+            Doing::Warning => "WARNING",
+            Doing::Critical => "CRITICAL",
+            Doing::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+impl Wanted {
+    /// Ends a status that could not look.
+    pub fn unknown(self, exit: Exit) -> Exit {
+        match self.check && matches!(exit, Exit::CONFIG | Exit::FAILED) {
+            true => Exit(Doing::Unknown as i32),
+            false => exit,
+        }
+    }
+
+    fn print(self, text: &str, doing: Doing) -> Exit {
+        match print(text) {
+            Exit::OK if self.check => Exit(doing as i32),
+            exit => exit,
+        }
+    }
+}
+
+/// Looks once and prints.
+pub fn status(config: Config, stop: &Stop, wanted: Wanted) -> Exit {
     let config = Arc::new(config);
     for warning in &config.warnings {
         eprintln!("etcd-rejoin: {warning}");
     }
     let roving = config.rover.as_ref().map(VolumeStatus::look);
     if let Some(roving) = roving.as_ref().filter(|roving| !roving.is_here()) {
-        return match as_json {
-            true => print(&format!(
+        let doing = match roving.is_well() {
+            true => Doing::Well,
+            false => Doing::Critical,
+        };
+        let text = match wanted.json {
+            true => format!(
                 "{:#}\n",
                 json!({"name": config.policy.name, "volume": roving.to_json()})
-            )),
-            false => print(&roving.to_text()),
+            ),
+            false if wanted.check => format!("{}: {}\n", doing.word(), roving.in_short()),
+            false => roving.to_text(),
         };
+        return wanted.print(&text, doing);
     }
     let volume = Volume::new(&config.data_dir, config.wal_dir.as_deref());
     let observer = match Observer::new(config.clone(), volume.clone(), stop.clone()) {
@@ -79,17 +131,16 @@ pub fn status(config: Config, stop: &Stop, as_json: bool) -> Exit {
     // Nobody waits in front of a screen for it to stay so, or until the log would name another way on.
     look.seen.steady = Steady::HalfAMinute;
     look.seen.waited |= config.policy.bootstrap == Bootstrap::All;
-    let mut decision = decide(&config.policy, &look.seen);
     // What holds the data dir holds the ports too, and has looked for itself.
-    if holders.any().is_none() && matches!(decision, Decision::Do(..)) {
+    if holders.any().is_none() {
         look.seen.hindered = preflight::surroundings(&config, &look.seen.data, true, stop).err();
         if let Some(signal) = stop.raised() {
             return Exit::signal(signal);
         }
-        decision = decide(&config.policy, &look.seen);
     }
     let status = Status {
-        decision,
+        decision: decide(&config.policy, &look.seen),
+        rejoin_fails: preflight::rejoin_fails(&config, &look.seen),
         program: preflight::program(&config).map_err(|(_, why)| why),
         config: &config,
         look,
@@ -97,10 +148,13 @@ pub fn status(config: Config, stop: &Stop, as_json: bool) -> Exit {
         health,
         roving,
     };
-    match as_json {
-        true => print(&format!("{:#}\n", status.to_json())),
-        false => print(&status.to_text()),
-    }
+    let doing = status.doing();
+    let text = match wanted.json {
+        true => format!("{:#}\n", status.to_json()),
+        false if wanted.check => format!("{}: {}\n", doing.word(), status.in_short()),
+        false => status.to_text(),
+    };
+    wanted.print(&text, doing)
 }
 
 /// The processes that hold the data dir, by the locks that they hold: names tell nothing.
@@ -141,6 +195,8 @@ struct Status<'a> {
     config: &'a Config,
     look: Look,
     decision: Decision,
+    /// Why this member could not come back if it lost its data.
+    rejoin_fails: Option<String>,
     /// Who holds the data dir.
     holders: Holders,
     /// What our own etcd says, where something holds the data dir.
@@ -166,7 +222,7 @@ impl Status<'_> {
                 let why =
                     format!("{holder} holds the data dir, and etcd answers at its client URL");
                 // As with etcd 3.4 beside a configuration file: said while every disk is there.
-                let unhealed = (self.look.seen.refused.as_ref()).map_or("nothing to do".into(), |why| {
+                let unhealed = (self.rejoin_fails.as_ref()).map_or("nothing to do".into(), |why| {
                     format!("nothing to do here, but a member that loses its disk could not come back: {why}")
                 });
                 let refused = self.refused();
@@ -224,6 +280,74 @@ impl Status<'_> {
         Some((format!("; {}: {why}", decision.reason()), cure))
     }
 
+    /// The name of the row; beside an etcd that runs nothing is decided.
+    fn reason(&self) -> &'static str {
+        match (&self.health, self.is_running()) {
+            (Some(Ok(())), true) => "running",
+            (Some(Err(_)), true) => "not-healthy",
+            (_, _) => self.decision.reason().row().name,
+        }
+    }
+
+    fn doing(&self) -> Doing {
+        let warned = self.rejoin_fails.is_some() || self.refused().is_some() || self.lacks_voters();
+        match (self.is_healthy(), warned) {
+            (false, _) => Doing::Critical,
+            (true, true) => Doing::Warning,
+            (true, false) => Doing::Well,
+        }
+    }
+
+    /// The cluster survives less than its size allows.
+    fn lacks_voters(&self) -> bool {
+        let members = self
+            .look
+            .seen
+            .quorate
+            .iter()
+            .flat_map(|quorate| &quorate.members);
+        let voters = members.filter(|member| !member.learner).count();
+        let margin = explain::margin(&self.config.policy, &self.look, self.healthy());
+        margin.is_some_and(|margin| margin < voters as i64 - quorum(voters) as i64)
+    }
+
+    /// What the cluster survives, where that is known.
+    fn survives(&self) -> Option<String> {
+        let margin = explain::margin(&self.config.policy, &self.look, self.healthy());
+        Some(match margin? {
+            ..=-1 => "survives nothing: members are down".into(),
+            0 => "survives no further failure".into(),
+            1 => "survives 1 more failure".into(),
+            more => format!("survives {more} more failures"),
+        })
+    }
+
+    /// What stands in the way of a start or of a rejoin, where the decision says nothing of it.
+    fn hindered(&self) -> Option<&String> {
+        match self.decision.reason() {
+            Reason::CannotStart => None,
+            _ => (self.look.seen.hindered.as_ref())
+                .or(self.rejoin_fails.as_ref().filter(|_| !self.is_healthy())),
+        }
+    }
+
+    /// One line.
+    fn in_short(&self) -> String {
+        let words = self.words();
+        let survives = self
+            .survives()
+            .map(|words| format!("; the cluster {words}"));
+        let to_change = match words.to_change.as_str() {
+            "nothing to do" => String::new(),
+            to_change => format!("; {to_change}"),
+        };
+        let (action, why, survives) = (words.action, words.why, survives.unwrap_or_default());
+        one_line(format!(
+            "{action} ({}: {why}){survives}{to_change}",
+            self.reason()
+        ))
+    }
+
     fn is_running(&self) -> bool {
         self.holders.etcd.is_some()
     }
@@ -278,13 +402,8 @@ impl Status<'_> {
         }
         match &look.seen.quorate {
             Some(quorate) => {
-                let survives = match explain::margin(&config.policy, look, self.healthy()) {
-                    None => String::new(),
-                    Some(..=-1) => ", survives nothing: members are down".into(),
-                    Some(0) => ", survives no further failure".into(),
-                    Some(1) => ", survives 1 more failure".into(),
-                    Some(more) => format!(", survives {more} more failures"),
-                };
+                let survives = self.survives().map(|words| format!(", {words}"));
+                let survives = survives.unwrap_or_default();
                 let (state, id) = (explain::cluster(look), quorate.cluster);
                 line("cluster", format!("{state} {id}{survives}"));
                 for member in &quorate.members {
@@ -305,11 +424,11 @@ impl Status<'_> {
             line("no answer", failure.clone());
         }
         line("decision", words.action);
-        line(
-            "because",
-            format!("{}: {}", self.decision.reason(), words.why),
-        );
+        line("because", format!("{}: {}", self.reason(), words.why));
         line("to change", words.to_change);
+        if let Some(why) = self.hindered() {
+            line("hindered", why.clone());
+        }
         text
     }
 
@@ -371,9 +490,10 @@ impl Status<'_> {
             "decision": words.kind,
             "step": step,
             "action": words.action,
-            "reason": self.decision.reason().row().name,
+            "reason": self.reason(),
             "why": words.why,
             "to_change": words.to_change,
+            "hindered": look.seen.hindered.as_ref().or(self.rejoin_fails.as_ref()),
             "took_ms": look.took.as_secs_f64() * 1000.0,
         })
     }

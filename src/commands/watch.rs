@@ -68,6 +68,7 @@ pub fn watch(config: Config, stop: &Stop, handed: &Handed) -> Exit {
         with_data: handed.start.begin == Begin::WithData,
         config,
         healthy: AtomicBool::new(false),
+        gateway_off: AtomicBool::new(false),
     };
     let all = std::thread::scope(|scope| {
         let promoted = scope.spawn(|| match handed.start.promote {
@@ -160,6 +161,8 @@ struct Watcher {
     with_data: bool,
     /// Our etcd has been healthy once.
     healthy: AtomicBool,
+    /// It was said that the gateway is off.
+    gateway_off: AtomicBool,
 }
 
 impl Watcher {
@@ -207,7 +210,12 @@ impl Watcher {
                 (self.clients.status(url, deadline)).is_ok_and(|status| ours(status.member))
             }
             // Without a gateway nobody says who it is.
-            Err(Failure::GatewayOff(_)) => {
+            Err(Failure::GatewayOff(why)) => {
+                if self.config.policy.has_others()
+                    && !self.gateway_off.swap(true, Ordering::Relaxed)
+                {
+                    log::warn!("a member that loses its disk could not come back: {why}");
+                }
                 !self
                     .config
                     .advertise_client_urls

@@ -56,9 +56,13 @@ variables! {
 pub const EXIT_CODES: &[(&str, &str)] = &[
     (
         "1",
-        "etcd has left its cluster unasked (its own exit code is 0); `probe`, `config check`: no",
+        "etcd has left its cluster unasked (its own exit code is 0); `probe`, `config check`: no; `status --check`: a warning",
     ),
-    ("2", "usage: the command line is wrong"),
+    (
+        "2",
+        "usage: the command line is wrong; `status --check`: etcd does not run here, or is not healthy",
+    ),
+    ("3", "`status --check`: it could not look"),
     ("65", "refused: only a person can tell; the log says why"),
     ("69", "waited as long as REJOIN_WAIT allows"),
     (

@@ -54,6 +54,7 @@ fn the_keys_of_json_are_the_documented_ones() {
         "reason",
         "why",
         "to_change",
+        "hindered",
         "took_ms",
     ];
     assert_eq!(keys(&status), expected.map(String::from).into());
@@ -117,8 +118,14 @@ fn a_running_member_has_nothing_to_do() {
     let status = json(&beside(&mut cluster, &["status", "--json"]));
     assert_eq!(
         (&status["decision"], &status["reason"]),
-        (&"none".into(), &"data-dir-in-use".into())
+        (&"none".into(), &"running".into())
     );
+    assert_eq!(status["hindered"], Value::Null);
+    let check = beside(&mut cluster, &["status", "--check"]);
+    check
+        .ends_with(0)
+        .has(&["OK: nothing to do: etcd runs here and is healthy (running: "]);
+    assert_eq!(check.out.lines().count(), 1);
     assert_eq!(status["etcd"]["running"], true);
     assert_eq!(status["etcd"]["healthy"], true);
     assert!(
@@ -128,7 +135,10 @@ fn a_running_member_has_nothing_to_do() {
             .contains("(etcd)")
     );
     let text = beside(&mut cluster, &["status"]);
-    text.has(&["decision   nothing to do: etcd runs here and is healthy"]);
+    text.has(&[
+        "decision   nothing to do: etcd runs here and is healthy",
+        "because    running: ",
+    ]);
     beside(&mut cluster, &["probe"])
         .ends_with(0)
         .has(&["healthy\n"]);
@@ -147,6 +157,11 @@ fn a_running_member_has_nothing_to_do() {
         (&status["decision"], &status["etcd"]["healthy"]),
         (&"none".into(), &false.into())
     );
+    assert_eq!(status["reason"], "not-healthy");
+    let check = beside(&mut cluster, &["status", "--check"]);
+    check
+        .ends_with(2)
+        .has(&["CRITICAL: nothing to do here: etcd runs, and is not healthy"]);
     cluster.member(1).resume();
 }
 
@@ -207,6 +222,89 @@ fn a_cluster_of_three_survives_one_more_failure() {
     assert_eq!(status["cluster"]["margin"], 1);
     assert_eq!(status["cluster"]["members"].as_array().unwrap().len(), 3);
     beside(&mut cluster, &["status"]).has(&["survives 1 more failure", "peer       n2 runs etcd"]);
+    let check = |cluster: &mut Cluster| beside(cluster, &["status", "--check"]);
+    let well = check(&mut cluster);
+    well.ends_with(0)
+        .has(&["OK: ", "the cluster survives 1 more failure"]);
+    cluster.kill9(&[3]);
+    cluster.wait_healthy_of(&[1, 2]);
+    let lacks = check(&mut cluster);
+    lacks
+        .ends_with(1)
+        .has(&["WARNING: ", "the cluster survives no further failure"]);
+    cluster.kill9(&[1]);
+    check(&mut cluster).ends_with(2).has(&["CRITICAL: "]);
+}
+
+#[test]
+fn a_monitor_hears_that_status_could_not_look() {
+    let wrong = call(&["status", "--check"]).env("REJOIN_AS", "boss").run();
+    wrong.ends_with(3).has(&["REJOIN_AS=boss"]);
+    let elsewhere = call(&["status", "--check"])
+        .env("ETCD_DATA_DIR", "/etc/passwd")
+        .run();
+    elsewhere.ends_with(3).has(&["/etc/passwd"]);
+    let json = call(&["status", "--check", "--json"]).run();
+    json.ends_with(2);
+    assert!(serde_json::from_str::<Value>(&json.out).is_ok());
+}
+
+/// Whatever is decided: `run` would find it late, or etcd.
+#[test]
+fn what_hinders_a_start_is_said_at_once() {
+    let addresses = Addresses::take();
+    let hindered = |setting: (&str, &str), why: &str| {
+        let call = |args| {
+            of_two(call(args), &addresses)
+                .env(setting.0, setting.1)
+                .stand_in()
+        };
+        let status = json(&call(&["status", "--json"]).run());
+        assert_eq!(status["reason"], "not-all-heard");
+        let said = status["hindered"].as_str().unwrap();
+        assert!(said.contains(why), "{said}");
+        let text = call(&["status"]).run();
+        text.ends_with(0).has(&["\nhindered   ", why]);
+    };
+    // An address of documentation: no machine has it.
+    let foreign = "http://192.0.2.1:2379";
+    hindered(
+        ("ETCD_LISTEN_CLIENT_URLS", foreign),
+        "no interface of this machine has",
+    );
+    hindered(
+        ("ETCD_ADVERTISE_CLIENT_URLS", ""),
+        "ETCD_ADVERTISE_CLIENT_URLS is missing",
+    );
+    hindered(("ETCD_DATA_DIR", "/proc/data"), "/proc");
+}
+
+#[test]
+fn run_warns_once_where_a_rejoin_would_fail() {
+    let mut cluster = Cluster::running(Version::V3530, 3);
+    let warns = |cluster: &mut Cluster| {
+        cluster.kill9(&[3]);
+        cluster.start(&[3]);
+        cluster.wait_healthy();
+        cluster.member(3).log.lines("could not come back").len()
+    };
+    assert_eq!(warns(&mut cluster), 0);
+    let env = cluster.member(3).env.clone();
+    let others = env["ETCD_INITIAL_CLUSTER"].replace("n3=", "n4=");
+    cluster.member(3).set("ETCD_INITIAL_CLUSTER", &others);
+    cluster.member(3).unset("ETCD_INITIAL_ADVERTISE_PEER_URLS");
+    assert_eq!(warns(&mut cluster), 1);
+    let check = {
+        let mut call = call(&["status", "--check"]);
+        for (name, value) in &cluster.member(3).env {
+            call = call.env(name, value);
+        }
+        call.run()
+    };
+    check.ends_with(1).has(&[
+        "WARNING: ",
+        "could not come back: set ETCD_INITIAL_ADVERTISE_PEER_URLS",
+    ]);
 }
 
 #[test]

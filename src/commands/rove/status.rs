@@ -69,6 +69,20 @@ impl VolumeStatus {
         }
     }
 
+    /// Whether a rover runs here, and nothing needs a person.
+    pub fn is_well(&self) -> bool {
+        self.rover.is_ok() && self.split_brain().is_none()
+    }
+
+    /// One line.
+    pub fn in_short(&self) -> String {
+        let problem = self.split_brain().or(self.rover.as_ref().err().cloned());
+        problem.unwrap_or_else(|| {
+            let (mounted, promotable) = (self.mounted(), self.promotable());
+            format!("the volume is {mounted}; promotable: {promotable}")
+        })
+    }
+
     fn mounted(&self) -> String {
         match &self.mounted {
             Mounted::Yes => "mounted here".into(),
