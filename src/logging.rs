@@ -131,16 +131,19 @@ fn needs_quotes(c: char) -> bool {
 
 /// As a program reads it, beside the lines of etcd: its own four keys, and one for each value.
 fn json(record: &Record) -> String {
-    let mut line = serde_json::json!({
-        "level": record.level().as_str().to_lowercase(),
-        "ts": timestamp(SystemTime::now()),
-        "caller": "etcd-rejoin",
-        "msg": record.args().to_string(),
+    let own = [
+        ("level", record.level().as_str().to_lowercase()),
+        ("ts", timestamp(SystemTime::now())),
+        ("caller", "etcd-rejoin".into()),
+        ("msg", record.args().to_string()),
+    ];
+    let own = own.map(|(name, value)| (name.to_string(), value));
+    let keys = own.into_iter().chain(values(record));
+    let keys = keys.map(|(name, value)| {
+        let [name, value] = [name, value].map(serde_json::Value::from);
+        format!("{name}:{value}")
     });
-    for (name, value) in values(record) {
-        line[name] = value.into();
-    }
-    line.to_string()
+    format!("{{{}}}", keys.collect::<Vec<_>>().join(","))
 }
 
 fn values(record: &Record) -> Vec<(String, String)> {
