@@ -14,7 +14,7 @@ use etcd_rejoin::commands::{
     Exit, config, fence_peer, leave, notify, print, probe, promote, quarantine, rove, run, status,
     volume, watch,
 };
-use etcd_rejoin::config::{Config, LogConfig, Overrides, env_file};
+use etcd_rejoin::config::{Config, Overrides, env_file};
 use etcd_rejoin::handover;
 use etcd_rejoin::kmsg;
 use etcd_rejoin::logging;
@@ -183,9 +183,6 @@ fn command(cli: Cli, phase: Phase, stop: &Stop) -> Exit {
 }
 
 fn become_etcd(flags: Vec<OsString>, args: &RunArgs, phase: Phase, stop: &Stop) -> Exit {
-    let terminal = std::io::stderr().is_terminal();
-    let log = LogConfig::read(std::env::vars_os(), &flags, terminal);
-    logging::start(log, stop);
     // `etcd --version` and `etcd --help` are etcd's own affair.
     let asks = |word: &OsString| {
         matches!(
@@ -198,7 +195,11 @@ fn become_etcd(flags: Vec<OsString>, args: &RunArgs, phase: Phase, stop: &Stop) 
         let program = program.unwrap_or_else(|| "etcd".into());
         return exec(program, flags, stop, "");
     }
-    match Config::read(std::env::vars_os(), &flags, &args.overrides()) {
+    let terminal = std::io::stderr().is_terminal();
+    let overrides = args.overrides();
+    let (log, config) = Config::read_with_log(std::env::vars_os(), &flags, &overrides, terminal);
+    logging::start(log, stop);
+    match config {
         Ok(config) => match phase {
             Phase::First if config.rover.is_some() => rove(&config, stop),
             Phase::First => run::run(config, log, stop, args.max_steps, None),

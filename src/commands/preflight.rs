@@ -147,11 +147,12 @@ pub fn surroundings(
     client_url(config)?;
     flags(config, stop)?;
     ports::bindable(config, peer_ports, stop)?;
-    disk(config, data)
+    disk(config)?;
+    movable(config, data)
 }
 
 /// Why this member could not come back if its data were lost or damaged, as far as that shows here and beside an
-/// etcd that runs: nobody is asked.
+/// etcd that runs: nobody is asked, and a restart is not held up by it.
 pub fn rejoin_fails(config: &Config, seen: &Observation) -> Option<String> {
     let policy = &config.policy;
     if !policy.has_others() || policy.join == JoinAs::Never {
@@ -163,7 +164,7 @@ pub fn rejoin_fails(config: &Config, seen: &Observation) -> Option<String> {
     if !policy.peer_urls_given {
         return Some(Reason::PeerUrlsNotGiven.row().cure.into());
     }
-    (client_url(config).and_then(|()| disk(config, &seen.data))).err()
+    (client_url(config).and_then(|()| disk(config))).err()
 }
 
 fn client_url(config: &Config) -> Result<(), String> {
@@ -173,7 +174,7 @@ fn client_url(config: &Config) -> Result<(), String> {
     }
 }
 
-fn disk(config: &Config, data: &DataDir) -> Result<(), String> {
+fn disk(config: &Config) -> Result<(), String> {
     // What lies there is set aside and kept, and the others send as much again.
     writable(&config.data_dir, WAL_SIZE + database(config))?;
     if let Some(dir) = &config.wal_dir {
@@ -181,7 +182,7 @@ fn disk(config: &Config, data: &DataDir) -> Result<(), String> {
         // A new WAL is made beside its place, and an old one is set aside there.
         dir.parent().map_or(Ok(()), |beside| writable(beside, 0))?;
     }
-    movable(config, data)
+    Ok(())
 }
 
 /// What the database takes on the disk, in bytes; 0 where there is none.

@@ -1,6 +1,6 @@
-//! How to log, read apart from the rest: it has to work where the rest is wrong.
+//! How to log: it is known where the rest of the configuration is wrong, too.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 
 use super::{raw, words};
 
@@ -14,14 +14,9 @@ pub struct LogConfig {
 }
 
 impl LogConfig {
-    /// Reads `REJOIN_LOG`, `REJOIN_LOG_FORMAT`, and what etcd is told of its log; wrong values count as unset here,
-    /// and are reported by [`Config`]. `terminal`: a person reads it as it is written.
-    pub fn read(
-        env: impl IntoIterator<Item = (OsString, OsString)>,
-        words: &[OsString],
-        terminal: bool,
-    ) -> Self {
-        let raw = raw::read(env, words);
+    /// Takes `REJOIN_LOG`, `REJOIN_LOG_FORMAT`, and what etcd is told of its log; wrong values count as unset here,
+    /// and are reported by [`Config`](super::Config).
+    pub(super) fn of(raw: &raw::Raw, terminal: bool) -> Self {
         LogConfig {
             level: (raw.rejoin.log.as_deref())
                 .and_then(words::level)
@@ -63,11 +58,12 @@ fn etcd_logs_json(etcd: &raw::EtcdSettings) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsString;
 
     fn read(env: &[(&str, &str)], words: &[&str], terminal: bool) -> LogConfig {
         let env = env.iter().map(|(name, value)| (name.into(), value.into()));
         let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        LogConfig::read(env, &words, terminal)
+        LogConfig::of(&raw::read(env, &words), terminal)
     }
 
     #[test]

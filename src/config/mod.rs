@@ -103,6 +103,26 @@ impl Config {
         words: &[OsString],
         overrides: &Overrides,
     ) -> Result<Config, Vec<String>> {
+        Config::check(Config::raw(env, words, overrides))
+    }
+
+    /// The same, and how to log, which is known where the rest is wrong too. `terminal`: a person reads the log as
+    /// it is written.
+    pub fn read_with_log(
+        env: impl IntoIterator<Item = (OsString, OsString)>,
+        words: &[OsString],
+        overrides: &Overrides,
+        terminal: bool,
+    ) -> (LogConfig, Result<Config, Vec<String>>) {
+        let raw = Config::raw(env, words, overrides);
+        (LogConfig::of(&raw, terminal), Config::check(raw))
+    }
+
+    fn raw(
+        env: impl IntoIterator<Item = (OsString, OsString)>,
+        words: &[OsString],
+        overrides: &Overrides,
+    ) -> raw::Raw {
         let given = |wanted: &OsString| (overrides.0.iter()).any(|(_, name, _)| wanted == name);
         let env = (env.into_iter())
             .filter(|(name, _)| !given(name))
@@ -111,7 +131,7 @@ impl Config {
         for (flag, name, _) in &overrides.0 {
             raw.named.insert(name.to_string(), flag.to_string());
         }
-        Config::check(raw)
+        raw
     }
 
     fn check(raw: raw::Raw) -> Result<Config, Vec<String>> {
