@@ -155,6 +155,12 @@ pub fn is_another(config: &Config, own: &Instance, body: &[u8]) -> bool {
     })
 }
 
+/// Who answers at our own peer URL, if it is an entrypoint of another name.
+pub fn somebody_else(config: &Config, body: &[u8]) -> Option<String> {
+    let report = parse(body).ok()?;
+    (report.name != config.policy.name).then_some(report.name)
+}
+
 /// Reads a peer's answer; whatever is not exactly an answer of this peer is nonsense, and named.
 pub fn heard(config: &Config, peer: &str, body: &[u8]) -> Heard {
     match parse(body) {

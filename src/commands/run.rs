@@ -216,7 +216,10 @@ impl Run<'_> {
             }
         }
         let mut decision = decide(&self.config.policy, &look.seen);
-        if matches!(decision, Decision::Do(..)) && self.steps_left != Some(0) {
+        if let Decision::Do(step, _) = &decision
+            && self.steps_left != Some(0)
+        {
+            let asks = step.counts_on_our_url();
             // Answering the others comes before the promise, and shows that the peer port is free.
             self.serve(&look)?;
             let ports = self.server.is_none();
@@ -225,7 +228,14 @@ impl Run<'_> {
             if let Some(signal) = self.stop.raised() {
                 return Err(self.stopped(signal));
             }
+            if asks {
+                look.seen.misled = self.misled(&look);
+            }
             decision = decide(&self.config.policy, &look.seen);
+        }
+        if decision.reason() == Reason::PeerUrlMisleads {
+            self.said
+                .warn(explain::why(&self.config.policy, &look, &decision));
         }
         match &decision {
             Decision::Start(start, _) => self.start(start, &look, &decision),
@@ -254,6 +264,17 @@ impl Run<'_> {
                 })
             }
         }
+    }
+
+    /// Why our peer URL does not lead here. Own data, which answers nobody, answers for this moment.
+    fn misled(&mut self, look: &Look) -> Option<String> {
+        if self.server.is_some() {
+            return self.observer.misled(true);
+        }
+        let report = Report::of(&self.config, &look.seen, self.observer.instance());
+        // Where the port is not free, etcd will say so.
+        let server = Server::start(&self.config, &report, self.stop);
+        self.observer.misled(server.is_ok())
     }
 
     /// A refusal that concerns the others too: they shall hear what we hold, not only that we are gone.

@@ -16,6 +16,7 @@ pub(super) struct Said {
     scene: String,
     refusal: String,
     refused_at: Option<Instant>,
+    warning: String,
     at: Option<Instant>,
     waiting: Option<Waiting>,
 }
@@ -34,6 +35,14 @@ impl Said {
             line.log();
             self.line = Some(line);
             self.at = Some(Instant::now());
+        }
+    }
+
+    /// Says this as a warning, unless it was the last one.
+    pub(super) fn warn(&mut self, words: String) {
+        if words != self.warning {
+            log::warn!("{words}");
+            self.warning = words;
         }
     }
 

@@ -137,6 +137,9 @@ pub fn status(config: Config, stop: &Stop, wanted: Wanted) -> Exit {
         if let Some(signal) = stop.raised() {
             return Exit::signal(signal);
         }
+        if matches!(decide(&config.policy, &look.seen), Decision::Do(..)) {
+            look.seen.misled = observer.misled(false);
+        }
     }
     let status = Status {
         decision: decide(&config.policy, &look.seen),

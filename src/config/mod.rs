@@ -45,6 +45,8 @@ pub struct Config {
     pub wal_dir: Option<PathBuf>,
     /// Where old data may lie beside a first start.
     pub ignored: Vec<PathBuf>,
+    /// Which of our peer URLs may seem to lead elsewhere.
+    pub ignored_urls: Vec<String>,
     /// A digest of the initial cluster, the same on every member that was given the same.
     pub cluster_digest: String,
     /// A digest of the cluster token.
@@ -249,7 +251,7 @@ impl Config {
             }
         };
         let keep_count = check.number("REJOIN_DATA_KEEP", rejoin.data_keep.as_deref(), 1);
-        let ignored = check.ignored(rejoin.ignore.as_deref());
+        let (ignored, ignored_urls) = check.ignored(rejoin.ignore.as_deref());
         let static_id = initial.static_id(&name, &token).unwrap_or(MemberId(0));
         let policy = Policy {
             static_cluster: initial.static_cluster_id(&token),
@@ -340,6 +342,7 @@ impl Config {
             data_dir,
             wal_dir,
             ignored,
+            ignored_urls,
             rover,
             cluster_digest: policy.initial.digest(),
             token_digest: crate::membership::digest(&token),

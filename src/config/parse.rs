@@ -147,16 +147,23 @@ impl Checker {
         parsed
     }
 
-    /// The paths of REJOIN_IGNORE. What else may stand there is asked where it matters.
-    pub fn ignored(&mut self, value: Option<&str>) -> Vec<PathBuf> {
-        let (paths, words): (Vec<&str>, Vec<&str>) =
-            ignored(value).partition(|word| word.starts_with('/'));
-        if let Some(word) = words.into_iter().find(|word| *word != ROOT_PASSWORD) {
-            let why =
-                format!("names {word:?}, which is neither {ROOT_PASSWORD} nor an absolute path");
-            self.mistake("REJOIN_IGNORE", value.unwrap_or_default(), &why);
+    /// The paths and the URLs of REJOIN_IGNORE. What else may stand there is asked where it matters.
+    pub fn ignored(&mut self, value: Option<&str>) -> (Vec<PathBuf>, Vec<String>) {
+        let (mut paths, mut urls) = (Vec::new(), Vec::new());
+        for word in ignored(value) {
+            match word {
+                ROOT_PASSWORD => {}
+                path if path.starts_with('/') => paths.push(path.into()),
+                url if url.contains("://") => urls.push(url.into()),
+                other => {
+                    let why = format!(
+                        "names {other:?}, which is neither {ROOT_PASSWORD} nor an absolute path nor a URL"
+                    );
+                    self.mistake("REJOIN_IGNORE", value.unwrap_or_default(), &why);
+                }
+            }
         }
-        paths.into_iter().map(PathBuf::from).collect()
+        (paths, urls)
     }
 
     pub fn bootstrap(&mut self, value: Option<&str>) -> Bootstrap {

@@ -27,7 +27,7 @@ variables! {
     "REJOIN_AS", "auto", "how to join a running cluster: `voter`, `learner` (promoted once caught up), `auto` by margin, or `never`: the membership is never changed";
     "REJOIN_DATA", "quarantine", "`quarantine` keeps what was set aside; `delete` deletes it at a later start, once this member is a caught-up voter again";
     "REJOIN_DATA_KEEP", "1", "how many set-aside data dirs `delete` keeps";
-    "REJOIN_IGNORE", "none", "what this member may start beside, comma-separated: `ETCD_ROOT_PASSWORD`, which sets no password here, and paths of old data that shall stay where it is (`data-elsewhere`)";
+    "REJOIN_IGNORE", "none", "what this member may start beside, comma-separated: `ETCD_ROOT_PASSWORD`, which sets no password here, paths of old data that shall stay where it is (`data-elsewhere`), and a peer URL of ours that does not lead here from here (`peer-url-misleads`)";
     "REJOIN_WAIT", "forever", "how long to wait for others before giving up with exit code 69";
     "REJOIN_TIMEOUT", "2s", "how long one look at the cluster may take";
     "REJOIN_CACERT", "ETCD_TRUSTED_CA_FILE, else SSL_CERT_FILE, else the machine's bundle", "the CA that the client URLs of other members are checked with";

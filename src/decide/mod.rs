@@ -129,6 +129,11 @@ impl Step {
         }
     }
 
+    /// The others look for this member at its peer URLs after it.
+    pub fn counts_on_our_url(&self) -> bool {
+        matches!(self, Step::UpdatePeerUrls(_)) || self.counts_on_a_start()
+    }
+
     /// It gives something up, or takes a place, because etcd is to start here afterwards.
     pub fn counts_on_a_start(&self) -> bool {
         match self {
@@ -216,6 +221,11 @@ pub fn decide(policy: &Policy, seen: &Observation) -> Decision {
         // It would come back empty, and that member would be refused.
         Do(step, _) if !policy.peer_urls_given && step.counts_on_a_start() => {
             Refuse(Reason::PeerUrlsNotGiven)
+        }
+        // What it began would not end: added, it could be reached by nobody, and its vote would be missing. It may
+        // be told in time, as a name that is not there yet.
+        Do(step, _) if seen.misled.is_some() && step.counts_on_our_url() => {
+            Wait(Reason::PeerUrlMisleads)
         }
         // Asked again, the cluster would say the same; a person has to allow it.
         Do(step, _)

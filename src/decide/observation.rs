@@ -351,6 +351,9 @@ pub struct Observation {
     pub denied: Option<(Step, String)>,
     /// Why etcd could not start here at all: a URL that it cannot listen at, a full or read-only disk.
     pub hindered: Option<String>,
+    /// Why our own peer URL leads nowhere, or to somebody else, as far as that can be told from here. Asked only
+    /// where a step is due after which others look for us there.
+    pub misled: Option<String>,
     /// The other members.
     pub peers: Vec<Peer>,
     /// The linearizable answer, if there is one.
@@ -396,6 +399,7 @@ impl Default for Observation {
             failed: None,
             denied: None,
             hindered: None,
+            misled: None,
             peers: Vec::new(),
             quorate: None,
             settled: false,

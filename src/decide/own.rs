@@ -75,9 +75,14 @@ pub(super) fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> De
         && policy.peer_urls_given
         && entry.name == policy.name
         && !entry.has_exactly_peer_urls(&policy.peer_urls)
-        && !others(&quorate.members, own.member).any(|m| m.has_peer_url(&policy.peer_urls))
     {
-        return Do(Step::UpdatePeerUrls(own.member), Reason::PeerUrlsChanged);
+        let anothers =
+            others(&quorate.members, own.member).any(|m| m.has_peer_url(&policy.peer_urls));
+        return match anothers || seen.misled.is_some() {
+            // The URL that is listed works, or did.
+            true => with_data(seen, own, Some(entry), Reason::PeerUrlMisleads),
+            false => Do(Step::UpdatePeerUrls(own.member), Reason::PeerUrlsChanged),
+        };
     }
     // What was set aside is deleted only now that the cluster has this member's data again: it
     // has published as a voter, and nothing says that its last start made no progress.

@@ -93,6 +93,8 @@ reasons! {
         "quarantine / refuse", "nothing to do: it joins again / REJOIN_AS=auto lets it join again, and sets its data aside", Loss;
     PeerUrlsChanged, "peer-urls-changed", "own", "quorate, listed under our name with other peer URLs",
         "update-peer-urls", "nothing to do";
+    PeerUrlMisleads, "peer-url-misleads", "any", "the others would look for this member at its peer URL from now on, and that leads nowhere, or to somebody else, as far as can be told from here: instead of a step that counts on it / of publishing it",
+        "wait / start with data", "correct ETCD_INITIAL_ADVERTISE_PEER_URLS; where the others do reach this member there, name the URL in REJOIN_IGNORE";
     SetAsideNotNeeded, "set-aside-not-needed", "own", "quorate, listed as a started voter; REJOIN_DATA=delete and more set aside than REJOIN_DATA_KEEP",
         "delete-set-aside", "REJOIN_DATA=quarantine keeps what was set aside";
     OwnLearner, "own-learner", "own", "quorate, listed as learner",

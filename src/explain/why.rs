@@ -73,6 +73,12 @@ fn condition(policy: &Policy, seen: &Observation, decision: &Decision) -> &'stat
         (Reason::VolumeOfAnotherMember, _) => {
             "the cluster lists the volume's member under a name and peer URLs that are not ours"
         }
+        (Reason::PeerUrlMisleads, Decision::Start(..)) => {
+            "quorate, listed; its new peer URL leads nowhere, or to somebody else, and is not published"
+        }
+        (Reason::PeerUrlMisleads, _) => {
+            "the others would look for this member at its peer URL, and that leads nowhere, or to somebody else"
+        }
         (Reason::DataElsewhere, _) => {
             "a first start is due, and etcd's data lies at another place that this member may have had"
         }
@@ -179,6 +185,14 @@ fn names(policy: &Policy, look: &Look, reason: Reason) -> Vec<String> {
         }
         Reason::CalledByACluster => knocks(policy, &look.seen),
         Reason::UrlListedTwice => listing_twice(policy, &look.seen).map(update).collect(),
+        Reason::PeerUrlMisleads => match (&look.seen.misled, &look.seen.quorate) {
+            (Some(why), _) => vec![why.clone()],
+            (None, Some(quorate)) => (quorate.members.iter())
+                .filter(|member| member.has_peer_url(&policy.peer_urls))
+                .map(|member| format!("it is listed for {}", member.label()))
+                .collect(),
+            (None, None) => Vec::new(),
+        },
         Reason::CannotStart => look.seen.hindered.iter().cloned().collect(),
         Reason::DataLostNoLeader | Reason::NotListedNoLeader => {
             let mut names = look.failures.clone();

@@ -79,7 +79,7 @@ pub(super) fn is_another(observer: &Observer, url: &str, deadline: Instant) -> O
     }
 }
 
-fn assembly_url(peer_url: &str) -> String {
+pub(super) fn assembly_url(peer_url: &str) -> String {
     format!("{}{}", peer_url.trim_end_matches('/'), assembly::PATH)
 }
 

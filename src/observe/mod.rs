@@ -6,6 +6,7 @@
 mod ask;
 mod beside;
 mod gathering;
+mod own_url;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;

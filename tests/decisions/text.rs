@@ -242,6 +242,7 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
                     quorate.reached = Some(progress(what));
                 }
             }
+            ("misled", "") => seen.misled = Some("nobody listens there".into()),
             ("set-aside", number) => seen.set_aside = number.parse().unwrap(),
             _ => panic!("line {at}: {word:?} is nothing else"),
         }

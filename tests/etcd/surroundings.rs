@@ -28,6 +28,8 @@ scenarios! {
         damaged_data_on_a_mount_point,
         stopped_while_waiting,
         peer_url_changed_while_down,
+        a_peer_url_that_leads_elsewhere_is_not_published,
+        a_lost_disk_with_a_peer_url_that_leads_nowhere,
         peer_port_in_use,
         metrics_port_in_use_beside_a_lost_disk,
         a_url_that_another_member_lists_twice_beside_a_lost_disk,
@@ -644,6 +646,81 @@ fn peer_url_changed_while_down(version: Version) {
     // The others' settings still have the old one.
     cluster.kill9(&[1]);
     cluster.start(&[1]);
+    cluster.verify();
+}
+
+fn listed_urls(cluster: &mut Cluster) -> Vec<Vec<String>> {
+    let mut urls: Vec<_> = (cluster.members_of(1).into_iter())
+        .map(|member| member.peer_urls)
+        .collect();
+    urls.sort();
+    urls
+}
+
+/// Nobody listens there, an etcd of another cluster, another member: the URL that has worked stays, and the data
+/// starts.
+fn a_peer_url_that_leads_elsewhere_is_not_published(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let mut stranger = Cluster::running(version, 1);
+    let before = listed_urls(&mut cluster);
+    let nowhere = format!("http://{}:2380", cluster.addresses.host(33));
+    let of_a_stranger = stranger.member(1).peer_url();
+    let of_another = cluster.member(2).peer_url();
+    for (url, said) in [
+        (nowhere, "connection refused, while this member listens"),
+        (of_a_stranger, "answers there"),
+        (of_another, "it is listed for n2"),
+    ] {
+        cluster.kill9(&[3]);
+        cluster.wait_healthy_of(&[1, 2]);
+        cluster
+            .member(3)
+            .set("ETCD_INITIAL_ADVERTISE_PEER_URLS", &url);
+        let initial = cluster.initial(&[1, 2, 3]);
+        cluster.member(3).set("ETCD_INITIAL_CLUSTER", &initial);
+        cluster.start(&[3]);
+        cluster.wait_healthy();
+        let member = cluster.member(3);
+        assert!(member.log.has_reason("peer-url-misleads"));
+        let warned = member.log.lines("WARN");
+        assert!(warned.iter().any(|line| line.contains(said)), "{warned:?}");
+        assert_eq!(listed_urls(&mut cluster), before);
+        cluster.put_some();
+    }
+    cluster.verify();
+}
+
+/// Nothing is removed that could not come back; with the right URL, or where a person knows better, it does.
+fn a_lost_disk_with_a_peer_url_that_leads_nowhere(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let before = cluster.members_of(1);
+    cluster.member(3).lose_disk();
+    cluster.wait_healthy_of(&[1, 2]);
+    let right = cluster.member(3).peer_url();
+    let wrong = format!("http://{}:2380", cluster.addresses.host(33));
+    cluster
+        .member(3)
+        .set("ETCD_INITIAL_ADVERTISE_PEER_URLS", &wrong);
+    let initial = cluster.initial(&[1, 2, 3]);
+    cluster.member(3).set("ETCD_INITIAL_CLUSTER", &initial);
+    cluster.start(&[3]);
+    let a_while = Duration::from_secs(1);
+    (cluster.member(3)).assert_waits("peer-url-misleads", a_while);
+    assert_eq!(cluster.members_of(1), before);
+    cluster.member(3).sigterm();
+    cluster.member(3).set("REJOIN_IGNORE", &wrong);
+    cluster.member(3).start_steps(1);
+    assert_eq!(cluster.member(3).wait_exit(PATIENCE), 75);
+    assert!(cluster.member(3).log.has_reason("data-lost"));
+    cluster.member(3).unset("REJOIN_IGNORE");
+    cluster
+        .member(3)
+        .set("ETCD_INITIAL_ADVERTISE_PEER_URLS", &right);
+    let initial = cluster.initial(&[1, 2, 3]);
+    cluster.member(3).set("ETCD_INITIAL_CLUSTER", &initial);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    cluster.put_some();
     cluster.verify();
 }
 

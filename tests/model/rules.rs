@@ -437,6 +437,7 @@ fn what_the_model_does_not_know_is_shown_by_a_case() {
         ("nonsense", unmodelled::nonsense_is_promised),
         ("start failed", unmodelled::failed_starts_again),
         ("cannot start", unmodelled::hindrances_do_not_matter),
+        ("misled", unmodelled::any_url_leads_here),
         ("denied", unmodelled::denied_steps_are_repeated),
         ("no leader", unmodelled::empty_removes_without_leader),
         ("no chores", unmodelled::chores_are_never_given_up),

@@ -248,6 +248,11 @@ pub fn hindrances_do_not_matter(policy: &Policy, seen: &Observation) -> Decision
     changed(policy, seen, |seen| seen.hindered = None)
 }
 
+/// Where our own peer URL leads does not matter.
+pub fn any_url_leads_here(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.misled = None)
+}
+
 /// What the cluster has denied us is asked for again, for ever.
 pub fn denied_steps_are_repeated(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| seen.denied = None)

@@ -299,7 +299,7 @@ fn an_etcd_at_our_own_url_is_noticed_while_we_serve() {
     let dir = tempfile::tempdir().unwrap();
     let observer = observer(dir.path());
     let (mut gathering, _news) = gathering(&observer);
-    let lists = Running::ListsMembers(ClusterId(1), quorate(1).members);
+    let lists = Running::ListsMembers("http://me:2380".into(), ClusterId(1), quorate(1).members);
     gathering.absorb(News::OwnUrl(Some(lists)));
     assert!(gathering.is_twin());
 }

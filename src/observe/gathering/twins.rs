@@ -18,7 +18,8 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// Who runs at an address that is ours.
 pub(in crate::observe) enum Running {
     Member(MemberId),
-    ListsMembers(ClusterId, Vec<Member>),
+    /// At this URL.
+    ListsMembers(String, ClusterId, Vec<Member>),
     /// An entrypoint of our name at this URL, which is not this process.
     Entrypoint(String),
 }
@@ -172,8 +173,15 @@ impl Gathering<'_> {
         self.running.iter().any(|running| match running {
             Running::Member(id) => ids.contains(id),
             // An etcd at our own peer URL, while none of ours runs here.
-            Running::ListsMembers(cluster, members) => match self.identity() {
-                Some(own) => own.cluster == *cluster && members.iter().any(|m| m.id == own.member),
+            Running::ListsMembers(url, cluster, members) => match self.identity() {
+                // Another member that is listed with this URL, which we were given by mistake, is no twin.
+                Some(own) => {
+                    let url = std::slice::from_ref(url);
+                    let anothers = |m: &Member| m.id != own.member && m.has_peer_url(url);
+                    own.cluster == *cluster
+                        && members.iter().any(|m| m.id == own.member)
+                        && !members.iter().any(anothers)
+                }
                 None => self.own_id(members).is_some(),
             },
             Running::Entrypoint(_) => false,
@@ -195,5 +203,9 @@ fn stays(observer: &Observer, url: &str, deadline: Instant) -> bool {
 
 fn lists_members(observer: &Observer, url: &str, deadline: Instant) -> Result<Running, Failure> {
     let view = observer.peers.peer_members(url, deadline)?;
-    Ok(Running::ListsMembers(view.cluster, view.members))
+    Ok(Running::ListsMembers(
+        url.into(),
+        view.cluster,
+        view.members,
+    ))
 }
