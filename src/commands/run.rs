@@ -26,6 +26,11 @@ use crate::signals::Stop;
 
 /// The pause between two looks while we wait grows from the first to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+/// In a first start each one waits for the next: who has just gone silent is about to listen as etcd, and is asked
+/// again after this.
+const SOON: Duration = Duration::from_millis(20);
+/// For so long after something has changed.
+const CHANGING: Duration = Duration::from_secs(5);
 /// The pause after a step that the cluster refused grows to this. etcd refuses an add while a member
 /// has been connected for less than five seconds: a longer pause only adds to that.
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
@@ -96,6 +101,7 @@ pub fn run(
         added: None,
         refusals: 0,
         pause: if outdated > 0 { PAUSES.1 } else { PAUSES.0 },
+        changed: Instant::now(),
         views: (Vec::new(), Instant::now()),
         said: Said::default(),
     };
@@ -144,6 +150,8 @@ struct Run<'a> {
     /// How often in a row a step was not taken.
     refusals: u32,
     pause: Duration,
+    /// When what was seen has changed last.
+    changed: Instant,
     /// What the others listed without a leader, and since when.
     views: (Vec<(ClusterId, Vec<Member>)>, Instant),
     said: Said,
@@ -251,6 +259,9 @@ impl Run<'_> {
                 self.pause(PAUSES.1.min(listens(&self.config).saturating_sub(since)))
             }
             Decision::Wait(_) => {
+                if look.seen.promise && self.changed.elapsed() < CHANGING {
+                    self.pause = SOON;
+                }
                 self.serve(&look)?;
                 self.wait(self.line(&look, &decision))
             }
@@ -297,6 +308,7 @@ impl Run<'_> {
     /// Says what was seen, when it has changed.
     fn saw(&mut self, look: &Look) {
         if self.said.is_news(explain::scene(look)) {
+            self.changed = Instant::now();
             explain::seen(&self.config.policy, look).log();
         }
     }
