@@ -356,6 +356,19 @@ fn set_aside_data_is_listed_and_put_back() {
     listed
         .ends_with(0)
         .has(&["20261121T101112Z-1 bytes=", "path="]);
+    let listed = json(&beside(&mut cluster, &["quarantine", "list", "--json"]));
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    for (key, value) in [
+        ("name", "20261121T101112Z-1".into()),
+        ("path", aside.display().to_string().into()),
+        ("wal", Value::Null),
+        ("member_id", "1".into()),
+        ("time", "2026-11-21T10:11:12.000Z".into()),
+        ("counts", true.into()),
+    ] {
+        assert_eq!(listed[0][key], value, "{listed:#}");
+    }
+    assert!(listed[0]["bytes"].as_u64() > Some(1 << 20), "{listed:#}");
     let status = json(&beside(&mut cluster, &["status", "--json"]));
     assert_eq!(status["data_dir"]["set_aside"], 1);
     assert_eq!(
@@ -378,13 +391,39 @@ fn set_aside_data_is_listed_and_put_back() {
     put.ends_with(0).has(&["put back 20261121T101112Z-1"]);
     beside(&mut cluster, &["quarantine", "list"]).has(&["nothing is set aside"]);
     let file = cluster.scratch().join("env");
-    std::fs::write(&file, format!("ETCD_DATA_DIR={dir}/not-mounted\n")).unwrap();
+    std::fs::write(&file, format!("export ETCD_DATA_DIR={dir}/not-mounted\n")).unwrap();
     let args = ["quarantine", "list", "--env-file", file.to_str().unwrap()];
     let elsewhere = call(&args).run();
     elsewhere.ends_with(74).has(&["no data dir", "not-mounted"]);
     cluster.start(&[1]);
     cluster.wait_healthy();
     cluster.verify();
+}
+
+/// A person who has changed ETCD_DATA_DIR is shown where the data lies, and both ways on.
+#[test]
+fn data_at_another_place_is_shown_before_anything_is_founded() {
+    let mut cluster = alone();
+    let id = format!("{:x}", cluster.id(1));
+    cluster.member(1).sigterm();
+    let before = cluster.member(1).env["ETCD_DATA_DIR"].clone();
+    let changed = format!("{before}/data");
+    cluster.member(1).set("ETCD_DATA_DIR", &changed);
+    let status = json(&beside(&mut cluster, &["status", "--json"]));
+    assert_eq!(
+        (&status["decision"], &status["reason"]),
+        (&"refuse".into(), &"data-elsewhere".into())
+    );
+    let text = beside(&mut cluster, &["status"]);
+    text.has(&[
+        &format!("{before} holds data of member {id} of cluster "),
+        &format!("set ETCD_DATA_DIR={before} to start with that data"),
+        &format!("REJOIN_IGNORE={before}"),
+    ]);
+    cluster.member(1).set("REJOIN_IGNORE", &before);
+    let status = json(&beside(&mut cluster, &["status", "--json"]));
+    assert_eq!(status["reason"], "listening");
+    assert!(!Path::new(&changed).exists());
 }
 
 #[test]
