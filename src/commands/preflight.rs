@@ -7,13 +7,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, access, statvfs};
 
 use super::{Exit, ports};
 use crate::config::Config;
-use crate::decide::{DataDir, JoinAs, Observation, Reason};
+use crate::datadir::lookup;
+use crate::decide::{DataDir, Decision, JoinAs, Observation, Quorate, Reason};
+use crate::gateway::Client;
 use crate::mount;
 use crate::program::run_or_kill;
 use crate::signals::Stop;
@@ -87,18 +89,20 @@ fn is_ourselves(program: &Path) -> bool {
 /// Whether it is an ELF file of another class or processor than we are (elf(5)). A script, and what does not
 /// read, is left to the kernel.
 fn is_of_another_machine(program: &Path) -> bool {
-    let kind = |path: &Path| {
-        let mut head = [0; 20];
-        File::open(path)
-            .and_then(|mut file| file.read_exact(&mut head))
-            .ok()?;
-        head.starts_with(b"\x7fELF")
-            .then_some((head[4], head[18], head[19]))
-    };
-    match (kind(program), kind(Path::new("/proc/self/exe"))) {
+    match (elf(program), elf(Path::new("/proc/self/exe"))) {
         (Some(its), Some(ours)) => its != ours,
         (None, _) | (_, None) => false,
     }
+}
+
+/// Class and processor of an ELF file; none where it is another kind of file.
+fn elf(path: &Path) -> Option<(u8, u8, u8)> {
+    let mut head = [0; 20];
+    File::open(path)
+        .and_then(|mut file| file.read_exact(&mut head))
+        .ok()?;
+    head.starts_with(b"\x7fELF")
+        .then_some((head[4], head[18], head[19]))
 }
 
 /// Whether etcd knows the flags that it was given: it ends with 2 on one that it does not, and by then the
@@ -134,11 +138,103 @@ fn flags(config: &Config, stop: &Stop) -> Result<(), String> {
     ANSWER.get_or_init(ask).clone()
 }
 
+/// The version of the etcd program, major and minor, and as it says it. None where it does not say, and of a script:
+/// that may pass no flag on, and start an etcd.
+///
+/// Asked once in a run.
+fn version(config: &Config, stop: &Stop) -> Option<((u64, u64), String)> {
+    static ANSWER: OnceLock<Option<((u64, u64), String)>> = OnceLock::new();
+    let ask = || {
+        let program = program(config).ok().filter(|path| elf(path).is_some())?;
+        let mut command = Command::new(program);
+        command.env_clear().arg("--version");
+        let ran = run_or_kill(&mut command, FLAGS, &|| stop.raised().is_some()).ok()?;
+        said_version(&ran.out)
+    };
+    ANSWER.get_or_init(ask).clone()
+}
+
+/// What `etcd --version` says in its first line (etcd `etcdmain/config.go`, `parse`).
+fn said_version(out: &str) -> Option<((u64, u64), String)> {
+    let said = out.lines().next()?.strip_prefix("etcd Version: ")?.trim();
+    let mut numbers = said.split('.').map(|number| number.parse().ok());
+    Some(((numbers.next()??, numbers.next()??), said.into()))
+}
+
+/// Whether etcd would join this cluster, by its version: it does not where the cluster's is newer than its own, but
+/// for one minor version in a downgrade (etcd `server/etcdserver/cluster_util.go`, `isCompatibleWithCluster`). By
+/// then it has been removed and added. A newer etcd joins.
+///
+/// Nobody who says the version of the cluster keeps us from nothing.
+fn version_fits(
+    config: &Config,
+    peers: &Client,
+    quorate: &Quorate,
+    stop: &Stop,
+) -> Result<(), String> {
+    let Some((own, said)) = version(config, stop) else {
+        return Ok(());
+    };
+    let ours = &config.policy.peer_urls;
+    let others = (quorate.members.iter()).filter(|member| !member.has_peer_url(ours));
+    let urls: Vec<String> = others.flat_map(|member| member.peer_urls.clone()).collect();
+    let (peers, deadline) = (peers.clone(), Instant::now() + config.timeout);
+    let too_new = move || {
+        let heard = |url: &String| Some((url.clone(), peers.cluster_version(url, deadline).ok()?));
+        let (url, cluster) = urls.iter().find_map(heard)?;
+        let downgraded = || peers.is_downgraded(&url, deadline).unwrap_or(false);
+        let fits = own >= cluster || (own.0, own.1 + 1) == cluster && downgraded();
+        (!fits).then_some(cluster)
+    };
+    match stop.wait_for(too_new) {
+        Ok(Some((major, minor))) => Err(format!(
+            "etcd {said} does not join a cluster of version {major}.{minor}: run one that is as new here too"
+        )),
+        Ok(None) | Err(_) => Ok(()),
+    }
+}
+
+/// Whether damaged data was written by a newer etcd than this one, which does not read it (etcd
+/// `server/storage/schema/migration.go`, `newPlan`): what looks like damage may be none. From 3.6 on it says so.
+fn data_fits(config: &Config, data: &DataDir, stop: &Stop) -> Result<(), String> {
+    let DataDir::Damaged { .. } = data else {
+        return Ok(());
+    };
+    let database = File::open(config.data_dir.join("member/snap/db")).ok();
+    let written = database.and_then(|file| lookup::storage_version(&file).ok()?.ok()?);
+    let Some(written) = written else {
+        return Ok(());
+    };
+    match version(config, stop) {
+        Some((own, said)) if own < written => Err(format!(
+            "etcd {said} does not read data of version {}.{}: run one that is as new",
+            written.0, written.1
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What keeps etcd from starting here, or from joining the cluster where the step that was decided counts on that.
+pub fn hindered(
+    config: &Config,
+    seen: &Observation,
+    decision: &Decision,
+    peers: &Client,
+    peer_ports: bool,
+    stop: &Stop,
+) -> Option<String> {
+    let joins = matches!(decision, Decision::Do(step, _) if step.counts_on_a_start());
+    let quorate = seen.quorate.as_ref().filter(|_| joins);
+    surroundings(config, &seen.data, peer_ports, stop)
+        .and_then(|()| quorate.map_or(Ok(()), |quorate| version_fits(config, peers, quorate, stop)))
+        .err()
+}
+
 /// Whether etcd could start here, with what it is given; the error says what stands in its way.
 ///
 /// `peer_ports` tries the peer ports too; not while we listen there ourselves. Once `stop` is raised, what is
 /// said means nothing.
-pub fn surroundings(
+fn surroundings(
     config: &Config,
     data: &DataDir,
     peer_ports: bool,
@@ -146,6 +242,7 @@ pub fn surroundings(
 ) -> Result<(), String> {
     client_url(config)?;
     flags(config, stop)?;
+    data_fits(config, data, stop)?;
     ports::bindable(config, peer_ports, stop)?;
     disk(config)?;
     movable(config, data)
@@ -236,5 +333,21 @@ fn writable(dir: &Path, needed: u64) -> Result<(), String> {
             needed.div_ceil(1 << 20)
         )),
         false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_what_etcd_says_first() {
+        let said = said_version("etcd Version: 3.5.16\nGit SHA: f20bbadd4\nGo Version: go1.23\n");
+        assert_eq!(said, Some(((3, 5), "3.5.16".into())));
+        let alpha = said_version("etcd Version: 3.8.0-alpha.0\n");
+        assert_eq!(alpha, Some(((3, 8), "3.8.0-alpha.0".into())));
+        for none in ["", "etcd Version: new\n", "etcdctl version: 3.5.16\n"] {
+            assert_eq!(said_version(none), None);
+        }
     }
 }

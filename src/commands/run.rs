@@ -231,8 +231,9 @@ impl Run<'_> {
             // Answering the others comes before the promise, and shows that the peer port is free.
             self.serve(&look)?;
             let ports = self.server.is_none();
+            let peers = self.observer.peers();
             look.seen.hindered =
-                preflight::surroundings(&self.config, &look.seen.data, ports, self.stop).err();
+                preflight::hindered(&self.config, &look.seen, &decision, peers, ports, self.stop);
             if let Some(signal) = self.stop.raised() {
                 return Err(self.stopped(signal));
             }

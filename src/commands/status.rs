@@ -133,11 +133,12 @@ pub fn status(config: Config, stop: &Stop, wanted: Wanted) -> Exit {
     look.seen.waited |= config.policy.bootstrap == Bootstrap::All;
     // What holds the data dir holds the ports too, and has looked for itself.
     if holders.any().is_none() {
-        look.seen.hindered = preflight::surroundings(&config, &look.seen.data, true, stop).err();
+        let (decision, peers) = (decide(&config.policy, &look.seen), observer.peers());
+        look.seen.hindered = preflight::hindered(&config, &look.seen, &decision, peers, true, stop);
         if let Some(signal) = stop.raised() {
             return Exit::signal(signal);
         }
-        if matches!(decide(&config.policy, &look.seen), Decision::Do(..)) {
+        if matches!(decision, Decision::Do(..)) {
             look.seen.misled = observer.misled(false);
         }
     }

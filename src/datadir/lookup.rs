@@ -15,6 +15,12 @@ pub fn consistent_index<B: Blob>(blob: B) -> io::Result<Result<u64, String>> {
     walked(blob, Walk::consistent_index)
 }
 
+/// The version of etcd that the database was written for, major and minor, if it says so: from 3.6 on it does
+/// (bucket `meta`, `storageVersion`: etcd `server/storage/schema/bucket.go`). `Err` inside says what is wrong with it.
+pub fn storage_version<B: Blob>(blob: B) -> io::Result<Result<Option<(u64, u64)>, String>> {
+    walked(blob, Walk::storage_version)
+}
+
 /// Whether etcd has ever applied anything to this database; `Err` inside says what is wrong with it.
 ///
 /// 3.4 writes the index only with a key, and up to 100 ms later; the members it writes as they are applied. Where
@@ -81,26 +87,42 @@ impl<B: Blob> Walk<B> {
     }
 
     fn consistent_index(&mut self) -> Result<u64, Trouble> {
+        match self.value_of_meta(b"consistent_index")? {
+            Some(value) if value.size == 8 => Ok(self.number(value.page, value.at)?.swap_bytes()),
+            Some(value) => wrong(value.page, "has a consistent index of a wrong size"),
+            None => Ok(0),
+        }
+    }
+
+    /// As etcd writes it: `3.6.0`.
+    fn storage_version(&mut self) -> Result<Option<(u64, u64)>, Trouble> {
+        let Some(value) = self.value_of_meta(b"storageVersion")? else {
+            return Ok(None);
+        };
+        let bytes = self.key(value.page, value.at, value.size)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let mut numbers = text.split('.').map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => Ok(Some((major, minor))),
+            _ => wrong(value.page, "has a storage version that is none"),
+        }
+    }
+
+    fn value_of_meta(&mut self, key: &[u8]) -> Result<Option<Place>, Trouble> {
         let root = self.meta.root;
         let Some(bucket) = self.find(root, b"meta")? else {
-            return Ok(0);
+            return Ok(None);
         };
         if bucket.size < BUCKET {
             return wrong(bucket.page, "has a bucket that is cut");
         }
-        let key = b"consistent_index";
-        let found = match self.number(bucket.page, bucket.at)? {
+        match self.number(bucket.page, bucket.at)? {
             // The bucket's only page lies within its value.
             0 => {
                 let count = self.inline_count(&bucket)?;
-                self.search(bucket.page, bucket.at + BUCKET, count, key)?
+                self.search(bucket.page, bucket.at + BUCKET, count, key)
             }
-            root => self.find(root, key)?,
-        };
-        match found {
-            Some(value) if value.size == 8 => Ok(self.number(value.page, value.at)?.swap_bytes()),
-            Some(value) => wrong(value.page, "has a consistent index of a wrong size"),
-            None => Ok(0),
+            root => self.find(root, key),
         }
     }
 

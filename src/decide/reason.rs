@@ -79,8 +79,8 @@ reasons! {
         "refuse", "keep a copy of both sides, and decide which one is right. This volume's: stop the others, move their data away, start this member once with etcd's --force-new-cluster (README: When the majority is lost), and start the others empty. The others': move this data dir away by hand, and this member joins them empty";
     StartFailed, "start-failed", "own, empty", "the same start has just failed on trial, and nothing has changed since",
         "refuse", "what etcd printed says why; the exit code is etcd's";
-    CannotStart, "cannot-start", "any", "a step is due that counts on a start, and etcd could not start here: it cannot listen at one of its URLs, the disk is full or read-only, or the WAL dir is a mount point",
-        "refuse", "free the port or the disk, or correct the URL; until then no step is taken";
+    CannotStart, "cannot-start", "any", "a step is due that counts on a start, and etcd could not start here: it cannot listen at one of its URLs, the disk is full or read-only, the WAL dir is a mount point, or it is older than the cluster or the data",
+        "refuse", "free the port or the disk, correct the URL, or run an etcd that is as new as the others; until then no step is taken";
     UrlListedTwice, "url-listed-twice", "any", "a step is due that counts on a start, and the cluster lists a peer URL of another member twice: no etcd joins beside that",
         "refuse", "run `etcdctl member update` as it says, with each URL once; until then no step is taken";
     PeerUrlsNotGiven, "peer-urls-not-given", "any", "this member has to join the others, and nobody said what its peer URL is: etcd's default, http://localhost:2380, leads each of them to itself",

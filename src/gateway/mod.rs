@@ -121,11 +121,22 @@ impl Client {
     /// The cluster version is the lowest of its members', and an older etcd does not start in it
     /// (etcd `server/etcdserver/api/membership/downgrade.go`, `mustDetectDowngrade`).
     pub fn lists_are_linearizable(&self, url: &str, deadline: Instant) -> Result<bool, Failure> {
+        Ok(self.cluster_version(url, deadline)? >= (3, 5))
+    }
+
+    /// `GET {url}/version`: the version of the cluster, major and minor; (0, 0) before one is decided.
+    pub fn cluster_version(&self, url: &str, deadline: Instant) -> Result<(u64, u64), Failure> {
         let reply = self.send(&Call::get(&join(url, "/version"), SMALL, deadline))?;
         match reply.status {
-            200 => Ok(read(url, reply::cluster_version(&reply.body))? >= (3, 5)),
+            200 => read(url, reply::cluster_version(&reply.body)),
             _ => Err(Failure::of_reply(url, &reply)),
         }
+    }
+
+    /// `GET {peer_url}/downgrade/enabled`: whether the cluster is being downgraded by one minor version.
+    pub fn is_downgraded(&self, peer_url: &str, deadline: Instant) -> Result<bool, Failure> {
+        let (status, body) = self.get(&join(peer_url, "/downgrade/enabled"), deadline)?;
+        Ok(status == 200 && body.trim_ascii() == b"true")
     }
 
     fn read_then_list(

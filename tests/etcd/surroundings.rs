@@ -16,6 +16,7 @@ scenarios! {
         an_address_that_is_gone_beside_a_lost_disk,
         flags_instead_of_variables,
         a_flag_that_etcd_does_not_know,
+        an_etcd_of_another_version_beside_a_lost_disk,
         a_read_only_volume,
         a_full_disk_beside_a_lost_disk,
         a_full_disk_beside_damaged_data,
@@ -52,6 +53,64 @@ fn fails_untouched(cluster: &mut Cluster) -> i32 {
     Tree::of(&volume).assert_is(&before);
     assert_eq!(cluster.members_of(1), members);
     code
+}
+
+/// etcd joins no cluster that is newer than itself; a newer one joins.
+fn an_etcd_of_another_version_beside_a_lost_disk(version: Version) {
+    let other = match version {
+        Version::V34 => Version::V3530,
+        Version::V3516 | Version::V3530 => Version::V34,
+    };
+    let mut cluster = Cluster::running(version, 3);
+    let (etcd, another) = [version, other]
+        .map(|version| version.etcd().display().to_string())
+        .into();
+    cluster.member(3).lose_disk();
+    cluster.member(3).set("REJOIN_ETCD", &another);
+    if version == Version::V34 {
+        cluster.start(&[3]);
+        cluster.wait_healthy();
+        cluster.verify();
+        return;
+    }
+    assert_eq!(fails_untouched(&mut cluster), 74);
+    let log = &cluster.member(3).log;
+    assert!(log.has_reason("cannot-start"));
+    let why = " does not join a cluster of version 3.5: ";
+    assert!(log.text().contains(why));
+    assert!(cluster.member(3).ask(&["status"]).contains(why));
+    // It is so: what joins by hand ends.
+    let peer_url = cluster.member(3).peer_url();
+    let id = format!(
+        "{:x}",
+        cluster
+            .members_of(1)
+            .iter()
+            .find(|m| m.name == "n3")
+            .unwrap()
+            .id
+    );
+    cluster.operator(&["member", "remove", &id]);
+    cluster.operator(&["member", "add", "n3", &format!("--peer-urls={peer_url}")]);
+    cluster
+        .member(3)
+        .set("ETCD_INITIAL_CLUSTER_STATE", "existing");
+    let program = other.etcd();
+    cluster
+        .member(3)
+        .spawn(&program, &[], |key| key.starts_with("ETCD_"));
+    assert_eq!(cluster.member(3).wait_exit(PATIENCE), 1);
+    let said = cluster.member(3).log.text();
+    assert!(said.contains("incompatible with current running cluster"));
+    files::wipe(&cluster.member(3).volume.clone());
+    // With the etcd of the others all is well.
+    cluster
+        .member(3)
+        .set("REJOIN_ETCD", &etcd)
+        .set("ETCD_INITIAL_CLUSTER_STATE", "new");
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    cluster.verify();
 }
 
 fn port(cluster: &Cluster, n: u8, port: u16) -> TcpListener {

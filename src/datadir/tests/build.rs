@@ -143,6 +143,14 @@ pub fn db_at(index: u64) -> Vec<u8> {
     bucket(b"meta", &[(0, b"consistent_index".to_vec(), value)])
 }
 
+/// A database that says for which version of etcd it was written.
+pub fn db_of_version(version: &[u8]) -> Vec<u8> {
+    bucket(
+        b"meta",
+        &[(0, b"storageVersion".to_vec(), version.to_vec())],
+    )
+}
+
 /// Pages 0 and 1 are meta, 2 is the bucket's, 3 the root.
 fn bucket(name: &[u8], elements: &[(u32, Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     let root = [2u64.to_le_bytes(), 0u64.to_le_bytes()].concat();

@@ -432,6 +432,17 @@ fn damage_leaves_what_snapshots_and_database_prove() {
 }
 
 #[test]
+fn a_database_says_for_which_version_it_was_written_if_it_does() {
+    let version = |db: Vec<u8>| lookup::storage_version(db.as_slice()).unwrap();
+    assert_eq!(version(build::db_of_version(b"3.6.0")), Ok(Some((3, 6))));
+    assert_eq!(version(build::db_of_version(b"3.10.0")), Ok(Some((3, 10))));
+    assert_eq!(version(build::db_at(7)), Ok(None));
+    assert_eq!(version(build::db(&[b"key"])), Ok(None));
+    assert!(version(build::db_of_version(b"new")).is_err());
+    assert!(version(b"garbage".to_vec()).is_err());
+}
+
+#[test]
 fn a_snapshot_that_the_wal_does_not_know_is_not_used() {
     let place = Place::new();
     purged(&place);
