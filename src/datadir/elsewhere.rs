@@ -54,9 +54,10 @@ impl Volume {
         let unknown = places.into_iter().filter_map(|(path, near)| {
             let owner = owner(&path)?;
             known.insert(resolved(&path)).then(|| Elsewhere {
-                near: near && !is_held(&path),
+                held: is_held(&path),
                 path,
                 owner,
+                near,
             })
         });
         unknown.collect()
@@ -77,7 +78,7 @@ fn owner(data_dir: &Path) -> Option<Option<Identity>> {
     Some(reading.ok().and_then(|reading| reading.head))
 }
 
-/// Whether some process runs on it: then it is no data that was left behind.
+/// Whether some process runs on it.
 fn is_held(data_dir: &Path) -> bool {
     let volume = Volume::new(data_dir, None);
     let held = [volume.held_by_etcd(), volume.held_by_entrypoint()];

@@ -60,14 +60,14 @@ pub(super) fn another_members(policy: &Policy, seen: &Observation, own: Identity
 }
 
 /// Data at another place that may be this member's: by its ID, which follows from our peer URLs and the token;
-/// by its cluster, unless the ID is what another member of it was founded as; or by its place.
+/// by its cluster, unless the ID is what another member of it was founded as; or by its place. What another process
+/// runs on is another member's, unless it has our ID.
 pub fn data_elsewhere<'a>(policy: &Policy, seen: &'a Observation) -> Option<&'a Elsewhere> {
     seen.elsewhere.iter().find(|data| match data.owner {
         Some(owner) if policy.static_others.contains(&owner.member) => false,
-        Some(owner) => {
-            owner.member == policy.static_id || owner.cluster == policy.static_cluster || data.near
-        }
-        None => data.near,
+        Some(owner) if owner.member == policy.static_id => true,
+        Some(owner) => !data.held && (data.near || owner.cluster == policy.static_cluster),
+        None => !data.held && data.near,
     })
 }
 

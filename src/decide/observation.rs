@@ -166,9 +166,11 @@ pub struct Elsewhere {
     pub path: PathBuf,
     /// Whose it is, where the head of its WAL reads.
     pub owner: Option<Identity>,
-    /// Nobody runs on it, and its place is one that this member is likely to have had, whoever its owner is: in
-    /// the data dir or around it, where etcd images keep it, or etcd's default for our name.
+    /// Its place is one that this member is likely to have had, whoever its owner is: in the data dir or around
+    /// it, where etcd images keep it, or etcd's default for our name.
     pub near: bool,
+    /// A process runs on it.
+    pub held: bool,
 }
 
 /// What a trial of etcd in this very run died of.

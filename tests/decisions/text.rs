@@ -259,8 +259,13 @@ fn caller(at: usize, words: &str) -> Knock {
     }
 }
 
-/// `n3/c2/near`: whose data it is, of which cluster (c1, unless said), and whether its place is near.
+/// `n3/c2/near/held`: whose data it is, of which cluster (c1, unless said), whether its place is near, and whether a
+/// process runs on it.
 fn elsewhere(at: usize, words: &str) -> Elsewhere {
+    let (words, held) = match words.strip_suffix("/held") {
+        Some(words) => (words, true),
+        None => (words, false),
+    };
     let (words, near) = match words.strip_suffix("/near") {
         Some(words) => (words, true),
         None => (words, false),
@@ -274,6 +279,7 @@ fn elsewhere(at: usize, words: &str) -> Elsewhere {
         path: "/old".into(),
         owner,
         near,
+        held,
     }
 }
 

@@ -186,7 +186,7 @@ pub fn data_elsewhere_is_not_looked_for(policy: &Policy, seen: &Observation) -> 
 pub fn data_elsewhere_is_ours(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| {
         for data in &mut seen.elsewhere {
-            (data.owner, data.near) = (None, true);
+            (data.owner, data.near, data.held) = (None, true, false);
         }
     })
 }
