@@ -21,6 +21,10 @@ pub enum Action {
     CatchUp(usize, usize),
     Publish(usize, u8),
     Promote(usize, u8),
+    /// Another tool promotes this learner by its ID, a client writes, and only the learner has got both so far.
+    AckAhead(usize),
+    /// The promotion is committed, and with it what the leader knows the learner to have.
+    CommitAhead(usize, u8),
     /// etcd exits as "permanently removed".
     ExitRemoved(usize),
     /// A change that timed out is applied after all.
@@ -56,6 +60,7 @@ impl Action {
             | Action::OperatorRemoves(..)
             | Action::OperatorAdds(..)
             | Action::Refound(_)
+            | Action::AckAhead(_)
             | Action::Act(_, _, How::TimedOut) => true,
             Action::Start(_)
             | Action::Decide(..)
@@ -65,6 +70,7 @@ impl Action {
             | Action::CatchUp(..)
             | Action::Publish(..)
             | Action::Promote(..)
+            | Action::CommitAhead(..)
             | Action::ExitRemoved(_)
             | Action::CommitPending(..)
             | Action::Heal(..)
@@ -145,9 +151,19 @@ pub fn etcd_actions<const N: usize>(world: &World<N>, at: usize, actions: &mut V
             let commits = world.commits(leader).into_iter();
             actions.extend(commits.map(|by| Action::Promote(at, by)));
         }
+        let free = world.pending == 0 && world.ahead.is_none();
+        if free && world.left.promote > 0 && world.left.write > 0 && World::<N>::learner(list, id) {
+            actions.push(Action::AckAhead(at));
+        }
     }
     if leader == at {
         let by = world.commits(at);
+        if world
+            .ahead
+            .is_some_and(|(_, leader)| usize::from(leader) == at)
+        {
+            actions.extend(by.iter().map(|by| Action::CommitAhead(at, *by)));
+        }
         if world.pending != 0 && world.pending_at as usize == at {
             actions.extend(by.iter().map(|by| Action::CommitPending(at, *by)));
         }

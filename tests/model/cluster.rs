@@ -149,6 +149,7 @@ impl<const N: usize> Cluster<N> {
             known: 0,
             pending: 0,
             pending_at: 0,
+            ahead: None,
             spare: Spare::NONE,
             left: self.budget,
             founders: self.begin.founders::<N>() as u8,
@@ -305,6 +306,13 @@ impl<const N: usize> Model for Cluster<N> {
                 let leader = world.leader()?;
                 world.commit(leader, by, World::<N>::entry(world.id(at), Entry::Promote));
             }
+            Action::AckAhead(at) => {
+                world.left.promote -= 1;
+                world.left.write -= 1;
+                world.ahead = Some((world.id(at), world.leader()? as u8));
+                world.known |= 1 << at;
+            }
+            Action::CommitAhead(leader, by) => world.commit_ahead(leader, by),
             Action::ExitRemoved(at) => {
                 let trial = matches!(world.slots[at].process, Process::Etcd { trial: true, .. });
                 world.slots[at].stop();
@@ -315,10 +323,7 @@ impl<const N: usize> Model for Cluster<N> {
             Action::CommitPending(leader, by) => world.commit(leader, by, 0),
             Action::Write(leader, by) => {
                 world.left.write -= 1;
-                let write = match world.acked & WRITES[0] {
-                    0 => WRITES[0],
-                    _ => WRITES[1],
-                };
+                let write = world.next_write();
                 if world.left.tail > 0 && write == WRITES[0] {
                     world.before_write = (world.slots[leader].log, world.slots[leader].term);
                 }

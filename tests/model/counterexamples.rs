@@ -57,6 +57,22 @@ fn c2_an_entry_that_was_added_may_have_voted_before_it_published() {
     holds_by_graph("C2", running(budget));
 }
 
+/// Promoted, it is a voter for all that it has acknowledged before: etcd promotes by what the leader remembers of a
+/// member, also while that is down and its disk is gone (seen with 3.4.23, 3.5.16 and 3.5.30).
+#[test]
+fn c2_a_learner_that_was_added_may_be_a_voter_before_its_etcd_runs() {
+    let budget = Budget {
+        wipe: 2,
+        kill: 1,
+        promote: 1,
+        ..ONE_WRITE
+    };
+    let learners = || running(budget).join_as(JoinAs::Learner);
+    let mutant = learners().with(mutants::unstarted_learner_never_voted);
+    is_caught("C2, a learner", NO_LOSS, mutant);
+    holds_by_graph("C2, a learner", learners());
+}
+
 #[test]
 fn c2_without_a_join_note_remove_and_add_go_on_for_ever() {
     let budget = Budget {

@@ -4,7 +4,7 @@
 use etcd_rejoin::membership::quorum;
 
 use crate::world::{
-    Disk, Entry, FOUNDED, Id, Ids, Log, Process, Slot, Spare, World, broken, one, subsets,
+    Disk, Entry, FOUNDED, Id, Ids, Log, Process, Slot, Spare, WRITES, World, broken, one, subsets,
 };
 
 impl<const N: usize> World<N> {
@@ -108,6 +108,8 @@ impl<const N: usize> World<N> {
             log |= self.pending;
         }
         self.take_pending(voters);
+        // What only the last leader and a learner had is overwritten.
+        self.ahead = None;
         let applied = self.slots[leader].applied;
         for slot in (0..N).filter(|slot| voters & (1 << slot) != 0) {
             self.slots[slot].append(log, term, applied);
@@ -148,6 +150,12 @@ impl<const N: usize> World<N> {
     /// Appends, replicates to this quorum, commits and applies at the leader.
     pub fn commit(&mut self, leader: usize, followers: u8, entry: Log) {
         let mut log = self.slots[leader].log | entry;
+        if let Some((id, _)) = self.ahead.take_if(|(_, at)| usize::from(*at) == leader) {
+            // These stand in front of it.
+            let write = self.next_write();
+            log |= Self::entry(id, Entry::Promote) | write;
+            self.acked |= write;
+        }
         if self.pending_at as usize == leader {
             log |= self.pending;
         }
@@ -166,6 +174,45 @@ impl<const N: usize> World<N> {
             self.slots[leader].leading = false;
         }
         self.renumber_terms();
+    }
+
+    /// The next write of a client.
+    pub fn next_write(&self) -> Log {
+        match self.acked & WRITES[0] {
+            0 => WRITES[0],
+            _ => WRITES[1],
+        }
+    }
+
+    /// These slots have got the promotion. The learner is a voter from here on, and what it has acknowledged as a
+    /// learner counts: the write behind it may be committed by the leader and its memory of that alone
+    /// (etcd `raft`, `switchToConfig`, which commits by what is known of the new voters).
+    pub fn commit_ahead(&mut self, leader: usize, followers: u8) {
+        let Some((id, _)) = self.ahead.take() else {
+            return;
+        };
+        self.commit(leader, followers, Self::entry(id, Entry::Promote));
+        // A heartbeat tells them, the write comes later.
+        let applied = self.slots[leader].applied;
+        for slot in (0..N).filter(|slot| followers & (1 << slot) != 0) {
+            self.slots[slot].applied |= applied;
+        }
+        let write = self.next_write();
+        let at = usize::from(id.slot);
+        let (log, term) = (self.slots[leader].log | write, self.slots[leader].term);
+        let voters = Self::voters(log).count_ones() as usize;
+        if quorum(voters) > 2 {
+            return;
+        }
+        let learner = &mut self.slots[at];
+        if learner.disk == Disk::Data && learner.nth == id.nth && !learner.forgot() {
+            let applied = learner.applied;
+            learner.append(log, term, applied);
+        }
+        self.slots[leader].log = log;
+        self.slots[leader].applied = log;
+        self.committed |= log;
+        self.acked |= write;
     }
 
     /// The leader whose log this follower or learner could take over now.

@@ -227,6 +227,14 @@ pub fn unstarted_never_voted(policy: &Policy, seen: &Observation) -> Decision {
     }
 }
 
+/// A leader shows us as an unstarted learner, as another tool may have added it: as one we have never voted.
+pub fn unstarted_learner_never_voted(policy: &Policy, seen: &Observation) -> Decision {
+    match (&seen.data, unstarted(policy, seen, true)) {
+        (DataDir::Empty, Some((entry, members))) if entry.learner => existing(entry, members),
+        _ => decide(policy, seen),
+    }
+}
+
 /// Some view shows us as unstarted: we have never voted.
 pub fn unstarted_in_a_view_never_voted(policy: &Policy, seen: &Observation) -> Decision {
     match (&seen.data, unstarted(policy, seen, false)) {

@@ -226,6 +226,8 @@ pub struct Budget {
     pub operator_add: u8,
     /// A majority that was wiped is founded anew by plain etcd.
     pub refound: u8,
+    /// Another tool promotes a learner by its ID, and a client writes behind that.
+    pub promote: u8,
     pub write: u8,
 }
 
@@ -242,6 +244,7 @@ pub const ONE_WRITE: Budget = Budget {
     operator_remove: 0,
     operator_add: 0,
     refound: 0,
+    promote: 0,
     write: 1,
 };
 
@@ -271,6 +274,9 @@ pub struct World<const N: usize> {
     /// An entry that only the leader at `pending_at` has: its client was told that it timed out.
     pub pending: Log,
     pub pending_at: u8,
+    /// A learner that has acknowledged its own promotion and the write behind it, which no other follower has
+    /// yet, and the leader that knows so.
+    pub ahead: Option<(Id, u8)>,
     /// The other volume of one member, which lies elsewhere.
     pub spare: Spare,
     pub left: Budget,
