@@ -68,7 +68,10 @@ fn empty_quorate(policy: &Policy, seen: &Observation, quorate: &Quorate) -> Deci
             Do(step, Reason::NoteAdded)
         }
         None if seen.promise && entry.id == policy.static_id => existing(seen, quorate, entry),
-        // Without a note that names it, a member that is listed as unstarted may have voted and lost its disk.
+        // Without a note that names it, a member that is listed as unstarted may have voted and lost its disk. A
+        // learner is no exception, as one that another tool has added: etcd promotes it by what the leader remembers,
+        // also while it is down (`isLearnerReady` in `server/etcdserver/server.go`), and from then on counts what
+        // it acknowledged before it lost its disk. A list that shows a learner may be a moment older than that.
         Some(_) | None => remove(Reason::AddedNotOurs),
     }
 }

@@ -117,7 +117,7 @@ reasons! {
         "refuse", "REJOIN_AS=auto lets it rejoin";
     DataLost, "data-lost", "empty", "quorate, listed as started",
         "remove-member", "nothing to do", Loss;
-    AddedNotOurs, "added-not-ours", "empty", "quorate, listed as unstarted, and no note on this volume names it: it may have voted on another one",
+    AddedNotOurs, "added-not-ours", "empty", "quorate, listed as unstarted, and no note on this volume names it: it may have voted on another one, or, as a learner, acknowledged what counts once it is promoted",
         "remove-member", "nothing to do";
     AddedUnderOldUrl, "added-under-old-url", "empty", "quorate, and the unstarted member that our join note names has other peer URLs than ours now",
         "remove-member", "nothing to do";

@@ -5,7 +5,7 @@ use crate::decide::{
     Bootstrap, Decision, Elsewhere, Heard, Holds, Identity, JoinsOnly, Knock, Observation, Policy,
     Progress, Reason, Step, data_elsewhere, founded_again, listing_twice,
 };
-use crate::membership::Member;
+use crate::membership::{Member, MemberId};
 use crate::observe::Look;
 
 /// Why: the row's condition, as it holds here, with the names that the row leaves out.
@@ -44,6 +44,11 @@ fn condition(policy: &Policy, seen: &Observation, decision: &Decision) -> &'stat
             "quorate, listed as unstarted, as our add was answered, and the third voter: both others must know of it across a crash"
         }
         (Reason::NoteAdded, _) => "quorate, listed as unstarted, as our add was answered",
+        (Reason::AddedNotOurs, Decision::Do(Step::RemoveMember(id), _))
+            if is_learner(seen, *id) =>
+        {
+            "quorate, listed as an unstarted learner that no note on this volume names: it may have run on a disk that is gone, and what it acknowledged there counts once it is promoted, so it joins under another ID, and promotes that itself; a tool that added this one cannot promote it any more"
+        }
         (Reason::DataLostNoLeader, _) if seen.join_note.is_none() => {
             "no leader, listed, no note on this volume"
         }
@@ -93,6 +98,11 @@ fn condition(policy: &Policy, seen: &Observation, decision: &Decision) -> &'stat
         }
         (reason, _) => reason.row().when,
     }
+}
+
+fn is_learner(seen: &Observation, id: MemberId) -> bool {
+    let mut members = seen.quorate.iter().flat_map(|quorate| &quorate.members);
+    members.any(|member| member.id == id && member.learner)
 }
 
 /// Whether every other member of the initial cluster answers as an entrypoint.

@@ -4,12 +4,14 @@ use std::fs;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Cluster, PATIENCE, Version, files, scenarios, wait_for};
+use crate::support::{Cluster, Listed, PATIENCE, Version, files, scenarios, wait_for};
 
 scenarios! {
     each:
         voters_that_advertise_nothing_of_use;
     both:
+        a_learner_that_another_tool_added,
+        etcd_promotes_a_learner_whose_disk_is_gone,
         a_watch_that_is_killed
 }
 
@@ -60,6 +62,56 @@ fn voters_that_advertise_nothing_of_use(version: Version) {
     cluster.wait_healthy();
     wait_for("it is a voter", PATIENCE, || !is_learner(&mut cluster));
     cluster.put_some();
+    cluster.verify();
+}
+
+/// n3 has lost its disk, and somebody has added it as a learner, as `kubeadm join` does; the ID of that.
+fn added_by_another_tool(cluster: &mut Cluster) -> u64 {
+    let (old, url) = (cluster.id(3), cluster.member(3).peer_url());
+    cluster.member(3).lose_disk();
+    cluster.operator(&["member", "remove", &format!("{old:x}")]);
+    let urls = format!("--peer-urls={url}");
+    cluster.operator(&["member", "add", "n3", "--learner", &urls]);
+    learner(cluster).unwrap().id
+}
+
+fn learner(cluster: &mut Cluster) -> Option<Listed> {
+    let members = cluster.members_of(1);
+    members.into_iter().find(|member| member.learner)
+}
+
+/// That it never ran is not to be seen.
+fn a_learner_that_another_tool_added(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let added = added_by_another_tool(&mut cluster);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
+    assert_ne!(cluster.id(3), added);
+    let told = cluster.member(3).log.lines("reason=added-not-ours");
+    assert!(told[0].contains("cannot promote it any more"), "{told:?}");
+    cluster.put_some();
+    cluster.verify();
+}
+
+/// The leader promotes by what it remembers: this is why no entry that was added elsewhere is started.
+fn etcd_promotes_a_learner_whose_disk_is_gone(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let added = format!("{:x}", added_by_another_tool(&mut cluster));
+    let member = cluster.member(3);
+    member.set("ETCD_INITIAL_CLUSTER_STATE", "existing");
+    member.start_etcd(&[]);
+    wait_for("the learner is published", PATIENCE, || {
+        learner(&mut cluster).is_some_and(|learner| learner.started)
+    });
+    cluster.put_some();
+    cluster.member(3).lose_disk();
+    cluster.operator(&["member", "promote", &added]);
+    assert!(learner(&mut cluster).is_none());
+    cluster.member(3).start_etcd(&[]);
+    assert_eq!(cluster.member(3).wait_exit(PATIENCE), 2);
+    cluster.member(3).lose_disk();
+    cluster.start(&[3]);
+    cluster.wait_healthy();
     cluster.verify();
 }
 
