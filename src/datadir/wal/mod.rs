@@ -11,7 +11,7 @@ use std::io;
 use std::str::FromStr;
 
 use super::blob::{Blob, Window};
-use super::proto;
+use super::proto::{self, Field};
 use super::snap::SnapId;
 use crate::decide::{Identity, Progress};
 use crate::error::Error;
@@ -111,6 +111,7 @@ pub fn read<B: Blob>(
             snapshots: Vec::new(),
             broken: None,
         },
+        head: Vec::new(),
         terms: Vec::new(),
         snapshot: SnapId { term: 0, index: 0 },
         seen: Vec::new(),
@@ -156,6 +157,8 @@ enum Stop {
 
 struct Reader<'a> {
     reading: Reading,
+    /// Type and term of the last entry, as they are written.
+    head: Vec<u8>,
     /// The first index of each term.
     terms: Vec<(u64, u64)>,
     /// The last snapshot record, wanted or not.
@@ -250,6 +253,26 @@ impl Reader<'_> {
         Stop::End
     }
 
+    /// An entry of another term than the one before, or of another type.
+    fn begin_term(&mut self, record: &Record) {
+        // Its data comes last (`raftpb.Entry`), and may be cut. One that does not read ends etcd.
+        let Some([_kind, term, index]) = proto::numbers::<3>(&record.data, record.cut) else {
+            return;
+        };
+        let mut length = 0;
+        while let Some((1 | 2, Field::Number(_), len)) = proto::head(&record.data[length..]) {
+            length += len;
+        }
+        self.head = record.data[..length].to_vec();
+        // It replaces what lay there, and all behind it.
+        while self.terms.last().is_some_and(|(from, _)| *from >= index) {
+            self.terms.pop();
+        }
+        if self.terms.last().is_none_or(|(_, known)| *known != term) {
+            self.terms.push((index, term));
+        }
+    }
+
     /// What a good record says.
     fn take(&mut self, count: u64, record: Record) -> Result<(), String> {
         // Each file begins with a checksum and the metadata (`Create`, `cut`).
@@ -293,18 +316,9 @@ impl Reader<'_> {
                     self.seen.push(id);
                 }
             }
-            ENTRY => {
-                // Its data comes last (`raftpb.Entry`), and may be cut. One that does not read ends etcd.
-                if let Some([_kind, term, index]) = proto::numbers::<3>(&record.data, record.cut) {
-                    // An entry replaces what lay there, and all behind it.
-                    while self.terms.last().is_some_and(|(from, _)| *from >= index) {
-                        self.terms.pop();
-                    }
-                    if self.terms.last().is_none_or(|(_, known)| *known != term) {
-                        self.terms.push((index, term));
-                    }
-                }
-            }
+            // Of the same term as the one before: an entry replaces others only under a later one.
+            ENTRY if !self.head.is_empty() && record.data.starts_with(&self.head) => {}
+            ENTRY => self.begin_term(&record),
             CRC => {}
             kind => return Err(format!("unknown record type {kind}")),
         }
