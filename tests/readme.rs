@@ -1,40 +1,56 @@
-//! The README says what the code does: its tables are the code's own.
+//! README and `docs/` say what the code does: their tables are the code's own, and no link leads nowhere.
 //!
-//! `UPDATE_README=1 cargo test --test readme` writes them.
+//! `UPDATE_DOCS=1 cargo test --test readme` writes the tables.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use etcd_rejoin::config::foreign_table;
 use etcd_rejoin::config::variables::{VARIABLES, exit_codes_table, variables_table};
-use etcd_rejoin::decide::volume::{VolumeReason, volume_table};
-use etcd_rejoin::decide::{Reason, table};
+use etcd_rejoin::decide::volume::{VolumeReason, volume_cures_table, volume_table};
+use etcd_rejoin::decide::{Reason, cures_table, table};
 
-const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
 
-fn replaced(readme: &str, name: &str, table: &str) -> String {
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn replaced(page: &str, name: &str, table: &str) -> String {
     let begin = format!("<!-- table:{name} -->\n");
-    let start = readme
-        .find(&begin)
-        .expect("the README has the table's place")
-        + begin.len();
-    let end = start
-        + readme[start..]
-            .find("<!-- end -->")
-            .expect("the table's place has an end");
-    format!("{}{table}{}", &readme[..start], &readme[end..])
+    let place = page.find(&begin);
+    let start = place.expect("the page has the table's place") + begin.len();
+    let length = page[start..].find("<!-- end -->");
+    let end = start + length.expect("the table's place has an end");
+    format!("{}{table}{}", &page[..start], &page[end..])
 }
 
 #[test]
-fn the_readmes_tables_are_the_codes() {
-    let readme = std::fs::read_to_string(README).unwrap();
-    let mut wanted = replaced(&readme, "decisions", &table());
-    wanted = replaced(&wanted, "volume", &volume_table());
-    wanted = replaced(&wanted, "variables", &variables_table());
-    wanted = replaced(&wanted, "exit-codes", &exit_codes_table());
-    if std::env::var_os("UPDATE_README").is_some() {
-        std::fs::write(README, &wanted).unwrap();
+fn the_tables_are_the_codes() {
+    let update = std::env::var_os("UPDATE_DOCS").is_some();
+    for (page, name, table) in [
+        ("decisions", "decisions", table()),
+        ("promotion", "volume", volume_table()),
+        ("reasons", "cures", cures_table()),
+        ("reasons", "volume-cures", volume_cures_table()),
+        ("settings", "variables", variables_table()),
+        ("exit-codes", "exit-codes", exit_codes_table()),
+        ("migrating", "foreign", foreign_table()),
+    ] {
+        let path = root().join(format!("docs/{page}.md"));
+        let is = read(&path);
+        let wanted = replaced(&is, name, &table);
+        if update {
+            fs::write(&path, &wanted).unwrap();
+        }
+        assert!(
+            wanted == is || update,
+            "docs/{page}.md is old: UPDATE_DOCS=1 cargo test --test readme"
+        );
     }
-    assert!(
-        wanted == readme || std::env::var_os("UPDATE_README").is_some(),
-        "the README's tables are old: UPDATE_README=1 cargo test --test readme"
-    );
 }
 
 #[test]
@@ -46,4 +62,168 @@ fn reasons_and_variables_have_names_of_their_own() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), all);
+}
+
+// ---- size ---------------------------------------------------------------------------------------
+
+/// What is read in five minutes. More belongs into `docs/`.
+const README_BYTES: usize = 10_000;
+
+#[test]
+fn the_readme_is_read_in_five_minutes() {
+    let bytes = read(&root().join("README.md")).len();
+    assert!(
+        bytes <= README_BYTES,
+        "README.md has {bytes} bytes, and may have {README_BYTES}"
+    );
+}
+
+#[test]
+fn the_readme_begins_with_the_quickstart_and_all_tests() {
+    let readme = read(&root().join("README.md"));
+    let commands: Vec<&str> = (readme.lines())
+        .filter_map(|line| line.strip_prefix("$ "))
+        .collect();
+    assert_eq!(
+        commands[..2],
+        ["./examples/quickstart.sh", "./tests/run.sh"]
+    );
+}
+
+#[test]
+fn the_readme_names_the_oldest_rust() {
+    let cargo = read(&root().join("Cargo.toml"));
+    let version = (cargo.lines())
+        .find_map(|line| line.strip_prefix("rust-version = "))
+        .expect("Cargo.toml names it");
+    let words = format!("Rust {}", version.trim_matches('"'));
+    assert!(read(&root().join("README.md")).contains(&words), "{words}");
+}
+
+// ---- links --------------------------------------------------------------------------------------
+
+/// Every page of ours that is Markdown.
+fn pages() -> Vec<PathBuf> {
+    let mut pages = Vec::new();
+    let mut folders = vec![root().to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if name != "target" && !name.starts_with('.') {
+                    folders.push(path);
+                }
+            } else if name.ends_with(".md") {
+                pages.push(path);
+            }
+        }
+    }
+    pages.sort();
+    pages
+}
+
+/// The text without blocks and spans of code, which hold no links and no headings.
+fn prose(text: &str) -> String {
+    let mut in_block = false;
+    let lines = text.lines().filter(|line| {
+        let fence = line.trim_start().starts_with("```");
+        in_block ^= fence;
+        !in_block && !fence
+    });
+    let text = lines.collect::<Vec<_>>().join("\n");
+    text.split('`').step_by(2).collect::<Vec<_>>().join("")
+}
+
+/// The targets of `[words](target)`.
+fn links(text: &str) -> Vec<String> {
+    let prose = prose(text);
+    let behind = prose.split("](").skip(1);
+    behind
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(target, _)| target.to_string())
+        .collect()
+}
+
+/// The anchors of a page, as mdBook and GitHub make them of its headings.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let mut in_block = false;
+    let mut found = BTreeSet::new();
+    for line in text.lines() {
+        in_block ^= line.starts_with("```");
+        if let Some(heading) = line.strip_prefix('#').filter(|_| !in_block) {
+            let words = heading.trim_start_matches('#').trim().to_lowercase();
+            let kept = words.chars().filter_map(|c| match c {
+                ' ' => Some('-'),
+                c if c.is_alphanumeric() || c == '-' || c == '_' => Some(c),
+                _ => None,
+            });
+            found.insert(kept.collect());
+        }
+    }
+    found
+}
+
+/// What is wrong with a link, if anything.
+fn dead(page: &Path, target: &str) -> Option<&'static str> {
+    if target.contains("://") || target.starts_with("mailto:") {
+        return None;
+    }
+    let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+    let file = match path {
+        "" => page.to_path_buf(),
+        path => page.parent().unwrap().join(path),
+    };
+    let Ok(file) = file.canonicalize() else {
+        return Some("leads to no file");
+    };
+    let book = root().join("docs").canonicalize().unwrap();
+    if page.canonicalize().unwrap().starts_with(&book) && !file.starts_with(&book) {
+        return Some("leads out of the book, where the built book has nothing");
+    }
+    (!anchor.is_empty() && !anchors(&read(&file)).contains(anchor)).then_some("names no heading")
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut found = Vec::new();
+    let mut seen = 0;
+    for page in pages() {
+        for target in links(&read(&page)) {
+            seen += 1;
+            if let Some(why) = dead(&page, &target) {
+                found.push(format!("{}: {target} {why}", page.display()));
+            }
+        }
+    }
+    assert!(seen > 30, "only {seen} links were seen");
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_dead_link_is_noticed() {
+    let page = root().join("docs/decisions.md");
+    let dead = |target: &str| dead(&page, target);
+    assert_eq!(dead("reasons.md"), None);
+    assert_eq!(dead("#three-notes"), None);
+    assert_eq!(dead("limits.md#versions-of-etcd"), None);
+    assert!(dead("no-such-page.md").is_some());
+    assert!(dead("#no-such-heading").is_some());
+    assert!(dead("limits.md#no-such-heading").is_some());
+    assert!(dead("../README.md").is_some());
+    let text = "[a](b.md) `[c](d.md)`\n```\n[e](f.md)\n```\n[g\nh](i.md#j)";
+    assert_eq!(links(text), ["b.md", "i.md#j"]);
+}
+
+#[test]
+fn the_contents_name_every_page_once() {
+    let summary = read(&root().join("docs/SUMMARY.md"));
+    let mut listed = links(&summary);
+    listed.sort();
+    let mut pages: Vec<String> = (fs::read_dir(root().join("docs")).unwrap())
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".md") && name != "SUMMARY.md")
+        .collect();
+    pages.sort();
+    assert_eq!(listed, pages);
 }

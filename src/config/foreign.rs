@@ -54,7 +54,7 @@ const VARIABLES: &[(&str, &str, &str)] = &[
     (
         "ETCD_DISASTER_RECOVERY",
         "restored a snapshot where a majority was lost",
-        "see the README, When the majority is lost: a person decides there",
+        "see docs/lost-majority.md of etcd-rejoin: a person decides there",
     ),
     ("ETCD_SNAPSHOTS_DIR", "named the folder of snapshots", SAVE),
     (
@@ -167,6 +167,40 @@ impl Foreign {
         });
         (self.named, mistakes.collect())
     }
+}
+
+/// All of them as Markdown; the documentation holds it, a test keeps them equal.
+pub fn foreign_table() -> String {
+    let mut text = String::from("| variable | in Bitnami's image | here |\n|---|---|---|\n");
+    let mut row = |name: &str, did: &str, here: &str| {
+        text += &format!("| `{name}` | {did} | {here} |\n");
+    };
+    let open = ROOT_PASSWORD[0];
+    let mistake = format!(
+        "a mistake: create the user with `etcdctl user add root`, then `etcdctl auth enable`, and take it out; or set REJOIN_IGNORE={open}"
+    );
+    for name in ROOT_PASSWORD {
+        row(name, "set the password of root", &mistake);
+    }
+    for (name, did, instead) in VARIABLES {
+        match *did {
+            "" => row(name, "etcd knows no such variable", instead),
+            did => row(name, did, instead),
+        }
+    }
+    for known in FROM_A_FILE {
+        row(
+            &format!("{known}_FILE"),
+            &format!("named a file with the value of {known}"),
+            &format!("set {known} itself"),
+        );
+    }
+    row(
+        "BITNAMI_*",
+        "spoke to its scripts",
+        "take it out; for more log lines set REJOIN_LOG=debug and ETCD_LOG_LEVEL=debug",
+    );
+    text
 }
 
 fn from_a_file(name: &str) -> Option<&'static str> {

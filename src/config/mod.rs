@@ -28,6 +28,7 @@ use crate::decide::{JoinsOnly, Policy};
 use crate::gateway::Credentials;
 use crate::membership::MemberId;
 use crate::tls::TlsFiles;
+pub use foreign::foreign_table;
 pub use launch::Launch;
 pub use log_config::LogConfig;
 use parse::Checker;

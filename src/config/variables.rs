@@ -1,4 +1,4 @@
-//! Our own variables: names, defaults and meanings; `--help`, the README and the checks read this table.
+//! Our own variables: names, defaults and meanings; `--help`, the documentation and the checks read this table.
 
 /// One variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ variables! {
     "REJOIN_SELF_FENCE", "never", "what happens at the end of REJOIN_DEMOTE_TIMEOUT: `reboot` reboots this machine at once, `never` holds and shouts";
 }
 
-/// The exit codes, as help and README print them.
+/// The exit codes, as help and documentation print them.
 pub const EXIT_CODES: &[(&str, &str)] = &[
     (
         "1",
@@ -80,7 +80,7 @@ pub const EXIT_CODES: &[(&str, &str)] = &[
     ("other", "etcd's own"),
 ];
 
-/// The variables as Markdown; the README holds it, a test keeps them equal.
+/// The variables as Markdown; the documentation holds it, a test keeps them equal.
 pub fn variables_table() -> String {
     let mut text = String::from("| variable | default | meaning |\n|---|---|---|\n");
     for v in VARIABLES {
@@ -89,7 +89,7 @@ pub fn variables_table() -> String {
     text
 }
 
-/// The exit codes as Markdown; the README holds it, a test keeps them equal.
+/// The exit codes as Markdown; the documentation holds it, a test keeps them equal.
 pub fn exit_codes_table() -> String {
     let mut text = String::from("| code | meaning |\n|---|---|\n");
     for (code, meaning) in EXIT_CODES {

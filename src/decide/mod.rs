@@ -23,7 +23,7 @@ pub use observation::{
     Bootstrap, DataDir, Elsewhere, Heard, Holds, Identity, JoinAs, JoinsOnly, Knock, Observation,
     Peer, Policy, Progress, Quorate, Steady, Trial,
 };
-pub use reason::{Gravity, Reason, Row, table};
+pub use reason::{Gravity, Reason, Row, cures_table, table};
 
 use serde::{Deserialize, Serialize};
 

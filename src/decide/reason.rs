@@ -1,6 +1,6 @@
 //! The rows of the decision table by name: when each holds, what is decided, what would change it.
 //!
-//! The README's table, `status` and the log are printed from here; `decide` gives the row its meaning.
+//! The tables of `docs/`, `status` and the log are printed from here; `decide` gives the row its meaning.
 
 use std::fmt;
 
@@ -76,7 +76,7 @@ reasons! {
     OtherCluster, "other-cluster", "own, damaged", "the others are another cluster than the one on this volume",
         "refuse", "point this member at its own cluster, or move the data dir away by hand if it is not wanted";
     OtherHistory, "other-history", "own, damaged", "quorate, with this volume's cluster ID, and without what was committed here: it has come less far than this volume, or lists again what this member was founded as and was removed since",
-        "refuse", "keep a copy of both sides, and decide which one is right. This volume's: stop the others, move their data away, start this member once with etcd's --force-new-cluster (README: When the majority is lost), and start the others empty. The others': move this data dir away by hand, and this member joins them empty";
+        "refuse", "keep a copy of both sides, and decide which one is right. This volume's: stop the others, move their data away, start this member once with etcd's --force-new-cluster (docs/lost-majority.md of etcd-rejoin says how), and start the others empty. The others': move this data dir away by hand, and this member joins them empty";
     StartFailed, "start-failed", "own, empty", "the same start has just failed on trial, and nothing has changed since",
         "refuse", "what etcd printed says why; the exit code is etcd's";
     CannotStart, "cannot-start", "any", "a step is due that counts on a start, and etcd could not start here: it cannot listen at one of its URLs, the disk is full or read-only, the WAL dir is a mount point, or it is older than the cluster or the data",
@@ -134,9 +134,9 @@ reasons! {
     SecondOfTwo, "second-of-two", "empty", "no leader; for thirty seconds a two-member cluster that waits for us, and no third member asks for us: the other one holds every acknowledged write",
         "start existing", "nothing to do", Loss;
     DataLostNoLeader, "data-lost-no-leader", "empty", "no leader, listed; no note on this volume proves that it never ran, or what the others list has not stayed the same for three seconds (thirty, where it is the other one of two)",
-        "wait", "bring back enough of the other members for a leader; if they are lost for good, the last copy goes on by etcd's --force-new-cluster (README: When the majority is lost)", NoMajority;
+        "wait", "bring back enough of the other members for a leader; if they are lost for good, the last copy goes on by etcd's --force-new-cluster (docs/lost-majority.md of etcd-rejoin says how)", NoMajority;
     NotListedNoLeader, "not-listed-no-leader", "empty", "no leader, not listed in what is seen",
-        "wait", "bring back enough of the other members for a leader; if they are lost for good, the last copy goes on by etcd's --force-new-cluster (README: When the majority is lost)", NoMajority;
+        "wait", "bring back enough of the other members for a leader; if they are lost for good, the last copy goes on by etcd's --force-new-cluster (docs/lost-majority.md of etcd-rejoin says how)", NoMajority;
     NotAllowed, "not-allowed", "any", "so many of the others refuse to answer us that the rest, with us, is no quorum, or none of them is etcd yet; or a step of ours is refused: TLS, user, or gateway",
         "refuse", "see the refusal's own words; REJOIN_CACERT, REJOIN_CERT, REJOIN_KEY, REJOIN_USER and REJOIN_PASSWORD_FILE say how we speak to client URLs, ETCD_PEER_* how to peer URLs";
     FirstStartContinued, "first-start-continued", "empty", "founding promise; a peer has left the first start for etcd",
@@ -156,7 +156,7 @@ reasons! {
     NowRuledOut, "now-ruled-out", "empty", "REJOIN_BOOTSTRAP=now, and somebody answers who is not known to be in the same first start",
         "wait", "see who answers there, and start it, or correct the URL; `now` founds where nobody answers who is not empty too";
     DataSetAside, "data-set-aside", "empty", "all are empty, but a volume holds data that was set aside, or a database without its WAL",
-        "refuse", "put it back with `etcd-rejoin quarantine put-back`, or bring the WAL back, then see the README (When the majority is lost); or delete it by hand if it is not wanted";
+        "refuse", "put it back with `etcd-rejoin quarantine put-back`, or bring the WAL back, then see docs/lost-majority.md of etcd-rejoin; or delete it by hand if it is not wanted";
     DataElsewhere, "data-elsewhere", "empty", "a first start is due, and etcd's data lies at another place that this member may have had: its ID or its cluster is ours, or it lies in the data dir, around it, or where etcd images keep it",
         "refuse", "set ETCD_DATA_DIR to where the data lies; if this member shall begin without it, move it away, or name its path in REJOIN_IGNORE";
     FoundingForbidden, "founding-forbidden", "empty", "all are empty, but ETCD_INITIAL_CLUSTER_STATE=existing or REJOIN_BOOTSTRAP=never, or ETCD_INITIAL_CLUSTER cannot be founded as it is written",
@@ -173,7 +173,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The decision table as Markdown; the README holds it, a test keeps them equal.
+/// The decision table as Markdown; the documentation holds it, a test keeps them equal.
 pub fn table() -> String {
     let mut text = String::from("| data dir | cluster | decision | reason |\n|---|---|---|---|\n");
     for reason in Reason::ALL {
@@ -182,6 +182,23 @@ pub fn table() -> String {
             "| {} | {} | {} | `{}` |\n",
             row.data, row.when, row.decision, row.name
         );
+    }
+    text
+}
+
+/// What to do about each row, as Markdown; the documentation holds it, a test keeps them equal.
+pub fn cures_table() -> String {
+    let mut text = String::from("| reason | | what to do |\n|---|---|---|\n");
+    for reason in Reason::ALL {
+        let row = reason.row();
+        let urgency = match (row.decision, row.gravity) {
+            ("refuse", _) => "alert",
+            ("wait", Gravity::Loss | Gravity::NoMajority) => "alert if it stays",
+            (decision, _) if decision.contains("refuse") => "alert where it refuses",
+            (_, Gravity::Loss) => "warn",
+            (_, Gravity::Usual | Gravity::NoMajority) => "",
+        };
+        text += &format!("| `{}` | {urgency} | {} |\n", row.name, row.cure);
     }
     text
 }

@@ -236,8 +236,8 @@ fn set_aside_data_is_deleted_when_allowed(version: Version) {
 }
 
 /// Every disk is lost but for what n3 set aside: nobody founds beside it. Put back it still has no quorum,
-/// until a person runs etcd with `--force-new-cluster`; then the others rejoin (README: When the majority
-/// is lost).
+/// until a person runs etcd with `--force-new-cluster`; then the others rejoin
+/// (docs/lost-majority.md).
 fn the_last_copy_lies_aside_and_is_made_the_cluster(version: Version) {
     let mut cluster = Cluster::running(version, 3);
     cluster.put_some();
@@ -273,7 +273,7 @@ fn the_last_copy_lies_aside_and_is_made_the_cluster(version: Version) {
 }
 
 /// Such a copy ends at once, forced or not, where it holds the removal. etcd's own restore makes a cluster of one member of it, and the
-/// others join that (README: When the majority is lost).
+/// others join that (docs/lost-majority.md).
 fn the_last_copy_holds_its_own_removal_and_is_restored(version: Version) {
     let mut cluster = Cluster::running(version, 3);
     cluster.put_some();
@@ -327,7 +327,7 @@ fn put_back(cluster: &mut Cluster) {
     assert_eq!(code, 0, "{words}");
 }
 
-/// As the README says: the restored data dir takes the place of what it was made of.
+/// As docs/lost-majority.md says: the restored data dir takes the place of what it was made of.
 fn restore_as_one_member(cluster: &mut Cluster, version: Version) {
     let restored = cluster.scratch().join("restored");
     let member = cluster.member(3);

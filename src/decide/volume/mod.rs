@@ -19,7 +19,7 @@ pub use evidence::{
     is_recorded_outdated, may_ask_of_the_peer, may_outdate_itself, word,
 };
 pub use memory::{Remembered, Would};
-pub use reason::{VolumeReason, VolumeRow, volume_table};
+pub use reason::{VolumeReason, VolumeRow, volume_cures_table, volume_table};
 pub use state::*;
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The rows of the volume's table by name: when each holds, what is decided, what would change it.
 //!
-//! The README's table, `status` and the log are printed from here; `decide_volume` gives the row its
+//! The tables of `docs/`, `status` and the log are printed from here; `decide_volume` gives the row its
 //! meaning.
 
 use std::fmt;
@@ -173,12 +173,22 @@ impl fmt::Display for VolumeReason {
     }
 }
 
-/// The volume's table as Markdown; the README holds it, a test keeps them equal.
+/// The volume's table as Markdown; the documentation holds it, a test keeps them equal.
 pub fn volume_table() -> String {
     let mut text = String::from("| what is seen | decision | reason |\n|---|---|---|\n");
     for reason in VolumeReason::ALL {
         let row = reason.row();
         text += &format!("| {} | {} | `{}` |\n", row.when, row.decision, row.name);
+    }
+    text
+}
+
+/// What to do about each row, as Markdown; the documentation holds it, a test keeps them equal.
+pub fn volume_cures_table() -> String {
+    let mut text = String::from("| reason | what to do |\n|---|---|\n");
+    for reason in VolumeReason::ALL {
+        let row = reason.row();
+        text += &format!("| `{}` | {} |\n", row.name, row.cure);
     }
     text
 }
