@@ -21,7 +21,7 @@ declare -A asks=(
     [format]="is the code formatted as rustfmt does it?"
     [shell]="has shellcheck nothing to say about any script?"
     [lint]="has clippy nothing to say?"
-    [doc]="does the documentation build without a warning?"
+    [doc]="do the book and the documentation of the code build without a warning?"
     [deny]="are licenses, sources and dependencies the ones that deny.toml says?"
     [build]="does a release build, and is it one static file?"
     [test]="everything that cargo test runs, real etcd included"
@@ -137,6 +137,7 @@ need() {
             mkfs) package /usr/sbin/mkfs.ext4 e2fsprogs && package /usr/sbin/mkfs.xfs xfsprogs ;;
             mount) package losetup mount && package unshare util-linux ;;
             cargo-deny) need cc && crate cargo-deny 0.20.2 --no-default-features ;;
+            mdbook) need cc && crate mdbook 0.5.4 --no-default-features ;;
             cargo-fuzz) need cc cxx && crate cargo-fuzz 0.13.2 ;;
             cxx) package c++ g++ ;;
             etcd) tests/setup/etcd.sh >/dev/null ;;
@@ -162,7 +163,18 @@ part_shell() {
 
 part_lint() { need cc clippy && check "clippy" cargo clippy --locked --all-targets -- -D warnings; }
 
-part_doc() { need cc && RUSTDOCFLAGS="-D warnings" check "cargo doc" cargo doc --locked --no-deps; }
+part_doc() {
+    need cc && RUSTDOCFLAGS="-D warnings" check "cargo doc" cargo doc --locked --no-deps
+    need mdbook && check "the book does not build without a warning" book
+}
+
+# Builds the book; mdbook ends with 0 also where it warns. Its links are checked by tests/readme.rs.
+book() {
+    local out
+    out=$(mdbook build docs 2>&1) || { say "$out"; return 1; }
+    say "$out"
+    ! grep -qE '^ *(WARN|ERROR)' <<<"$out"
+}
 
 part_deny() {
     need cargo-deny || return
@@ -294,7 +306,7 @@ if ! has cargo; then
     parts=()
 fi
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto} RUST_BACKTRACE=1
-export -f reasons static retry say fuzz_one said
+export -f book reasons static retry say fuzz_one said
 for part in "${parts[@]}"; do
     printf '\n== %s: %s\n' "$part" "${asks[$part]}"
     before=$SECONDS passed_before=$passed failed_before=$failed
