@@ -100,6 +100,25 @@ fn the_readme_names_the_oldest_rust() {
     assert!(read(&root().join("README.md")).contains(&words), "{words}");
 }
 
+#[test]
+fn the_picture_shows_the_quickstart_of_today() {
+    let script = read(&root().join("examples/quickstart.sh"));
+    let picture = read(&root().join("docs/quickstart.svg"));
+    let titles: Vec<&str> = (script.lines())
+        .filter_map(|line| line.strip_prefix("title \"")?.strip_suffix('"'))
+        .filter(|title| title.starts_with(char::is_numeric))
+        .collect();
+    assert_eq!(titles.len(), 5);
+    for title in titles {
+        let line = format!(">{title}</text>");
+        assert!(
+            picture.contains(&line),
+            "{title} is not in the picture: docs/record-quickstart.sh"
+        );
+    }
+    assert!(picture.contains("reason=data-lost") && picture.contains("n3 is a voter again"));
+}
+
 // ---- links --------------------------------------------------------------------------------------
 
 /// Every page of ours that is Markdown.
