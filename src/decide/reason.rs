@@ -134,9 +134,9 @@ reasons! {
     SecondOfTwo, "second-of-two", "empty", "no leader; for thirty seconds a two-member cluster that waits for us, and no third member asks for us: the other one holds every acknowledged write",
         "start existing", "nothing to do", Loss;
     DataLostNoLeader, "data-lost-no-leader", "empty", "no leader, listed; no note on this volume proves that it never ran, or what the others list has not stayed the same for three seconds (thirty, where it is the other one of two)",
-        "wait", "bring back enough of the other members for a leader; if they are lost for good, the last copy goes on by etcd's --force-new-cluster (docs/lost-majority.md of etcd-rejoin says how)", NoMajority;
+        "wait", "bring back enough of the other members for a leader; if they are lost for good, run plain etcd once with --force-new-cluster in the place of the member that has the last copy (docs/lost-majority.md of etcd-rejoin)", NoMajority;
     NotListedNoLeader, "not-listed-no-leader", "empty", "no leader, not listed in what is seen",
-        "wait", "bring back enough of the other members for a leader; if they are lost for good, the last copy goes on by etcd's --force-new-cluster (docs/lost-majority.md of etcd-rejoin says how)", NoMajority;
+        "wait", "bring back enough of the other members for a leader; if they are lost for good, run plain etcd once with --force-new-cluster in the place of the member that has the last copy (docs/lost-majority.md of etcd-rejoin)", NoMajority;
     NotAllowed, "not-allowed", "any", "so many of the others refuse to answer us that the rest, with us, is no quorum, or none of them is etcd yet; or a step of ours is refused: TLS, user, or gateway",
         "refuse", "see the refusal's own words; REJOIN_CACERT, REJOIN_CERT, REJOIN_KEY, REJOIN_USER and REJOIN_PASSWORD_FILE say how we speak to client URLs, ETCD_PEER_* how to peer URLs";
     FirstStartContinued, "first-start-continued", "empty", "founding promise; a peer has left the first start for etcd",
