@@ -175,8 +175,8 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The text without blocks and spans of code, which hold no links and no headings.
-fn prose(text: &str) -> String {
+/// The text without blocks of code, split at its backticks: prose and spans of code, in turn.
+fn parts(text: &str) -> Vec<String> {
     let mut in_block = false;
     let lines = text.lines().filter(|line| {
         let fence = line.trim_start().starts_with("```");
@@ -184,7 +184,17 @@ fn prose(text: &str) -> String {
         !in_block && !fence
     });
     let text = lines.collect::<Vec<_>>().join("\n");
-    text.split('`').step_by(2).collect::<Vec<_>>().join("")
+    text.split('`').map(String::from).collect()
+}
+
+/// The text without code, which holds no links.
+fn prose(text: &str) -> String {
+    parts(text).into_iter().step_by(2).collect()
+}
+
+/// The spans of code.
+fn spans(text: &str) -> Vec<String> {
+    parts(text).into_iter().skip(1).step_by(2).collect()
 }
 
 /// The targets of `[words](target)`.
@@ -265,6 +275,72 @@ fn a_dead_link_is_noticed() {
     assert!(dead("../README.md").is_some());
     let text = "[a](b.md) `[c](d.md)`\n```\n[e](f.md)\n```\n[g\nh](i.md#j)";
     assert_eq!(links(text), ["b.md", "i.md#j"]);
+}
+
+/// The text of every test.
+fn tests() -> String {
+    let mut text = String::new();
+    let mut folders = vec![root().join("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                text += &read(&path);
+            }
+        }
+    }
+    text
+}
+
+/// A claim names the test that backs it, and a page the file that it speaks of.
+#[test]
+fn every_file_and_test_that_is_named_exists() {
+    let tests = tests();
+    let mut missing = Vec::new();
+    let (mut files, mut names) = (0, 0);
+    for page in pages() {
+        for span in spans(&read(&page)) {
+            let word = span.split(' ').next().unwrap_or_default();
+            let of_ours = [
+                "tests/",
+                "examples/",
+                "docker/",
+                "benches/",
+                "src/",
+                "docs/",
+            ];
+            let is_test = word.matches('_').count() >= 3
+                && (word.chars()).all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+            let exists = if of_ours.iter().any(|folder| word.starts_with(folder)) {
+                files += 1;
+                word.contains('*') || root().join(word).exists()
+            } else if is_test {
+                names += 1;
+                tests.contains(&format!("fn {word}("))
+            } else {
+                true
+            };
+            if !exists {
+                missing.push(format!("{}: {span}", page.display()));
+            }
+        }
+    }
+    assert!(files > 30 && names > 2, "{files} files and {names} tests");
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+/// Who reads the log has no links: the program names the page itself.
+#[test]
+fn the_pages_that_the_program_names_exist() {
+    let said = cures_table() + &volume_cures_table() + &foreign_table();
+    let words = said.split(|c: char| !(c.is_alphanumeric() || "/.-_".contains(c)));
+    let pages: Vec<&str> = words.filter(|word| word.starts_with("docs/")).collect();
+    assert!(!pages.is_empty());
+    for page in pages {
+        assert!(root().join(page).exists(), "{page}");
+    }
 }
 
 #[test]
