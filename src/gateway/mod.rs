@@ -252,10 +252,7 @@ impl Client {
     ) -> Result<Progress, Failure> {
         let status = self.status(client_url, deadline)?;
         match status.member == prover {
-            true => Ok(Progress {
-                index: status.raft_index,
-                term: status.raft_term,
-            }),
+            true => Ok(status.reached()),
             false => Err(in_turn(client_url)),
         }
     }

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 
+use crate::decide::Progress;
 use crate::membership::{ClusterId, Member, MemberId};
 
 /// How much of a server's own words is shown.
@@ -58,6 +59,16 @@ pub struct Status {
     pub db_size: u64,
     /// What it complains about, such as `etcdserver: no leader`.
     pub errors: Vec<String>,
+}
+
+impl Status {
+    /// How far it has come, in its own words: it may be behind what is committed.
+    pub fn reached(&self) -> Progress {
+        Progress {
+            index: self.raft_index,
+            term: self.raft_term,
+        }
+    }
 }
 
 /// Who answered through the gateway.

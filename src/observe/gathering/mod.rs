@@ -11,7 +11,7 @@ use super::ask::{NO_ANSWER, hear, learn_version, prove, tells_more};
 use super::{Listening, Look, Observer, all, is_promise};
 use crate::datadir::{Contents, Finding};
 use crate::decide::{self, DataDir, Heard, Observation, Peer, Quorate, Trial};
-use crate::gateway::Failure;
+use crate::gateway::{Failure, Status};
 use crate::membership::{ClusterId, Member, MemberId};
 use crate::signals::Ended;
 use twins::Running;
@@ -26,6 +26,8 @@ pub(super) enum News {
     Version(usize),
     /// Who has proven a leader at this URL.
     Gateway(String, Result<(MemberId, Quorate), Failure>),
+    /// How far a listed member has come, asked before a restart like any other.
+    Far(Option<Status>),
     Twin(Option<Running>),
     /// Who answers at one of our own URLs while our assembly serves.
     OwnUrl(Option<Running>),
@@ -43,6 +45,13 @@ pub(super) struct Gathering<'a> {
     seen: Observation,
     /// What was listed is enough: a restart like any other.
     plain: bool,
+    /// The members that are asked, before such a restart, how far they have come: their URLs.
+    far: Vec<String>,
+    far_open: usize,
+    /// One of them has come as far as this volume; or less far, and then a leader has to prove itself.
+    far_enough: Option<bool>,
+    /// One that has come less far follows a leader other than this member: there is somebody to prove it.
+    led: bool,
     unheard: Vec<usize>,
     /// Of each peer: URLs that have answered, and whose version is still to come. A restart like any other
     /// does not wait for it.
@@ -102,6 +111,10 @@ impl<'a> Gathering<'a> {
                 ..Observation::default()
             },
             plain: false,
+            far: Vec::new(),
+            far_open: 0,
+            far_enough: None,
+            led: false,
             gateways: Vec::new(),
             gateways_open: 0,
             spare: Vec::new(),
@@ -305,6 +318,25 @@ impl<'a> Gathering<'a> {
                 }
                 self.failures.push(words);
             }
+            News::Far(status) => {
+                self.far_open = self.far_open.saturating_sub(1);
+                let own = self.identity().map(|own| (own.cluster, own.member));
+                let others = status.filter(|status| {
+                    own.is_some_and(|own| own.0 == status.cluster && own.1 != status.member)
+                });
+                let Some(status) = others else {
+                    return;
+                };
+                if !status.reached().lacks(self.seen.committed) {
+                    self.far_enough.get_or_insert(true);
+                    return;
+                }
+                // It may only be behind: what is committed, a leader knows.
+                self.far_enough = Some(false);
+                self.led |=
+                    (status.leader).is_some_and(|leader| Some(leader) != own.map(|own| own.1));
+                (0..self.seen.peers.len()).for_each(|index| self.consider_view(index));
+            }
             News::Twin(running) => {
                 self.twins_open -= 1;
                 self.answered_as_us(running);
@@ -344,11 +376,14 @@ impl<'a> Gathering<'a> {
         self.ask_twins_of(&members);
         self.plain = match &self.seen.data {
             DataDir::Own(own) if !self.observer.patient => {
-                decide::is_plain_restart(policy, &self.seen, *own)
+                self.far_enough != Some(false) && decide::is_plain_restart(policy, &self.seen, *own)
             }
             DataDir::Own(_) | DataDir::Damaged { .. } | DataDir::Empty => false,
         };
-        if self.plain || self.unversioned[index] > 0 {
+        if self.plain {
+            return self.ask_how_far(&members);
+        }
+        if self.unversioned[index] > 0 {
             return;
         }
         let own = self.own_id(&members);
@@ -358,6 +393,26 @@ impl<'a> Gathering<'a> {
                     self.ask_gateway(&url);
                 }
             }
+        }
+    }
+
+    /// What lists us just as we are here may be a cluster that was restored or rolled back, with the same IDs: an
+    /// etcd that is let loose beside it becomes its leader where its own log is longer, and what was acknowledged
+    /// since is on some members and not on others. No round of Raft: a member says it of itself.
+    fn ask_how_far(&mut self, members: &[Member]) {
+        let own = self.own_id(members);
+        let others = members.iter().filter(|member| Some(member.id) != own);
+        let urls = others.flat_map(|member| &member.client_urls);
+        let urls: Vec<String> = urls.flat_map(|url| self.gateway_urls(url)).collect();
+        for url in urls {
+            if self.far.contains(&url) {
+                continue;
+            }
+            self.far.push(url.clone());
+            self.far_open += 1;
+            self.ask(move |observer, deadline| {
+                News::Far(observer.clients.status(&url, deadline).ok())
+            });
         }
     }
 

@@ -24,7 +24,9 @@ impl Gathering<'_> {
     pub(super) fn until(&self) -> Instant {
         let now = Instant::now();
         let peers_open = self.unheard.iter().any(|open| *open > 0);
-        if !peers_open && self.gateways_open + self.twins_open + self.doubts_open == 0 {
+        if !peers_open
+            && self.gateways_open + self.far_open + self.twins_open + self.doubts_open == 0
+        {
             return self.own_urls_until(now);
         }
         // Somebody has answered as us: what follows may be a second vote in our name.
@@ -42,14 +44,22 @@ impl Gathering<'_> {
                     _ => after(self.quorate_at, GRACE_TWIN),
                 }
             }
+            // Nobody need be reached at a client URL for a restart: then it is as without the question.
+            DataDir::Own(_) if self.plain && self.far_enough.is_none() && self.far_open > 0 => {
+                after(self.listed_at, GRACE_LEADER)
+            }
             DataDir::Own(_) if self.plain => match self.twins_open {
                 0 => now,
                 // Over a long way a twin answers no sooner than the peer did, and is asked only now.
                 _ => after(self.listed_at, GRACE_TWIN.max(2 * self.way)),
             },
-            // What a leader says may be why the last start made no progress: that we were removed.
+            // What a leader says may be why the last start made no progress: that we were removed. Or that the
+            // others lack what was committed here.
             DataDir::Own(_)
-                if self.seen.given_up || self.seen.stalled || self.seen.trial != Trial::None =>
+                if self.seen.given_up
+                    || self.seen.stalled
+                    || self.led
+                    || self.seen.trial != Trial::None =>
             {
                 self.deadline
             }

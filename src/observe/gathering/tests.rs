@@ -183,8 +183,11 @@ fn a_plain_restart_asks_nobody_for_a_leader() {
         }
         assert_eq!(gathering.gateways.is_empty(), plain, "{what}");
         if plain {
-            // It was asked only now, and the way is long.
             let listed = gathering.listed_at.unwrap();
+            assert_eq!(gathering.far, ["http://127.9.9.2:2"]);
+            assert!(gathering.until() < listed + Duration::from_secs(1));
+            gathering.absorb(News::Far(None));
+            // It was asked only now, and the way is long.
             assert_eq!(gathering.until(), listed + Duration::from_secs(2));
         }
         while gathering.twins_open > 0 {
@@ -199,6 +202,58 @@ fn a_plain_restart_asks_nobody_for_a_leader() {
         let contents = observer.volume.inspect(Depth::Quick).unwrap();
         let look = gathering.into_look(contents, Instant::now());
         assert_eq!(look.seen.settled, plain, "{what}");
+    }
+}
+
+/// A member that lists us just as we are here, and has come less far: a leader has to say what is committed.
+#[test]
+fn a_restart_beside_one_that_has_come_less_far_asks_for_a_leader() {
+    let far = |index, term, leader: Option<u64>| Status {
+        cluster: ClusterId(1),
+        member: MemberId(9),
+        version: "3.5.30".into(),
+        leader: leader.map(MemberId),
+        raft_index: index,
+        raft_term: term,
+        applied_index: None,
+        learner: false,
+        db_size: 0,
+        errors: Vec::new(),
+    };
+    for (status, plain, patient) in [
+        (far(10, 3, Some(9)), true, false),
+        (far(9, 3, Some(9)), false, true),
+        (far(10, 2, Some(9)), false, true),
+        // What follows us, as we were before this start, or nobody, waits for us perhaps.
+        (far(9, 3, Some(7)), false, false),
+        (far(9, 3, None), false, false),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let observer = observer_of(dir.path(), "n1=http://n1.invalid:1,n2=http://127.9.9.2:1");
+        let (mut gathering, _news) = gathering(&observer);
+        gathering.seen.data = DataDir::Own(decide::Identity {
+            member: MemberId(7),
+            cluster: ClusterId(1),
+        });
+        gathering.seen.committed = decide::Progress { index: 10, term: 3 };
+        let mut members = quorate(1).members;
+        let mut other = members[0].clone();
+        (other.id, other.name) = (MemberId(9), "n2".into());
+        other.client_urls = vec!["http://127.9.9.2:2".into()];
+        members.push(other);
+        let cluster = ClusterId(1);
+        gathering.unheard[0] = 1;
+        let heard = Heard::Etcd { cluster, members };
+        gathering.absorb(News::Peer(0, heard, Duration::ZERO));
+        gathering.absorb(News::Version(0));
+        while gathering.twins_open > 0 {
+            gathering.absorb(News::Twin(None));
+        }
+        gathering.absorb(News::Far(Some(status)));
+        assert_eq!(gathering.plain, plain);
+        assert_eq!(gathering.gateways.is_empty(), plain);
+        assert_eq!(gathering.until() == gathering.deadline, patient);
+        assert_eq!(gathering.until() <= Instant::now(), plain);
     }
 }
 
