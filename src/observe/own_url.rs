@@ -2,7 +2,7 @@
 //! published ports, a member may reach everybody but itself.
 
 use std::io::ErrorKind;
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
@@ -67,11 +67,26 @@ impl Observer {
                     TcpStream::connect_timeout(address, AT_ONCE)
                         .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
                 };
-                let refused = !addresses.is_empty() && addresses.iter().all(is_refused);
+                let refused = !addresses.is_empty()
+                    && !only_here(authority, &addresses)
+                    && addresses.iter().all(is_refused);
                 refused.then(|| "connection refused, while this member listens".into())
             }
         }
     }
+}
+
+/// Whether a name leads to this machine alone, and only as seen from here: Debian writes a host's own name into
+/// `/etc/hosts` as 127.0.1.1, where nothing listens that listens at its other address. The others look it up
+/// elsewhere.
+fn only_here(authority: &str, addresses: &[SocketAddr]) -> bool {
+    let host = authority
+        .rsplit_once(':')
+        .map_or(authority, |(host, _)| host);
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare != "localhost"
+        && bare.parse::<IpAddr>().is_err()
+        && addresses.iter().all(|address| address.ip().is_loopback())
 }
 
 /// Whether nobody has such a name, as glibc and musl say it: not that nobody could be asked.
@@ -79,4 +94,20 @@ fn is_unknown_name(words: &str) -> bool {
     ["not known", "does not resolve", "No address associated"]
         .iter()
         .any(|part| words.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_name_of_a_debian_host_proves_nothing() {
+        let at = |ip: &str| vec![SocketAddr::new(ip.parse().unwrap(), 2380)];
+        assert!(only_here("node1:2380", &at("127.0.1.1")));
+        assert!(only_here("node1.example.org:2380", &at("::1")));
+        assert!(!only_here("node1:2380", &at("192.0.2.1")));
+        assert!(!only_here("localhost:2380", &at("127.0.0.1")));
+        assert!(!only_here("127.0.0.1:2380", &at("127.0.0.1")));
+        assert!(!only_here("[::1]:2380", &at("::1")));
+    }
 }
