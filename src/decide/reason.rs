@@ -146,7 +146,7 @@ reasons! {
     FirstStartPromise, "first-start-promise", "empty", "every other member was heard empty or promised in one look (with REJOIN_BOOTSTRAP=quorum a majority, with `now` whoever answers) / not all have promised yet",
         "promise / wait", "nothing to do: it goes on when the others have promised too";
     Listening, "listening", "empty", "a first start is due, and a running cluster that lists this member would ask for it now",
-        "wait", "nothing to do: it goes on when it has listened for half a second (as the only member of the initial cluster: five seconds, or longer with a long election timeout), and no cluster asks for it";
+        "wait", "nothing to do: it goes on when it has listened for a second and a half (as the only member of the initial cluster: five seconds; longer with a long election timeout), and no cluster asks for it";
     CalledByACluster, "called-by-a-cluster", "empty", "a first start is due, and a running cluster asks for this member at its peer URL: one that the initial cluster does not name, or that cannot be read",
         "refuse", "nothing was founded; name the other members in ETCD_INITIAL_CLUSTER, or their client URLs in ETCD_OTHER_PEERS_CLIENT_URLS, and this member joins them again; if it shall not, `etcdctl member remove` it there";
     PeerHasData, "peer-has-data", "empty", "no etcd runs yet, and a peer holds data: this is no first start",

@@ -20,7 +20,7 @@ pub fn cure(policy: &Policy, look: &Look, decision: &Decision) -> String {
         Reason::DataElsewhere => data_elsewhere(policy, &look.seen).map_or_else(String::new, elsewhere),
         Reason::FoundingForbidden => founding_forbidden(policy),
         Reason::Listening if policy.initial_others() > 0 => {
-            "nothing to do: it goes on in half a second".into()
+            "nothing to do: it goes on in a second or two".into()
         }
         Reason::Removed => removed(decision).into(),
         reason => reason.row().cure.into(),
