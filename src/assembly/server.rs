@@ -311,7 +311,15 @@ impl From<io::Error> for Unread {
             .get_ref()
             .and_then(|inner| inner.downcast_ref::<rustls::Error>())
         {
-            Some(tls) => Unread::Foreign(format!("failed in its TLS handshake here ({tls})")),
+            Some(tls) => {
+                let hint = match tls {
+                    rustls::Error::AlertReceived(_) => {
+                        ": it may not take this member's certificate"
+                    }
+                    _ => "",
+                };
+                Unread::Foreign(format!("failed in its TLS handshake here ({tls}{hint})"))
+            }
             None => Unread::Broken,
         }
     }

@@ -2,7 +2,9 @@
 //! cut cable? Only the other entrypoints can tell.
 
 use super::Decision::{Do, Refuse, Wait};
-use super::{Begin, Bootstrap, Decision, Heard, Holds, Observation, Policy, Reason, Start, Step};
+use super::{
+    Begin, Bootstrap, Decision, Heard, Holds, Knock, Observation, Policy, Reason, Start, Step,
+};
 use crate::membership::{Member, quorum};
 
 /// What leads to a new cluster, or promises it, does so only where no running cluster asks for us.
@@ -17,15 +19,21 @@ pub(super) fn founding(policy: &Policy, seen: &Observation, decision: Decision) 
         Wait(_) | Refuse(_) => false,
     };
     let promised = decision == Wait(Reason::FirstStartPromise);
-    if (founds || promised) && seen.knocks_of_a_cluster(policy).next().is_some() {
+    let knocks = || seen.knocks_of_a_cluster(policy);
+    if (founds || promised) && knocks().next().is_some() {
         let answers =
             |heard: &Heard| matches!(heard, Heard::Entrypoint { .. } | Heard::Etcd { .. });
         let answering = seen.initial_peers().filter(|peer| answers(&peer.heard));
         let others_known = policy.initial_others() == 0 && policy.knows_others;
-        return match answering.count() == policy.initial_others() && !others_known {
-            true => Refuse(Reason::CalledByACluster),
+        if answering.count() != policy.initial_others() || others_known {
             // Who is silent may belong to that cluster, and lead us back to it.
-            false => Wait(Reason::NotAllHeard),
+            return Wait(Reason::NotAllHeard);
+        }
+        let only_probes = knocks().all(|knock| *knock == Knock::Probe);
+        return match only_probes && policy.initial_others() > 0 {
+            // It may have left this very first start for etcd, and says so within moments.
+            true => Wait(Reason::CalledByACluster),
+            false => Refuse(Reason::CalledByACluster),
         };
     }
     // `now` tries at once; and who is alone on this machine's own addresses cannot be a member of anything.

@@ -147,8 +147,8 @@ reasons! {
         "promise / wait", "nothing to do: it goes on when the others have promised too";
     Listening, "listening", "empty", "a first start is due, and a running cluster that lists this member would ask for it now",
         "wait", "nothing to do: it goes on when it has listened for a second and a half (as the only member of the initial cluster: five seconds; longer with a long election timeout), and no cluster asks for it";
-    CalledByACluster, "called-by-a-cluster", "empty", "a first start is due, and a running cluster asks for this member at its peer URL: one that the initial cluster does not name, or that cannot be read",
-        "refuse", "nothing was founded; name the other members in ETCD_INITIAL_CLUSTER, or their client URLs in ETCD_OTHER_PEERS_CLIENT_URLS, and this member joins them again; if it shall not, `etcdctl member remove` it there";
+    CalledByACluster, "called-by-a-cluster", "empty", "a first start is due, and a running cluster asks for this member at its peer URL: one that the initial cluster does not name, or that cannot be read / an etcd looks whether this member is here, and has not said yet who it is",
+        "refuse / wait", "nothing was founded; name the other members in ETCD_INITIAL_CLUSTER, or their client URLs in ETCD_OTHER_PEERS_CLIENT_URLS, and this member joins them again; if it shall not, `etcdctl member remove` it there";
     PeerHasData, "peer-has-data", "empty", "no etcd runs yet, and a peer holds data: this is no first start",
         "wait", "start etcd on the peers that hold data; this member joins them";
     NotAllHeard, "not-all-heard", "empty", "some member of the initial cluster was not heard: an empty disk beside a cut cable looks the same",

@@ -19,6 +19,9 @@ pub fn cure(policy: &Policy, look: &Look, decision: &Decision) -> String {
         Reason::DataLostNoLeader | Reason::NotListedNoLeader => no_leader(policy, &look.seen, decision),
         Reason::DataElsewhere => data_elsewhere(policy, &look.seen).map_or_else(String::new, elsewhere),
         Reason::FoundingForbidden => founding_forbidden(policy),
+        Reason::CalledByACluster if matches!(decision, Decision::Wait(_)) => {
+            "nothing to do yet: it goes on when that etcd has said that it belongs to this first start, and refuses when it is of another cluster".into()
+        }
         Reason::Listening if policy.initial_others() > 0 => {
             "nothing to do: it goes on in a second or two".into()
         }

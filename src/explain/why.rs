@@ -90,6 +90,12 @@ fn condition(policy: &Policy, seen: &Observation, decision: &Decision) -> &'stat
         (Reason::PeerLags, _) => {
             "added, not started; a peer does not list the members yet that the leader does, and etcd may take its list from there"
         }
+        (Reason::CalledByACluster, Decision::Wait(_)) => {
+            "a first start is due, and an etcd looks whether this member is here, and has not said yet who it is"
+        }
+        (Reason::CalledByACluster, _) => {
+            "a first start is due, and a running cluster asks for this member at its peer URL"
+        }
         (Reason::Listening, _) if policy.initial_others() > 0 => {
             "all the others were heard; a running cluster that lists this member would ask for it now"
         }
