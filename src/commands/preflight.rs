@@ -6,7 +6,8 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, access, statvfs};
@@ -152,6 +153,22 @@ fn version(config: &Config, stop: &Stop) -> Option<((u64, u64), String)> {
         said_version(&ran.out)
     };
     ANSWER.get_or_init(ask).clone()
+}
+
+/// Asks for the version while the others are asked what they hold: without data a rejoin may be due, which needs it.
+///
+/// To be waited for before etcd takes our place: nobody would reap its child then.
+pub fn ask_version(config: &Arc<Config>, stop: &Stop) -> Option<JoinHandle<()>> {
+    let wal = (config.wal_dir.clone()).unwrap_or_else(|| config.data_dir.join("member/wal"));
+    if wal.exists() || !config.policy.has_others() {
+        return None;
+    }
+    let (config, stop) = (config.clone(), stop.clone());
+    let ask = move || {
+        version(&config, &stop);
+    };
+    // Without a thread it is asked when it is needed.
+    std::thread::Builder::new().spawn(ask).ok()
 }
 
 /// What `etcd --version` says in its first line (etcd `etcdmain/config.go`, `parse`).

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use log::Level;
@@ -90,6 +91,7 @@ pub fn run(
         observer,
         stop,
         program,
+        version: None,
         steps_left: again.as_ref().map_or(max_steps, |handed| handed.steps_left),
         server: None,
         trial: again.as_ref().map_or(Trial::None, |handed| handed.trial),
@@ -109,6 +111,7 @@ pub fn run(
         Ok(lock) => lock,
         Err(exit) => return exit,
     };
+    run.version = preflight::ask_version(&run.config, stop);
     if run.outdated > 0
         && let Err(exit) = run.pause(PAUSES.1)
     {
@@ -130,6 +133,8 @@ struct Run<'a> {
     unfit: Option<String>,
     stop: &'a Stop,
     program: PathBuf,
+    /// Asks etcd for its version.
+    version: Option<JoinHandle<()>>,
     steps_left: Option<u32>,
     /// Answers other entrypoints while no etcd runs here.
     server: Option<Server>,
@@ -416,6 +421,10 @@ impl Run<'_> {
     }
 
     fn start(&mut self, start: &Start, look: &Look, decision: &Decision) -> Result<(), Exit> {
+        if let Some(asking) = self.version.take() {
+            // What became of it does not matter here.
+            let _ = asking.join();
+        }
         let mut line = self.line(look, decision);
         if let Some(why) = preflight::rejoin_fails(&self.config, &look.seen)
             && matches!(start.begin, Begin::WithData)
