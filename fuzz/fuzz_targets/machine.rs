@@ -5,8 +5,9 @@
 
 #![no_main]
 
-use etcd_rejoin::assembly::caller;
+use etcd_rejoin::assembly::knock;
 use etcd_rejoin::config::env_file;
+use etcd_rejoin::decide::Knock;
 use etcd_rejoin::decide::volume::{Disk, Fencing};
 use etcd_rejoin::drbd::{DEFAULTS, parse, resource, split_brain, summary};
 use etcd_rejoin::gate::Wish;
@@ -58,8 +59,8 @@ fuzz_target!(|input: &[u8]| {
     for (name, _) in env_file::variables(&text) {
         assert!(!name.contains('='));
     }
-    if let Some(caller) = caller(input) {
-        assert!(caller.wants.is_none() || text.to_lowercase().contains("x-raft-to"));
+    if let Some(Knock::Member { wants: Some(_), .. }) = knock(input) {
+        assert!(text.to_lowercase().contains("x-raft-to"));
     }
 });
 
