@@ -36,8 +36,9 @@ pub(super) fn learn_version(observer: &Observer, url: &str, cluster: ClusterId, 
     }
 }
 
-/// Asks a member for the proof of a leader, and then, for a volume with data, how far it has come. While none was found it is asked first whether it has one:
-/// a linearizable read that fails for want of a leader can crash etcd 3.4 before 3.4.30 (a nil logger in
+/// Asks a member for the proof of a leader, and then, for a volume with data, how far it has come.
+///
+/// While no leader was found it is asked first whether it has one: a linearizable read that fails for want of a leader can crash etcd 3.4 before 3.4.30 (a nil logger in
 /// `sendReadIndex`, seen with 3.4.23), and looks that repeat must not cost a member.
 pub(super) fn prove(
     observer: &Observer,

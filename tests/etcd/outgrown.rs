@@ -74,14 +74,19 @@ fn two_founders_lose_their_disks_beside_the_third(version: Version) {
     cluster.verify();
 }
 
-/// n4 and n5 came later, and are no quorum of the five.
-fn three_founders_of_five_lose_their_disks(version: Version) {
+fn three_grown_to_five(version: Version) -> Cluster {
     let mut cluster = Cluster::running(version, 3);
     for _ in 0..2 {
         let n = cluster.grow();
         cluster.start(&[n]);
         cluster.wait_healthy();
     }
+    cluster
+}
+
+/// n4 and n5 came later, and are no quorum of the five.
+fn three_founders_of_five_lose_their_disks(version: Version) {
+    let mut cluster = three_grown_to_five(version);
     cluster.put_some();
     cluster.verify();
     for n in [1, 2, 3] {
@@ -94,12 +99,7 @@ fn three_founders_of_five_lose_their_disks(version: Version) {
 /// Of n1, n2 and n3 the last is in a cluster with n4 and n5 by now; its disk is lost while n4 is down, and the
 /// old stack of three is started, with empty volumes. n5 alone has what n3 and it acknowledged.
 fn an_old_stack_comes_up_empty_beside_the_cluster_that_replaced_it(version: Version) {
-    let mut cluster = Cluster::running(version, 3);
-    for _ in 0..2 {
-        let n = cluster.grow();
-        cluster.start(&[n]);
-        cluster.wait_healthy();
-    }
+    let mut cluster = three_grown_to_five(version);
     for n in [1, 2] {
         let id = format!("{:x}", cluster.id(n));
         cluster.member(n).lose_disk();

@@ -102,8 +102,8 @@ fn heals(mut cluster: Cluster) {
     cluster.verify();
 }
 
-/// Grown from one, whose initial cluster still names itself alone when its disk is lost.
-fn a_lone_first_member_is_called_behind_tls(version: Version) {
+/// Three members behind TLS; the initial cluster of the first names itself alone.
+fn grown_from_one(version: Version) -> Cluster {
     let mut cluster = secured(version);
     for n in [1, 2, 3] {
         let known: Vec<usize> = (1..=n).collect();
@@ -113,6 +113,12 @@ fn a_lone_first_member_is_called_behind_tls(version: Version) {
         cluster.wait_healthy_of(&known);
     }
     cluster.put_some();
+    cluster
+}
+
+/// Its initial cluster still names itself alone when its disk is lost.
+fn a_lone_first_member_is_called_behind_tls(version: Version) {
+    let mut cluster = grown_from_one(version);
     cluster.member(1).lose_disk();
     cluster.start(&[1]);
     cluster.member(1).assert_refuses("called-by-a-cluster");
@@ -125,15 +131,7 @@ fn a_lone_first_member_is_called_behind_tls(version: Version) {
 
 /// The same with a peer CA that was built anew, and with http where the others have https.
 fn a_lone_first_member_is_called_in_words_that_it_cannot_read(version: Version) {
-    let mut cluster = secured(version);
-    for n in [1, 2, 3] {
-        let known: Vec<usize> = (1..=n).collect();
-        let initial = cluster.initial(&known);
-        cluster.member(n).set("ETCD_INITIAL_CLUSTER", &initial);
-        cluster.start(&[n]);
-        cluster.wait_healthy_of(&known);
-    }
-    cluster.put_some();
+    let mut cluster = grown_from_one(version);
     let right = cluster.member(1).env.clone();
     let ca = Ca::new(&cluster.scratch().join("new"), "new");
     let host = cluster.addresses.host(1).to_string();
