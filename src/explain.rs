@@ -315,22 +315,6 @@ pub fn tells_more(step: &Step) -> bool {
     }
 }
 
-/// The step's name, as log and `--max-steps` have it.
-pub fn step_name(step: &Step) -> &'static str {
-    match step {
-        Step::NoteJoin(_) => "note-join",
-        Step::SettleJoin(_) => "settle-join",
-        Step::AddMember { .. } => "add-member",
-        Step::RemoveMember(_) => "remove-member",
-        Step::UpdatePeerUrls(_) => "update-peer-urls",
-        Step::Quarantine => "quarantine",
-        Step::SetAsideLeftovers => "set-aside-leftovers",
-        Step::GiveUp => "give-up",
-        Step::Promise => "promise",
-        Step::DeleteSetAside { .. } => "delete-set-aside",
-    }
-}
-
 /// The member that a step is about.
 pub fn whose(look: &Look, step: &Step) -> Option<MemberId> {
     match step {

@@ -21,13 +21,14 @@ pub mod handover;
 pub mod kmsg;
 pub mod launch;
 pub mod logging;
-pub mod membership;
 pub mod mount;
 pub mod observe;
 pub mod program;
 pub mod signals;
 pub mod tls;
 pub mod two_node;
+
+pub use etcd_rejoin_decide::membership;
 
 /// The version, with the commit where one is known.
 pub const VERSION: &str = match option_env!("ETCD_REJOIN_VERSION") {

@@ -36,9 +36,9 @@ declare -A asks=(
 parts=(format shell lint doc deny build test)
 # Tests that cargo test leaves out because the machine may lack what they need are a part of their
 # own: no test is left to nobody, but the model's large bounds, which take minutes and gigabytes.
-for file in tests/*.rs; do
+for file in tests/*.rs crates/*/tests/*.rs; do
     name=$(basename "$file" .rs)
-    grep -rqs '#\[ignore = "needs ' "$file" "tests/$name" && parts+=("$name")
+    grep -rqs '#\[ignore = "needs ' "$file" "${file%.rs}" && parts+=("$name")
     : "${asks[$name]:="the tests of $file that need more than cargo test has"}"
 done
 parts+=(fuzz)
@@ -188,7 +188,7 @@ reasons() {
     local name missing=0
     while read -r name; do
         grep -qE "^#   $name +[^ ]" deny.toml || { say "no reason for $name"; missing=1; }
-    done < <(awk '/^\[/ { on = /dependencies\]$/ } on && /^[a-z]/ { print $1 }' Cargo.toml)
+    done < <(awk '/^\[/ { on = /dependencies\]$/ } on && /^[a-z]/ { sub(/\..*/, "", $1); print $1 }' Cargo.toml crates/*/Cargo.toml | grep -v '^etcd-rejoin-' | sort -u)
     return "$missing"
 }
 

@@ -326,12 +326,12 @@ impl Run<'_> {
     fn step(&mut self, step: &Step, look: &Look, decision: &Decision) -> Result<(), Exit> {
         if self.steps_left == Some(0) {
             log::info!(
-                step = explain::step_name(step);
+                step = step.name();
                 "has taken as many steps as --max-steps allows, and would take another one"
             );
             return Err(Exit::STEPS_TAKEN);
         }
-        let name = explain::step_name(step);
+        let name = step.name();
         let mut line = self.line(look, decision).with("step", name);
         if let Some(member) = explain::whose(look, step) {
             line = line.with("member", member);
@@ -390,7 +390,7 @@ impl Run<'_> {
 
     /// Own data does without this step in this run.
     fn without(&mut self, step: &Step, why: &str) -> Result<(), Exit> {
-        let name = explain::step_name(step);
+        let name = step.name();
         log::warn!(step = name; "{why}; starts without it");
         self.refusals = MAX_CHORE_TRIES;
         Ok(())
@@ -402,7 +402,7 @@ impl Run<'_> {
         self.refusals += 1;
         // Which endpoint said so is no news.
         let said = words.split_once(": ").map_or(words, |(_, said)| said);
-        let name = explain::step_name(step);
+        let name = step.name();
         if let Some(level) = self.said.refused(said) {
             log::log!(
                 level,

@@ -440,7 +440,7 @@ impl Status<'_> {
         let (config, look, words) = (self.config, &self.look, self.words());
         let seen = &look.seen;
         let step = match &self.decision {
-            Decision::Do(step, _) => Some(explain::step_name(step)),
+            Decision::Do(step, _) => Some(step.name()),
             Decision::Start(..) | Decision::Wait(_) | Decision::Refuse(_) => None,
         };
         let identity = look.contents.finding.identity();

@@ -110,7 +110,7 @@ etcd_image() {
 image() {
     local suite=$1 base=$2 etcd=$3 tag before stage=etcd-rejoin-test/build-stage:latest
     tag=etcd-rejoin-test/$suite:$( (printf '%s' "$base $etcd"
-        content docker/Dockerfile .dockerignore .cargo Cargo.toml Cargo.lock build.rs benches src) | digest)
+        content docker/Dockerfile .dockerignore .cargo Cargo.toml Cargo.lock build.rs benches crates src) | digest)
     printf '%s\n' "$tag"
     there "$tag" && return 0
     say "building $tag (a release build, minutes)"

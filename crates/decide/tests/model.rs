@@ -20,10 +20,10 @@
 
 #[path = "model/actions.rs"]
 mod actions;
-#[path = "support/cases.rs"]
+#[path = "../../../tests/support/cases.rs"]
 #[allow(dead_code)]
 mod cases;
-#[path = "support/caught.rs"]
+#[path = "../../../tests/support/caught.rs"]
 mod caught;
 #[path = "model/check.rs"]
 mod check;

@@ -122,7 +122,7 @@ fn not_listed(policy: &Policy, seen: &Observation, members: &[Member]) -> Decisi
 }
 
 /// Whether to join as learner, or not yet. Only adds are held back by margin, never a remove.
-pub(crate) fn add_as(policy: &Policy, members: &[Member]) -> Option<bool> {
+pub fn add_as(policy: &Policy, members: &[Member]) -> Option<bool> {
     let voters = members.iter().filter(|member| !member.learner).count();
     let unstarted_voter = (members.iter()).any(|member| !member.learner && !member.started());
     let costs_margin = quorum(voters + 1) > quorum(voters);

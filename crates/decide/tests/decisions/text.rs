@@ -1,13 +1,13 @@
-//! Reads `tests/decisions.txt`: cases in words, each with one or several observations. The words are
+//! Reads `decisions.txt`: cases in words, each with one or several observations. The words are
 //! explained at the top of that file.
 
 use crate::cases::Meaning;
 
-use etcd_rejoin::decide::{
+use etcd_rejoin_decide::membership::{ClusterId, InitialCluster, Member, MemberId};
+use etcd_rejoin_decide::{
     Begin, Bootstrap, DataDir, Decision, Elsewhere, Heard, Holds, Identity, JoinAs, JoinsOnly,
     Knock, Observation, Peer, Policy, Progress, Quorate, Start, Steady, Step, Trial, decide,
 };
-use etcd_rejoin::membership::{ClusterId, InitialCluster, Member, MemberId};
 
 pub type Case = crate::cases::Case<(Policy, Observation)>;
 

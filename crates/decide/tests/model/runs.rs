@@ -1,7 +1,7 @@
 //! The table as it is, from several beginnings and with several faults at once. The small bounds run
 //! with every `cargo test`; the large ones take minutes, and say how many states they have.
 
-use etcd_rejoin::decide::JoinAs;
+use etcd_rejoin_decide::JoinAs;
 
 use crate::caught::is_caught;
 use crate::check::{breaks_nothing, breaks_nothing_within, breaks_only, holds, holds_by_graph};

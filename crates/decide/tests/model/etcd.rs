@@ -1,7 +1,7 @@
 //! What etcd does, as far as a decision can depend on it: elections with the up-to-date check and
 //! lease, commits by every minimal quorum, lagging followers, changes that count when applied.
 
-use etcd_rejoin::membership::quorum;
+use etcd_rejoin_decide::membership::quorum;
 
 use crate::world::{
     Disk, Entry, FOUNDED, Id, Ids, Log, Process, Slot, Spare, WRITES, World, broken, one, subsets,

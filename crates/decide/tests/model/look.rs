@@ -1,11 +1,11 @@
 //! What an entrypoint sees of the modelled world, as the real `Observation`, and what the real
 //! `decide` makes of it.
 
-use etcd_rejoin::decide::{
+use etcd_rejoin_decide::membership::{ClusterId, InitialCluster, Member, MemberId};
+use etcd_rejoin_decide::{
     Begin, DataDir, Decision, Heard, Holds, Identity, JoinsOnly, Knock, Observation, Peer, Policy,
     Progress, Quorate, Start, Steady, Step, Trial,
 };
-use etcd_rejoin::membership::{ClusterId, InitialCluster, Member, MemberId};
 
 use crate::world::{ALL_WRITES, Act, Disk, Entry, GROWN, Id, Log, Slot, World, one};
 

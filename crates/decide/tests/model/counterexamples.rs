@@ -1,7 +1,7 @@
 //! The ways in which earlier tables failed, each by its number: the rule that it needs broken is
 //! caught within these bounds, and within the same bounds the table holds.
 
-use etcd_rejoin::decide::JoinAs;
+use etcd_rejoin_decide::JoinAs;
 
 use crate::actions::Action;
 use crate::caught::is_caught;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use etcd_rejoin::decide::{
+use etcd_rejoin_decide::membership::{Member, MemberId};
+use etcd_rejoin_decide::{
     Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, Knock, Observation, Policy,
     Steady, Trial, data_elsewhere, decide,
 };
-use etcd_rejoin::membership::{Member, MemberId};
 
 /// What holds in one observation: `(what, which)`.
 pub type Facts = BTreeSet<(&'static str, &'static str)>;

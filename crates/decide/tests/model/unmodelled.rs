@@ -10,11 +10,11 @@
 //! start follows under that ID. Nor has it a learner that shall stay one, beside which a wait has no end. A
 //! cluster that was founded anew does not come further there than the old one had, and its terms are of both.
 
-use etcd_rejoin::decide::{
+use etcd_rejoin_decide::membership::{InitialCluster, Member};
+use etcd_rejoin_decide::{
     Bootstrap, DataDir, Decision, Heard, Holds, JoinAs, Observation, Policy, Reason, Steady, Step,
     Trial, decide,
 };
-use etcd_rejoin::membership::{InitialCluster, Member};
 
 use Decision::{Do, Wait};
 
@@ -213,7 +213,7 @@ pub fn whoever_was_not_asked_is_promised(policy: &Policy, seen: &Observation) ->
 pub fn outdated_promise_starts(policy: &Policy, seen: &Observation) -> Decision {
     match decide(policy, seen) {
         Wait(Reason::DataLostNoLeader) if seen.promise => {
-            start(etcd_rejoin::decide::Begin::New, Reason::FirstStartContinued)
+            start(etcd_rejoin_decide::Begin::New, Reason::FirstStartContinued)
         }
         decision => decision,
     }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use etcd_rejoin::decide::{Bootstrap, JoinAs, Policy, decide};
-use etcd_rejoin::membership::{ClusterId, InitialCluster, MemberId};
+use etcd_rejoin_decide::membership::{ClusterId, InitialCluster, MemberId};
+use etcd_rejoin_decide::{Bootstrap, JoinAs, Policy, decide};
 use stateright::{Model, Property};
 
 use crate::actions::{Action, etcd_actions, fault_actions};

@@ -1,6 +1,6 @@
 //! What can happen next: faults as often as the budget says, all else whenever it can.
 
-use etcd_rejoin::membership::quorum;
+use etcd_rejoin_decide::membership::quorum;
 
 use crate::cluster::Cluster;
 use crate::entrypoint::How;

@@ -1,7 +1,7 @@
 //! What the steps of the entrypoint do in the modelled world. Between the look and the step anything
 //! may happen.
 
-use etcd_rejoin::membership::quorum;
+use etcd_rejoin_decide::membership::quorum;
 
 use crate::world::{Act, Disk, Entry, Id, Process, Slot, World, broken, one};
 

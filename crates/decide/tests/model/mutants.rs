@@ -1,10 +1,10 @@
 //! The decision table with one rule broken on purpose: wrappers around the real `decide`.
 
-use etcd_rejoin::decide::{
+use etcd_rejoin_decide::membership::Member;
+use etcd_rejoin_decide::{
     Begin, Bootstrap, DataDir, Decision, Heard, Holds, Observation, Policy, Reason, Start, Step,
     Trial, decide,
 };
-use etcd_rejoin::membership::Member;
 
 use Decision::{Do, Wait};
 

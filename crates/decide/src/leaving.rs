@@ -46,20 +46,27 @@ pub fn may_leave(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Overrides};
+    use crate::membership::{ClusterId, InitialCluster};
+    use crate::{Bootstrap, JoinAs};
 
     #[test]
     fn only_this_member_leaves_and_only_where_the_others_go_on() {
-        let env = [
-            ("ETCD_NAME", "n3"),
-            (
-                "ETCD_INITIAL_CLUSTER",
-                "n1=http://a:1,n2=http://b:1,n3=http://c:1",
-            ),
-            ("ETCD_INITIAL_ADVERTISE_PEER_URLS", "http://c:1"),
-        ];
-        let env = env.map(|(name, value)| (name.into(), value.into()));
-        let config = Config::read(env, &[], &Overrides::default()).unwrap();
+        let initial = InitialCluster::parse("n1=http://a:1,n2=http://b:1,n3=http://c:1").unwrap();
+        let policy = Policy {
+            name: "n3".into(),
+            peer_urls: vec!["http://c:1".into()],
+            peer_urls_given: true,
+            initial,
+            static_id: MemberId(0),
+            static_others: vec![],
+            static_cluster: ClusterId(0),
+            bootstrap: Bootstrap::All,
+            join: JoinAs::Auto,
+            joins_only: None,
+            listens_wide: false,
+            knows_others: false,
+            keep: None,
+        };
         let member = |id, host: &str| Member {
             id: MemberId(id),
             name: format!("n{id}"),
@@ -69,7 +76,7 @@ mod tests {
         };
         let all = [member(1, "a"), member(2, "b"), member(3, "c")];
         let leave = |own, members: &[Member], alive| {
-            may_leave(&config.policy, MemberId(own), members, |others| {
+            may_leave(&policy, MemberId(own), members, |others| {
                 others.len().min(alive)
             })
         };

@@ -1,7 +1,7 @@
 //! Is each row of the decision table what we meant? `decisions.txt` is the table in words; here it is
 //! run, and searched for rows and pairs of variants that no case shows.
 
-#[path = "support/cases.rs"]
+#[path = "../../../tests/support/cases.rs"]
 mod cases;
 #[path = "decisions/coverage.rs"]
 mod coverage;
@@ -10,10 +10,9 @@ mod text;
 
 use std::collections::BTreeSet;
 
-use etcd_rejoin::decide::{
+use etcd_rejoin_decide::{
     Begin, DataDir, Decision, Observation, Quorate, Reason, decide, is_plain_restart,
 };
-use etcd_rejoin::explain::step_name;
 
 use text::{Case, in_words};
 
@@ -37,7 +36,7 @@ fn documented_as(decision: &Decision) -> &'static str {
             Begin::New => "start new",
             Begin::Existing { .. } => "start existing",
         },
-        Decision::Do(step, _) => step_name(step),
+        Decision::Do(step, _) => step.name(),
         Decision::Wait(_) => "wait",
         Decision::Refuse(_) => "refuse",
     }
