@@ -3,7 +3,7 @@
 #
 # Usage: examples/docker-run.sh
 #   IMAGE=NAME        take this image; default: `etcd-rejoin`, built from docker/Dockerfile if missing
-#   ETCD_IMAGE=NAME   build it on this image, the etcd that you run today
+#   ETCD_IMAGE=NAME   build it on this etcd image; default: the one that docker/Dockerfile names
 # Everything that it makes carries the name $NAME (default etcd-rejoin-example) and is removed at the end.
 set -euo pipefail
 
@@ -12,9 +12,8 @@ image=${IMAGE:-etcd-rejoin}
 name=${NAME:-etcd-rejoin-example}
 
 if ! docker image inspect "$image" >/dev/null 2>&1; then
-    : "${ETCD_IMAGE:?is missing: there is no image $image yet, and ETCD_IMAGE names the etcd image to build it on}"
     echo "building $image; this takes minutes, once"
-    docker build -f "$root/docker/Dockerfile" -t "$image" --build-arg ETCD_IMAGE="$ETCD_IMAGE" "$root"
+    docker build -f "$root/docker/Dockerfile" -t "$image" ${ETCD_IMAGE:+--build-arg ETCD_IMAGE="$ETCD_IMAGE"} "$root"
 fi
 
 clean_up() {

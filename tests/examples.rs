@@ -134,35 +134,6 @@ fn an_image_of_ones_own_takes_the_program_and_keeps_its_etcd() {
     assert!(etcd.starts_with("etcd Version: 3.4."), "{etcd}");
 }
 
-#[test]
-#[ignore = "needs docker"]
-fn a_build_that_was_given_no_etcd_says_how_to_give_one() {
-    let root = example("..").display().to_string();
-    let dockerfiles = [
-        format!("{root}/docker/Dockerfile"),
-        example("Dockerfile").display().to_string(),
-    ];
-    for dockerfile in &dockerfiles {
-        let build = ["build", "-q", "-f", dockerfile, &root];
-        let empty = ["--build-arg", "ETCD_IMAGE="];
-        for args in [build.to_vec(), [&build[..4], &empty, &build[4..]].concat()] {
-            let output = try_docker(&args);
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert!(!output.status.success(), "{args:?} builds something");
-            let wanted = "ETCD_IMAGE: is_missing,_give_--build-arg_ETCD_IMAGE=your-etcd-image";
-            assert!(said.contains(wanted), "{args:?}: {said}");
-        }
-    }
-    let output = Command::new(example("docker-run.sh"))
-        .env("IMAGE", "etcd-rejoin-test/none")
-        .env_remove("ETCD_IMAGE")
-        .output()
-        .unwrap();
-    assert!(!output.status.success());
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("ETCD_IMAGE: is missing"), "{said}");
-}
-
 /// A compose project that goes down with its volumes.
 struct Project(String, String);
 

@@ -100,6 +100,31 @@ fn the_readme_names_the_oldest_rust() {
     assert!(read(&root().join("README.md")).contains(&words), "{words}");
 }
 
+/// Whoever copies any of these gets the etcd that `docker/Dockerfile` takes.
+#[test]
+fn one_etcd_image_is_named_everywhere() {
+    const UPSTREAM: &str = "quay.io/coreos/etcd:";
+    let dockerfile = read(&root().join("docker/Dockerfile"));
+    let argument = (dockerfile.lines()).find_map(|line| line.strip_prefix("ARG ETCD_IMAGE="));
+    let wanted = argument.expect("the Dockerfile has a default");
+    for page in [
+        "README.md",
+        "docs/starting.md",
+        "docs/limits.md",
+        "examples/Dockerfile",
+        "examples/compose.yaml",
+    ] {
+        let text = read(&root().join(page));
+        let named = text.split(UPSTREAM).skip(1);
+        let tags: BTreeSet<&str> = named
+            .map(|rest| rest.split(|c: char| !(c.is_alphanumeric() || ".-_".contains(c))))
+            .map(|mut words| words.next().unwrap_or_default().trim_end_matches('.'))
+            .collect();
+        let tags: Vec<String> = tags.iter().map(|tag| format!("{UPSTREAM}{tag}")).collect();
+        assert_eq!(tags, [wanted], "{page}");
+    }
+}
+
 #[test]
 fn the_picture_shows_the_quickstart_of_today() {
     let script = read(&root().join("examples/quickstart.sh"));
