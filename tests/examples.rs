@@ -341,14 +341,15 @@ fn the_static_pod_s_flags_are_understood() {
         );
     }
     let temp = tempfile::tempdir().unwrap();
-    let pki = Pki::new(temp.path(), &["127.0.0.1"]);
+    // Nobody shall be asked beyond this machine.
+    let addresses = [1, 2, 3].map(|n| format!("127.99.0.{n}"));
+    let pki = certificates(temp.path(), &addresses).join("n1");
     let flags = words[1..].iter().map(|word| {
         let word = word.replace(
             "/var/lib/etcd",
             &temp.path().join("data").display().to_string(),
         );
-        let word = word.replace("/etc/kubernetes/pki/etcd", &pki.0.display().to_string());
-        // Nobody shall be asked beyond this machine.
+        let word = word.replace("/etc/kubernetes/pki/etcd", &pki.display().to_string());
         word.replace("10.0.0.", "127.99.0.")
     });
     let shown = output(
@@ -393,71 +394,19 @@ fn systemd_understands_the_units() {
     }
 }
 
-/// A certificate authority, and a certificate for members and clients at these addresses.
-struct Pki(PathBuf);
-
-impl Pki {
-    fn new(parent: &Path, addresses: &[&str]) -> Pki {
-        let dir = parent.join("pki");
-        fs::create_dir(&dir).unwrap();
-        let names: Vec<String> = addresses
-            .iter()
-            .map(|address| format!("IP:{address}"))
-            .collect();
-        let extensions = format!(
-            "subjectAltName={}\nextendedKeyUsage=serverAuth,clientAuth\n",
-            names.join(",")
-        );
-        fs::write(dir.join("extensions"), extensions).unwrap();
-        let key = [
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-        ];
-        let openssl = |args: &[&str]| output(Command::new("openssl").current_dir(&dir).args(args));
-        openssl(
-            &[
-                &[
-                    "req", "-x509", "-subj", "/CN=ca", "-days", "2", "-keyout", "ca.key", "-out",
-                    "ca.crt",
-                ],
-                &key[..],
-            ]
-            .concat(),
-        );
-        for name in ["peer", "server"] {
-            let (private, public) = (format!("{name}.key"), format!("{name}.crt"));
-            openssl(
-                &[
-                    &[
-                        "req", "-subj", "/O=etcd", "-keyout", &private, "-out", "request",
-                    ],
-                    &key[..],
-                ]
-                .concat(),
-            );
-            openssl(&[
-                "x509",
-                "-req",
-                "-in",
-                "request",
-                "-days",
-                "2",
-                "-CA",
-                "ca.crt",
-                "-CAkey",
-                "ca.key",
-                "-CAcreateserial",
-                "-extfile",
-                "extensions",
-                "-out",
-                &public,
-            ]);
-        }
-        Pki(dir)
-    }
+/// The folder where the commands of `docs/tls-and-users.md` ran, word for word, but with these addresses of three
+/// members. In `n1` to `n3` lies what each member gets.
+fn certificates(parent: &Path, addresses: &[String]) -> PathBuf {
+    let page = fs::read_to_string(example("../docs/tls-and-users.md")).unwrap();
+    let block = page.split("```sh\n").nth(1).expect("the page has commands");
+    let commands = block.split("```").next().unwrap();
+    let commands = (1..=3).fold(commands.to_string(), |commands, n| {
+        commands.replace(&format!("10.0.0.{n}\n"), &format!("{}\n", addresses[n - 1]))
+    });
+    let dir = parent.join("pki");
+    fs::create_dir(&dir).unwrap();
+    output((Command::new("sh").args(["-euc", &commands])).current_dir(&dir));
+    dir
 }
 
 /// Stops what it holds.
@@ -477,13 +426,7 @@ fn the_unit_s_settings_make_a_tls_cluster_that_says_when_it_is_ready() {
     let suite = etcd("sid");
     let temp = tempfile::tempdir().unwrap();
     let address = |n: usize| format!("127.98.{}.{n}", std::process::id() % 250 + 1);
-    let addresses: Vec<String> = (1..=3).map(address).collect();
-    let all: Vec<&str> = addresses
-        .iter()
-        .map(String::as_str)
-        .chain(["127.0.0.1"])
-        .collect();
-    let pki = Pki::new(temp.path(), &all);
+    let pki = certificates(temp.path(), &[1, 2, 3].map(address));
     let unit = text("etcd-rejoin.service");
     let settings: Vec<(&str, &str)> = (unit.lines())
         .filter_map(|line| line.strip_prefix("Environment=")?.split_once('='))
@@ -514,7 +457,8 @@ fn the_unit_s_settings_make_a_tls_cluster_that_says_when_it_is_ready() {
                 "ETCD_NAME" => format!("n{n}"),
                 _ => value,
             };
-            let value = value.replace("/etc/etcd/pki", &pki.0.display().to_string());
+            let files = pki.join(format!("n{n}"));
+            let value = value.replace("/etc/etcd/pki", &files.display().to_string());
             command.env(
                 name,
                 value.replace("/var/lib/etcd/data", &data.display().to_string()),
@@ -539,7 +483,7 @@ fn the_unit_s_settings_make_a_tls_cluster_that_says_when_it_is_ready() {
         let said = String::from_utf8_lossy(&message[..length]);
         assert!(said.contains("READY=1"), "{said}");
     }
-    let file = |name: &str| pki.0.join(name).display().to_string();
+    let file = |name: &str| pki.join("n1").join(name).display().to_string();
     let health = output(
         Command::new(suite.join("etcdctl"))
             .args([
