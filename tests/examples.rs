@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use docker::{image, images, try_docker, wait_for};
 use saphyr::{LoadableYamlNode, Yaml};
+use serde_json::Value;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_etcd-rejoin");
 
@@ -301,67 +302,91 @@ fn compose_understands_the_two_nodes() {
 
 // ---- a static pod -------------------------------------------------------------------------------
 
+/// The pod, as JSON.
+fn static_pod() -> Value {
+    fn json(yaml: &Yaml) -> Value {
+        if let Some(map) = yaml.as_mapping() {
+            let pairs = map
+                .iter()
+                .map(|(key, value)| (key.as_str().unwrap().into(), json(value)));
+            Value::Object(pairs.collect())
+        } else if let Some(list) = yaml.as_sequence() {
+            list.iter().map(json).collect()
+        } else if let Some(number) = yaml.as_integer() {
+            number.into()
+        } else {
+            yaml.as_bool()
+                .map_or_else(|| yaml.as_str().unwrap().into(), Value::Bool)
+        }
+    }
+    let text = text("static-pod.yaml");
+    json(&Yaml::load_from_str(&text).unwrap()[0])
+}
+
+#[test]
+fn the_patch_for_kubeadm_makes_the_static_pod() {
+    let page = fs::read_to_string(example("../docs/migrating.md")).unwrap();
+    let block = page.split("```json\n").nth(1).expect("a patch");
+    let patch: Value = serde_json::from_str(block.split("```").next().unwrap()).unwrap();
+    let pod = static_pod();
+    for operation in patch.as_array().unwrap() {
+        let path = operation["path"].as_str().unwrap();
+        assert_eq!(pod.pointer(path), Some(&operation["value"]), "{path}");
+    }
+}
+
 #[test]
 fn the_static_pod_s_flags_are_understood() {
-    let text = text("static-pod.yaml");
-    let pod = &Yaml::load_from_str(&text).unwrap()[0];
-    assert_eq!(pod["kind"].as_str(), Some("Pod"));
+    let pod = static_pod();
     let container = &pod["spec"]["containers"][0];
-    let words: Vec<&str> = container["command"]
-        .as_sequence()
-        .unwrap()
-        .iter()
-        .map(|word| word.as_str().unwrap())
-        .collect();
+    let text = |value: &Value| value.as_str().unwrap().to_string();
+    let command = container["command"].as_array().unwrap();
+    let words: Vec<String> = command.iter().map(text).collect();
     assert_eq!(words[0], "etcd-rejoin");
-    for probe in ["startupProbe", "livenessProbe"] {
-        let http = &container[probe]["httpGet"];
-        let metrics = format!(
-            "--listen-metrics-urls=http://127.0.0.1:{}",
-            http["port"].as_integer().unwrap()
-        );
-        assert!(
-            words.contains(&metrics.as_str()),
-            "{probe} asks where etcd does not listen"
-        );
+    let has = |flag: String| words.contains(&flag);
+    // What kubeadm looks for.
+    let annotation =
+        &pod["metadata"]["annotations"]["kubeadm.kubernetes.io/etcd.advertise-client-urls"];
+    assert!(has(format!("--advertise-client-urls={}", text(annotation))));
+    let port = &container["ports"][0];
+    assert!(has(format!(
+        "--listen-metrics-urls=http://127.0.0.1:{}",
+        port["containerPort"]
+    )));
+    for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
+        assert_eq!(container[probe]["httpGet"]["port"], port["name"], "{probe}");
     }
     // What is mounted is what the flags name.
-    let mounts: Vec<&str> = (container["volumeMounts"].as_sequence().unwrap().iter())
-        .map(|mount| mount["mountPath"].as_str().unwrap())
-        .collect();
-    let files = words
-        .iter()
-        .filter_map(|word| word.split_once("=/").map(|(_, path)| path));
-    for file in files {
-        assert!(
-            mounts
-                .iter()
-                .any(|mount| format!("/{file}").starts_with(mount)),
-            "/{file}"
-        );
+    let mounts = container["volumeMounts"].as_array().unwrap().iter();
+    let mounts: Vec<String> = mounts.map(|mount| text(&mount["mountPath"])).collect();
+    for file in words.iter().filter_map(|word| word.split_once("=/")) {
+        let file = format!("/{}", file.1);
+        assert!(mounts.iter().any(|mount| file.starts_with(mount)), "{file}");
     }
     let temp = tempfile::tempdir().unwrap();
     // Nobody shall be asked beyond this machine.
     let addresses = [1, 2, 3].map(|n| format!("127.99.0.{n}"));
     let pki = certificates(temp.path(), &addresses).join("n1");
-    let flags = words[1..].iter().map(|word| {
-        let word = word.replace(
+    let here = |word: &String| {
+        word.replace(
             "/var/lib/etcd",
             &temp.path().join("data").display().to_string(),
-        );
-        let word = word.replace("/etc/kubernetes/pki/etcd", &pki.display().to_string());
-        word.replace("10.0.0.", "127.99.0.")
-    });
+        )
+        .replace("/etc/kubernetes/pki/etcd", &pki.display().to_string())
+        .replace("10.0.0.", "127.99.0.")
+    };
+    let env = &container["env"][0];
     let shown = output(
         Command::new(PROGRAM)
             .env_clear()
+            .env(text(&env["name"]), here(&text(&env["value"])))
             .args(["status", "--json", "--"])
-            .args(flags),
+            .args(words[1..].iter().map(here)),
     );
-    let status: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let status: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(status["name"], "cp1");
     assert_eq!(status["data_dir"]["state"], "empty");
-    assert_eq!(status["peers"].as_array().unwrap().len(), 2);
+    // It knows of the others, and waits for them: it founds nothing.
     assert_eq!(status["reason"], "not-all-heard", "{shown}");
 }
 

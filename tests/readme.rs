@@ -144,39 +144,6 @@ fn the_picture_shows_the_quickstart_of_today() {
     assert!(picture.contains("reason=data-lost") && picture.contains("n3 is a voter again"));
 }
 
-/// What `examples/static-pod.yaml` changes, kubeadm's patch changes too.
-#[test]
-fn the_patch_for_kubeadm_makes_the_static_pod() {
-    let page = read(&root().join("docs/migrating.md"));
-    let block = page.split("```json\n").nth(1).expect("a patch");
-    let patch: serde_json::Value =
-        serde_json::from_str(block.split("```").next().unwrap()).unwrap();
-    let of = |path: &str| {
-        let mut operations = patch.as_array().unwrap().iter();
-        let operation = operations.find(|operation| operation["path"] == path);
-        operation.expect(path)["value"].clone()
-    };
-    let pod = read(&root().join("examples/static-pod.yaml"));
-    for line in [
-        format!(
-            "image: {}\n",
-            of("/spec/containers/0/image").as_str().unwrap()
-        ),
-        format!(
-            "command:\n        - {}\n",
-            of("/spec/containers/0/command/0").as_str().unwrap()
-        ),
-        format!(
-            "failureThreshold: {}\n",
-            of("/spec/containers/0/startupProbe/failureThreshold")
-        ),
-    ] {
-        assert!(pod.contains(&line), "{line}");
-    }
-    let other_peers = &of("/spec/containers/0/env")[0]["name"];
-    assert!(VARIABLES.iter().any(|known| *other_peers == known.name));
-}
-
 // ---- links --------------------------------------------------------------------------------------
 
 /// Every page of ours that is Markdown.
