@@ -2,10 +2,14 @@
 //!
 //! `UPDATE_DOCS=1 cargo test --test readme` writes the tables.
 
+#[path = "support/book.rs"]
+mod book;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use book::replaced;
 use etcd_rejoin::config::foreign_table;
 use etcd_rejoin::config::variables::{VARIABLES, exit_codes_table, variables_table};
 use etcd_rejoin::decide::volume::{VolumeReason, volume_cures_table, volume_table};
@@ -17,15 +21,6 @@ fn root() -> &'static Path {
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn replaced(page: &str, name: &str, table: &str) -> String {
-    let begin = format!("<!-- table:{name} -->\n");
-    let place = page.find(&begin);
-    let start = place.expect("the page has the table's place") + begin.len();
-    let length = page[start..].find("<!-- end -->");
-    let end = start + length.expect("the table's place has an end");
-    format!("{}{table}{}", &page[..start], &page[end..])
 }
 
 #[test]

@@ -65,6 +65,9 @@ impl Bench {
                 other => return Err(format!("{other} is none of {}", figures.join(", "))),
             }
         }
+        if std::env::var_os(crate::UPDATE).is_some() && !bench.wanted.is_empty() {
+            return Err(format!("{} writes all figures: name none", crate::UPDATE));
+        }
         Ok(bench)
     }
 

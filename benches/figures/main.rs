@@ -4,9 +4,13 @@
 //! network and process namespaces of its own, on loopback, with data in memory.
 //!
 //! `cargo bench --bench figures -- [--etcd 3.4|3.5.16|3.5.30] [--times N] [--program PATH] [FIGURE..]`
+//!
+//! `UPDATE_DOCS=1 cargo bench --bench figures` writes all of them into `docs/benchmarks.md`, too.
 
 mod bench;
 mod blackhole;
+#[path = "../../tests/support/book.rs"]
+mod book;
 mod healing;
 mod restart;
 mod stand_in;
@@ -25,6 +29,8 @@ use support::Version;
 
 /// Set within the namespaces: "1" for their process 1, "2" for the one that measures.
 const INSIDE: &str = "FIGURES_INSIDE";
+/// As for the other tables of the book.
+const UPDATE: &str = "UPDATE_DOCS";
 
 /// Measures one figure, or some that belong together.
 type Figure = fn(&Bench) -> Vec<table::Row>;
@@ -62,14 +68,27 @@ fn main() {
         }
     }
     run("ip", &["link", "set", "lo", "up"]);
-    table::head(&bench);
+    let mut page = table::head(&bench);
+    print!("{page}");
     for (name, figure) in FIGURES {
         if bench.wants(name) {
             for row in figure(&bench) {
                 println!("{row}");
+                page += &format!("{row}\n");
             }
         }
     }
+    if std::env::var_os(UPDATE).is_some() {
+        write(&page);
+    }
+}
+
+/// Writes the table into the book.
+fn write(table: &str) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/benchmarks.md");
+    let page = std::fs::read_to_string(path).expect("the page can be read");
+    let page = book::replaced(&page, "figures", table);
+    std::fs::write(path, page).expect("the page can be written");
 }
 
 /// What process 1 does: it starts the one that measures, and takes the status of every orphan.

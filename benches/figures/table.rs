@@ -150,13 +150,13 @@ fn sides(ours: &Samples, bare: &Samples) -> String {
 }
 
 /// The head of the table, and what it depends on.
-pub fn head(bench: &Bench) {
+pub fn head(bench: &Bench) -> String {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split_whitespace().next().unwrap_or("?").to_string();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    println!(
-        "etcd {}, {cores} cores, load {load}; medians [quartiles] in ms",
+    format!(
+        "etcd {}, {cores} cores, load {load} at the beginning; medians [quartiles] in ms.\n\n\
+         | figure | goal | measured | | n |\n|---|---|---|---|---|\n",
         bench.version_name
-    );
-    println!("| figure | goal | measured | | n |\n|---|---|---|---|---|");
+    )
 }

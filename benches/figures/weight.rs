@@ -90,7 +90,9 @@ pub fn processes(bench: &Bench) -> Vec<Row> {
         Row::holds(
             "our process after the exec",
             "is etcd",
-            etcd.map_or("unknown".into(), |path| path.display().to_string()),
+            etcd.as_deref()
+                .and_then(Path::file_name)
+                .map_or("unknown".into(), |name| name.display().to_string()),
             of_etcd,
         ),
         Row::holds(
