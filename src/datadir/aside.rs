@@ -9,8 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::inspect::wal_files;
 use super::stamp::{STAMP, stamp, unstamp};
+use super::wal::wal_files;
 use super::{Volume, durable};
 use crate::error::{Context, Error};
 

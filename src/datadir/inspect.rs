@@ -7,44 +7,10 @@ use std::time::SystemTime;
 use super::notes::Note;
 use super::set_aside::{SetAside, holds_data};
 use super::snap::{self, SnapId, Snaps};
-use super::wal::{self, WalName};
+use super::wal::{self, WalFiles, wal_files};
 use super::{Contents, Depth, Finding, Known, Volume, durable, lookup, tree};
 use crate::decide::{Identity, Progress};
 use crate::error::{Context, Error};
-
-/// The `.wal` files of a directory.
-#[derive(Debug, Default)]
-pub(super) struct WalFiles {
-    /// By name, sorted.
-    pub names: Vec<WalName>,
-    /// Something ends in `.wal` and is no WAL file: etcd counts it, and then cannot read it.
-    pub odd: Option<String>,
-}
-
-impl WalFiles {
-    /// Whether etcd would say that there is a WAL (`wal/util.go`, `Exist`).
-    pub fn any(&self) -> bool {
-        !self.names.is_empty() || self.odd.is_some()
-    }
-}
-
-/// Lists the `.wal` files of a directory.
-pub(super) fn wal_files(dir: &Path) -> Result<WalFiles, Error> {
-    let mut files = WalFiles::default();
-    for name in durable::names(dir)? {
-        if !name.ends_with(".wal") {
-            continue;
-        }
-        let path = dir.join(&name);
-        let meta = fs::metadata(&path).context(|| format!("cannot look at {}", path.display()))?;
-        match name.parse() {
-            Ok(parsed) if meta.is_file() => files.names.push(parsed),
-            Ok(_) | Err(()) => files.odd = Some(name),
-        }
-    }
-    files.names.sort();
-    Ok(files)
-}
 
 impl Volume {
     /// Looks at the volume. `Err` is about the surroundings, never evidence about the data.

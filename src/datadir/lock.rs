@@ -10,7 +10,7 @@ use nix::libc;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::inspect::wal_files;
+use super::wal::wal_files;
 use super::{Volume, durable, snap};
 use crate::error::{Context, Error};
 

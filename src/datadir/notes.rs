@@ -10,8 +10,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::durable;
-use super::inspect::wal_files;
 use super::wal::WalEnd;
+use super::wal::wal_files;
 use super::{Volume, snap};
 use crate::error::{Context, Error};
 use crate::membership::MemberId;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::aside::{DELETING, dirs_in, has_wal, is_empty};
-use super::inspect::wal_files;
 use super::stamp::unstamp;
+use super::wal::wal_files;
 use super::{Volume, durable, lookup, snap};
 use crate::error::{Context, Error};
 use crate::membership::MemberId;

@@ -3,12 +3,15 @@
 //! It follows etcd's own reader (`server/storage/wal/decoder.go`, `wal.go`), which reads every file
 //! from the first to the last on each start (`ValidSnapshotEntries`), in constant memory.
 
+mod files;
 mod record;
 mod torn;
 
+pub use files::WalName;
+pub(super) use files::{WalFiles, wal_files};
+
 use std::fmt;
 use std::io;
-use std::str::FromStr;
 
 use super::blob::{Blob, Window};
 use super::proto::{self, Field};
@@ -16,8 +19,8 @@ use super::snap::SnapId;
 use crate::decide::{Identity, Progress};
 use crate::error::Error;
 use crate::membership::{ClusterId, MemberId};
-use record::{Bad, CRC, ENTRY, FRAME, METADATA, Record, SNAPSHOT, STATE, frame_size};
-use torn::{SECTOR, zero_sector};
+use record::{Bad, CRC, ENTRY, FRAME, METADATA, Record, SNAPSHOT, STATE, frame_size, record};
+use torn::{SECTOR, is_no_torn_write, synced_behind, zero_sector};
 
 /// Where the last good record of a WAL ends. It moves with every record that etcd writes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,30 +44,6 @@ impl fmt::Display for WalEnd {
             commit,
         } = self;
         write!(f, "{file} {offset} {crc:08x} {commit}")
-    }
-}
-
-/// A WAL file's name, `SEQUENCE-INDEX.wal` in 16 hex digits each (etcd `wal/util.go`, `walName`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WalName {
-    /// Rises by one from file to file.
-    pub seq: u64,
-    /// The index of the first entry that may lie in the file.
-    pub index: u64,
-}
-
-impl fmt::Display for WalName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}-{:016x}.wal", self.seq, self.index)
-    }
-}
-
-impl FromStr for WalName {
-    type Err = ();
-
-    fn from_str(name: &str) -> Result<Self, ()> {
-        let (seq, index) = super::snap::hex_pair(name, ".wal").ok_or(())?;
-        Ok(WalName { seq, index })
     }
 }
 
@@ -97,7 +76,7 @@ pub fn read<B: Blob>(
     mut open: impl FnMut(WalName) -> Result<B, Error>,
 ) -> Result<Reading, Error> {
     let first = *names.first().expect("a WAL has at least one file");
-    let mut reader = Reader {
+    let mut reader = WalReader {
         reading: Reading {
             head: None,
             end: WalEnd {
@@ -128,7 +107,7 @@ pub fn read<B: Blob>(
         let blob = open(*name)?;
         let failed = |e| Error::caused(format!("cannot read WAL file {name}"), e);
         let window = Window::new(blob).map_err(failed)?;
-        if let Stop::Broken(what) = reader.file(*name, window, last).map_err(failed)? {
+        if let FileEnd::Broken(what) = reader.file(*name, window, last).map_err(failed)? {
             reader.broken(format!("WAL file {name}: {what}"));
             break;
         }
@@ -148,14 +127,14 @@ pub fn read<B: Blob>(
 }
 
 /// Why reading a file ended.
-enum Stop {
+enum FileEnd {
     /// At its end.
     End,
     /// At something that etcd does not get over.
     Broken(String),
 }
 
-struct Reader<'a> {
+struct WalReader<'a> {
     reading: Reading,
     /// Type and term of the last entry, as they are written.
     head: Vec<u8>,
@@ -167,7 +146,7 @@ struct Reader<'a> {
     wanted: &'a [SnapId],
 }
 
-impl Reader<'_> {
+impl WalReader<'_> {
     fn broken(&mut self, what: String) {
         self.reading.broken = Some(what);
     }
@@ -177,7 +156,7 @@ impl Reader<'_> {
         name: WalName,
         mut window: Window<B>,
         last: bool,
-    ) -> io::Result<Stop> {
+    ) -> io::Result<FileEnd> {
         let mut offset = 0u64;
         for count in 0u64.. {
             let frame = window.get(offset, FRAME as usize)?;
@@ -188,7 +167,7 @@ impl Reader<'_> {
             };
             if length == 0 {
                 if count < 2 {
-                    return Ok(Stop::Broken("it ends before its metadata".into()));
+                    return Ok(FileEnd::Broken("it ends before its metadata".into()));
                 }
                 // Zeros with something behind them are a torn write too; etcd clears it away.
                 let behind = window.get(offset, NEAR)?;
@@ -199,10 +178,10 @@ impl Reader<'_> {
                 let rest = (SECTOR - offset % SECTOR) as usize;
                 if behind.iter().take(rest).any(|byte| *byte != 0) {
                     let what = format!("a record has lost its length at offset {offset}");
-                    return Ok(Stop::Broken(what));
+                    return Ok(FileEnd::Broken(what));
                 }
-                if self.synced_behind(&mut window, offset)? {
-                    return Ok(Stop::Broken(format!(
+                if synced_behind(&mut window, offset)? {
+                    return Ok(FileEnd::Broken(format!(
                         "records are missing at offset {offset}"
                     )));
                 }
@@ -212,45 +191,45 @@ impl Reader<'_> {
             let (size, padding) = frame_size(length);
             let room = window.size().saturating_sub(offset + FRAME);
             let total = size + padding;
-            if last && self.is_no_torn_write(&mut window, offset, size, total > room)? {
+            if last && is_no_torn_write(&mut window, offset, size, total > room)? {
                 let what = format!("the length of a record is wrong at offset {offset}");
-                return Ok(Stop::Broken(what));
+                return Ok(FileEnd::Broken(what));
             }
             let result = match total > room {
                 true => Err(Bad::Short("a record is longer than the rest of the file")),
-                false => self.record(&mut window, offset + FRAME, size)?,
+                false => record(&mut window, offset + FRAME, size, &mut self.reading.end.crc)?,
             };
             match result {
                 Ok(record) => {
                     if let Err(what) = self.take(count, record) {
-                        return Ok(Stop::Broken(format!("{what} at offset {offset}")));
+                        return Ok(FileEnd::Broken(format!("{what} at offset {offset}")));
                     }
                 }
                 Err(Bad::Short(what)) => return Ok(self.cut(last, count, what)),
                 Err(Bad::Wrong(what)) => {
                     if last
                         && zero_sector(&mut window, offset + FRAME, total)?
-                        && !self.synced_behind(&mut window, offset)?
+                        && !synced_behind(&mut window, offset)?
                     {
                         return Ok(self.cut(last, count, what));
                     }
-                    return Ok(Stop::Broken(format!("{what} at offset {offset}")));
+                    return Ok(FileEnd::Broken(format!("{what} at offset {offset}")));
                 }
             }
             offset += FRAME + total;
             self.reading.end.file = name;
             self.reading.end.offset = offset;
         }
-        Ok(Stop::End)
+        Ok(FileEnd::End)
     }
 
     /// A cut record ends the last file; anywhere else, or in a head, it is damage.
-    fn cut(&mut self, last: bool, count: u64, what: &str) -> Stop {
+    fn cut(&mut self, last: bool, count: u64, what: &str) -> FileEnd {
         if !last || count < 2 {
-            return Stop::Broken(what.into());
+            return FileEnd::Broken(what.into());
         }
         self.reading.torn = true;
-        Stop::End
+        FileEnd::End
     }
 
     /// An entry of another term than the one before, or of another type.

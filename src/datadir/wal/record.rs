@@ -4,7 +4,6 @@ use std::io;
 
 use super::super::blob::{Blob, Window};
 use super::super::proto::{self, Field};
-use super::Reader;
 
 /// A frame begins with 8 bytes: the length in the low 56 bits, padding in the top byte.
 pub(super) const FRAME: u64 = 8;
@@ -30,80 +29,78 @@ pub(super) struct Record {
     pub(super) cut: bool,
 }
 
-impl Reader<'_> {
-    /// Reads the record of this size at this offset and checks it against the running CRC.
-    pub(super) fn record<B: Blob>(
-        &mut self,
-        window: &mut Window<B>,
-        mut offset: u64,
-        size: u64,
-    ) -> io::Result<Result<Record, Bad>> {
-        const SHRUNK: Bad = Bad::Short("the file became shorter");
-        let end = offset + size;
-        let (mut kind, mut crc) = (0, 0);
-        let mut running = self.reading.end.crc;
-        let mut record = Record {
-            kind,
-            data: Vec::new(),
-            cut: false,
+/// Reads the record of this size at this offset, and checks it against the CRC over all records before it, which then
+/// is that over this one too.
+pub(super) fn record<B: Blob>(
+    window: &mut Window<B>,
+    mut offset: u64,
+    size: u64,
+    sum: &mut u32,
+) -> io::Result<Result<Record, Bad>> {
+    const SHRUNK: Bad = Bad::Short("the file became shorter");
+    let end = offset + size;
+    let (mut kind, mut crc) = (0, 0);
+    let mut running = *sum;
+    let mut record = Record {
+        kind,
+        data: Vec::new(),
+        cut: false,
+    };
+    while offset < end {
+        let room = usize::try_from(end - offset).unwrap_or(usize::MAX);
+        let bytes = window.get(offset, room.min(proto::MAX_HEAD))?;
+        let Some((number, field, len)) = proto::head(bytes) else {
+            return Ok(Err(Bad::Wrong("a record does not parse")));
         };
-        while offset < end {
-            let room = usize::try_from(end - offset).unwrap_or(usize::MAX);
-            let bytes = window.get(offset, room.min(proto::MAX_HEAD))?;
-            let Some((number, field, len)) = proto::head(bytes) else {
-                return Ok(Err(Bad::Wrong("a record does not parse")));
-            };
-            offset += len as u64;
-            let length = match field {
-                Field::Number(value) => {
-                    match number {
-                        1 => kind = value,
-                        2 => crc = value as u32,
-                        _ => {}
-                    }
-                    continue;
+        offset += len as u64;
+        let length = match field {
+            Field::Number(value) => {
+                match number {
+                    1 => kind = value,
+                    2 => crc = value as u32,
+                    _ => {}
                 }
-                Field::Bytes(length) | Field::Fixed(length) => length,
-            };
-            if length > end - offset {
-                return Ok(Err(Bad::Wrong("a record does not parse")));
+                continue;
             }
-            let until = offset + length;
-            if (number, field) == (3, Field::Bytes(length)) {
-                // The last of several counts, as everywhere in protobuf.
-                record.data.clear();
-                running = self.reading.end.crc;
-                while offset < until {
-                    let want = usize::try_from(until - offset).unwrap_or(usize::MAX);
-                    let bytes = window.get(offset, want)?;
-                    if bytes.is_empty() {
-                        return Ok(Err(SHRUNK));
-                    }
-                    running = crc32c::crc32c_append(running, bytes);
-                    let keep = bytes.len().min(KEEP - record.data.len());
-                    record.data.extend_from_slice(&bytes[..keep]);
-                    offset += bytes.len() as u64;
+            Field::Bytes(length) | Field::Fixed(length) => length,
+        };
+        if length > end - offset {
+            return Ok(Err(Bad::Wrong("a record does not parse")));
+        }
+        let until = offset + length;
+        if (number, field) == (3, Field::Bytes(length)) {
+            // The last of several counts, as everywhere in protobuf.
+            record.data.clear();
+            running = *sum;
+            while offset < until {
+                let want = usize::try_from(until - offset).unwrap_or(usize::MAX);
+                let bytes = window.get(offset, want)?;
+                if bytes.is_empty() {
+                    return Ok(Err(SHRUNK));
                 }
-                record.cut = length > KEEP as u64;
+                running = crc32c::crc32c_append(running, bytes);
+                let keep = bytes.len().min(KEEP - record.data.len());
+                record.data.extend_from_slice(&bytes[..keep]);
+                offset += bytes.len() as u64;
             }
-            offset = until;
+            record.cut = length > KEEP as u64;
         }
-        record.kind = kind;
-        if kind == CRC {
-            // At a file border: what came before must sum up to it. A log whose first files
-            // were purged starts with the sum so far.
-            let before = self.reading.end.crc;
-            if before != 0 && before != crc {
-                return Ok(Err(Bad::Wrong("the checksum of what came before differs")));
-            }
-            self.reading.end.crc = crc;
-        } else if running != crc {
-            return Ok(Err(Bad::Wrong("a record has a wrong checksum")));
-        } else {
-            self.reading.end.crc = running;
-        }
-        Ok(Ok(record))
+        offset = until;
     }
+    record.kind = kind;
+    if kind == CRC {
+        // At a file border: what came before must sum up to it. A log whose first files
+        // were purged starts with the sum so far.
+        if *sum != 0 && *sum != crc {
+            return Ok(Err(Bad::Wrong("the checksum of what came before differs")));
+        }
+        *sum = crc;
+    } else if running != crc {
+        return Ok(Err(Bad::Wrong("a record has a wrong checksum")));
+    } else {
+        *sum = running;
+    }
+    Ok(Ok(record))
 }
 
 /// What the head of a record says.
