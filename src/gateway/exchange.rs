@@ -2,21 +2,48 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use serde_json::{Value, json};
 use ureq::Agent;
 use ureq::http::{Request, header};
 
-use super::reply::{self, Reply};
-use super::{Client, Credentials, Failure, SMALL, connect, read};
+use super::connect;
+use super::failure::Failure;
+use super::reply::{self, HttpReply};
 use crate::error::Error;
 use crate::membership::ClusterId;
 use crate::tls::{self, TlsFiles, Unfit};
 
 /// Where the gateway lives: 3.4 and newer, 3.3, 3.2. A server has some of them.
 const PREFIXES: [&str; 3] = ["/v3", "/v3beta", "/v3alpha"];
+
+/// The most that any other answer may be long.
+pub(super) const SMALL: u64 = 256 << 10;
+
+/// A user and its password, for clusters with auth on.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user; changes of the membership need the role root.
+    pub user: String,
+    /// Its password. Never printed.
+    pub password: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One way to speak to servers: TLS files, credentials, and connections that are used again.
+///
+/// Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Client(pub(super) Arc<Inner>);
 
 /// What the clones of a client share.
 pub(super) struct Inner {
@@ -65,7 +92,7 @@ impl fmt::Debug for Inner {
 }
 
 /// One request, as it is sent.
-pub(super) struct Call<'a> {
+pub(super) struct Exchange<'a> {
     url: &'a str,
     body: Option<&'a [u8]>,
     token: Option<&'a str>,
@@ -148,7 +175,7 @@ impl Client {
         let others = PREFIXES.into_iter().filter(|prefix| Some(*prefix) != known);
         for prefix in known.into_iter().chain(others) {
             let url = join(client_url, &format!("{prefix}{path}"));
-            let reply = self.send(&Call {
+            let reply = self.send(&Exchange {
                 url: &url,
                 body: Some(body),
                 token,
@@ -173,7 +200,7 @@ impl Client {
     /// A server without any of the gateway's paths: etcd all the same, or not.
     fn without_gateway(&self, client_url: &str, deadline: Instant) -> Failure {
         let url = join(client_url, "/version");
-        match self.send(&Call::get(&url, SMALL, deadline)) {
+        match self.send(&Exchange::get(&url, SMALL, deadline)) {
             Ok(reply) if reply.status == 200 && reply::is_version(&reply.body) => {
                 Failure::GatewayOff(format!(
                     "{client_url}: its JSON gateway is off: start it with --enable-grpc-gateway=true, or beside \
@@ -208,7 +235,7 @@ impl Client {
     }
 
     /// The one function that sends.
-    pub(super) fn send(&self, call: &Call<'_>) -> Result<Reply, Failure> {
+    pub(super) fn send(&self, call: &Exchange<'_>) -> Result<HttpReply, Failure> {
         let failed = |error| Failure::of_transport(call.url, error);
         let left = call.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -242,7 +269,7 @@ impl Client {
             .and_then(|mut reply| {
                 let cluster = reply.headers().get("X-Etcd-Cluster-Id");
                 let cluster = cluster.and_then(|value| value.to_str().ok());
-                Ok(Reply {
+                Ok(HttpReply {
                     status: reply.status().as_u16(),
                     cluster: cluster.map(str::to_string),
                     body: reply
@@ -260,9 +287,9 @@ impl Client {
     }
 }
 
-impl<'a> Call<'a> {
+impl<'a> Exchange<'a> {
     pub(super) fn get(url: &'a str, limit: u64, deadline: Instant) -> Self {
-        Call {
+        Exchange {
             url,
             body: None,
             token: None,
@@ -274,6 +301,10 @@ impl<'a> Call<'a> {
 
 pub(super) fn join(base: &str, path: &str) -> String {
     format!("{}{path}", base.trim_end_matches('/'))
+}
+
+pub(super) fn read<T>(endpoint: &str, parsed: Result<T, String>) -> Result<T, Failure> {
+    parsed.map_err(|why| Failure::not_etcd(endpoint, Some(200), &why))
 }
 
 /// What is kept behind these locks is whole at any time, also after a panic.

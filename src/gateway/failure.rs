@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use super::reply::Reply;
+use super::reply::HttpReply;
 
 /// A call without the answer it was made for. Prints as the endpoint, then the server's own words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -228,7 +228,7 @@ impl Failure {
     }
 
     /// What a status that is not 200 says.
-    pub(super) fn of_reply(endpoint: &str, reply: &Reply) -> Failure {
+    pub(super) fn of_reply(endpoint: &str, reply: &HttpReply) -> Failure {
         if let Some((code, message)) = reply.rejection() {
             let endpoint = endpoint.to_string();
             return Failure::Rejected {

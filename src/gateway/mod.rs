@@ -9,15 +9,16 @@ mod exchange;
 mod failure;
 mod reply;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use exchange::{Call, Inner, join};
+pub use exchange::{Client, Credentials};
+use exchange::{Exchange, Inner, SMALL, join, read};
 pub use failure::Failure;
-pub use reply::{PeerView, Status, parse_all};
+use reply::HttpReply;
+pub use reply::{PeerView, Status};
 
 use crate::decide::{Progress, Quorate};
 use crate::error::Error;
@@ -26,32 +27,6 @@ use crate::tls::TlsFiles;
 
 /// The most that a list of members may be long.
 const LIST: u64 = 8 << 20;
-/// The most that any other answer may be long.
-const SMALL: u64 = 256 << 10;
-
-/// A user and its password, for clusters with auth on.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The user; changes of the membership need the role root.
-    pub user: String,
-    /// Its password. Never printed.
-    pub password: String,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
-            .field("user", &self.user)
-            .finish_non_exhaustive()
-    }
-}
-
-/// One way to speak to servers: TLS files, credentials, and connections that are used again.
-///
-/// Clones share everything.
-#[derive(Clone, Debug)]
-pub struct Client(Arc<Inner>);
-
 impl Client {
     /// Files that are named are read at once, so that a mistake in them shows before anything is done.
     pub fn new(tls: &TlsFiles, credentials: Option<Credentials>) -> Result<Client, Error> {
@@ -66,7 +41,7 @@ impl Client {
     /// `GET {peer_url}/members`: the view of a member, which needs no quorum and no user.
     pub fn peer_members(&self, peer_url: &str, deadline: Instant) -> Result<PeerView, Failure> {
         let url = join(peer_url, "/members");
-        let reply = self.send(&Call::get(&url, LIST, deadline))?;
+        let reply = self.send(&Exchange::get(&url, LIST, deadline))?;
         match reply.status {
             200 => read(peer_url, reply::peer_members(&reply)),
             _ => Err(Failure::of_reply(peer_url, &reply)),
@@ -75,7 +50,7 @@ impl Client {
 
     /// `GET {url}` of any other small resource: its status and its body.
     pub fn get(&self, url: &str, deadline: Instant) -> Result<(u16, Vec<u8>), Failure> {
-        let reply = self.send(&Call::get(url, SMALL, deadline))?;
+        let reply = self.send(&Exchange::get(url, SMALL, deadline))?;
         Ok((reply.status, reply.body))
     }
 
@@ -126,7 +101,7 @@ impl Client {
 
     /// `GET {url}/version`: the version of the cluster, major and minor; (0, 0) before one is decided.
     pub fn cluster_version(&self, url: &str, deadline: Instant) -> Result<(u64, u64), Failure> {
-        let reply = self.send(&Call::get(&join(url, "/version"), SMALL, deadline))?;
+        let reply = self.send(&Exchange::get(&join(url, "/version"), SMALL, deadline))?;
         match reply.status {
             200 => read(url, reply::cluster_version(&reply.body)),
             _ => Err(Failure::of_reply(url, &reply)),
@@ -163,7 +138,7 @@ impl Client {
         &self,
         client_url: &str,
         deadline: Instant,
-    ) -> Result<(reply::From, Vec<Member>), Failure> {
+    ) -> Result<(reply::Answerer, Vec<Member>), Failure> {
         let list = json!({"linearizable": true});
         let body = self.call_cured(client_url, "/cluster/member/list", &list, LIST, deadline)?;
         read(client_url, reply::members(&body))
@@ -260,7 +235,7 @@ impl Client {
     /// `GET /health`. A member without a leader is not healthy; before its first one it hangs.
     pub fn health(&self, client_url: &str, deadline: Instant) -> Result<bool, Failure> {
         let url = join(client_url, "/health");
-        let reply = self.send(&Call::get(&url, SMALL, deadline))?;
+        let reply = self.send(&Exchange::get(&url, SMALL, deadline))?;
         match (reply.status, reply::health(&reply.body)) {
             (200, Ok(healthy)) => Ok(healthy),
             (503, Ok(_)) => Ok(false),
@@ -281,7 +256,7 @@ impl Client {
     }
 }
 
-fn quorate(lister: reply::From, members: Vec<Member>) -> (MemberId, Quorate) {
+fn quorate(lister: reply::Answerer, members: Vec<Member>) -> (MemberId, Quorate) {
     let quorate = Quorate {
         cluster: lister.cluster,
         members,
@@ -294,6 +269,30 @@ fn in_turn(client_url: &str) -> Failure {
     Failure::not_etcd(client_url, None, "two members answer at this URL in turn")
 }
 
-fn read<T>(endpoint: &str, parsed: Result<T, String>) -> Result<T, Failure> {
-    parsed.map_err(|why| Failure::not_etcd(endpoint, Some(200), &why))
+/// Runs every parser over `body`: for fuzzing. Whatever arrives, none may panic.
+#[doc(hidden)]
+pub fn parse_all(body: &[u8]) {
+    let mut reply = HttpReply {
+        status: 500,
+        cluster: Some("cafe".into()),
+        body: body.to_vec(),
+    };
+    let _ = Failure::of_reply("fuzz", &reply)
+        .with_cure(None)
+        .to_string();
+    reply.status = 200;
+    let _ = (
+        reply.rejection(),
+        reply.words(),
+        reply::peer_members(&reply),
+    );
+    reply.cluster = Some(String::from_utf8_lossy(body).into_owned());
+    let _ = reply::peer_members(&reply);
+    let _ = (
+        reply::header(body),
+        reply::members(body),
+        reply::added(body),
+    );
+    let _ = (reply::status(body), reply::token(body), reply::health(body));
+    let _ = (reply::is_version(body), reply::cluster_version(body));
 }
