@@ -38,7 +38,7 @@ const NO_ACCEPT: Timespec = Timespec {
 
 /// The running server. Dropping it closes the port.
 pub struct Server {
-    shared: Arc<Shared>,
+    shared: Arc<Board>,
     since: Instant,
     wake: UnixStream,
     thread: Option<JoinHandle<()>>,
@@ -52,7 +52,7 @@ impl Server {
             listeners.extend(listen(config, url, stop)?);
         }
         let (wake, woken) = UnixStream::pair().context(|| "cannot make a socket pair".into())?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(Board {
             report: Mutex::new(body(report)),
             knocks: Mutex::default(),
             unreadable: AtomicUsize::new(0),
@@ -93,14 +93,14 @@ impl Server {
 }
 
 /// What those who ask are answered, and who has knocked.
-struct Shared {
+struct Board {
     report: Mutex<Vec<u8>>,
     knocks: Mutex<BTreeSet<Knock>>,
     /// How many knocks could not be read.
     unreadable: AtomicUsize,
 }
 
-impl Shared {
+impl Board {
     fn knocked(&self, knock: Knock) {
         let mut knocks = lock(&self.knocks);
         let unreadable = matches!(knock, Knock::Unreadable(_));
@@ -132,20 +132,20 @@ fn body(report: &Report) -> Vec<u8> {
     serde_json::to_vec(report).unwrap_or_default()
 }
 
-type Listener = (TcpListener, Option<Tls>);
+type PeerPort = (TcpListener, Option<PeerTls>);
 
 /// How an https address is answered.
-struct Tls {
+struct PeerTls {
     files: TlsFiles,
     client_auth: bool,
     config: Arc<ServerConfig>,
     read: Instant,
 }
 
-impl Tls {
-    fn new(config: &Config) -> Result<Tls, Error> {
+impl PeerTls {
+    fn new(config: &Config) -> Result<PeerTls, Error> {
         let (files, client_auth) = (config.peer_tls.clone(), config.peer_client_auth);
-        Ok(Tls {
+        Ok(PeerTls {
             config: tls::server_config(&files, client_auth)?,
             files,
             client_auth,
@@ -165,11 +165,11 @@ impl Tls {
     }
 }
 
-fn listen(config: &Config, url: &str, stop: &Stop) -> Result<Vec<Listener>, Error> {
+fn listen(config: &Config, url: &str, stop: &Stop) -> Result<Vec<PeerPort>, Error> {
     let (scheme, address) = url.split_once("://").unwrap_or(("http", url));
     let tls = || match scheme {
         "http" => Ok(None),
-        "https" => Tls::new(config).map(Some),
+        "https" => PeerTls::new(config).map(Some),
         _ => Err(Error::new(format!(
             "cannot listen on {url}: only http and https peer URLs are supported"
         ))),
@@ -200,7 +200,7 @@ fn listen(config: &Config, url: &str, stop: &Stop) -> Result<Vec<Listener>, Erro
     }
 }
 
-fn serve(mut listeners: Vec<Listener>, woken: &UnixStream, shared: &Arc<Shared>) {
+fn serve(mut listeners: Vec<PeerPort>, woken: &UnixStream, shared: &Arc<Board>) {
     let askers = Askers::default();
     let mut pause = None;
     loop {
@@ -223,7 +223,7 @@ fn serve(mut listeners: Vec<Listener>, woken: &UnixStream, shared: &Arc<Shared>)
             loop {
                 match listener.accept() {
                     Ok((stream, from)) => {
-                        let tls = tls.as_mut().map(Tls::config);
+                        let tls = tls.as_mut().map(PeerTls::config);
                         admitted(&askers, stream, from.ip(), tls, shared);
                     }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -244,7 +244,7 @@ fn admitted(
     stream: TcpStream,
     from: IpAddr,
     tls: Option<Arc<ServerConfig>>,
-    shared: &Arc<Shared>,
+    shared: &Arc<Board>,
 ) {
     let Some(asker) = askers.admit(&stream) else {
         return;
@@ -252,7 +252,7 @@ fn admitted(
     let shared = shared.clone();
     let answer = move || {
         // A peer that goes away in mid-request is its own affair.
-        if let Err(Unread::Foreign(words)) = answer(stream, tls, &shared) {
+        if let Err(Unanswered::Foreign(words)) = answer(stream, tls, &shared) {
             shared.knocked(Knock::Unreadable(format!("{from} {words}")));
         }
         drop(asker);
@@ -298,14 +298,14 @@ impl Drop for Asker {
 }
 
 /// Why a request was not answered.
-enum Unread {
+enum Unanswered {
     /// What came is not what this port speaks; in words.
     Foreign(String),
     /// It came too slowly, in part, or not at all.
     Broken,
 }
 
-impl From<io::Error> for Unread {
+impl From<io::Error> for Unanswered {
     fn from(error: io::Error) -> Self {
         match error
             .get_ref()
@@ -318,9 +318,9 @@ impl From<io::Error> for Unread {
                     }
                     _ => "",
                 };
-                Unread::Foreign(format!("failed in its TLS handshake here ({tls}{hint})"))
+                Unanswered::Foreign(format!("failed in its TLS handshake here ({tls}{hint})"))
             }
-            None => Unread::Broken,
+            None => Unanswered::Broken,
         }
     }
 }
@@ -328,8 +328,8 @@ impl From<io::Error> for Unread {
 fn answer(
     stream: TcpStream,
     tls: Option<Arc<ServerConfig>>,
-    shared: &Shared,
-) -> Result<(), Unread> {
+    shared: &Board,
+) -> Result<(), Unanswered> {
     let stream = Timed {
         stream,
         deadline: Instant::now() + REQUEST_TIME,
@@ -341,11 +341,11 @@ fn answer(
         // It was only looked whether somebody listens.
         (None, _) => Ok(()),
         (Some(first), None) if first.is_ascii_alphabetic() => Ok(http(stream, shared)?),
-        (Some(HANDSHAKE), None) => Err(Unread::Foreign(
+        (Some(HANDSHAKE), None) => Err(Unanswered::Foreign(
             "speaks TLS here, and this port is plain http".into(),
         )),
-        (Some(_), None) => Err(Unread::Foreign("does not speak http here".into())),
-        (Some(first), Some(_)) if first.is_ascii_alphabetic() => Err(Unread::Foreign(
+        (Some(_), None) => Err(Unanswered::Foreign("does not speak http here".into())),
+        (Some(first), Some(_)) if first.is_ascii_alphabetic() => Err(Unanswered::Foreign(
             "speaks plain http here, and this port is https".into(),
         )),
         (Some(_), Some(config)) => {
@@ -361,7 +361,7 @@ fn answer(
 /// What a TLS connection begins with (RFC 8446, section 5.1: `handshake`).
 const HANDSHAKE: u8 = 22;
 
-fn http(mut stream: impl Read + Write, shared: &Shared) -> io::Result<()> {
+fn http(mut stream: impl Read + Write, shared: &Board) -> io::Result<()> {
     let mut request = Vec::new();
     let mut chunk = [0; 1024];
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {

@@ -52,7 +52,7 @@ pub fn agent(tls: Option<Arc<ClientConfig>>) -> Agent {
         .max_idle_connections_per_host(2)
         .build();
     let connector = ().chain(TcpConnector::default());
-    let connector = connector.chain(Tls(tls)).chain(InOnePiece);
+    let connector = connector.chain(WithTls(tls)).chain(InOnePiece);
     Agent::with_parts(config, connector, Lookup)
 }
 
@@ -131,15 +131,15 @@ pub fn is_refused(url: &str) -> bool {
 }
 
 /// Wraps connections to https URLs in TLS.
-struct Tls(Option<Arc<ClientConfig>>);
+struct WithTls(Option<Arc<ClientConfig>>);
 
-impl fmt::Debug for Tls {
+impl fmt::Debug for WithTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tls")
+        f.write_str("WithTls")
     }
 }
 
-impl<In: Transport> Connector<In> for Tls {
+impl<In: Transport> Connector<In> for WithTls {
     type Out = Either<In, TlsTransport>;
 
     fn connect(
