@@ -45,7 +45,7 @@ fn walked<B: Blob, T>(
 }
 
 /// Where a value lies.
-struct Place {
+struct Span {
     page: u64,
     at: u64,
     size: u64,
@@ -57,7 +57,6 @@ impl<B: Blob> Walk<B> {
             if self.holds(bucket)? {
                 return Ok(true);
             }
-            self.again();
         }
         Ok(self.consistent_index()? > 0)
     }
@@ -78,7 +77,7 @@ impl<B: Blob> Walk<B> {
     }
 
     /// How many elements a bucket has whose only page lies within its value.
-    fn inline_count(&mut self, bucket: &Place) -> Result<u64, Trouble> {
+    fn inline_count(&mut self, bucket: &Span) -> Result<u64, Trouble> {
         let bytes = self.window.get(bucket.at + BUCKET, HEADER)?;
         if bytes.len() < HEADER {
             return wrong(bucket.page, "is cut");
@@ -108,7 +107,7 @@ impl<B: Blob> Walk<B> {
         }
     }
 
-    fn value_of_meta(&mut self, key: &[u8]) -> Result<Option<Place>, Trouble> {
+    fn value_of_meta(&mut self, key: &[u8]) -> Result<Option<Span>, Trouble> {
         let root = self.meta.root;
         let Some(bucket) = self.find(root, b"meta")? else {
             return Ok(None);
@@ -127,7 +126,7 @@ impl<B: Blob> Walk<B> {
     }
 
     /// Follows a key from a bucket's root page to its leaf.
-    fn find(&mut self, mut page: u64, key: &[u8]) -> Result<Option<Place>, Trouble> {
+    fn find(&mut self, mut page: u64, key: &[u8]) -> Result<Option<Span>, Trouble> {
         for _ in 0..MAX_DEPTH {
             let header = self.header(page)?;
             let base = page * self.meta.page_size;
@@ -165,14 +164,14 @@ impl<B: Blob> Walk<B> {
         base: u64,
         count: u64,
         key: &[u8],
-    ) -> Result<Option<Place>, Trouble> {
+    ) -> Result<Option<Span>, Trouble> {
         for i in 0..count {
             let at = base + HEADER as u64 + i * ELEMENT;
             let element = self.element(page, at)?;
             let [pos, ksize, vsize] = [4, 8, 12].map(|at| u64::from(u32_at(&element, at)));
             if self.key(page, at + pos, ksize)? == key {
                 let at = at + pos + ksize;
-                return Ok(Some(Place {
+                return Ok(Some(Span {
                     page,
                     at,
                     size: vsize,

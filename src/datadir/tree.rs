@@ -36,10 +36,12 @@ pub fn check<B: Blob>(blob: B) -> io::Result<Option<String>> {
     let Some(meta) = newest(&mut window)? else {
         return Ok(Some("neither of its two meta pages is good".into()));
     };
-    let mut walk = Walk::new(window, meta);
-    if walk.seen.is_empty() {
+    let held = (window.size() / meta.page_size).min(meta.pages);
+    if held > MAX_PAGES {
         return Ok(None);
     }
+    let mut walk = Walk::new(window, meta);
+    walk.seen = vec![0; (held / 64 + 1) as usize];
     match walk.all() {
         Ok(()) => Ok(None),
         Err(Trouble::Wrong(what)) => Ok(Some(what)),
@@ -80,25 +82,15 @@ pub(super) struct Header {
 pub(super) struct Walk<B> {
     pub window: Window<B>,
     pub meta: Meta,
-    /// A bit for each page that the file holds.
+    /// A bit for each page that the file holds, or nothing.
     seen: Vec<u64>,
 }
 
 impl<B: Blob> Walk<B> {
-    /// A walk that has seen nothing.
+    /// A walk to single keys: it remembers no pages.
     pub(super) fn new(window: Window<B>, meta: Meta) -> Self {
-        let held = (window.size() / meta.page_size).min(meta.pages);
-        let words = match held > MAX_PAGES {
-            true => 0,
-            false => held / 64 + 1,
-        };
-        let seen = vec![0; words as usize];
+        let seen = Vec::new();
         Walk { window, meta, seen }
-    }
-
-    /// Another walk may see the same pages.
-    pub(super) fn again(&mut self) {
-        self.seen.fill(0);
     }
 
     fn all(&mut self) -> Result<(), Trouble> {
