@@ -6,6 +6,7 @@
 pub mod act;
 pub mod assembly;
 mod bind;
+mod calendar;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -5,9 +5,9 @@ use std::time::SystemTime;
 use serde_json::json;
 
 use super::{Exit, must_exist, print};
+use crate::calendar::timestamp;
 use crate::config::Config;
 use crate::datadir::{LockError, SetAside, Volume};
-use crate::logging::timestamp;
 
 fn volume(config: &Config) -> Volume {
     Volume::new(&config.data_dir, config.wal_dir.as_deref())

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use log::Level;
 
-use crate::logging::{Line, timestamp};
+use crate::calendar::timestamp;
+use crate::logging::Line;
 
 /// While we wait, the log says so again after this.
 const REMIND: Duration = Duration::from_secs(60);

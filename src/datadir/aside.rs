@@ -9,9 +9,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::stamp::{STAMP, stamp, unstamp};
 use super::wal::wal_files;
 use super::{Volume, durable};
+use crate::calendar::{STAMP, stamp, unstamp};
 use crate::error::{Context, Error};
 
 /// What a name ends with while it is being deleted: no longer listed, and never put back.

@@ -17,7 +17,6 @@ mod notes;
 mod proto;
 mod set_aside;
 pub mod snap;
-mod stamp;
 pub mod tree;
 pub mod wal;
 

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::aside::{DELETING, dirs_in, has_wal, is_empty};
-use super::stamp::unstamp;
 use super::wal::wal_files;
 use super::{Volume, durable, lookup, snap};
+use crate::calendar::unstamp;
 use crate::error::{Context, Error};
 use crate::membership::MemberId;
 

@@ -1,4 +1,4 @@
-//! A time as a name says it: UTC, to the second, sorted by name as by time.
+//! A time in words: UTC, in the Gregorian calendar.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,13 +7,17 @@ const DAY: u64 = 86_400;
 /// How many bytes a stamp has.
 pub const STAMP: usize = 16;
 
-/// `20261121T091105Z`.
+/// `2026-11-21T09:30:00.123Z`, as a log line says it.
+pub fn timestamp(time: SystemTime) -> String {
+    let since = since_1970(time);
+    let [year, month, day, hour, minute, second] = date_and_time(since.as_secs());
+    let millis = since.subsec_millis();
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+/// `20261121T091105Z`, as a name says it: sorted by name as by time.
 pub fn stamp(time: SystemTime) -> String {
-    let seconds = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    let (year, month, day) = date(seconds / DAY);
-    let (hour, minute, second) = (seconds % DAY / 3600, seconds % 3600 / 60, seconds % 60);
+    let [year, month, day, hour, minute, second] = date_and_time(since_1970(time).as_secs());
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
 }
 
@@ -31,6 +35,17 @@ pub fn unstamp(text: &str) -> Option<SystemTime> {
         .find(|days| date(*days) == (year, month, day))?;
     let seconds = days * DAY + hour * 3600 + minute * 60 + second;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+fn since_1970(time: SystemTime) -> Duration {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
+fn date_and_time(seconds: u64) -> [u64; 6] {
+    let (year, month, day) = date(seconds / DAY);
+    let (hour, minute, second) = (seconds % DAY / 3600, seconds % 3600 / 60, seconds % 60);
+    [year, month, day, hour, minute, second]
 }
 
 /// Year, month and day of a day since 1970, in the Gregorian calendar.
@@ -64,6 +79,14 @@ mod tests {
             assert_eq!(stamp(time), text);
             assert_eq!(unstamp(text), Some(time));
         }
+    }
+
+    #[test]
+    fn a_timestamp_is_the_utc_time() {
+        let at = |seconds| timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(at(951_782_400), "2000-02-29T00:00:00.000Z");
+        assert_eq!(at(1_795_253_025), "2026-11-21T09:23:45.000Z");
     }
 
     #[test]
