@@ -131,13 +131,8 @@ pub fn is_refused(url: &str) -> bool {
 }
 
 /// Wraps connections to https URLs in TLS.
+#[derive(Debug)]
 struct WithTls(Option<Arc<ClientConfig>>);
-
-impl fmt::Debug for WithTls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("WithTls")
-    }
-}
 
 impl<In: Transport> Connector<In> for WithTls {
     type Out = Either<In, TlsTransport>;
