@@ -13,23 +13,20 @@ pub mod config;
 pub mod datadir;
 pub mod decide;
 pub mod drbd;
-pub mod error;
 pub mod explain;
 pub mod fence;
 pub mod gate;
 pub mod gateway;
 pub mod handover;
-pub mod kmsg;
 pub mod launch;
 pub mod logging;
 pub mod mount;
 pub mod observe;
-pub mod program;
-pub mod signals;
 pub mod tls;
 pub mod two_node;
 
 pub use etcd_rejoin_decide::membership;
+pub use etcd_rejoin_host::{error, kmsg, program, signals, text};
 
 /// The version, with the commit where one is known.
 pub const VERSION: &str = match option_env!("ETCD_REJOIN_VERSION") {

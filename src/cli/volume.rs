@@ -45,7 +45,7 @@ pub struct VolumeInitArgs {
 
 fn wait_duration(text: &str) -> Result<Duration, String> {
     let hint = || "write 500ms, 5s, 2m or 1h".to_string();
-    crate::config::duration(text).ok_or_else(hint)
+    crate::text::duration(text).ok_or_else(hint)
 }
 
 /// A file system that can be made.

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::Exit;
 use crate::cli::FencePeerArgs;
-use crate::config;
 use crate::decide::volume::{Resource, Role, handler_exit_code, may_ask_of_the_peer};
 use crate::drbd;
 use crate::fence::{self, Key, Machine, Means, Settled};
 use crate::kmsg;
+use crate::text::duration;
 
 /// How soon a peer that refused for now is asked again.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -18,7 +18,7 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// Settles the peer's fate, says it in one line, and ends as DRBD wants to hear it.
 pub fn fence_peer(args: FencePeerArgs) -> Exit {
     let resource = std::env::var("DRBD_RESOURCE").unwrap_or_default();
-    let (exit, why) = match config::duration(&args.timeout) {
+    let (exit, why) = match duration(&args.timeout) {
         Some(timeout) if !timeout.is_zero() => in_time(args, resource.clone(), timeout),
         Some(_) | None => {
             let why = format!(

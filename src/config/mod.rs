@@ -33,7 +33,6 @@ pub use launch::Launch;
 pub use log_config::LogConfig;
 use parse::Checker;
 pub use rover::{FencePeer, Rover};
-pub use words::duration;
 
 /// Everything that is fixed for the life of the process.
 #[derive(Clone, Debug)]

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::values::boolean;
-use super::words::{duration, level, read_text, shorten};
+use super::words::{level, read_text, shorten};
 use crate::decide::{Bootstrap, JoinAs};
 use crate::gateway::Credentials;
+use crate::text::duration;
 use crate::tls::TlsFiles;
 
 /// A password file larger than this is no password file.

@@ -1,24 +1,7 @@
-//! Values that mean the same everywhere: durations, log levels, small files, and a value as it is shown.
+//! Values that mean the same everywhere: log levels, small files, and a value as it is shown.
 
 use std::io::Read;
 use std::path::Path;
-use std::time::Duration;
-
-/// `500ms`, `5s`, `2m`, `1h`.
-pub fn duration(text: &str) -> Option<Duration> {
-    let unit = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(unit);
-    let number: u64 = number.parse().ok()?;
-    match unit {
-        "ms" => Some(Duration::from_millis(number)),
-        "s" => Some(Duration::from_secs(number)),
-        "m" => number.checked_mul(60).map(Duration::from_secs),
-        "h" => number.checked_mul(3600).map(Duration::from_secs),
-        _ => None,
-    }
-    // A year is for ever; more only overflows clocks.
-    .filter(|duration| *duration <= Duration::from_secs(366 * 24 * 3600))
-}
 
 /// A log level by name.
 pub fn level(text: &str) -> Option<log::LevelFilter> {
@@ -90,22 +73,5 @@ mod tests {
     #[test]
     fn a_shown_value_is_one_line() {
         assert_eq!(shorten("a\nb\u{1b}é"), "a\\nb\\u{1b}é");
-    }
-
-    #[test]
-    fn durations_read_with_their_unit_only() {
-        assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
-        assert_eq!(duration("2m"), Some(Duration::from_secs(120)));
-        for wrong in [
-            "5",
-            "s",
-            "",
-            "-1s",
-            "1.5s",
-            "99999999999999999999s",
-            "9999999h",
-        ] {
-            assert_eq!(duration(wrong), None, "{wrong}");
-        }
     }
 }

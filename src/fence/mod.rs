@@ -16,7 +16,7 @@ pub use key::Key;
 pub use own::own;
 pub use server::{Deed, Server};
 pub use settle::{Means, Settled, settle};
-pub use wire::{Answer, Request, is_resource, one_line};
+pub use wire::{Answer, Request, is_resource};
 
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};

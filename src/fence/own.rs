@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::decide::volume::{Resource, Role};
 use crate::drbd;
 use crate::program;
+use crate::text::one_line;
 
 /// Asks the kernel. The error says why that is not known.
 ///
@@ -34,7 +35,7 @@ fn ask(words: &[&str], deadline: Instant) -> Result<String, String> {
     match ran.code {
         0 => Ok(ran.out),
         code => {
-            let said = super::one_line(&format!("{} {}", ran.out, ran.err), 200);
+            let said = one_line(&format!("{} {}", ran.out, ran.err), 200);
             Err(format!("drbdsetup {} ended with {code}: {said}", words[0]))
         }
     }

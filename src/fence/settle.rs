@@ -5,10 +5,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::key::Key;
-use super::wire::{Answer, Request, one_line};
+use super::wire::{Answer, Request};
 use super::{Asked, Machine, ask};
 use crate::decide::volume::PeerFate;
 use crate::program;
+use crate::text::one_line;
 
 /// What there is to settle it with.
 #[derive(Clone, Copy, Debug)]

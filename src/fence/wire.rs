@@ -19,6 +19,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use super::Machine;
 use super::key::{Key, Side};
+use crate::text::one_line;
 
 /// The first word of both, with the version of what follows.
 const HELLO: &str = "etcd-rejoin-fence 1";
@@ -122,17 +123,6 @@ impl Answer {
             None | Some(_) => None,
         }
     }
-}
-
-/// Words of others on one line, cut where they are long.
-pub fn one_line(text: &str, most: usize) -> String {
-    let clean = |c: char| if c.is_control() { ' ' } else { c };
-    let words: String = text.chars().map(clean).collect();
-    let mut short: String = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((end, _)) = (short.char_indices()).find(|(at, c)| at + c.len_utf8() > most) {
-        short.truncate(end);
-    }
-    short
 }
 
 /// One talk over one connection, which ends at its deadline whatever the other side does.

@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;
 
-use crate::fence::one_line;
+use crate::text::one_line;
 
 /// The kernel cuts a longer record.
 const MAX: usize = 800;
