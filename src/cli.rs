@@ -7,14 +7,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-mod two_node;
-
-pub use volume::{FileSystemArg, VolumeAction, VolumeInitArgs};
+use etcd_rejoin_rover::commands::fence_peer::FencePeerArgs;
+use etcd_rejoin_rover::two_node::args::{CheckArgs, TwoNodeArgs};
+pub use volume::VolumeAction;
 
 use crate::config::Overrides;
 use crate::config::variables::{EXIT_CODES, VARIABLES};
-
-pub use two_node::{CheckArgs, DrbdArg, TwoNodeArgs};
 
 /// A container entrypoint for etcd: a member that loses its disk comes back by itself.
 ///
@@ -154,24 +152,6 @@ pub enum Command {
     },
     /// Print the manual page
     Man,
-}
-
-/// What the handler is told in drbd.conf: the kernel gives it no environment of ours.
-#[derive(Debug, Default, clap::Args)]
-pub struct FencePeerArgs {
-    /// Where the other machine's rover answers, over a network that is not the replication's
-    #[arg(long, value_name = "HOST:PORT", requires = "key_file")]
-    pub peer: Option<String>,
-    /// The file with the secret that both rovers share
-    #[arg(long, value_name = "PATH", requires = "peer")]
-    pub key_file: Option<PathBuf>,
-    /// A program, with its arguments, that surely turns the other machine off; in its environment are
-    /// PATH, FENCE_RESOURCE and FENCE_PEER
-    #[arg(long, value_name = "PROGRAM")]
-    pub fence_command: Option<String>,
-    /// How long all of it may take: the kernel holds back every write meanwhile
-    #[arg(long, value_name = "DURATION", default_value = "8s")]
-    pub timeout: String,
 }
 
 /// Source: DRBD `drbd_nl.c`, `conn_try_outdate_peer`.

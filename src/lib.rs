@@ -11,22 +11,18 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod datadir;
-pub mod decide;
-pub mod drbd;
 pub mod explain;
-pub mod fence;
-pub mod gate;
 pub mod gateway;
 pub mod handover;
 pub mod launch;
 pub mod logging;
-pub mod mount;
 pub mod observe;
 pub mod tls;
-pub mod two_node;
 
+pub use etcd_rejoin_decide as decide;
 pub use etcd_rejoin_decide::membership;
-pub use etcd_rejoin_host::{error, kmsg, program, signals, text};
+pub use etcd_rejoin_host::{env_file, error, kmsg, mounts, program, signals, text};
+pub use etcd_rejoin_rover as rover;
 
 /// The version, with the commit where one is known.
 pub const VERSION: &str = match option_env!("ETCD_REJOIN_VERSION") {

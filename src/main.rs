@@ -1,24 +1,22 @@
 //! The program: parse, start logging, run a command, map the outcome to an exit code.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::process::exit;
 
 use clap::CommandFactory;
 use etcd_rejoin::cli::{
-    self, Call, Cli, Command, ConfigAction, EnvFile, EtcdFlags, FileSystemArg, Probed,
-    QuarantineAction, RunArgs, VolumeAction,
+    self, Call, Cli, Command, ConfigAction, EnvFile, EtcdFlags, Probed, QuarantineAction, RunArgs,
+    VolumeAction,
 };
 use etcd_rejoin::commands::supervise::{self, Phase};
-use etcd_rejoin::commands::{
-    Exit, config, fence_peer, leave, notify, print, probe, promote, quarantine, rove, run, status,
-    volume, watch,
-};
+use etcd_rejoin::commands::{Exit, leave, print, probe, quarantine, rove, run, status, watch};
 use etcd_rejoin::config::{Config, Overrides, env_file};
 use etcd_rejoin::handover;
 use etcd_rejoin::kmsg;
 use etcd_rejoin::logging;
-use etcd_rejoin::mount::FileSystem;
+use etcd_rejoin::rover::commands::{config, fence_peer, notify, promote, volume};
 use etcd_rejoin::signals::Stop;
 
 fn main() {
@@ -139,7 +137,7 @@ fn command(cli: Cli, phase: Phase, stop: &Stop) -> Exit {
                 return Exit::signal(signal);
             }
             with_config(&file, &etcd.etcd_flags, |config| {
-                promote::promote(&config, accept_loss)
+                promote::promote(config.rover.as_ref(), accept_loss)
             })
         }
         Command::Config { action } => {
@@ -148,24 +146,18 @@ fn command(cli: Cli, phase: Phase, stop: &Stop) -> Exit {
             }
             match action {
                 ConfigAction::TwoNode(args) => config::two_node(&args),
-                ConfigAction::Check(args) => config::check(&args, utf8_environment()),
+                ConfigAction::Check(args) => {
+                    config::check(&args, utf8_environment(), config_mistakes)
+                }
             }
         }
         Command::Volume {
-            action: VolumeAction::Init(args),
+            action: VolumeAction::Init(mut args),
         } => {
-            let named = std::env::var_os("REJOIN_DRBD").map(|name| name.to_string_lossy().into());
-            let request = volume::Init {
-                resource: args.resource.or(named),
-                first: args.first,
-                file_system: match args.fs {
-                    FileSystemArg::Ext4 => FileSystem::Ext4,
-                    FileSystemArg::Xfs => FileSystem::Xfs,
-                },
-                wait: args.wait,
-                dry_run: args.dry_run,
-            };
-            volume::init(&request, std::env::vars_os(), stop)
+            let named = || std::env::var_os("REJOIN_DRBD");
+            let named = || named().map(|name| name.to_string_lossy().into());
+            args.resource = args.resource.or_else(named);
+            volume::init(&args, std::env::vars_os(), stop)
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -221,7 +213,7 @@ fn rove(config: &Config, stop: &Stop) -> Exit {
         log::warn!("{warning}");
     }
     match &config.rover {
-        Some(rover) => rove::rove(rover, stop),
+        Some(rover) => rove::run(rover, stop),
         None => Exit::CONFIG,
     }
 }
@@ -230,6 +222,14 @@ fn rove(config: &Config, stop: &Stop) -> Exit {
 fn utf8_environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// What `run` would refuse of this environment.
+fn config_mistakes(env: &BTreeMap<String, String>) -> Vec<String> {
+    let env = env.iter();
+    let env = env.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let read = Config::read(env, &[], &Overrides::default());
+    read.err().unwrap_or_default()
 }
 
 /// Reads the configuration for a command that talks to a person.

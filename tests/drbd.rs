@@ -21,13 +21,16 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use etcd_rejoin::drbd::Drbd;
+use etcd_rejoin::rover::drbd::Drbd;
 
 const LONG: Duration = Duration::from_secs(60);
 
 /// The recorded output of this name.
 fn recorded(name: &str) -> String {
-    let path = format!("{}/tests/fixtures/drbd/{name}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!(
+        "{}/crates/rover/tests/fixtures/drbd/{name}",
+        env!("CARGO_MANIFEST_DIR")
+    );
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use etcd_rejoin::fence::{Answer, Asked, Key, Machine, Request, Server, Turn, ask};
+use etcd_rejoin::rover::fence::{Answer, Asked, Key, Machine, Request, Server, Turn, ask};
 
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use book::replaced;
 use etcd_rejoin::config::foreign_table;
 use etcd_rejoin::config::variables::{VARIABLES, exit_codes_table, variables_table};
-use etcd_rejoin::decide::volume::{VolumeReason, volume_cures_table, volume_table};
 use etcd_rejoin::decide::{Reason, cures_table, table};
+use etcd_rejoin::rover::table::{VolumeReason, volume_cures_table, volume_table};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -6,12 +6,13 @@
 #![no_main]
 
 use etcd_rejoin::assembly::knock;
-use etcd_rejoin::config::env_file;
+use etcd_rejoin::env_file;
 use etcd_rejoin::decide::Knock;
-use etcd_rejoin::decide::volume::{Disk, Fencing};
-use etcd_rejoin::drbd::{DEFAULTS, parse, resource, split_brain, summary};
-use etcd_rejoin::gate::Wish;
-use etcd_rejoin::mount;
+use etcd_rejoin::rover::table::{Disk, Fencing};
+use etcd_rejoin::rover::drbd::{DEFAULTS, parse, resource, split_brain, summary};
+use etcd_rejoin::rover::gate::Wish;
+use etcd_rejoin::mounts;
+use etcd_rejoin::rover::mount;
 use libfuzzer_sys::fuzz_target;
 
 /// The resource of the fixtures.
@@ -49,7 +50,7 @@ fuzz_target!(|input: &[u8]| {
     if parse::handler_is_ours(&text, NAME) {
         assert!(text.contains("fence-peer"));
     }
-    for mount in mount::mounts(input) {
+    for mount in mounts::mounts(input) {
         assert!(!mount.kind.contains(' '));
     }
     if let Some(wish) = Wish::parse(&text) {

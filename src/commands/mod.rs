@@ -1,13 +1,9 @@
 //! The commands: one function each.
 
-pub mod config;
-pub mod fence_peer;
 pub mod leave;
-pub mod notify;
 mod ports;
 mod preflight;
 pub mod probe;
-pub mod promote;
 pub mod quarantine;
 mod rejoin;
 pub mod rove;
@@ -15,7 +11,6 @@ pub mod run;
 mod said;
 pub mod status;
 pub mod supervise;
-pub mod volume;
 pub mod watch;
 mod watching;
 

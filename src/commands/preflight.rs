@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::datadir::lookup;
 use crate::decide::{DataDir, Decision, JoinAs, Observation, Quorate, Reason};
 use crate::gateway::Client;
-use crate::mount;
+use crate::mounts;
 use crate::program::run_or_kill;
 use crate::signals::Stop;
 
@@ -326,7 +326,7 @@ fn movable(config: &Config, data: &DataDir) -> Result<(), String> {
 /// Where nothing is known of mounts, nothing is forbidden; and a link can be moved wherever it leads.
 fn is_mount_point(path: &Path) -> bool {
     let is_link = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
-    !is_link && mount::is_mount_point(path).unwrap_or(false)
+    !is_link && mounts::is_mount_point(path).unwrap_or(false)
 }
 
 fn writable(dir: &Path, needed: u64) -> Result<(), String> {

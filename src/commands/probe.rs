@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::rove::VolumeReport;
 use super::watch::own_client_urls;
 use super::{Exit, print};
 use crate::config::Config;
-use crate::gate;
 use crate::gateway::Client;
+use crate::rover::gate;
+use crate::rover::rove::VolumeReport;
 
 /// Asks our own etcd's `/health`; prints one line.
 pub fn probe(config: &Config) -> Exit {

@@ -8,7 +8,6 @@ use serde_json::json;
 
 use super::preflight;
 use super::probe;
-use super::rove::VolumeStatus;
 use super::{Exit, print};
 use crate::config::Config;
 use crate::datadir::{Finding, Volume};
@@ -20,6 +19,7 @@ use crate::explain;
 use crate::logging::one_line;
 use crate::membership::{Member, MemberId, quorum};
 use crate::observe::{Listening, Look, NoLook, Observer};
+use crate::rover::rove::VolumeStatus;
 use crate::signals::Stop;
 
 /// What is printed, and what the exit code says.

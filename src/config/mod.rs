@@ -12,7 +12,6 @@ mod log_config;
 mod parse;
 mod raw;
 mod reach;
-pub mod rover;
 mod scalar;
 mod urls;
 mod values;
@@ -27,12 +26,12 @@ use crate::datadir::resolved;
 use crate::decide::{JoinsOnly, Policy};
 use crate::gateway::Credentials;
 use crate::membership::MemberId;
+use crate::rover::settings::{self, Rover};
 use crate::tls::TlsFiles;
 pub use foreign::foreign_table;
 pub use launch::Launch;
 pub use log_config::LogConfig;
 use parse::Checker;
-pub use rover::{FencePeer, Rover};
 
 /// Everything that is fixed for the life of the process.
 #[derive(Clone, Debug)]
@@ -289,7 +288,8 @@ impl Config {
             );
             check.mistake("ETCD_WAL_DIR", &wal.display().to_string(), &why);
         }
-        let rover = check.rover(&rejoin, dirs);
+        let (rover, remarks) = settings::check(&raw.rover, dirs);
+        check.remarks(remarks);
         // etcd ignores it where it was given certificates.
         let peer_auto = etcd.peer_cert_file.is_none() && etcd.peer_key_file.is_none();
         let client_auto =

@@ -8,6 +8,7 @@ use super::values::boolean;
 use super::words::{level, read_text, shorten};
 use crate::decide::{Bootstrap, JoinAs};
 use crate::gateway::Credentials;
+use crate::rover::settings::{Mistake, Remarks};
 use crate::text::duration;
 use crate::tls::TlsFiles;
 
@@ -44,6 +45,22 @@ impl Checker {
         if !self.mistakes.contains(&mistake) {
             self.mistakes.push(mistake);
         }
+    }
+
+    /// What is wrong and odd about two machines.
+    pub fn remarks(&mut self, remarks: Remarks) {
+        for Mistake {
+            variable,
+            value,
+            why,
+        } in remarks.mistakes
+        {
+            match value {
+                Some(value) => self.mistake(&variable, &value, &why),
+                None => self.mistakes.push(format!("{variable} {why}")),
+            }
+        }
+        self.warnings.extend(remarks.warnings);
     }
 
     /// What the user calls this variable.

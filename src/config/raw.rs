@@ -8,6 +8,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::words::shorten;
+use crate::rover;
+
 use super::{file, flags, foreign, parse, values, variables};
 
 /// etcd's settings that we need, all of them as text. etcd's own defaults apply where none is given.
@@ -76,17 +78,6 @@ pub struct RejoinSettings {
     pub etcd: Option<String>,
     pub log: Option<String>,
     pub log_format: Option<String>,
-    pub drbd: Option<String>,
-    pub mount: Option<String>,
-    pub gate: Option<String>,
-    pub gate_instance: Option<String>,
-    pub fence_peer: Option<String>,
-    pub fence_listen: Option<String>,
-    pub fence_key_file: Option<String>,
-    pub fence_command: Option<String>,
-    pub fence_timeout: Option<String>,
-    pub demote_timeout: Option<String>,
-    pub self_fence: Option<String>,
 }
 
 /// Everything the user said, and how etcd gets its part of it.
@@ -96,6 +87,8 @@ pub struct Raw {
     pub etcd: EtcdSettings,
     /// Ours.
     pub rejoin: RejoinSettings,
+    /// Ours of two machines.
+    pub rover: rover::settings::Variables,
     /// The environment for etcd, without our own variables and without what etcd would trip over.
     pub env: Vec<(OsString, OsString)>,
     /// etcd's flags.
@@ -212,8 +205,12 @@ pub fn read(env: impl IntoIterator<Item = (OsString, OsString)>, words: &[OsStri
         Ok(settings) => raw.etcd = settings,
         Err(error) => raw.mistakes.push(format!("ETCD_*: {error}")),
     }
-    match envy::prefixed("REJOIN_").from_iter(rejoin) {
+    match envy::prefixed("REJOIN_").from_iter(rejoin.clone()) {
         Ok(settings) => raw.rejoin = settings,
+        Err(error) => raw.mistakes.push(format!("REJOIN_*: {error}")),
+    }
+    match envy::prefixed("REJOIN_").from_iter(rejoin) {
+        Ok(settings) => raw.rover = settings,
         Err(error) => raw.mistakes.push(format!("REJOIN_*: {error}")),
     }
     raw

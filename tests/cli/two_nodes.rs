@@ -1,7 +1,7 @@
 //! The commands of the two-node setup: keepalived's script, and the operator's word.
 
-use etcd_rejoin::decide::volume::Gate;
-use etcd_rejoin::gate::{GateReader, accept_loss};
+use etcd_rejoin::rover::gate::{GateReader, accept_loss};
+use etcd_rejoin::rover::table::Gate;
 
 use crate::{Call, call, executable};
 

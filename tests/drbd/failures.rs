@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use etcd_rejoin::drbd::{Failure, Kind};
+use etcd_rejoin::rover::drbd::{Failure, Kind};
 
 use crate::{LONG, StandIn, recorded};
 
@@ -155,7 +155,7 @@ fn a_name_that_is_no_resource_reaches_no_tool() {
     for name in ["", "all", "-x", "a b", "a/0", "ä"] {
         let stand_in = StandIn::new();
         assert!(
-            etcd_rejoin::drbd::Drbd::new(name, stand_in.env()).is_err(),
+            etcd_rejoin::rover::drbd::Drbd::new(name, stand_in.env()).is_err(),
             "{name}"
         );
     }

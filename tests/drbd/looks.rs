@@ -1,6 +1,6 @@
 //! A look is what the kernel says, or why it cannot be known.
 
-use etcd_rejoin::decide::volume::{Connection, Disk, Fencing, Resource, Role, Volume};
+use etcd_rejoin::rover::table::{Connection, Disk, Fencing, Resource, Role, Volume};
 
 use crate::{StandIn, recorded};
 

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use etcd_rejoin::decide::volume::{
+use etcd_rejoin::rover::table::{
     Child, Mounted, Resource, Role, Volume, VolumeDecision, VolumePolicy, VolumeSeen, decide_volume,
 };
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use etcd_rejoin::fence::Answer;
+use etcd_rejoin::rover::fence::Answer;
 use tempfile::TempDir;
 
 use crate::executable::executable;
@@ -50,7 +50,7 @@ impl Handler {
              echo 'exists -'"
         );
         self.script("drbdsetup", &text);
-        let show = include_str!("../fixtures/drbd/8.4/fencing.show");
+        let show = include_str!("../../crates/rover/tests/fixtures/drbd/8.4/fencing.show");
         std::fs::write(self.path().join("show"), show).unwrap();
         self
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use etcd_rejoin::fence::{Answer, Asked, Key};
+use etcd_rejoin::rover::fence::{Answer, Asked, Key};
 
 use crate::{LONG, Peer, asks, key, nobody, outdate, silent};
 

@@ -6,13 +6,13 @@ use std::process::{Child, Command, Output};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use etcd_rejoin::fence::{Answer, Request, Server, Turn};
+use etcd_rejoin::rover::fence::{Answer, Request, Server, Turn};
 use tempfile::TempDir;
 
 use crate::executable::executable;
 use crate::{SECRET, key, machine, nobody};
 
-const TOGETHER: &str = include_str!("../fixtures/drbd/8.4/connected.events2");
+const TOGETHER: &str = include_str!("../../crates/rover/tests/fixtures/drbd/8.4/connected.events2");
 
 /// What DRBD 8.4 says where nobody confirms to it that the peer is outdated.
 const REFUSED: &str = "#!/bin/sh\n\
@@ -46,7 +46,7 @@ impl Rover {
         for name in ["drbdsetup", "drbdadm"] {
             executable(&path(name), tool);
         }
-        let show = include_str!("../fixtures/drbd/8.4/fencing.show");
+        let show = include_str!("../../crates/rover/tests/fixtures/drbd/8.4/fencing.show");
         std::fs::write(path("show"), show).unwrap();
         std::fs::write(path("state"), TOGETHER).unwrap();
         std::fs::write(path("key"), SECRET).unwrap();

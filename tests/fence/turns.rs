@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use etcd_rejoin::fence::{Answer, Asked, ask};
+use etcd_rejoin::rover::fence::{Answer, Asked, ask};
 
 use crate::{LONG, Peer, asks, key, machine, outdate, silent};
 

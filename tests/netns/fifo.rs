@@ -1,7 +1,7 @@
 //! `vrrp_notify_fifo`: keepalived writes, the rover reads.
 
-use etcd_rejoin::decide::volume::Gate;
-use etcd_rejoin::gate::GateReader;
+use etcd_rejoin::rover::gate::GateReader;
+use etcd_rejoin::rover::table::Gate;
 
 use crate::machines::{By, Machines, PATIENCE};
 use crate::support::wait_for;

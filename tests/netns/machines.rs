@@ -6,8 +6,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use etcd_rejoin::decide::volume::Gate;
-use etcd_rejoin::gate::GateReader;
+use etcd_rejoin::rover::gate::GateReader;
+use etcd_rejoin::rover::table::Gate;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 

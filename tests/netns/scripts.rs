@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use etcd_rejoin::decide::volume::Gate;
+use etcd_rejoin::rover::table::Gate;
 
 use crate::machines::{By, Machines, PATIENCE};
 use crate::support::wait_for;

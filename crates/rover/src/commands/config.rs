@@ -1,0 +1,141 @@
+//! `config`: the configurations of two machines, written or checked.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::two_node::args::{CheckArgs, TwoNodeArgs};
+use crate::two_node::check::host::Host;
+use crate::two_node::check::{Look, Severity, check as find};
+use crate::two_node::tools::{self, Verdict};
+use crate::two_node::{File, Plan, files, plan, write};
+use etcd_rejoin_host::env_file::variables;
+use etcd_rejoin_host::exit::{Exit, print};
+
+/// Writes what belongs together, and asks the real tools about it.
+pub fn two_node(args: &TwoNodeArgs) -> Exit {
+    let plan = match plan::plan(args) {
+        Ok(plan) => plan,
+        Err(mistakes) => {
+            for mistake in mistakes {
+                eprintln!("etcd-rejoin: configuration: {mistake}");
+            }
+            return Exit::CONFIG;
+        }
+    };
+    let files = files(&plan);
+    let paths = match write::write(&args.dir, &files) {
+        Ok(paths) => paths,
+        Err(error) => {
+            eprintln!("etcd-rejoin: {error}");
+            return Exit::FAILED;
+        }
+    };
+    let mut text = String::new();
+    for path in &paths {
+        text += &format!("wrote {}\n", path.display());
+    }
+    let mut refused = false;
+    for (file, path) in files.iter().zip(&paths) {
+        let Some((tool, verdict)) = asked(&plan, file, path) else {
+            continue;
+        };
+        let shown = path.display();
+        match verdict {
+            Verdict::Accepts => text += &format!("{tool} accepts {shown}\n"),
+            Verdict::NotAsked(why) => {
+                text += &format!("{tool} was not asked about {shown}: {why}\n");
+            }
+            Verdict::Refuses(words) => {
+                refused = true;
+                eprintln!("etcd-rejoin: {tool} refuses {shown}: {words}");
+            }
+        }
+    }
+    let next = args.dir.join("NEXT-STEPS.txt");
+    text += &format!("next: {}\n", next.display());
+    match (print(&text), refused) {
+        (Exit::OK, true) => Exit::FAILED,
+        (exit, _) => exit,
+    }
+}
+
+/// The tool that this file is for, and what it says.
+fn asked(plan: &Plan, file: &File, path: &Path) -> Option<(&'static str, Verdict)> {
+    let (host, name) = file.path.split_once('/')?;
+    let machine = plan.machines.iter().find(|machine| machine.name == host);
+    match name {
+        "keepalived.conf" => {
+            let interfaces = machine.map(|machine| machine.interface.as_str());
+            let verdict = tools::keepalived(path, interfaces.as_slice());
+            Some(("keepalived", verdict))
+        }
+        name if name.ends_with(".res") => {
+            let verdict = tools::drbd(path, plan.grammar, host, &plan.resource);
+            Some(("drbdadm", verdict))
+        }
+        _ => None,
+    }
+}
+
+/// Names what is dangerous in a machine's configuration. `mistakes` says what the entrypoint would refuse of an
+/// environment.
+pub fn check(
+    args: &CheckArgs,
+    env: impl Iterator<Item = (String, String)>,
+    mistakes: impl Fn(&BTreeMap<String, String>) -> Vec<String>,
+) -> Exit {
+    let host = Host::at(&args.root);
+    let (env, env_from): (BTreeMap<_, _>, _) = match &args.env_file {
+        None => {
+            let env = env.filter(|(name, _)| name.starts_with("REJOIN_"));
+            (env.collect(), "the environment".to_string())
+        }
+        Some(path) => match host.read(path) {
+            Ok(text) => (variables(&text).collect(), path.display().to_string()),
+            Err(error) => {
+                let path = host.path(path);
+                eprintln!("etcd-rejoin: cannot read {}: {error}", path.display());
+                return Exit::FAILED;
+            }
+        },
+    };
+    let (keepalived_conf, other) = match args.keepalived_conf.as_slice() {
+        [ours] => (ours, None),
+        [ours, other] => (ours, Some(other)),
+        more => {
+            let n = more.len();
+            eprintln!("etcd-rejoin: --keepalived-conf is given {n} times: twice at most");
+            return Exit::USAGE;
+        }
+    };
+    let look = Look {
+        host,
+        drbd_conf: args.drbd_conf.clone(),
+        keepalived_conf: keepalived_conf.clone(),
+        other_keepalived_conf: other.cloned(),
+        mistakes: mistakes(&env),
+        env,
+        env_from,
+        whole_env: args.env_file.is_some(),
+        grammar: args.drbd,
+    };
+    let (findings, notes) = find(&look);
+    let mut text = String::new();
+    for finding in &findings {
+        text += &format!("{finding}\n");
+    }
+    for note in notes {
+        text += &format!("note: {note}\n");
+    }
+    let dangers = (findings.iter()).filter(|finding| finding.severity == Severity::Danger);
+    let dangers = dangers.count();
+    text += &match findings.len() {
+        0 => "nothing is dangerous here\n".to_string(),
+        all => format!("dangers: {dangers}, warnings: {}\n", all - dangers),
+    };
+    match print(&text) {
+        Exit::OK if dangers > 0 => Exit::REFUSED,
+        Exit::OK if !findings.is_empty() => Exit::NOT_OK,
+        exit => exit,
+    }
+}

@@ -1,0 +1,152 @@
+//! The kernel's fence-peer handler. Frozen writes wait for it, so it ends in time whatever happens; and
+//! whatever goes wrong ends with 1, which DRBD takes for "not settled".
+
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use crate::drbd;
+use crate::fence::{self, Key, Machine, Means, Settled};
+use crate::table::{Resource, Role, handler_exit_code, may_ask_of_the_peer};
+use etcd_rejoin_host::exit::Exit;
+use etcd_rejoin_host::kmsg;
+use etcd_rejoin_host::text::duration;
+
+/// How soon a peer that refused for now is asked again.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// What the handler is told in drbd.conf: the kernel gives it no environment of ours.
+#[derive(Debug, Default, clap::Args)]
+pub struct FencePeerArgs {
+    /// Where the other machine's rover answers, over a network that is not the replication's
+    #[arg(long, value_name = "HOST:PORT", requires = "key_file")]
+    pub peer: Option<String>,
+    /// The file with the secret that both rovers share
+    #[arg(long, value_name = "PATH", requires = "peer")]
+    pub key_file: Option<PathBuf>,
+    /// A program, with its arguments, that surely turns the other machine off; in its environment are
+    /// PATH, FENCE_RESOURCE and FENCE_PEER
+    #[arg(long, value_name = "PROGRAM")]
+    pub fence_command: Option<String>,
+    /// How long all of it may take: the kernel holds back every write meanwhile
+    #[arg(long, value_name = "DURATION", default_value = "8s")]
+    pub timeout: String,
+}
+
+/// Settles the peer's fate, says it in one line, and ends as DRBD wants to hear it.
+pub fn fence_peer(args: FencePeerArgs) -> Exit {
+    let resource = std::env::var("DRBD_RESOURCE").unwrap_or_default();
+    let (exit, why) = match duration(&args.timeout) {
+        Some(timeout) if !timeout.is_zero() => in_time(args, resource.clone(), timeout),
+        Some(_) | None => {
+            let why = format!(
+                "--timeout={} is not a duration: write 5s or 500ms",
+                args.timeout
+            );
+            (Exit::NOT_OK, why)
+        }
+    };
+    let code = exit.0;
+    kmsg::tell(&format!(
+        "fence-peer: {why} resource={resource} exit={code}"
+    ));
+    exit
+}
+
+/// A disk or a name server that answers nobody may hold a thread for ever, but not the kernel.
+fn in_time(args: FencePeerArgs, resource: String, timeout: Duration) -> (Exit, String) {
+    let (tx, rx) = mpsc::channel();
+    let start = Instant::now();
+    std::thread::spawn(move || {
+        let _ = tx.send(settled(&args, &resource, start, timeout));
+    });
+    match rx.recv_timeout(timeout) {
+        Ok(Ok(done)) => done,
+        Ok(Err(why)) => (Exit::NOT_OK, why),
+        Err(_) => {
+            let why = format!("not settled within {timeout:?}");
+            (Exit::NOT_OK, why)
+        }
+    }
+}
+
+fn settled(
+    args: &FencePeerArgs,
+    resource: &str,
+    start: Instant,
+    timeout: Duration,
+) -> Result<(Exit, String), String> {
+    if !drbd::is_resource(resource) {
+        return Err(format!(
+            "DRBD_RESOURCE={resource:?} names no resource: DRBD sets it where it runs this as its handler"
+        ));
+    }
+    let command = args.fence_command.as_deref().unwrap_or_default();
+    let command: Vec<String> = command.split_whitespace().map(String::from).collect();
+    let key = match &args.key_file {
+        None => None,
+        Some(path) => {
+            let shown = path.display();
+            Some(Key::read(path).map_err(|why| format!("--key-file={shown} {why}"))?)
+        }
+    };
+    let peer = match (&args.peer, &key) {
+        (Some(peer), Some(key)) => {
+            fence::port(peer).map_err(|why| format!("--peer={peer} {why}"))?;
+            Some((peer.as_str(), key))
+        }
+        (None, _) | (_, None) => None,
+    };
+    if peer.is_none() && command.is_empty() {
+        return Err("neither --peer nor --fence-command is given: nothing can be settled".into());
+    }
+    let machine = Machine::this().map_err(|error| error.to_string())?;
+    // What follows needs time too: to ask for our own role, and to say how it went.
+    let share = if command.is_empty() { 6 } else { 9 };
+    let until = start + timeout * share / 10;
+    let own =
+        fence::own(resource, until).map_err(|why| format!("our own role is not known: {why}"))?;
+    if own.role != Role::Primary && !may_ask_of_the_peer(&own) {
+        return Err(format!(
+            "nothing that becomes of the peer would prove our own data complete: {}",
+            drbd::summary(&own)
+        ));
+    }
+    let settled = loop {
+        let means = Means {
+            peer,
+            machine: &machine,
+            command: &command,
+            timeout: until.saturating_duration_since(Instant::now()),
+        };
+        match fence::settle(&means, resource) {
+            // It asks our rover the same at this moment, and hears that we are Primary: it gives way.
+            // A single no would leave the kernel frozen for good. A Secondary that is refused is asked
+            // by its rover again; of two that wait for each other here, neither would give way.
+            Settled::Busy(_) if own.role == Role::Primary && Instant::now() + AGAIN * 2 < until => {
+                std::thread::sleep(AGAIN);
+            }
+            settled => break settled,
+        }
+    };
+    Ok(ending(&own, &settled, !command.is_empty()))
+}
+
+/// The exit code: what became of the peer, and what we are ourselves.
+fn ending(own: &Resource, settled: &Settled, has_command: bool) -> (Exit, String) {
+    let code = match settled {
+        Settled::Primary => 6,
+        Settled::Outdated
+        | Settled::Fenced
+        | Settled::Busy(_)
+        | Settled::Refused(_)
+        | Settled::Silent(_) => handler_exit_code(own, settled.fate(), has_command),
+    };
+    let more = match (settled, code) {
+        (Settled::Primary, _) => ": DRBD outdates the disk of this machine",
+        (Settled::Silent(_), 5) => ": this machine is Primary and goes on",
+        (Settled::Silent(_), _) if !has_command => ": this machine is not Primary and waits",
+        (_, _) => "",
+    };
+    (Exit(i32::from(code)), format!("{settled}{more}"))
+}

@@ -1,0 +1,7 @@
+//! The commands of two machines: one function each.
+
+pub mod config;
+pub mod fence_peer;
+pub mod notify;
+pub mod promote;
+pub mod volume;

@@ -1,0 +1,27 @@
+//! DRBD as its own tools tell of it and change it: `drbdsetup events2` and `show` for what is, `drbdadm`
+//! for what shall be. No `--force` unless a person has said so; never `--discard-my-data` or `invalidate`.
+
+mod events;
+mod failure;
+mod follow;
+mod metadata;
+mod set_up;
+mod settings;
+mod tool;
+mod words;
+
+pub use events::State;
+pub use failure::{Failure, Kind};
+pub use follow::Follower;
+pub use metadata::Metadata;
+pub use set_up::{OnDisk, SetUp, set_up};
+pub use settings::{DEFAULTS, Settings};
+pub use tool::{Drbd, is_resource, resource};
+pub use words::{split_brain, summary};
+
+/// What the parsers read, for tests of recorded output.
+pub mod parse {
+    pub use super::events::parse as events;
+    pub use super::metadata::parse as metadata;
+    pub use super::settings::{handler_is_ours, parse as settings};
+}

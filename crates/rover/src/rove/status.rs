@@ -1,0 +1,199 @@
+//! The volume's part of `status`: what DRBD says now, and what the rover makes of it.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::look::policy;
+use super::report::promotable;
+use super::{VolumeReport, volume_words};
+use crate::drbd::{self, Drbd};
+use crate::mount;
+use crate::settings::Rover;
+use crate::table::{Mounted, Volume, VolumePolicy, VolumeSeen, may_bid};
+use etcd_rejoin_host::mounts;
+
+/// Whether this process has the device mounted where it belongs: its mount namespace may be its own
+/// (systemd's `PrivateMounts`). A number that means another process outside of a container finds nothing.
+fn mounted_for(pid: u32, point: &Path, device: Option<mounts::Device>) -> bool {
+    let text = std::fs::read(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+    match mount::mounted(&mounts::mounts(&text), point, device) {
+        Mounted::Yes | Mounted::ReadOnly => true,
+        Mounted::No | Mounted::SomethingElse(_) | Mounted::Elsewhere(_) => false,
+    }
+}
+
+/// The volume as a person asks for it.
+#[derive(Debug)]
+pub struct VolumeStatus {
+    resource: String,
+    volume: Volume,
+    mounted: Mounted,
+    /// It is mounted in the rover's own mount namespace, which is not ours.
+    there: bool,
+    rover: Result<VolumeReport, String>,
+    policy: VolumePolicy,
+}
+
+impl VolumeStatus {
+    /// Looks, without changing anything. The gate is the rover's to read: its words are in the report.
+    pub fn look(settings: &Rover) -> VolumeStatus {
+        let drbd = Drbd::new(&settings.resource, std::env::vars_os());
+        let (volume, device) = match drbd {
+            Ok(mut drbd) => (drbd.look(), drbd.device().ok()),
+            Err(error) => (Volume::Unusable(error.to_string()), None),
+        };
+        let device = device.and_then(|device| mount::device(&device).ok());
+        let mounted = mount::look(&settings.mount, device)
+            .unwrap_or_else(|error| Mounted::SomethingElse(error.to_string()));
+        let rover = VolumeReport::read(&settings.gate);
+        let there = match (&mounted, &rover) {
+            (Mounted::No, Ok(rover)) => mounted_for(rover.pid, &settings.mount, device),
+            _ => false,
+        };
+        VolumeStatus {
+            resource: settings.resource.clone(),
+            volume,
+            mounted,
+            there,
+            rover,
+            policy: policy(settings),
+        }
+    }
+
+    /// Whether the member's data can be seen here. Else what lies below the mount point is not its data.
+    pub fn is_here(&self) -> bool {
+        match &self.mounted {
+            Mounted::Yes | Mounted::ReadOnly => true,
+            Mounted::No | Mounted::SomethingElse(_) | Mounted::Elsewhere(_) => false,
+        }
+    }
+
+    /// Whether a rover runs here, and nothing needs a person.
+    pub fn is_well(&self) -> bool {
+        self.rover.is_ok() && self.split_brain().is_none()
+    }
+
+    /// One line.
+    pub fn in_short(&self) -> String {
+        let problem = self.split_brain().or(self.rover.as_ref().err().cloned());
+        problem.unwrap_or_else(|| {
+            let (mounted, promotable) = (self.mounted(), self.promotable());
+            format!("the volume is {mounted}; promotable: {promotable}")
+        })
+    }
+
+    fn mounted(&self) -> String {
+        match &self.mounted {
+            Mounted::Yes => "mounted here".into(),
+            Mounted::ReadOnly => "mounted here, read-only after an error".into(),
+            Mounted::No => match &self.rover {
+                Ok(rover) if self.there => format!(
+                    "mounted for the rover alone: `nsenter --target {} --mount etcd-rejoin status` with its \
+                     environment sees the member too",
+                    rover.pid
+                ),
+                Ok(rover) if rover.decision == "serve" => {
+                    "not mounted here: the rover serves, and has mounts of its own, as in a container".into()
+                }
+                Ok(_) | Err(_) => "not mounted here".into(),
+            },
+            Mounted::SomethingElse(what) => format!("not mounted here; in its place: {what}"),
+            Mounted::Elsewhere(place) => format!("mounted at {place}, where it does not belong"),
+        }
+    }
+
+    /// Which evidence allows or forbids that this machine takes the volume.
+    fn promotable(&self) -> String {
+        match &self.rover {
+            Ok(rover) if rover.no_bid.is_empty() => format!("yes, {}", rover.bid),
+            Ok(rover) => format!("no, {}", rover.no_bid),
+            Err(_) => {
+                let seen = VolumeSeen::by_a_stranger(self.volume.clone());
+                let words = match may_bid(&self.policy, &seen) {
+                    Ok(reason) => format!("yes, {}", promotable(reason)),
+                    Err(reason) => format!("no, {reason}: {}", reason.row().when),
+                };
+                format!("no: no rover runs here. One that starts now: {words}")
+            }
+        }
+    }
+
+    fn split_brain(&self) -> Option<String> {
+        match &self.volume {
+            Volume::Up(resource) => drbd::split_brain(&self.resource, resource),
+            Volume::Unusable(_) | Volume::Down => None,
+        }
+    }
+
+    /// As text.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        let mut line = |name: &str, what: &str| {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{name:<11}{what}");
+        };
+        line(
+            "volume",
+            &format!("{}: {}", self.resource, volume_words(&self.volume)),
+        );
+        line("", &self.mounted());
+        match &self.rover {
+            Ok(rover) => {
+                line("gate", &rover.gate);
+                line("rover", &rover.decision);
+                line("because", &format!("{}: {}", rover.reason, rover.when));
+                line("to change", &rover.to_change);
+                if !rover.holders.is_empty() {
+                    line("held by", &rover.holders.join(", "));
+                }
+                let met = match rover.met_peer {
+                    true => "yes: both disks were UpToDate together since the rover started",
+                    false => "no: not since the rover started",
+                };
+                line("met peer", met);
+            }
+            Err(why) => line("rover", why),
+        }
+        line("promotable", &self.promotable());
+        for words in self.split_brain().iter().flat_map(|words| words.lines()) {
+            line("", words);
+        }
+        text
+    }
+
+    /// As JSON.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "resource": self.resource,
+            "state": volume_words(&self.volume),
+            "mounted": self.is_here(),
+            "mount": self.mounted(),
+            "split_brain": self.split_brain(),
+            "promotable": self.promotable(),
+            "rover": self.rover.as_ref().ok(),
+            "no_rover": self.rover.as_ref().err(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_is_seen_through_the_process_that_has_it() {
+        let text = std::fs::read("/proc/self/mountinfo").unwrap();
+        let root = Path::new("/");
+        let all = mounts::mounts(&text);
+        let device = all
+            .iter()
+            .rfind(|mount| mount.point == root)
+            .unwrap()
+            .device;
+        assert!(mounted_for(std::process::id(), root, Some(device)));
+        assert!(!mounted_for(std::process::id(), root, None));
+        assert!(!mounted_for(0, root, Some(device)));
+    }
+}

@@ -1,0 +1,477 @@
+//! The roving member's settings: what turns `run` into the owner of a DRBD volume. Checked, not acted on.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use etcd_rejoin_host::text::duration;
+use serde::Deserialize;
+
+use crate::drbd;
+use crate::fence::{self, Key};
+
+/// The variables that make a rover. Its child, the ordinary entrypoint, gets none of them.
+pub const VARIABLES: &[&str] = &[
+    "REJOIN_DRBD",
+    "REJOIN_MOUNT",
+    "REJOIN_GATE",
+    "REJOIN_GATE_INSTANCE",
+    "REJOIN_FENCE_PEER",
+    "REJOIN_FENCE_LISTEN",
+    "REJOIN_FENCE_KEY_FILE",
+    "REJOIN_FENCE_COMMAND",
+    "REJOIN_FENCE_TIMEOUT",
+    "REJOIN_DEMOTE_TIMEOUT",
+    "REJOIN_SELF_FENCE",
+];
+
+/// What the variables say, all of it as text: each is `REJOIN_` and the name of its field.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "the help text says what each is for")]
+pub struct Variables {
+    pub drbd: Option<String>,
+    pub mount: Option<String>,
+    pub gate: Option<String>,
+    pub gate_instance: Option<String>,
+    pub fence_peer: Option<String>,
+    pub fence_listen: Option<String>,
+    pub fence_key_file: Option<String>,
+    pub fence_command: Option<String>,
+    pub fence_timeout: Option<String>,
+    pub demote_timeout: Option<String>,
+    pub self_fence: Option<String>,
+}
+
+/// What does not serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// The variable.
+    pub variable: String,
+    /// Its value, if it has one.
+    pub value: Option<String>,
+    /// Reads well after both.
+    pub why: String,
+}
+
+/// Everything about the volume that is fixed for the life of the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rover {
+    /// The DRBD resource.
+    pub resource: String,
+    /// Where its file system belongs.
+    pub mount: PathBuf,
+    /// The gate: a file that `etcd-rejoin notify` writes, or a FIFO that keepalived does.
+    pub gate: PathBuf,
+    /// The VRRP instance or group whose word counts; `None` where there is only one.
+    pub gate_instance: Option<String>,
+    /// The other rover over the second network, where there is one.
+    pub fence: Option<FencePeer>,
+    /// The program that turns the peer off, and its arguments; empty where there is none.
+    pub fence_command: Vec<String>,
+    /// How long settling the peer's fate may take.
+    pub fence_timeout: Duration,
+    /// How long a demotion may take.
+    pub demote_timeout: Duration,
+    /// At that deadline this machine reboots itself.
+    pub self_fence: bool,
+}
+
+/// How the two rovers speak to each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FencePeer {
+    /// `host:port` of the other one.
+    pub peer: String,
+    /// Where we answer.
+    pub listen: SocketAddr,
+    /// The file with the secret that both share.
+    pub key_file: PathBuf,
+}
+
+impl Rover {
+    /// Whether there is a way to learn, or to settle, the peer's fate.
+    pub fn can_fence(&self) -> bool {
+        self.fence.is_some() || !self.fence_command.is_empty()
+    }
+}
+
+/// What is wrong, and what is odd but no reason to stop.
+#[derive(Debug, Default)]
+pub struct Remarks {
+    /// Each keeps the program from starting.
+    pub mistakes: Vec<Mistake>,
+    /// These do not.
+    pub warnings: Vec<String>,
+}
+
+/// The rover's settings; `None` where `REJOIN_DRBD` is not set. `dirs` are the variables that name the
+/// member's directories.
+pub fn check(given: &Variables, dirs: [(&str, &Path); 2]) -> (Option<Rover>, Remarks) {
+    let mut remarks = Remarks::default();
+    let rover = remarks.rover(given, dirs);
+    (rover, remarks)
+}
+
+impl Remarks {
+    fn mistake(&mut self, variable: &str, value: &str, why: &str) {
+        self.mistakes.push(Mistake {
+            variable: variable.into(),
+            value: Some(value.into()),
+            why: why.into(),
+        });
+    }
+
+    fn rover(&mut self, given: &Variables, dirs: [(&str, &Path); 2]) -> Option<Rover> {
+        let Some(resource) = given.drbd.clone() else {
+            self.without_drbd(given);
+            return None;
+        };
+        if !drbd::is_resource(&resource) {
+            let why = "is no DRBD resource: letters, digits and -_.+ only, as in /etc/drbd.d";
+            self.mistake("REJOIN_DRBD", &resource, why);
+        } else if resource == "all" {
+            let why = "stands for every resource to drbdadm: name one";
+            self.mistake("REJOIN_DRBD", &resource, why);
+        }
+        let mount = self.rover_path("REJOIN_MOUNT", given.mount.as_deref());
+        let gate = self.rover_path("REJOIN_GATE", given.gate.as_deref());
+        if let Some(mount) = &mount {
+            if mount == Path::new("/") {
+                self.mistake(
+                    "REJOIN_MOUNT",
+                    "/",
+                    "is the root: name a directory of its own",
+                );
+            }
+            for (variable, dir) in dirs {
+                self.on_the_volume(variable, dir, mount);
+            }
+            if gate.as_ref().is_some_and(|gate| gate.starts_with(mount)) {
+                let why = "lies on the volume, which is mounted on one machine only: put it on a tmpfs, such as /run/etcd-rejoin/gate";
+                self.mistake(
+                    "REJOIN_GATE",
+                    given.gate.as_deref().unwrap_or_default(),
+                    why,
+                );
+            }
+        }
+        let fence = self.fence_peer(given);
+        let fence_command = self.fence_command(given.fence_command.as_deref());
+        let rover = Rover {
+            resource,
+            mount: mount.unwrap_or_default(),
+            gate: gate.unwrap_or_default(),
+            gate_instance: given.gate_instance.clone(),
+            fence,
+            fence_command,
+            fence_timeout: self.positive("REJOIN_FENCE_TIMEOUT", &given.fence_timeout, 8),
+            demote_timeout: self.positive("REJOIN_DEMOTE_TIMEOUT", &given.demote_timeout, 20),
+            self_fence: match given.self_fence.as_deref() {
+                None | Some("never") => false,
+                Some("reboot") => true,
+                Some(other) => {
+                    self.mistake("REJOIN_SELF_FENCE", other, "is neither reboot nor never");
+                    false
+                }
+            },
+        };
+        Some(rover)
+    }
+
+    /// What is said of a volume that nobody named was meant for one.
+    fn without_drbd(&mut self, given: &Variables) {
+        for (variable, value) in [
+            ("REJOIN_MOUNT", &given.mount),
+            ("REJOIN_GATE", &given.gate),
+            ("REJOIN_GATE_INSTANCE", &given.gate_instance),
+            ("REJOIN_FENCE_PEER", &given.fence_peer),
+            ("REJOIN_FENCE_LISTEN", &given.fence_listen),
+            ("REJOIN_FENCE_KEY_FILE", &given.fence_key_file),
+            ("REJOIN_FENCE_COMMAND", &given.fence_command),
+            ("REJOIN_FENCE_TIMEOUT", &given.fence_timeout),
+            ("REJOIN_DEMOTE_TIMEOUT", &given.demote_timeout),
+            ("REJOIN_SELF_FENCE", &given.self_fence),
+        ] {
+            if let Some(value) = value {
+                self.mistake(
+                    variable,
+                    value,
+                    "does nothing without REJOIN_DRBD: set that too",
+                );
+            }
+        }
+    }
+
+    fn rover_path(&mut self, variable: &str, value: Option<&str>) -> Option<PathBuf> {
+        let Some(text) = value else {
+            self.mistakes.push(Mistake {
+                variable: variable.into(),
+                value: None,
+                why: "is not set, and REJOIN_DRBD needs it".into(),
+            });
+            return None;
+        };
+        let path = Path::new(text);
+        if !path.is_absolute() || climbs(path) {
+            let why = "is not an absolute path without `..`: write it from / on";
+            self.mistake(variable, text, why);
+            return None;
+        }
+        // Without double or trailing slashes, as /proc/self/mountinfo has it.
+        Some(path.components().collect())
+    }
+
+    /// Data that lies beside the volume stays behind when the volume moves: two histories of one member.
+    fn on_the_volume(&mut self, variable: &str, dir: &Path, mount: &Path) {
+        if dir.as_os_str().is_empty() || dir.starts_with(mount) && !climbs(dir) {
+            return;
+        }
+        let why = format!(
+            "does not lie on the volume: write a directory under REJOIN_MOUNT={}, without `..`",
+            mount.display()
+        );
+        self.mistake(variable, &dir.display().to_string(), &why);
+    }
+
+    fn fence_peer(&mut self, given: &Variables) -> Option<FencePeer> {
+        let peer = given.fence_peer.as_deref();
+        for (variable, value) in [
+            ("REJOIN_FENCE_LISTEN", &given.fence_listen),
+            ("REJOIN_FENCE_KEY_FILE", &given.fence_key_file),
+        ] {
+            if let (None, Some(value)) = (peer, value) {
+                let why = "does nothing without REJOIN_FENCE_PEER: set that too";
+                self.mistake(variable, value, why);
+            }
+        }
+        let peer = peer?;
+        let port = fence::port(peer);
+        if let Err(why) = &port {
+            self.mistake("REJOIN_FENCE_PEER", peer, why);
+        }
+        let listen = match given.fence_listen.as_deref() {
+            None => Some(SocketAddr::new(everywhere(peer), port.unwrap_or(0))),
+            Some(text) => match text.parse::<SocketAddr>() {
+                Ok(address) if address.port() != 0 => Some(address),
+                Ok(_) | Err(_) => {
+                    let why = "is no address to listen on: write ADDRESS:PORT, with an IP address";
+                    self.mistake("REJOIN_FENCE_LISTEN", text, why);
+                    None
+                }
+            },
+        };
+        let key_file = match given.fence_key_file.as_deref() {
+            None => {
+                let why = "needs the secret that both machines share: set REJOIN_FENCE_KEY_FILE";
+                self.mistake("REJOIN_FENCE_PEER", peer, why);
+                None
+            }
+            Some(path) => match Key::read(Path::new(path)) {
+                Ok(_) => {
+                    self.readable_by_others("REJOIN_FENCE_KEY_FILE", path);
+                    Some(PathBuf::from(path))
+                }
+                Err(why) => {
+                    self.mistake("REJOIN_FENCE_KEY_FILE", path, &why);
+                    None
+                }
+            },
+        };
+        Some(FencePeer {
+            peer: peer.into(),
+            listen: listen?,
+            key_file: key_file?,
+        })
+    }
+
+    /// A warning, no mistake: a Kubernetes secret is mounted so, in a file system of its own.
+    fn readable_by_others(&mut self, variable: &str, path: &str) {
+        let mode = std::fs::metadata(path).map_or(0, |meta| meta.permissions().mode());
+        if mode & 0o007 != 0 {
+            self.warnings.push(format!(
+                "{variable}={path} is open to every user of this machine (mode {:04o}): chmod 0600",
+                mode & 0o7777
+            ));
+        }
+    }
+
+    fn fence_command(&mut self, value: Option<&str>) -> Vec<String> {
+        let words: Vec<String> = (value.unwrap_or_default().split_whitespace())
+            .map(String::from)
+            .collect();
+        if let (Some(value), Some(program)) = (value, words.first())
+            && !Path::new(program).is_absolute()
+        {
+            // The handler of the kernel has another PATH than we have.
+            let why = "does not begin with an absolute path: write the program from / on";
+            self.mistake("REJOIN_FENCE_COMMAND", value, why);
+        }
+        if let (Some(value), true) = (value, words.is_empty()) {
+            self.mistake("REJOIN_FENCE_COMMAND", value, "names no program");
+        }
+        words
+    }
+
+    fn positive(&mut self, variable: &str, value: &Option<String>, default: u64) -> Duration {
+        let default = Duration::from_secs(default);
+        let Some(value) = value else {
+            return default;
+        };
+        let why = match duration(value) {
+            Some(Duration::ZERO) => "leaves no time: write 500ms, 5s or 1m",
+            Some(given) => return given,
+            None => "is not a duration: write 500ms, 5s, 2m or 1h",
+        };
+        self.mistake(variable, value, why);
+        default
+    }
+}
+
+/// Every address of the peer's kind. A name counts as IPv4: where it stands for IPv6 alone,
+/// REJOIN_FENCE_LISTEN has to say so.
+fn everywhere(peer: &str) -> IpAddr {
+    match peer.starts_with('[') {
+        true => Ipv6Addr::UNSPECIFIED.into(),
+        false => Ipv4Addr::UNSPECIFIED.into(),
+    }
+}
+
+fn climbs(path: &Path) -> bool {
+    path.components().any(|part| part == Component::ParentDir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The settings and the warnings, or the mistakes.
+    fn read(env: &[(&str, &str)]) -> Result<(Option<Rover>, Vec<String>), Vec<String>> {
+        let value = |wanted: &str| {
+            env.iter()
+                .find(|(name, _)| *name == wanted)
+                .map(|(_, v)| *v)
+        };
+        let given = (env.iter()).filter(|(_, value)| !value.is_empty());
+        let given = given.filter_map(|(name, value)| {
+            Some((
+                name.strip_prefix("REJOIN_")?.to_lowercase(),
+                (*value).into(),
+            ))
+        });
+        let given = serde_json::from_value(serde_json::Value::Object(given.collect())).unwrap();
+        let dirs = ["ETCD_DATA_DIR", "ETCD_WAL_DIR"];
+        let dirs = dirs.map(|name| (name, Path::new(value(name).unwrap_or_default())));
+        let (rover, remarks) = check(&given, dirs);
+        let said = |m: &Mistake| match &m.value {
+            Some(value) => format!("{}={value} {}", m.variable, m.why),
+            None => format!("{} {}", m.variable, m.why),
+        };
+        match remarks.mistakes.is_empty() {
+            true => Ok((rover, remarks.warnings)),
+            false => Err(remarks.mistakes.iter().map(said).collect()),
+        }
+    }
+
+    const ROVER: [(&str, &str); 4] = [
+        ("REJOIN_DRBD", "etcd"),
+        ("REJOIN_MOUNT", "/volume/"),
+        ("REJOIN_GATE", "/run/etcd-rejoin/gate"),
+        ("ETCD_DATA_DIR", "/volume/etcd"),
+    ];
+
+    fn with(more: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
+        let changed = |name: &str| more.iter().any(|(other, _)| *other == name);
+        let kept = ROVER.into_iter().filter(|(name, _)| !changed(name));
+        kept.chain(more.iter().copied()).collect()
+    }
+
+    #[test]
+    fn three_variables_make_a_rover() {
+        let rover = read(&ROVER).unwrap().0.unwrap();
+        assert_eq!(rover.resource, "etcd");
+        assert_eq!(rover.mount.to_str(), Some("/volume"));
+        assert_eq!(rover.demote_timeout, Duration::from_secs(20));
+        assert!(!rover.self_fence && !rover.can_fence());
+        assert_eq!(read(&[]).unwrap().0, None);
+    }
+
+    #[test]
+    fn a_rover_has_one_resource() {
+        let mistakes = read(&with(&[("REJOIN_DRBD", "all")])).unwrap_err();
+        assert!(mistakes[0].contains("REJOIN_DRBD=all"), "{mistakes:?}");
+    }
+
+    #[test]
+    fn the_peer_answers_at_the_same_port_unless_told_otherwise() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("key");
+        std::fs::write(&key, "0123456789abcdef0123456789abcdef\n").unwrap();
+        let key: &'static str = key.to_str().unwrap().to_string().leak();
+        for (peer, listen) in [
+            ("10.1.0.2:7790", "0.0.0.0:7790"),
+            ("node2:7790", "0.0.0.0:7790"),
+            ("[fd00::2]:7791", "[::]:7791"),
+        ] {
+            let env = with(&[("REJOIN_FENCE_PEER", peer), ("REJOIN_FENCE_KEY_FILE", key)]);
+            let (rover, warnings) = read(&env).unwrap();
+            let fence = rover.unwrap().fence.unwrap();
+            assert_eq!(fence.listen, listen.parse().unwrap());
+            // The test's umask leaves it readable.
+            assert!(warnings.iter().any(|w| w.contains("chmod 0600")));
+        }
+    }
+
+    #[test]
+    fn every_mistake_about_the_volume_is_named_at_once() {
+        let wrong = [
+            ("REJOIN_DRBD", "et cd"),
+            ("REJOIN_MOUNT", "volume"),
+            ("REJOIN_GATE", "/run/../gate"),
+            ("REJOIN_FENCE_PEER", "node2"),
+            ("REJOIN_FENCE_LISTEN", "node1:7790"),
+            ("REJOIN_FENCE_COMMAND", "fence off"),
+            ("REJOIN_FENCE_TIMEOUT", "0s"),
+            ("REJOIN_DEMOTE_TIMEOUT", "20"),
+            ("REJOIN_SELF_FENCE", "yes"),
+        ];
+        let mistakes = read(&with(&wrong)).unwrap_err();
+        for (name, value) in wrong {
+            let part = format!("{name}={value} ");
+            assert!(
+                mistakes.iter().any(|m| m.contains(&part)),
+                "{part} {mistakes:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_data_lies_on_the_volume_and_the_gate_does_not() {
+        for more in [
+            ("ETCD_DATA_DIR", "/var/lib/etcd"),
+            ("ETCD_DATA_DIR", "/volume/../etcd"),
+            ("ETCD_DATA_DIR", "volume/etcd"),
+            ("ETCD_WAL_DIR", "/var/wal"),
+            ("REJOIN_GATE", "/volume/gate"),
+        ] {
+            let mistakes = read(&with(&[more])).unwrap_err().join("\n");
+            assert!(
+                mistakes.contains(&format!("{}={} ", more.0, more.1)),
+                "{mistakes}"
+            );
+        }
+        let mistakes = read(&with(&[("REJOIN_MOUNT", ""), ("REJOIN_GATE", "")])).unwrap_err();
+        assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+    }
+
+    #[test]
+    fn without_drbd_the_rest_is_a_mistake() {
+        for name in VARIABLES.iter().filter(|name| **name != "REJOIN_DRBD") {
+            let mistakes = read(&[(*name, "x")]).unwrap_err().join("\n");
+            assert!(
+                mistakes.contains(&format!("{name}=x does nothing")),
+                "{mistakes}"
+            );
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! Each input of `config two-node`, and what is wrong with it: by its flag and value.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use super::args::TwoNodeArgs;
+use super::plan::{Grammar, Machine, Plan, Ports, TieBreaker, Tls};
+use super::secrets::{self, Secrets};
+use crate::fence::Key;
+
+/// A value longer than this is cut where it is shown.
+const SHOWN: usize = 80;
+
+/// Collects mistakes instead of stopping at the first.
+#[derive(Default)]
+pub(super) struct Checker {
+    pub(super) mistakes: Vec<String>,
+}
+
+impl Checker {
+    pub(super) fn mistake(&mut self, flag: &str, value: impl Display, why: &str) {
+        let value: String = value.to_string().chars().take(SHOWN).collect();
+        self.mistakes
+            .push(format!("{flag}={} {why}", value.escape_debug()));
+    }
+
+    pub(super) fn number<T: FromStr>(&mut self, flag: &str, value: &str, why: &str) -> Option<T> {
+        let number = value.parse().ok();
+        if number.is_none() {
+            self.mistake(flag, value, why);
+        }
+        number
+    }
+
+    pub(super) fn port(&mut self, flag: &str, value: &str) -> u16 {
+        let why = "is not a port: write 1 to 65535";
+        match self.number(flag, value, why) {
+            Some(0) => {
+                self.mistake(flag, value, why);
+                0
+            }
+            Some(port) => port,
+            None => 0,
+        }
+    }
+
+    pub(super) fn address(&mut self, flag: &str, value: &str) -> Option<IpAddr> {
+        match value.parse::<IpAddr>() {
+            Ok(address) if address.is_unspecified() || address.is_loopback() => {
+                self.mistake(flag, value, "is no address that another machine reaches");
+                None
+            }
+            Ok(address) => Some(address),
+            Err(_) => {
+                self.mistake(
+                    flag,
+                    value,
+                    "is not an IP address: DRBD and keepalived take no names",
+                );
+                None
+            }
+        }
+    }
+
+    /// A word that means nothing to any of the files it goes into.
+    pub(super) fn word(&mut self, flag: &str, value: &str, more: &str, most: usize, why: &str) {
+        let good = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
+        let first = value.chars().next();
+        let starts = first.is_some_and(|c| c.is_ascii_alphanumeric());
+        if !starts || value.len() > most || !value.chars().all(good) {
+            self.mistake(flag, value, why);
+        }
+    }
+
+    pub(super) fn path(&mut self, flag: &str, value: &str) {
+        let good = |c: char| c.is_ascii_alphanumeric() || "/._-+:@=".contains(c);
+        if !value.starts_with('/') {
+            self.mistake(flag, value, "is not a path from the root");
+        } else if flag == "--fence-command" && value.contains(' ') {
+            self.mistake(
+                flag,
+                value,
+                "has a blank: what needs arguments goes into a script",
+            );
+        } else if value.len() > 255 || !value.chars().all(good) {
+            self.mistake(
+                flag,
+                value,
+                "has characters that DRBD's and keepalived's files cannot carry",
+            );
+        } else if value.split('/').any(|part| part == "..") || value.ends_with('/') {
+            self.mistake(flag, value, "is not the plain path of one thing");
+        }
+    }
+
+    pub(super) fn host(&mut self, flag: &str, value: &str) {
+        self.word(
+            flag,
+            value,
+            "-.",
+            64,
+            "is not a host name: write what `uname -n` prints there",
+        );
+    }
+
+    pub(super) fn interface(&mut self, flag: &str, value: &str) {
+        let why =
+            "is not the name of a network interface: `ip link` lists them, at most 15 characters";
+        self.word(flag, value, "-._@", 15, why);
+        if value == "lo" {
+            self.mistake(flag, value, "is the loopback: VRRP does not run there");
+        }
+    }
+
+    pub(super) fn disk(&mut self, disk: &str) {
+        let flag = "--machine disk";
+        if !disk.starts_with("/dev/") {
+            self.mistake(flag, disk, "is no device below /dev");
+        } else if disk.starts_with("/dev/drbd") {
+            let why =
+                "is a DRBD device: name the disk, partition or logical volume that goes below it";
+            self.mistake(flag, disk, why);
+        } else {
+            self.path(flag, disk);
+        }
+    }
+
+    /// `name=HOST,lan=ADDRESS,...`
+    pub(super) fn machine(
+        &mut self,
+        value: &str,
+        interface: Option<&str>,
+        priority: u8,
+    ) -> Option<(Machine, bool)> {
+        let flag = "--machine";
+        let mut parts = BTreeMap::new();
+        for part in value.split(',').filter(|part| !part.is_empty()) {
+            let Some((key, what)) = part.split_once('=') else {
+                self.mistake(flag, value, &format!("has {part:?}, which is no KEY=VALUE"));
+                continue;
+            };
+            if !["name", "lan", "replication", "disk", "interface"].contains(&key) {
+                let why = format!(
+                    "has the key {key:?}: there are name, lan, replication, disk, interface"
+                );
+                self.mistake(flag, value, &why);
+            } else if parts.insert(key, what).is_some() {
+                self.mistake(flag, value, &format!("has {key} twice"));
+            }
+        }
+        let own_interface = parts.contains_key("interface");
+        if let (Some(interface), false) = (interface, own_interface) {
+            parts.insert("interface", interface);
+        }
+        for key in ["name", "lan", "replication", "disk", "interface"] {
+            if parts.contains_key(key) {
+                continue;
+            }
+            let cure = match key {
+                "interface" => "has no interface=NAME, and --interface is not given",
+                "name" => "has no name=HOST",
+                "lan" => "has no lan=ADDRESS",
+                "replication" => "has no replication=ADDRESS",
+                _ => "has no disk=DEVICE",
+            };
+            self.mistake(flag, value, cure);
+        }
+        let part = |key| parts.get(key).copied();
+        if let Some(name) = part("name") {
+            self.host("--machine name", name);
+        }
+        if let Some(disk) = part("disk") {
+            self.disk(disk);
+        }
+        if let (Some(interface), true) = (part("interface"), own_interface) {
+            self.interface("--machine interface", interface);
+        }
+        let lan = part("lan").map(|lan| self.address("--machine lan", lan));
+        let replication = part("replication");
+        let replication = replication.map(|at| self.address("--machine replication", at));
+        let machine = Machine {
+            name: part("name")?.to_string(),
+            lan: lan??,
+            replication: replication??,
+            disk: part("disk")?.to_string(),
+            interface: part("interface")?.to_string(),
+            priority,
+        };
+        if machine.lan == machine.replication {
+            let why = "is also the replication address: put the replication on a network of its own, or one cut cable looks like a dead machine";
+            self.mistake("--machine lan", machine.lan, why);
+        }
+        Some((machine, own_interface))
+    }
+
+    pub(super) fn virtual_ip(&mut self, value: &str) -> Option<(IpAddr, u8)> {
+        let flag = "--virtual-ip";
+        let Some((address, prefix)) = value.split_once('/') else {
+            self.mistake(
+                flag,
+                value,
+                "has no prefix: write it as 10.1.0.100/24, with that of its network",
+            );
+            return None;
+        };
+        let address = self.address(flag, address)?;
+        let most = match address {
+            IpAddr::V4(_) => 32,
+            IpAddr::V6(_) => 128,
+        };
+        match prefix.parse() {
+            Ok(prefix) if (1..=most).contains(&prefix) => Some((address, prefix)),
+            Ok(_) | Err(_) => {
+                self.mistake(flag, value, &format!("has no prefix between 1 and {most}"));
+                None
+            }
+        }
+    }
+
+    pub(super) fn tls(&mut self, args: &TwoNodeArgs) -> Option<Tls> {
+        let all = [
+            ("--ca", &args.ca),
+            ("--cert", &args.cert),
+            ("--key", &args.key),
+            ("--roving-cert", &args.roving_cert),
+            ("--roving-key", &args.roving_key),
+        ];
+        for (flag, path) in &all {
+            if let Some(path) = path {
+                self.path(flag, path);
+            }
+        }
+        let given = all
+            .iter()
+            .find_map(|(flag, path)| path.as_ref().map(|path| (*flag, path)));
+        let (flag, path) = given?;
+        let missing = all[..3].iter().filter(|(_, path)| path.is_none());
+        let missing: Vec<&str> = missing.map(|(flag, _)| *flag).collect();
+        if !missing.is_empty() {
+            let why = format!("is not enough for TLS: set {} too", missing.join(" and "));
+            self.mistake(flag, path, &why);
+        }
+        if args.roving_cert.is_some() != args.roving_key.is_some() {
+            self.mistake(
+                flag,
+                path,
+                "goes with --roving-cert and --roving-key together, or neither",
+            );
+        }
+        let (ca, cert, key) = (args.ca.clone()?, args.cert.clone()?, args.key.clone()?);
+        Some(Tls {
+            roving_cert: args.roving_cert.clone().unwrap_or_else(|| cert.clone()),
+            roving_key: args.roving_key.clone().unwrap_or_else(|| key.clone()),
+            ca,
+            cert,
+            key,
+        })
+    }
+
+    pub(super) fn tie_breaker(&mut self, args: &TwoNodeArgs) -> Option<TieBreaker> {
+        let (flag, value) = ("--tie-breaker", args.tie_breaker.as_deref()?);
+        if args.drbd == Some(Grammar::V84) {
+            self.mistake(flag, value, "needs --drbd=9: DRBD 8.4 has no quorum");
+        }
+        if let Some(command) = &args.fence_command {
+            self.mistake(
+                "--fence-command",
+                command,
+                "is not used with --tie-breaker: there the quorum decides",
+            );
+        }
+        let Some((name, address)) = value.split_once('=') else {
+            self.mistake(flag, value, "is not HOST=ADDRESS");
+            return None;
+        };
+        self.host(flag, name);
+        let address = self.address(flag, address)?;
+        Some(TieBreaker {
+            name: name.to_string(),
+            address,
+        })
+    }
+
+    pub(super) fn secrets(&mut self, args: &TwoNodeArgs) -> Secrets {
+        let mut secret = |flag: &str, file: &Option<std::path::PathBuf>, letters| {
+            let (value, named) = match file {
+                Some(path) => (secrets::from_file(path), path.display().to_string()),
+                None => (secrets::random(letters), String::new()),
+            };
+            match value {
+                Ok(value) => Some(value),
+                Err(error) => {
+                    self.mistake(flag, named, &format!("does not read: {error}"));
+                    None
+                }
+            }
+        };
+        let password = secret("--vrrp-password-file", &args.vrrp_password_file, 8);
+        let key = secret("--fence-key-file", &args.fence_key_file, 64);
+        if let (Some(file), Some(password)) = (&args.vrrp_password_file, &password)
+            && let Some(why) = secrets::password_mistake(password)
+        {
+            let why = format!("holds a password that {why}");
+            self.mistake("--vrrp-password-file", file.display(), &why);
+        }
+        if let (Some(file), Some(key)) = (&args.fence_key_file, &key)
+            && let Err(why) = Key::new(key.as_bytes())
+        {
+            self.mistake("--fence-key-file", file.display(), &why);
+        }
+        Secrets {
+            vrrp_password: password.unwrap_or_default(),
+            fence_key: key.unwrap_or_default() + "\n",
+        }
+    }
+
+    /// What fits only alone.
+    pub(super) fn together(&mut self, plan: &Plan) {
+        let [one, two] = &plan.machines;
+        let third = plan.tie_breaker.as_ref();
+        let names = [Some(&one.name), Some(&two.name), third.map(|t| &t.name)];
+        let addresses = [
+            Some(one.lan),
+            Some(two.lan),
+            Some(plan.virtual_ip),
+            Some(one.replication),
+            Some(two.replication),
+        ];
+        for name in twice(names.into_iter().flatten()) {
+            self.mistake("--machine name", name, "is given to two machines");
+        }
+        for address in twice(addresses.into_iter().flatten()) {
+            // A machine whose two addresses are the same was told so already.
+            if one.lan != one.replication && two.lan != two.replication {
+                self.mistake("--machine", address, "is an address of two things");
+            }
+        }
+        let families = [one.lan, two.lan, plan.virtual_ip].map(|a| a.is_ipv4());
+        if families != [families[0]; 3] {
+            let why = "is of another family than the LAN addresses: all IPv4, or all IPv6";
+            self.mistake("--virtual-ip", plan.virtual_ip, why);
+        } else {
+            for machine in &plan.machines {
+                if !same_network(machine.lan, plan.virtual_ip, plan.prefix) {
+                    let why = format!(
+                        "is not in the network of --virtual-ip={}/{}",
+                        plan.virtual_ip, plan.prefix
+                    );
+                    self.mistake("--machine lan", machine.lan, &why);
+                }
+            }
+        }
+        for machine in &plan.machines {
+            if same_network(machine.replication, plan.virtual_ip, plan.prefix) {
+                let why = format!(
+                    "is in the network of --virtual-ip={}/{}: the replication needs another one, or one cut cable looks like a dead machine",
+                    plan.virtual_ip, plan.prefix
+                );
+                self.mistake("--machine replication", machine.replication, &why);
+            }
+        }
+        if one.replication.is_ipv4() != two.replication.is_ipv4() {
+            let why = "is of another family than the other machine's";
+            self.mistake("--machine replication", two.replication, why);
+        }
+        let Ports {
+            drbd,
+            fence,
+            client,
+            peer,
+        } = plan.ports;
+        let ports = [drbd, fence, client, peer].into_iter().filter(|p| *p != 0);
+        for port in twice(ports) {
+            let flags = "--drbd-port, --fence-port, --client-port, --peer-port";
+            self.mistake(flags, port, "is one port for two things");
+        }
+        if plan.gate.starts_with(&format!("{}/", plan.mount)) || plan.gate == plan.mount {
+            self.mistake(
+                "--gate",
+                &plan.gate,
+                "lies on the volume that it decides about",
+            );
+        }
+    }
+}
+
+/// Whether two addresses have the same network part. Different families never do.
+fn same_network(one: IpAddr, two: IpAddr, prefix: u8) -> bool {
+    let bits = |address: IpAddr| match address {
+        IpAddr::V4(address) => u128::from(address.to_bits()) << 96,
+        IpAddr::V6(address) => address.to_bits(),
+    };
+    let shift = 128 - u32::from(prefix.clamp(1, 128));
+    one.is_ipv4() == two.is_ipv4() && bits(one) >> shift == bits(two) >> shift
+}
+
+/// What occurs more than once, each once.
+fn twice<T: Ord + Copy>(all: impl Iterator<Item = T>) -> Vec<T> {
+    let mut counts = BTreeMap::new();
+    for one in all {
+        *counts.entry(one).or_insert(0) += 1;
+    }
+    let more = counts.into_iter().filter(|(_, count)| *count > 1);
+    more.map(|(one, _)| one).collect()
+}

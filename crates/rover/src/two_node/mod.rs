@@ -1,0 +1,97 @@
+//! Two machines: the configurations that belong together, written from a handful of inputs, and those
+//! of a machine, checked. Never changes a file that is there.
+
+pub mod args;
+pub mod check;
+mod drbd;
+mod inputs;
+mod keepalived;
+mod members;
+mod next_steps;
+pub mod plan;
+mod secrets;
+pub mod tools;
+mod unit;
+mod words;
+pub mod write;
+
+pub use plan::{Grammar, Plan};
+
+/// The folder of both machines where keys and environments lie.
+pub const ETC: &str = "/etc/etcd-rejoin";
+
+/// One file to be written.
+#[derive(Debug, PartialEq, Eq)]
+pub struct File {
+    /// Its path below the output folder: `node1/keepalived.conf`.
+    pub path: String,
+    /// Where it belongs on that machine; a text for people has no such place.
+    pub place: Option<String>,
+    /// It holds a secret: only its owner may read it.
+    pub secret: bool,
+    /// What it holds.
+    pub text: String,
+}
+
+/// Every file of a plan.
+pub fn files(plan: &Plan) -> Vec<File> {
+    let mut files = Vec::new();
+    for this in 0..2 {
+        let machine = &plan.machines[this].name;
+        let mut add = |name: &str, place: String, secret, text| {
+            files.push(File {
+                path: format!("{machine}/{name}"),
+                place: Some(place),
+                secret,
+                text,
+            });
+        };
+        let resource = format!("{}.res", plan.resource);
+        add(
+            &resource,
+            format!("/etc/drbd.d/{resource}"),
+            false,
+            drbd::resource(plan, Some(this)),
+        );
+        add(
+            "keepalived.conf",
+            "/etc/keepalived/keepalived.conf".into(),
+            true,
+            keepalived::keepalived(plan, this),
+        );
+        if plan.fences() {
+            let text = plan.secrets.fence_key.clone();
+            add("fence.key", format!("{ETC}/fence.key"), true, text);
+        }
+        let own = format!("etcd{}.env", this + 1);
+        let text = members::resident(plan, this);
+        add(&own, format!("{ETC}/{own}"), false, text);
+        let text = members::roving(plan, this);
+        add("etcd3.env", format!("{ETC}/etcd3.env"), false, text);
+        let (name, text) = (unit::NAME, unit::of_a_machine(plan));
+        add(name, format!("{}/{name}", unit::FOLDER), false, text);
+    }
+    if let Some(third) = &plan.tie_breaker {
+        let resource = format!("{}.res", plan.resource);
+        files.push(File {
+            path: format!("{}/{resource}", third.name),
+            place: Some(format!("/etc/drbd.d/{resource}")),
+            secret: false,
+            text: drbd::resource(plan, None),
+        });
+        files.push(File {
+            path: format!("{}/{}", third.name, unit::NAME),
+            place: Some(format!("{}/{}", unit::FOLDER, unit::NAME)),
+            secret: false,
+            text: unit::of_a_tie_breaker(plan),
+        });
+    }
+    let text = next_steps::next_steps(plan, &files);
+    files.push(File {
+        path: "NEXT-STEPS.txt".into(),
+        place: None,
+        secret: false,
+        text,
+    });
+    files
+}

@@ -1,0 +1,304 @@
+//! The rover: what it sees, what it does, and what it answers.
+
+use std::time::Duration;
+
+use etcd_rejoin_rover::table::{
+    Checked, Child, Connection, Disk, Gate, Mounted, PeerFate, PeerVolume, Remembered, Replication,
+    Reply, Resource, Role, Standing, Volume, VolumePolicy, VolumeSeen, VolumeStep,
+    asked_to_be_left_out,
+};
+
+use crate::cluster::Cluster;
+use crate::world::{Rover, Settings, World};
+
+pub fn policy(settings: &Settings) -> VolumePolicy {
+    VolumePolicy {
+        can_fence: !settings.quorum,
+        can_ask: !settings.quorum,
+        fence_timeout: Duration::from_secs(8),
+        demote_timeout: Duration::from_secs(20),
+        self_fence: false,
+    }
+}
+
+impl World {
+    /// What `drbdsetup` says.
+    pub fn resource(&self, at: usize, settings: &Settings) -> Resource {
+        let (machine, peer) = (&self.machines[at], &self.machines[1 - at]);
+        let lost = match machine.stored.peer_outdated {
+            true => Disk::Outdated,
+            false => Disk::Unknown,
+        };
+        let replication = match self.source {
+            _ if !self.connected => Replication::Off,
+            None => Replication::Established,
+            Some(source) if usize::from(source) == at => Replication::SyncSource,
+            Some(_) => Replication::SyncTarget,
+        };
+        let connection = match (self.connected, machine.stand_alone) {
+            (true, _) => Connection::Connected,
+            (false, true) => Connection::StandAlone,
+            (false, false) => Connection::Connecting,
+        };
+        let mut peers = vec![PeerVolume {
+            name: "peer".into(),
+            connection,
+            role: if self.connected {
+                peer.role
+            } else {
+                Role::Unknown
+            },
+            disk: if self.connected { peer.disk } else { lost },
+            replication,
+        }];
+        if settings.quorum {
+            let (connection, role, disk) = match self.third[at] {
+                true => (Connection::Connected, Role::Secondary, Disk::Diskless),
+                false => (Connection::Connecting, Role::Unknown, Disk::Unknown),
+            };
+            peers.push(PeerVolume {
+                name: "third".into(),
+                connection,
+                role,
+                disk,
+                replication: Replication::Off,
+            });
+        }
+        Resource {
+            role: machine.role,
+            disk: machine.disk,
+            peers,
+            fencing: settings.fencing,
+            quorum_on: settings.quorum,
+            quorum: machine.quorum,
+            may_promote: (settings.quorum).then(|| !self.refuses_primary(at, settings)),
+            suspended: machine.suspended,
+            failing: false,
+        }
+    }
+
+    pub fn seen(&self, at: usize, settings: &Settings) -> VolumeSeen {
+        let machine = &self.machines[at];
+        VolumeSeen {
+            gate: if machine.gate {
+                Gate::Master
+            } else {
+                Gate::Backup
+            },
+            keepalived_gone: false,
+            ending: false,
+            volume: match machine.up {
+                true => Volume::Up(self.resource(at, settings)),
+                false => Volume::Down,
+            },
+            mounted: if machine.mounted {
+                Mounted::Yes
+            } else {
+                Mounted::No
+            },
+            child: if machine.rover.child {
+                Child::Running
+            } else {
+                Child::None
+            },
+            promoted: machine.rover.promoted,
+            met_peer: machine.rover.met,
+            fate: machine.rover.fate,
+            // No decision looks at it: the gate opens here as it likes.
+            tried: PeerFate::Unknown,
+            kernel_asks: settings.kernel_asks && !machine.rover.refused,
+            // To wait longer than the others loses nothing.
+            fenced_in_vain: false,
+            checked: if machine.rover.checked {
+                Checked::Clean
+            } else {
+                Checked::No
+            },
+            accept_loss: false,
+            // It only makes a machine leave the volume to the other one.
+            mount_failed: None,
+            // The kernel's handler has had its say.
+            frozen_for: machine.suspended.then_some(Duration::from_secs(60)),
+            under_way: None,
+            unsettled: machine.rover.unsettled,
+            demoting_for: None,
+            // Ending later is ending, in a world without time.
+            demoted_for: None,
+            holders: Vec::new(),
+        }
+    }
+
+    /// What a look does to the rover's memory.
+    pub fn remember(&mut self, at: usize, settings: &Settings) {
+        let seen = self.seen(at, settings);
+        let known = Remembered {
+            promoted: seen.promoted,
+            met_peer: seen.met_peer,
+            beside: self.machines[at].rover.beside,
+            fate: seen.fate,
+            tried: seen.tried,
+            refused: self.machines[at].rover.refused,
+            checked: seen.checked,
+        };
+        let known = known.after(seen.gate, &seen.volume);
+        let rover = &mut self.machines[at].rover;
+        rover.promoted = known.promoted;
+        (rover.met, rover.beside) = (known.met_peer, known.beside);
+        rover.fate = known.fate;
+        rover.refused = known.refused;
+        rover.checked = known.checked == Checked::Clean;
+    }
+}
+
+impl Cluster {
+    /// Asks the other rover over the second network to outdate its disk; turns it off if it is silent.
+    pub fn ask(&self, world: &mut World, at: usize, command_works: bool) -> PeerFate {
+        let other = 1 - at;
+        if world.lan && world.machines[other].rover.runs {
+            let peer = &world.machines[other];
+            let agrees = peer.up && (self.may_outdate)(&world.resource(other, &self.settings));
+            if agrees {
+                world.outdate(other);
+            }
+            // Its answer is its disk, read again.
+            if agrees && world.machines[other].disk == Disk::Outdated {
+                return PeerFate::Outdated;
+            }
+            // Who works is never turned off; whoever else says no may be.
+            if world.machines[other].role == Role::Primary || !self.fences_who_refuses {
+                return PeerFate::Alive;
+            }
+        }
+        if self.settings.command && command_works {
+            if world.machines[other].on {
+                world.power_off(other, &self.settings);
+            }
+            return PeerFate::Fenced;
+        }
+        match world.lan && world.machines[other].rover.runs {
+            true => PeerFate::Alive,
+            false => PeerFate::Silent,
+        }
+    }
+
+    /// Asks the other rover whether it holds what is missing here. What its rover remembers of a thaw, this
+    /// world leaves out: the less it knows, the more may be lost.
+    fn ask_first(&self, world: &World, at: usize) -> PeerFate {
+        let (other, standing) = (1 - at, Standing::default());
+        if !world.lan || !world.machines[other].rover.runs {
+            return PeerFate::Silent;
+        }
+        let volume = match world.machines[other].up {
+            true => Volume::Up(world.resource(other, &self.settings)),
+            false => Volume::Down,
+        };
+        match asked_to_be_left_out(&volume, standing) {
+            Reply::Primary | Reply::NotNow(_) => PeerFate::Alive,
+            Reply::Grant | Reply::Cannot => PeerFate::Silent,
+        }
+    }
+
+    /// The kernel's handler: `etcd-rejoin fence-peer`.
+    pub fn handler(&self, world: &mut World, at: usize, command_works: bool) {
+        let fate = self.ask(world, at, command_works);
+        let resource = world.resource(at, &self.settings);
+        let works = world.lan && world.machines[1 - at].rover.runs;
+        let code = match fate {
+            PeerFate::Alive if works && world.machines[1 - at].role == Role::Primary => 6,
+            fate => (self.handler_exit_code)(&resource, fate, self.settings.command),
+        };
+        world.handled(at, code);
+    }
+
+    /// `drbdadm primary`.
+    pub fn promote(&self, world: &mut World, at: usize, command_works: bool) {
+        world.machines[at].rover.promoting = false;
+        let becomes = self.kernel_promotes(world, at, command_works);
+        let rover = &mut world.machines[at].rover;
+        match becomes {
+            true => (rover.promoted, rover.checked, rover.unsettled) = (true, false, false),
+            false => (rover.fate, rover.refused) = (PeerFate::Unknown, true),
+        }
+    }
+
+    /// Whoever waits for it, or nobody any more.
+    pub fn kernel_promotes(&self, world: &mut World, at: usize, command_works: bool) -> bool {
+        world.machines[at].promoting = false;
+        let becomes = !world.refuses_primary(at, &self.settings)
+            && (!world.primary_asks(at, &self.settings) || {
+                self.handler(world, at, command_works);
+                world.machines[at].stored.peer_outdated
+            });
+        if becomes {
+            world.become_primary(at, &self.settings);
+        }
+        becomes
+    }
+
+    /// SIGTERM: the member, the mount, the role, then the rover itself.
+    pub fn stop_rover(world: &mut World, at: usize) {
+        let machine = &mut world.machines[at];
+        machine.mounted = false;
+        machine.role = Role::Secondary;
+        machine.rover = Rover::GONE;
+    }
+
+    /// Nothing of it hangs, in a frozen volume or in a promotion that was left.
+    pub fn can_stop(world: &World, at: usize) -> bool {
+        let machine = &world.machines[at];
+        machine.rover.runs && !machine.suspended && !machine.promoting && !machine.rover.promoting
+    }
+
+    pub fn act(&self, world: &mut World, at: usize, step: VolumeStep, command_works: bool) {
+        let machine = &mut world.machines[at];
+        match step {
+            VolumeStep::BringUp => world.bring_up(at, &self.settings),
+            VolumeStep::AskPeer => {
+                let fate = self.ask_first(world, at);
+                world.machines[at].rover.fate = fate;
+            }
+            VolumeStep::FencePeer => {
+                let fate = self.ask(world, at, command_works);
+                world.machines[at].rover.fate = fate;
+            }
+            VolumeStep::Thaw => {
+                let fate = match machine.rover.fate {
+                    fate @ (PeerFate::Outdated | PeerFate::Fenced) if self.thaws_on_memory => fate,
+                    _ => self.ask(world, at, command_works),
+                };
+                let machine = &mut world.machines[at];
+                machine.rover.fate = fate;
+                let yes = matches!(fate, PeerFate::Outdated | PeerFate::Fenced);
+                if machine.suspended && yes {
+                    machine.suspended = false;
+                    machine.stored.ahead = true;
+                }
+            }
+            VolumeStep::Promote => machine.rover.promoting = true,
+            VolumeStep::CheckFileSystem => machine.rover.checked = true,
+            // A Secondary refuses (EMEDIUMTYPE).
+            VolumeStep::Mount => machine.mounted = machine.role == Role::Primary,
+            VolumeStep::StartChild => machine.rover.child = true,
+            // Frozen, etcd hangs in its write, and so does the mount.
+            VolumeStep::StopChild => machine.rover.child &= machine.suspended,
+            VolumeStep::Unmount => machine.mounted &= machine.suspended,
+            VolumeStep::Demote => {
+                // The kernel takes roles one after the other.
+                if !machine.mounted && !machine.promoting {
+                    machine.role = Role::Secondary;
+                    (machine.suspended, machine.handler) = (false, false);
+                    machine.rover.unsettled = false;
+                    (machine.rover.promoted, machine.rover.checked) = (false, false);
+                }
+            }
+            VolumeStep::KillChild | VolumeStep::ForcePromote | VolumeStep::SelfFence => {
+                unreachable!("{step:?} is not in this world")
+            }
+        }
+    }
+
+    /// Killed with `-9`: the member dies with it (PR_SET_PDEATHSIG), the rest stays.
+    pub fn kill_rover(world: &mut World, at: usize) {
+        world.machines[at].rover = Rover::GONE;
+    }
+}

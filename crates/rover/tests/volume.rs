@@ -1,0 +1,300 @@
+//! Is each row of the volume's table what we meant? `volume.txt` is the table in words; here it is run,
+//! and searched for rows and pairs of variants that no case shows.
+
+#[path = "../../../tests/support/cases.rs"]
+mod cases;
+#[path = "volume/coverage.rs"]
+mod coverage;
+#[path = "volume/text.rs"]
+mod text;
+
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
+use etcd_rejoin_rover::table::{
+    Disk, Gate, PeerFate, Remembered, Reply, Role, Standing, Volume, VolumeDecision, VolumePolicy,
+    VolumeReason, VolumeSeen, VolumeStep, Word, Would, asked_to_be_left_out, asked_to_outdate,
+    decide_volume, letting_go, may_bid, may_outdate_itself, word,
+};
+
+use text::{Case, in_words};
+
+fn cases() -> &'static [Case] {
+    static CASES: OnceLock<Vec<Case>> = OnceLock::new();
+    CASES.get_or_init(|| text::cases(include_str!("volume.txt")))
+}
+
+#[test]
+fn every_case_is_decided_as_written() {
+    let variants: usize = cases().iter().map(|case| case.variants.len()).sum();
+    println!("{} cases, {variants} observations", cases().len());
+    let wrong = cases::wrong(cases(), |(policy, seen)| {
+        in_words(decide_volume(policy, seen))
+    });
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
+fn every_reason_decides_all_that_its_row_documents_and_nothing_else() {
+    let mut shown = BTreeSet::new();
+    for case in cases() {
+        for (policy, seen) in &case.variants {
+            let decision = decide_volume(policy, seen);
+            let row = decision.reason().row();
+            let name = decision.name();
+            assert!(
+                row.decision
+                    .split(" / ")
+                    .any(|documented| documented == name),
+                "line {}: {} is documented as {:?}, not as {name}",
+                case.line,
+                row.name,
+                row.decision,
+            );
+            shown.insert((row.name, name));
+        }
+    }
+    let mut unshown = Vec::new();
+    for row in VolumeReason::ALL.iter().map(|reason| reason.row()) {
+        let parts = row.decision.split(" / ");
+        unshown.extend(
+            parts
+                .filter(|part| !shown.contains(&(row.name, *part)))
+                .map(|part| format!("no case shows {} with {part}", row.name)),
+        );
+    }
+    assert!(unshown.is_empty(), "\n{}", unshown.join("\n"));
+    for step in VolumeStep::ALL {
+        assert!(
+            shown.iter().any(|(_, name)| *name == step.name()),
+            "no case shows {}",
+            step.name()
+        );
+    }
+}
+
+#[test]
+fn every_pair_of_variants_occurs() {
+    let observations = cases().iter().flat_map(|case| &case.variants);
+    let missing = coverage::missing(observations.map(|(p, s)| coverage::facts(p, s)));
+    assert!(
+        missing.is_empty(),
+        "{} pairs occur in no case:\n{}",
+        missing.len(),
+        missing.join("\n")
+    );
+}
+
+/// Nothing is measured as held that `decide_volume` would not let go, and the other way round.
+#[test]
+fn what_is_let_go_is_measured() {
+    for case in cases() {
+        for (policy, seen) in &case.variants {
+            let lets_go = match decide_volume(policy, seen).name() {
+                "stop-child" | "kill-child" | "unmount" | "demote" | "self-fence" => true,
+                "start-child" | "mount" | "promote" | "force-promote" | "serve" | "end" => false,
+                _ => continue,
+            };
+            assert_eq!(
+                letting_go(seen).is_some(),
+                lets_go,
+                "line {}: {seen:?}",
+                case.line
+            );
+        }
+    }
+}
+
+/// Whoever gets a yes may promote on it: it must never come from a machine that may hold more.
+#[test]
+fn a_machine_outdates_itself_only_where_it_wrote_nothing_alone() {
+    let mut yes = 0;
+    for case in cases() {
+        for (_, seen) in &case.variants {
+            let Volume::Up(resource) = &seen.volume else {
+                continue;
+            };
+            if may_outdate_itself(resource) {
+                yes += 1;
+                let facts = coverage::facts(&case.variants[0].0, seen);
+                for never in [
+                    ("role", "primary"),
+                    ("disk", "diskless"),
+                    ("disk", "inconsistent"),
+                    ("peer disk", "outdated"),
+                    ("peer disk", "inconsistent"),
+                ] {
+                    assert!(!facts.contains(&never), "{never:?}: {seen:?}");
+                }
+            }
+        }
+    }
+    assert!(yes > 0);
+}
+
+/// A machine that becomes master with nothing behind it helps nobody.
+#[test]
+fn keepalived_bids_only_where_the_volume_can_be_taken() {
+    let cases = text::cases(include_str!("volume/bids.txt"));
+    let wrong = cases::wrong(&cases, |(policy, seen)| match may_bid(policy, seen) {
+        Ok(reason) => format!("yes ({reason})"),
+        Err(reason) => format!("no ({reason})"),
+    });
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// keepalived and a rover whose peer died without a word, round after round: the address comes here for
+/// one try, not again and again.
+#[test]
+fn a_takeover_that_was_refused_does_not_come_back_while_nothing_changes() {
+    let lost =
+        text::cases("# the master has died\npeer lost unknown\nany kernel-asks\nany gate\n----\nx");
+    for (policy, seen) in &lost[0].variants {
+        for no in [PeerFate::Silent, PeerFate::Alive] {
+            let mut tries = Tries::of(policy, seen);
+            tries.run(50, no);
+            assert_eq!(tries.taken, 1, "{no:?} {seen:?}");
+            // It is asked again, and would say yes by now.
+            tries.memory.reconsider(Would::Outdate, false);
+            tries.run(50, PeerFate::Outdated);
+            assert_eq!((tries.taken, tries.promoted), (2, true), "{no:?} {seen:?}");
+        }
+    }
+}
+
+/// One machine whose gate is opened by its own bid, and closed where that becomes a no.
+struct Tries {
+    policy: VolumePolicy,
+    seen: VolumeSeen,
+    memory: Remembered,
+    taken: u32,
+    promoted: bool,
+}
+
+impl Tries {
+    fn of(policy: &VolumePolicy, seen: &VolumeSeen) -> Tries {
+        let mut memory = Remembered::NOTHING;
+        memory.met_peer = true;
+        let (policy, mut seen) = (policy.clone(), seen.clone());
+        seen.gate = Gate::Backup;
+        Tries {
+            policy,
+            seen,
+            memory,
+            taken: 0,
+            promoted: false,
+        }
+    }
+
+    /// So many looks, while the peer, asked to outdate itself, comes to this.
+    fn run(&mut self, looks: u32, answer: PeerFate) {
+        let kernel_asks = self.seen.kernel_asks;
+        for _ in 0..looks {
+            let seen = &mut self.seen;
+            self.memory = self.memory.after(seen.gate, &seen.volume);
+            (seen.fate, seen.tried) = (self.memory.fate, self.memory.tried);
+            seen.kernel_asks = kernel_asks && !self.memory.refused;
+            match decide_volume(&self.policy, seen) {
+                VolumeDecision::Do(VolumeStep::FencePeer, _) => self.memory.fate = answer,
+                VolumeDecision::Do(VolumeStep::AskPeer, _) => {
+                    self.memory.fate = match answer {
+                        PeerFate::Alive => PeerFate::Alive,
+                        _ => PeerFate::Silent,
+                    }
+                }
+                // Without a yes of the peer DRBD refuses.
+                VolumeDecision::Do(VolumeStep::Promote, _) => match answer {
+                    PeerFate::Outdated | PeerFate::Fenced => self.promoted = true,
+                    PeerFate::Unknown | PeerFate::Alive | PeerFate::Silent => self.memory.refuse(),
+                },
+                _ => {}
+            }
+            let bids = may_bid(&self.policy, seen).is_ok();
+            match (bids, seen.gate) {
+                (false, _) => seen.gate = Gate::Fault,
+                (true, Gate::Master) => {}
+                (true, _) => {
+                    seen.gate = Gate::Master;
+                    self.taken += 1;
+                }
+            }
+            self.seen.kernel_asks = kernel_asks;
+        }
+    }
+}
+
+/// What an operator is told that the word will do is what is done.
+#[test]
+fn the_words_about_an_operators_word_are_true() {
+    let mut told = [0; 3];
+    for (policy, seen) in cases().iter().flat_map(|case| &case.variants) {
+        let Volume::Up(resource) = &seen.volume else {
+            continue;
+        };
+        let mut open = VolumeSeen::by_a_stranger(seen.volume.clone());
+        (open.met_peer, open.accept_loss) = (seen.met_peer, true);
+        let decision = decide_volume(policy, &open);
+        match word(policy, &open, resource) {
+            Word::Primary => assert_eq!(resource.role, Role::Primary),
+            Word::Useless(reason @ VolumeReason::HalfUp) => {
+                let brings_up = VolumeDecision::Do(VolumeStep::BringUp, reason);
+                assert_eq!(decision, brings_up, "{open:?}");
+            }
+            Word::Useless(reason) => {
+                told[0] += 1;
+                assert_eq!(decision, VolumeDecision::Wait(reason), "{open:?}");
+            }
+            Word::NotNeeded(reason) => {
+                told[1] += 1;
+                // Asked whether it holds what we lack, a silent peer says no.
+                if decision == VolumeDecision::Do(VolumeStep::AskPeer, reason) {
+                    open.fate = PeerFate::Silent;
+                }
+                let decision = decide_volume(policy, &open);
+                let promotes = VolumeDecision::Do(VolumeStep::Promote, reason);
+                assert_eq!(decision, promotes, "{open:?}");
+            }
+            Word::Forces(_) => {
+                told[2] += 1;
+                open.fate = PeerFate::Silent;
+                let forces =
+                    VolumeDecision::Do(VolumeStep::ForcePromote, VolumeReason::LossAccepted);
+                assert_eq!(decide_volume(policy, &open), forces, "{open:?}");
+            }
+        }
+    }
+    assert!(told.iter().all(|n| *n > 0), "{told:?}");
+}
+
+/// What only this disk holds is never given up for the asking, and never a reason to be turned off.
+#[test]
+fn a_request_to_outdate_is_granted_only_by_a_secondary_that_may() {
+    for case in cases() {
+        for (_, seen) in &case.variants {
+            for (promoting, ahead) in [(false, false), (true, false), (false, true)] {
+                let standing = Standing { promoting, ahead };
+                let Volume::Up(resource) = &seen.volume else {
+                    assert_eq!(asked_to_outdate(&seen.volume, standing), Reply::Cannot);
+                    assert_eq!(asked_to_be_left_out(&seen.volume, standing), Reply::Cannot);
+                    continue;
+                };
+                let granted = may_outdate_itself(resource) && !promoting && !ahead;
+                match asked_to_outdate(&seen.volume, standing) {
+                    Reply::Grant => assert!(granted, "{seen:?}"),
+                    Reply::Primary => assert_eq!(resource.role, Role::Primary),
+                    Reply::NotNow(_) => assert!(!granted && resource.role != Role::Primary),
+                    Reply::Cannot => panic!("it is up: {seen:?}"),
+                }
+                // Whoever may be outdated may be left out; half a resync may be, too.
+                match asked_to_be_left_out(&seen.volume, standing) {
+                    Reply::Grant => assert!(!promoting && !ahead && resource.role != Role::Primary),
+                    Reply::Primary => assert_eq!(resource.role, Role::Primary),
+                    Reply::NotNow(_) => assert!(
+                        !granted && resource.disk != Disk::Inconsistent || promoting || ahead
+                    ),
+                    Reply::Cannot => panic!("it is up: {seen:?}"),
+                }
+            }
+        }
+    }
+}
