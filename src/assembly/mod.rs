@@ -127,7 +127,9 @@ impl Report {
         let (data, identity) = match &seen.data {
             DataDir::Own(identity) => (Data::Own, Some(*identity)),
             DataDir::Damaged { head } => (Data::Damaged, *head),
-            DataDir::Empty if seen.set_aside > 0 => (Data::SetAside, None),
+            DataDir::Empty if seen.set_aside > 0 || seen.misplaced.is_some() => {
+                (Data::SetAside, None)
+            }
             DataDir::Empty if data_elsewhere(&config.policy, seen).is_some() => {
                 (Data::SetAside, None)
             }

@@ -46,6 +46,9 @@ pub fn undo(config: &Config) -> Exit {
 
 fn try_leave(config: &Config, volume: &Volume) -> Result<MemberId, Error> {
     let contents = volume.inspect(Depth::Quick)?;
+    if let Some(misplaced) = contents.misplaced {
+        return Err(Error::new(misplaced.to_string()));
+    }
     let identity = match contents.finding {
         Finding::Own { identity, .. } => identity,
         Finding::Damaged {

@@ -275,7 +275,9 @@ impl Run<'_> {
                 self.line(&look, &decision).log();
                 Err(match (reason, &self.failed) {
                     (Reason::StartFailed, Some((_, exit))) => *exit,
-                    (Reason::CannotStart, _) => Exit::FAILED,
+                    (Reason::CannotStart | Reason::WalElsewhere | Reason::WalDirNotEmpty, _) => {
+                        Exit::FAILED
+                    }
                     (Reason::PeerUrlsNotGiven, _) => Exit::CONFIG,
                     (reason, _) => self.last_report(*reason, &look).unwrap_or(Exit::REFUSED),
                 })

@@ -9,7 +9,7 @@ use super::set_aside::{SetAside, holds_data};
 use super::snap::{self, SnapId, Snaps};
 use super::wal::{self, WalFiles, wal_files};
 use super::{Contents, Depth, Finding, Known, Volume, durable, lookup, tree};
-use crate::decide::{Identity, Progress};
+use crate::decide::{Identity, Misplaced, Progress};
 use crate::error::{Context, Error};
 
 impl Volume {
@@ -28,7 +28,6 @@ impl Volume {
         for dir in [&self.data, &self.member, &self.snap, &self.wal] {
             must_be_dir(dir)?;
         }
-        self.wal_is_here()?;
         let (finding, committed) = known.or_find(self, depth, now, || self.finding(depth))?;
         let notes = self.notes()?;
         let empty = finding == Finding::Empty;
@@ -61,6 +60,10 @@ impl Volume {
                 }
                 (Err(error), Finding::Empty | Finding::Damaged { .. }) => return Err(error),
             },
+            misplaced: match empty {
+                true => self.misplaced()?,
+                false => None,
+            },
             leftovers: empty && self.has_leftovers()?,
             stalled,
             added_learner: notes.learner,
@@ -70,39 +73,27 @@ impl Volume {
         })
     }
 
-    /// Where there is no WAL: that it is not where the last start had it. And if the WAL dir is one by itself, that
-    /// the WAL is not within the data dir, where it lies without that setting, and that nothing lies in its
-    /// place: etcd removes whatever lies there when it makes its WAL (`server/storage/wal/wal.go`, `renameWAL`).
-    fn wal_is_here(&self) -> Result<(), Error> {
-        if wal_files(&self.wal)?.any() {
-            return Ok(());
-        }
+    /// Where there is no WAL: whether it is where the last start had it. And if the WAL dir is one by itself, whether
+    /// the WAL is within the data dir, where it lies without that setting, or something else lies in its place.
+    fn misplaced(&self) -> Result<Option<Misplaced>, Error> {
+        let wal_dir = self.wal.clone();
         if let Some(noted) = self.wal_was_elsewhere()?
             && wal_files(&noted)?.any()
         {
-            let (noted, wal) = (noted.display(), self.wal.display());
-            return Err(Error::new(format!(
-                "the WAL lies in {noted}, where the last start had it, and {wal} has none: set ETCD_WAL_DIR={noted}, or move the files; nothing was changed"
-            )));
+            return Ok(Some(Misplaced::WhereItWas { noted, wal_dir }));
         }
         if !self.external {
-            return Ok(());
+            return Ok(None);
         }
-        let (within, wal) = (self.member.join("wal"), self.wal.display());
+        let within = self.member.join("wal");
         if wal_files(&within)?.any() {
-            let within = within.display();
-            return Err(Error::new(format!(
-                "the WAL lies in {within}, and ETCD_WAL_DIR={wal} has none: drop ETCD_WAL_DIR, or move the files there; nothing was changed"
-            )));
+            return Ok(Some(Misplaced::WithinDataDir { within, wal_dir }));
         }
         let ours = |name: &String| name.starts_with("rejoin-") || name.ends_with(".tmp");
-        let names = durable::names(&self.wal)?;
-        match names.iter().find(|name| !ours(name)) {
-            Some(name) => Err(Error::new(format!(
-                "ETCD_WAL_DIR={wal} holds {name}, and etcd would delete it when it makes its WAL there: name a directory of its own; nothing was changed"
-            ))),
-            None => Ok(()),
-        }
+        let foreign = durable::names(&self.wal)?
+            .into_iter()
+            .find(|name| !ours(name));
+        Ok(foreign.map(|name| Misplaced::Foreign { name, wal_dir }))
     }
 
     /// What lies there, and what it proves to have been committed.

@@ -27,7 +27,7 @@ pub use wal::WalEnd;
 
 use std::path::{Path, PathBuf};
 
-use crate::decide::{DataDir, Elsewhere, Identity, Progress};
+use crate::decide::{DataDir, Elsewhere, Identity, Misplaced, Progress};
 use crate::membership::MemberId;
 
 /// A data dir and its WAL directory, which lies within it (`member/wal`) or by itself (`--wal-dir`).
@@ -68,6 +68,8 @@ pub struct Contents {
     /// How many data dirs with something in them lie set aside; a database in its place, without a WAL, is
     /// one.
     pub set_aside: usize,
+    /// Why no WAL may be made where there is none.
+    pub misplaced: Option<Misplaced>,
     /// Files without a WAL lie where etcd would start.
     pub leftovers: bool,
     /// A start was noted, and the WAL still ends where it ended then.

@@ -2,8 +2,8 @@
 
 use super::is_alone;
 use crate::decide::{
-    Bootstrap, Decision, Elsewhere, Heard, Holds, JoinsOnly, Observation, Peer, Policy, Reason,
-    Steady, data_elsewhere, decide,
+    Bootstrap, Decision, Elsewhere, Heard, Holds, JoinsOnly, Misplaced, Observation, Peer, Policy,
+    Reason, Steady, data_elsewhere, decide,
 };
 use crate::membership::Member;
 use crate::observe::Look;
@@ -17,6 +17,7 @@ pub fn cure(policy: &Policy, look: &Look, decision: &Decision) -> String {
             "restore a snapshot, or repair it by hand: no other member has this data, and it stays where it is".into()
         }
         Reason::DataLostNoLeader | Reason::NotListedNoLeader => no_leader(policy, &look.seen, decision),
+        Reason::WalElsewhere => wal_elsewhere(&look.seen),
         Reason::DataElsewhere => data_elsewhere(policy, &look.seen).map_or_else(String::new, elsewhere),
         Reason::FoundingForbidden => founding_forbidden(policy),
         Reason::CalledByACluster if matches!(decision, Decision::Wait(_)) => {
@@ -35,6 +36,18 @@ pub fn to_go_on(cure: &str) -> String {
     match cure.starts_with("nothing to do") {
         true => cure.into(),
         false => format!("to go on: {cure}"),
+    }
+}
+
+fn wal_elsewhere(seen: &Observation) -> String {
+    match &seen.misplaced {
+        Some(Misplaced::WhereItWas { noted, .. }) => {
+            format!("set ETCD_WAL_DIR={}, or move the files", noted.display())
+        }
+        Some(Misplaced::WithinDataDir { .. }) => {
+            "drop ETCD_WAL_DIR, or move the files there".into()
+        }
+        Some(Misplaced::Foreign { .. }) | None => Reason::WalElsewhere.row().cure.into(),
     }
 }
 

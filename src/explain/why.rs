@@ -176,6 +176,12 @@ fn names(policy: &Policy, look: &Look, reason: Reason) -> Vec<String> {
                 }
             )
         }),
+        Reason::WalElsewhere | Reason::WalDirNotEmpty => look
+            .seen
+            .misplaced
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         Reason::DataElsewhere => data_elsewhere(policy, &look.seen)
             .map(elsewhere)
             .into_iter()

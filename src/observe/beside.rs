@@ -98,6 +98,7 @@ mod tests {
             stalled: false,
             added_learner: None,
             elsewhere: Vec::new(),
+            misplaced: None,
         }
     }
 

@@ -500,6 +500,7 @@ fn a_wal_dir_that_was_changed(version: Version) {
     let other = cluster.scratch().join("other").display().to_string();
     cluster.member(3).set("ETCD_WAL_DIR", &other);
     assert_eq!(fails_untouched(&mut cluster), 74);
+    assert!(cluster.member(3).log.has_reason("wal-elsewhere"));
     assert!(cluster.member(3).log.text().contains("drop ETCD_WAL_DIR"));
     cluster.member(3).unset("ETCD_WAL_DIR");
     cluster.start(&[3]);
@@ -519,6 +520,7 @@ fn a_wal_dir_that_was_forgotten(version: Version) {
     cluster.member(1).unset("ETCD_WAL_DIR");
     cluster.start(&[1]);
     assert_eq!(cluster.member(1).wait_exit(PATIENCE), 74);
+    assert!(cluster.member(1).log.has_reason("wal-elsewhere"));
     let named = format!("set ETCD_WAL_DIR={wal}");
     assert!(cluster.member(1).log.text().contains(&named));
     let note = cluster.member(1).volume.join("member/rejoin-wal-dir");
@@ -541,6 +543,7 @@ fn a_wal_dir_with_something_else_in_it(version: Version) {
     let shown = wal.display().to_string();
     cluster.member(3).set("ETCD_WAL_DIR", &shown);
     assert_eq!(fails_untouched(&mut cluster), 74);
+    assert!(cluster.member(3).log.has_reason("wal-dir-not-empty"));
     assert!(cluster.member(3).log.text().contains("letter"));
     assert!(wal.join("letter").exists());
     let own = wal.join("n3").display().to_string();

@@ -20,8 +20,8 @@ pub use empty::add_as;
 pub use entries::{data_elsewhere, founded_again, listing_twice, own_id};
 pub use leaving::may_leave;
 pub use observation::{
-    Bootstrap, DataDir, Elsewhere, Heard, Holds, Identity, JoinAs, JoinsOnly, Knock, Observation,
-    Peer, Policy, Progress, Quorate, Steady, Trial,
+    Bootstrap, DataDir, Elsewhere, Heard, Holds, Identity, JoinAs, JoinsOnly, Knock, Misplaced,
+    Observation, Peer, Policy, Progress, Quorate, Steady, Trial,
 };
 pub use reason::{Gravity, Reason, Row, cures_table, table};
 
@@ -200,6 +200,15 @@ pub fn decide(policy: &Policy, seen: &Observation) -> Decision {
     }
     if seen.left {
         return Refuse(Reason::Left);
+    }
+    // No lost disk, but a changed setting. Taken for a lost one, the member would come back empty beside its own data,
+    // or what somebody else keeps in the WAL dir would be gone.
+    match seen.misplaced {
+        Some(Misplaced::WhereItWas { .. } | Misplaced::WithinDataDir { .. }) => {
+            return Refuse(Reason::WalElsewhere);
+        }
+        Some(Misplaced::Foreign { .. }) => return Refuse(Reason::WalDirNotEmpty),
+        None => {}
     }
     let decision = match &seen.data {
         DataDir::Own(own) => own_data(policy, seen, *own),

@@ -1,6 +1,7 @@
 //! What was seen, as plain values: the input of `decide`.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -173,6 +174,57 @@ pub struct Elsewhere {
     pub held: bool,
 }
 
+/// Why no WAL may be made where one is missing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Misplaced {
+    /// The WAL lies where the last start had it.
+    WhereItWas {
+        /// There.
+        noted: PathBuf,
+        /// Where it is missing.
+        wal_dir: PathBuf,
+    },
+    /// The WAL lies within the data dir, and the WAL dir is one by itself.
+    WithinDataDir {
+        /// There.
+        within: PathBuf,
+        /// Where it is missing.
+        wal_dir: PathBuf,
+    },
+    /// The WAL dir, one by itself, holds something that is not ours: etcd removes whatever lies there when it makes
+    /// its WAL (`server/storage/wal/wal.go`, `renameWAL`).
+    Foreign {
+        /// What it holds.
+        name: String,
+        /// The WAL dir.
+        wal_dir: PathBuf,
+    },
+}
+
+impl fmt::Display for Misplaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Misplaced::WhereItWas { noted, wal_dir } => {
+                let (noted, wal_dir) = (noted.display(), wal_dir.display());
+                write!(
+                    f,
+                    "the WAL lies in {noted}, where the last start had it, and {wal_dir} has none"
+                )
+            }
+            Misplaced::WithinDataDir { within, wal_dir } => {
+                let (within, wal_dir) = (within.display(), wal_dir.display());
+                write!(
+                    f,
+                    "the WAL lies in {within}, and ETCD_WAL_DIR={wal_dir} has none"
+                )
+            }
+            Misplaced::Foreign { name, wal_dir } => {
+                write!(f, "ETCD_WAL_DIR={} holds {name}", wal_dir.display())
+            }
+        }
+    }
+}
+
 /// What a trial of etcd in this very run died of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Trial {
@@ -336,6 +388,8 @@ pub struct Observation {
     pub set_aside: usize,
     /// etcd's data at other places, where the data dir is empty.
     pub elsewhere: Vec<Elsewhere>,
+    /// Why no WAL may be made where the data dir has none.
+    pub misplaced: Option<Misplaced>,
     /// Files without a WAL lie where etcd would start.
     pub leftovers: bool,
     /// Another process holds the data dir.
@@ -393,6 +447,7 @@ impl Default for Observation {
             left: false,
             set_aside: 0,
             elsewhere: Vec::new(),
+            misplaced: None,
             leftovers: false,
             in_use: false,
             stalled: false,

@@ -69,6 +69,10 @@ reasons! {
         "wait", "stop the other process, or give this one a data dir of its own";
     Left, "left", "any", "this member left on purpose",
         "refuse", "`etcd-rejoin leave --undo` lets it join again";
+    WalElsewhere, "wal-elsewhere", "empty", "the WAL lies where the last start had it, or within the data dir, and ETCD_WAL_DIR leads to a place that has none",
+        "refuse", "set ETCD_WAL_DIR to where the WAL lies, or move the files; ETCD_WAL_DIR is left out where the WAL lies within the data dir";
+    WalDirNotEmpty, "wal-dir-not-empty", "empty", "ETCD_WAL_DIR is a place by itself that holds no WAL, and something that is not ours: etcd would delete it when it makes its WAL there",
+        "refuse", "name a directory of its own in ETCD_WAL_DIR";
     VolumeOfAnotherMember, "volume-of-another-member", "own, damaged", "the cluster lists the volume's member under a name and peer URLs that are not ours; or nobody answers, and it is the ID that another member of our initial cluster was founded with",
         "refuse", "mount this member's own volume, or correct ETCD_NAME and ETCD_INITIAL_ADVERTISE_PEER_URLS";
     TwinAlive, "twin-alive", "any", "our member already runs somewhere else",

@@ -1,7 +1,7 @@
 use super::build::{self, Wal};
 use super::*;
 use crate::datadir::snap::SnapId;
-use crate::decide::Progress;
+use crate::decide::{Misplaced, Progress};
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
@@ -619,9 +619,13 @@ fn a_wal_where_the_last_start_had_it_is_not_lost() {
     let elsewhere = place.dir.path().join("elsewhere");
     for wal in [None, Some(&*elsewhere)] {
         let volume = Volume::new(&place.volume.data, wal);
-        let error = volume.inspect(Depth::Quick).unwrap_err().to_string();
-        let named = format!("ETCD_WAL_DIR={}", place.volume.wal.display());
-        assert!(error.contains(&named), "{error}");
+        let contents = volume.inspect(Depth::Quick).unwrap();
+        let misplaced = Misplaced::WhereItWas {
+            noted: place.volume.wal.clone(),
+            wal_dir: volume.wal.clone(),
+        };
+        assert_eq!(contents.misplaced, Some(misplaced));
+        assert_eq!(contents.finding, Finding::Empty);
     }
     // Moved, as it asks.
     std::fs::rename(&place.volume.wal, &elsewhere).unwrap();
@@ -634,8 +638,41 @@ fn a_wal_where_the_last_start_had_it_is_not_lost() {
     // Lost for good.
     std::fs::remove_dir_all(&elsewhere).unwrap();
     let volume = Volume::new(&place.volume.data, None);
+    let contents = volume.inspect(Depth::Quick).unwrap();
     assert_eq!(
-        volume.inspect(Depth::Quick).unwrap().finding,
-        Finding::Empty
+        (contents.finding, contents.misplaced),
+        (Finding::Empty, None)
     );
+}
+
+#[test]
+fn a_wal_dir_by_itself_hides_no_wal_and_takes_no_place_of_others() {
+    let place = Place::external();
+    let wal_dir = place.volume.wal.clone();
+    // Our own notes, and what etcd makes its WAL from.
+    place.note_join();
+    place.write(&wal_dir.join("0.tmp"), b"");
+    assert_eq!(place.look().misplaced, None);
+    let letter = wal_dir.join("letter");
+    place.write(&letter, b"dear");
+    let name = "letter".to_string();
+    assert_eq!(
+        place.look().misplaced,
+        Some(Misplaced::Foreign {
+            name,
+            wal_dir: wal_dir.clone()
+        })
+    );
+    std::fs::remove_file(&letter).unwrap();
+    let within = place.volume.member.join("wal");
+    place.write(&within.join(FIRST), &Wal::new(OURS).bytes);
+    assert_eq!(
+        place.look().misplaced,
+        Some(Misplaced::WithinDataDir {
+            within,
+            wal_dir: wal_dir.clone()
+        })
+    );
+    place.write(&wal_dir.join(FIRST), &Wal::new(OURS).bytes);
+    assert_eq!(place.look().misplaced, None);
 }

@@ -219,6 +219,7 @@ impl<'a> Gathering<'a> {
             left: contents.left,
             set_aside: contents.set_aside,
             elsewhere: contents.elsewhere.clone(),
+            misplaced: contents.misplaced.clone(),
             leftovers: contents.leftovers,
             stalled: contents.stalled,
             added_learner: contents.added_learner,

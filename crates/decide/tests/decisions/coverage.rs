@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use etcd_rejoin_decide::membership::{Member, MemberId};
 use etcd_rejoin_decide::{
-    Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, Knock, Observation, Policy,
-    Steady, Trial, data_elsewhere, decide,
+    Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, Knock, Misplaced, Observation,
+    Policy, Steady, Trial, data_elsewhere, decide,
 };
 
 /// What holds in one observation: `(what, which)`.
@@ -60,6 +60,10 @@ const VARIANTS: &[(&str, &[&str])] = &[
     ("leftovers", YES_NO),
     ("set aside", YES_NO),
     ("elsewhere", &["ours", "near", "not ours", "none"]),
+    (
+        "misplaced",
+        &["where it was", "within the data dir", "foreign", "no"],
+    ),
     ("waited", YES_NO),
     (
         "called",
@@ -153,6 +157,9 @@ const PAIRS: &[(&str, &str, &str)] = &[
     ("empty", "elsewhere", "cluster"),
     ("empty", "elsewhere", "promise"),
     ("empty", "elsewhere", "bootstrap"),
+    ("empty", "misplaced", "cluster"),
+    ("empty", "misplaced", "promise"),
+    ("empty", "misplaced", "leftovers"),
     ("empty", "twin", "cluster"),
     ("empty", "members", "cluster"),
 ];
@@ -199,6 +206,15 @@ pub fn facts(policy: &Policy, seen: &Observation) -> Facts {
         ("leftovers", yes_no(seen.leftovers)),
         ("set aside", yes_no(seen.set_aside > 0)),
         ("elsewhere", elsewhere(policy, seen)),
+        (
+            "misplaced",
+            match seen.misplaced {
+                Some(Misplaced::WhereItWas { .. }) => "where it was",
+                Some(Misplaced::WithinDataDir { .. }) => "within the data dir",
+                Some(Misplaced::Foreign { .. }) => "foreign",
+                None => "no",
+            },
+        ),
         ("waited", yes_no(seen.waited)),
         ("called", called(policy, seen)),
         ("listened", yes_no(seen.listened)),

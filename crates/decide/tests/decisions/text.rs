@@ -6,7 +6,8 @@ use crate::cases::Meaning;
 use etcd_rejoin_decide::membership::{ClusterId, InitialCluster, Member, MemberId};
 use etcd_rejoin_decide::{
     Begin, Bootstrap, DataDir, Decision, Elsewhere, Heard, Holds, Identity, JoinAs, JoinsOnly,
-    Knock, Observation, Peer, Policy, Progress, Quorate, Start, Steady, Step, Trial, decide,
+    Knock, Misplaced, Observation, Peer, Policy, Progress, Quorate, Start, Steady, Step, Trial,
+    decide,
 };
 
 pub type Case = crate::cases::Case<(Policy, Observation)>;
@@ -235,6 +236,7 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
             ("failed", "same") | ("denied", "same") => {}
             ("denied", "promise") => seen.denied = Some((Step::Promise, "403".into())),
             ("hindered", "") => seen.hindered = Some("the port is in use".into()),
+            ("misplaced", what) => seen.misplaced = Some(misplaced(at, what)),
             ("elsewhere", words) => seen.elsewhere.push(elsewhere(at, words)),
             ("committed", what) => seen.committed = progress(what),
             ("reached", what) => {
@@ -280,6 +282,25 @@ fn elsewhere(at: usize, words: &str) -> Elsewhere {
         owner,
         near,
         held,
+    }
+}
+
+fn misplaced(at: usize, words: &str) -> Misplaced {
+    let wal_dir = "/wal".into();
+    match words {
+        "where-it-was" => Misplaced::WhereItWas {
+            noted: "/old".into(),
+            wal_dir,
+        },
+        "within-data-dir" => Misplaced::WithinDataDir {
+            within: "/data/member/wal".into(),
+            wal_dir,
+        },
+        "foreign" => Misplaced::Foreign {
+            name: "letter".into(),
+            wal_dir,
+        },
+        _ => panic!("line {at}: {words:?} is no place of a WAL"),
     }
 }
 

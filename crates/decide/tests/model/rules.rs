@@ -426,6 +426,7 @@ fn what_the_model_does_not_know_is_shown_by_a_case() {
         ("left", unmodelled::leaving_is_forgotten),
         ("in use", unmodelled::lock_is_ignored),
         ("leftovers", unmodelled::leftovers_stay),
+        ("misplaced", unmodelled::a_misplaced_wal_is_lost),
         (
             "data elsewhere",
             unmodelled::data_elsewhere_is_not_looked_for,

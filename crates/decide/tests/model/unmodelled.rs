@@ -177,6 +177,11 @@ pub fn leftovers_stay(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| seen.leftovers = false)
 }
 
+/// A WAL that is not where it must be is nowhere.
+pub fn a_misplaced_wal_is_lost(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.misplaced = None)
+}
+
 /// What lies beside the data dir is nobody's.
 pub fn data_elsewhere_is_not_looked_for(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| seen.elsewhere.clear())
