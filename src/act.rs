@@ -322,8 +322,8 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::access::TlsFiles;
     use crate::decide::Identity;
-    use crate::tls::TlsFiles;
 
     #[test]
     fn damaged_data_is_given_up_by_the_id_that_still_reads() {

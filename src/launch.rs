@@ -22,10 +22,10 @@ const DECIDED: &[&str] = &["initial-cluster", STATE, "discovery", "discovery-srv
 ///
 /// Writes a private copy of etcd's configuration file where there is one and it has to say otherwise.
 pub fn etcd(config: &Config, program: &Path, begin: &Begin) -> Result<Etcd, Error> {
-    let mut env = config.launch.env.clone();
-    let mut flags = config.launch.flags.clone();
-    match (begin, &config.launch.file) {
-        (Begin::WithData, Some((_, map))) if config.launch.file_changed => {
+    let mut env = config.passed_on.env.clone();
+    let mut flags = config.passed_on.flags.clone();
+    match (begin, &config.passed_on.file) {
+        (Begin::WithData, Some((_, map))) if config.passed_on.file_changed => {
             let text = Value::Object(map.clone()).to_string();
             use_copy(config, &text, &mut flags, &mut env)?;
         }
@@ -39,7 +39,7 @@ pub fn etcd(config: &Config, program: &Path, begin: &Begin) -> Result<Etcd, Erro
         // A file that says nothing says `new`.
         (Begin::New, Some((_, map))) => {
             let otherwise = map.get(STATE).is_some_and(|state| state != "new");
-            if otherwise || config.launch.file_changed {
+            if otherwise || config.passed_on.file_changed {
                 let mut map = map.clone();
                 map.insert(STATE.into(), "new".into());
                 let text = Value::Object(map).to_string();

@@ -3,6 +3,7 @@
 //!
 //! The shape is *observe, decide, act*: see [`decide::decide`] for the decision table.
 
+pub mod access;
 pub mod act;
 pub mod assembly;
 mod bind;
@@ -17,6 +18,7 @@ pub mod handover;
 pub mod launch;
 pub mod logging;
 pub mod observe;
+pub mod path;
 pub mod tls;
 
 pub use etcd_rejoin_decide as decide;

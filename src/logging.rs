@@ -1,5 +1,6 @@
 //! Log lines on stderr: sentences with `key=value`, or JSON with etcd's own keys.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::SystemTime;
@@ -10,8 +11,45 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::calendar::timestamp;
-use crate::config::LogConfig;
 use crate::signals::Stop;
+
+/// How to log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The most detailed level that is printed.
+    pub level: log::LevelFilter,
+    /// etcd's JSON keys instead of text.
+    pub json: bool,
+}
+
+impl LogConfig {
+    /// Two words for the next image of this program.
+    pub fn to_words(self) -> [String; 2] {
+        let level = self.level.as_str().to_lowercase();
+        [level, if self.json { "json" } else { "text" }.into()]
+    }
+
+    /// Reads them.
+    pub fn from_words(level: &OsStr, format: &OsStr) -> Self {
+        LogConfig {
+            level: (level.to_str())
+                .and_then(self::level)
+                .unwrap_or(log::LevelFilter::Info),
+            json: format == "json",
+        }
+    }
+}
+
+/// A log level by name.
+pub fn level(text: &str) -> Option<log::LevelFilter> {
+    match text {
+        "error" => Some(log::LevelFilter::Error),
+        "warn" => Some(log::LevelFilter::Warn),
+        "info" => Some(log::LevelFilter::Info),
+        "debug" => Some(log::LevelFilter::Debug),
+        _ => None,
+    }
+}
 
 /// How often a write that does not get on looks at the stop flag.
 const TICK: Timespec = Timespec {

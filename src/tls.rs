@@ -19,28 +19,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 
+use crate::access::TlsFiles;
 use crate::error::{Context, Error};
 use own_ca::OwnCa;
-
-/// The TLS files of one side, as etcd's `--cert-file` family names them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// Who is trusted; the machine's own bundle if not given.
-    pub ca: Option<PathBuf>,
-    /// Our certificate, with its chain.
-    pub cert: Option<PathBuf>,
-    /// Its key.
-    pub key: Option<PathBuf>,
-    /// `ETCD_AUTO_TLS`, `ETCD_PEER_AUTO_TLS`: encrypted, but nobody is authenticated.
-    pub insecure: bool,
-}
-
-impl TlsFiles {
-    /// Whether any file is named.
-    pub fn is_given(&self) -> bool {
-        self.ca.is_some() || self.cert.is_some() || self.key.is_some()
-    }
-}
 
 /// Where systems keep their CA bundle, in the order in which Go looks, which etcd is written in.
 ///
@@ -103,7 +84,7 @@ pub fn client_config(files: &TlsFiles) -> Result<Arc<ClientConfig>, Unfit> {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Anyone(algorithms))),
         false => {
-            let trusted = trusted(files.ca.as_deref())?;
+            let trusted = trusted(files)?;
             let roots = Arc::new(roots(files.ca.as_deref(), &trusted)?);
             // A machine may have no CA at all: the handshake then says that the issuer is unknown.
             match roots.is_empty() {
@@ -143,7 +124,7 @@ pub fn server_config(
         .context(|| "cannot set up TLS".into())?;
     let builder = match (require_client_cert || files.ca.is_some()) && !files.insecure {
         true => {
-            let trusted = trusted(files.ca.as_deref())?;
+            let trusted = trusted(files)?;
             let roots = Arc::new(roots(files.ca.as_deref(), &trusted)?);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
                 .build()
@@ -219,8 +200,8 @@ fn bad_pem(what: &str, path: &Path, why: &pem::Error) -> Error {
 }
 
 /// The certificates of the CA file, or of the machine's own bundle. A machine without one is no mistake yet.
-fn trusted(ca: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, Error> {
-    match (ca, usual_bundle()) {
+fn trusted(files: &TlsFiles) -> Result<Vec<CertificateDer<'static>>, Error> {
+    match (&files.ca, usual_bundle(files)) {
         (Some(path), _) => certificates(path),
         (None, Some(bundle)) => certificates(&bundle),
         (None, None) => Ok(Vec::new()),
@@ -240,10 +221,9 @@ fn roots(ca: Option<&Path>, trusted: &[CertificateDer<'static>]) -> Result<RootC
 }
 
 /// The machine's CA bundle: `SSL_CERT_FILE` as everywhere, else the first usual place that exists.
-fn usual_bundle() -> Option<PathBuf> {
-    let named = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty());
+fn usual_bundle(files: &TlsFiles) -> Option<PathBuf> {
     let usual = || BUNDLES.iter().map(PathBuf::from).find(|path| path.exists());
-    named.map(PathBuf::from).or_else(usual)
+    files.bundle.clone().or_else(usual)
 }
 
 /// Accepts every certificate and every signature, as etcd's automatic TLS does.

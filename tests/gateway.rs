@@ -17,9 +17,9 @@ mod serve;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use etcd_rejoin::gateway::{Client, Credentials, Failure};
+use etcd_rejoin::access::{Credentials, TlsFiles};
+use etcd_rejoin::gateway::{Client, Failure};
 use etcd_rejoin::membership::{Member, MemberId};
-use etcd_rejoin::tls::TlsFiles;
 use serde_json::Value;
 
 use replay::{Recorded, Server, versions};

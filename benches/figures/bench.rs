@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use etcd_rejoin::access::TlsFiles;
 use etcd_rejoin::gateway::Client;
-use etcd_rejoin::tls::TlsFiles;
 
 use crate::support::certs::Ca;
 use crate::support::{Cluster, Member, PATIENCE, Version};
@@ -134,7 +134,7 @@ pub fn client(member: &Member) -> Client {
         ca: Some(tls.ca.clone()),
         cert: Some(tls.cert.clone()),
         key: Some(tls.key.clone()),
-        insecure: false,
+        ..TlsFiles::default()
     });
     Client::new(&files.unwrap_or_default(), None).expect("the certificates of the bench are good")
 }

@@ -64,7 +64,7 @@ fuzz_target!(|input: &[u8]| {
         let with = env.iter().cloned().chain([(name.into(), value)]);
         let told = match Config::read(with, &words, &Overrides::default()) {
             Ok(config) => {
-                let to_etcd = format!("{:?}", config.launch);
+                let to_etcd = format!("{:?}", config.passed_on);
                 assert!(!to_etcd.contains("geheim"), "etcd gets a secret");
                 config.warnings
             }

@@ -13,12 +13,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::{PATH, Report, knock};
+use crate::access::TlsFiles;
 use crate::bind;
 use crate::config::Config;
 use crate::decide::Knock;
 use crate::error::{Context, Error};
 use crate::signals::Stop;
-use crate::tls::{self, TlsFiles};
+use crate::tls;
 
 /// One request may take this long, handshake included.
 const REQUEST_TIME: Duration = Duration::from_secs(2);

@@ -31,7 +31,7 @@ const FLAGS: Duration = Duration::from_secs(5);
 
 /// The etcd program, found and executable.
 pub fn program(config: &Config) -> Result<PathBuf, (Exit, String)> {
-    let path = (config.launch.env.iter()).find(|(name, _)| name == "PATH");
+    let path = (config.passed_on.env.iter()).find(|(name, _)| name == "PATH");
     let path = path.map(|(_, value)| value.clone());
     let named = &config.etcd;
     let here = std::env::current_dir().unwrap_or_else(|_| "/".into());
@@ -112,7 +112,7 @@ fn elf(path: &Path) -> Option<(u8, u8, u8)> {
 /// Asked once in a run; without flags there is nothing to ask.
 fn flags(config: &Config, stop: &Stop) -> Result<(), String> {
     static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
-    if config.launch.flags.is_empty() {
+    if config.passed_on.flags.is_empty() {
         return Ok(());
     }
     let ask = || {
@@ -121,7 +121,7 @@ fn flags(config: &Config, stop: &Stop) -> Result<(), String> {
             return Ok(());
         };
         let mut command = Command::new(&program);
-        let words = config.launch.flags.iter().flat_map(|flag| &flag.words);
+        let words = config.passed_on.flags.iter().flat_map(|flag| &flag.words);
         command.env_clear().args(words).arg("--version");
         match run_or_kill(&mut command, FLAGS, &|| stop.raised().is_some()) {
             Ok(ran) if ran.code == 2 => {

@@ -17,12 +17,12 @@ use serde::{Deserialize, Serialize};
 use super::Exit;
 use super::rejoin::Rejoin;
 use super::watching::{Watching, bury};
-use crate::config::{Config, LogConfig};
+use crate::config::Config;
 use crate::datadir::{LockError, Volume};
 use crate::decide::{Start, Trial};
 use crate::error::{Context, Error};
 use crate::handover::{self, Etcd, LastWords, Outcome, Status, TrialError};
-use crate::logging;
+use crate::logging::{self, LogConfig};
 use crate::signals::Stop;
 
 /// The hidden first word of the image that supervises a trial.

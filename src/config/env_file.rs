@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::env_file::variables;
 
-use super::words::read_text;
+use crate::text::read_text;
 
 /// A larger file is no environment.
 const MAX_SIZE: u64 = 1 << 20;

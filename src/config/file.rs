@@ -9,8 +9,9 @@ use saphyr::{Yaml, YamlLoader};
 use saphyr_parser::{Event, Parser};
 use serde_json::{Map, Value};
 
-use super::words::read_text;
-use super::{kinds, scalar};
+use super::kinds::{Kind, SECTIONS, of_key, of_section_key};
+use super::{scalar, values};
+use crate::text::{read_text, shorten};
 
 /// A configuration file larger than this is no configuration file.
 const MAX_SIZE: u64 = 1 << 20;
@@ -22,7 +23,7 @@ const MAX_DEPTH: usize = 16;
 pub fn read(path: &Path) -> Result<Map<String, Value>, String> {
     let text = read_text(path, MAX_SIZE, "etcd configuration")?;
     let file = parse(&text).map_err(|why| format!("is not an etcd configuration: {why}"))?;
-    kinds::check(&file).map_err(|why| format!("has what etcd does not take: {why}"))?;
+    check(&file).map_err(|why| format!("has what etcd does not take: {why}"))?;
     Ok(file)
 }
 
@@ -93,11 +94,69 @@ fn to_json(yaml: &Yaml, depth: usize) -> Result<Value, String> {
     }
 }
 
-/// The sections of etcd's configuration file, and what the flags of each begin with.
-pub(super) const SECTIONS: [(&str, &str); 2] = [
-    ("client-transport-security", ""),
-    ("peer-transport-security", "peer-"),
-];
+/// So many mistakes are named at once: a key can be written in thousands of ways.
+const NAMED: usize = 10;
+
+/// What is wrong with the file's keys and values, if anything is.
+fn check(file: &Map<String, Value>) -> Result<(), String> {
+    let mut wrong = wrong(file, of_key);
+    for (section, _) in SECTIONS {
+        if let Some(Value::Object(keys)) = file.get(section) {
+            let of_section = self::wrong(keys, of_section_key);
+            wrong.extend(of_section.iter().map(|why| format!("{section}: {why}")));
+        }
+    }
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(wrong[..wrong.len().min(NAMED)].join("; ")),
+    }
+}
+
+fn wrong(map: &Map<String, Value>, kind: fn(&str) -> Option<Kind>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (key, value) in map {
+        let lower = key.to_lowercase();
+        match kind(&lower) {
+            None => {}
+            // Go's JSON reader minds no case: unread by us, it could lead etcd to another data dir.
+            Some(_) if lower != *key => wrong.push(format!("{key} is written {lower}")),
+            Some(kind) => wrong.extend(mistake(key, value, kind)),
+        }
+    }
+    wrong
+}
+
+fn mistake(key: &str, value: &Value, kind: Kind) -> Option<String> {
+    let wanted = match (kind, value) {
+        // The same as a key that is not there.
+        (_, Value::Null) => return None,
+        (Kind::Text, Value::String(text)) => {
+            let why = values::word(key, text)?;
+            return Some(format!("{key}: {} {why}", shorten(text)));
+        }
+        (Kind::Boolean, Value::Bool(_)) | (Kind::Section, Value::Object(_)) => return None,
+        (Kind::Texts, Value::Array(items)) if items.iter().all(is_text) => return None,
+        (Kind::Number | Kind::Duration, Value::Number(n)) if is_whole(n) => return None,
+        (Kind::Count, Value::Number(n)) if is_whole(n) && n.as_f64() >= Some(0.0) => return None,
+        (Kind::Text, _) => "no text: put it in quotes",
+        (Kind::Boolean, _) => "neither true nor false: write it without quotes",
+        (Kind::Section, _) => "no map of settings",
+        (Kind::Texts, _) => "no list of texts: write [TEXT]",
+        (Kind::Number, _) => "no whole number: write it without quotes",
+        (Kind::Duration, _) => "no whole number of nanoseconds: write it without quotes",
+        (Kind::Count, _) => "no whole number from 0 on: write it without quotes",
+    };
+    let value = shorten(&value.to_string());
+    Some(format!("{key}: {value} is {wanted}"))
+}
+
+fn is_text(value: &Value) -> bool {
+    matches!(value, Value::String(_) | Value::Null)
+}
+
+fn is_whole(number: &serde_json::Number) -> bool {
+    number.as_f64().is_some_and(|number| number.fract() == 0.0)
+}
 
 /// The keys of both sections.
 const KEYS: [&str; 7] = [
@@ -219,12 +278,12 @@ peer-transport-security: {trusted-ca-file: /pca}
         let text = "name: n1\nmax-wals: x\n'max-wals': 7\nclient-transport-security: {auto-tls: x}\n\
                     client-transport-security: {client-cert-auth: 1, client-cert-auth: true}\nname: n2\n";
         let file = parse(text).unwrap();
-        kinds::check(&file).unwrap();
+        check(&file).unwrap();
         assert_eq!(file["name"], "n2");
         assert_eq!(file["max-wals"], 7);
         let section = serde_json::json!({"client-cert-auth": true});
         assert_eq!(file["client-transport-security"], section);
-        assert!(kinds::check(&parse("max-wals: 7\nmax-wals: x").unwrap()).is_err());
+        assert!(check(&parse("max-wals: 7\nmax-wals: x").unwrap()).is_err());
     }
 
     #[test]
@@ -233,5 +292,50 @@ peer-transport-security: {trusted-ca-file: /pca}
             assert!(parse(text).is_err(), "{text}");
         }
         assert!(parse("").unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_etcd_would_not_take_is_named() {
+        for (text, why) in [
+            ("name: yes", "name: true is no text"),
+            ("name: 5", "put it in quotes"),
+            ("log-level: loud", "is no level"),
+            ("pre-vote: 'yes'", "without quotes"),
+            ("pre-vote: 1", "neither true nor false"),
+            ("quota-backend-bytes: 8GB", "no whole number"),
+            ("quota-backend-bytes: 1.5", "no whole number"),
+            ("max-wals: -1", "from 0 on"),
+            ("grpc-keepalive-interval: 5s", "nanoseconds"),
+            ("log-outputs: stderr", "no list of texts"),
+            ("cipher-suites: [1]", "no list of texts"),
+            ("client-transport-security: x", "no map of settings"),
+            (
+                "peer-transport-security: {client-cert-auth: x}",
+                "peer-transport-security: client-cert-auth: \"x\"",
+            ),
+            ("Data-Dir: /d", "Data-Dir is written data-dir"),
+        ] {
+            let said = check(&parse(text).unwrap()).unwrap_err();
+            assert!(said.contains(why), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_etcd_takes_is_no_mistake() {
+        for text in [
+            "name: 'yes'",
+            "pre-vote: yes",
+            "quota-backend-bytes: 8_589_934_592",
+            "quota-backend-bytes: -1",
+            "max-wals: 1e1",
+            "wal-dir: ~",
+            "client-transport-security: {client-cert-auth: on}",
+            "log-outputs: [stderr]",
+            "cipher-suites: ~",
+            "grpc-keepalive-interval: 5000000000",
+            "unknown: [1, yes]",
+        ] {
+            assert_eq!(check(&parse(text).unwrap()), Ok(()), "{text}");
+        }
     }
 }

@@ -80,7 +80,7 @@ pub fn parse(words: &[OsString]) -> Result<Vec<Flag>, String> {
         let name = text.strip_prefix("--").or_else(|| text.strip_prefix('-'));
         let Some(name) = name.filter(|name| !name.is_empty() && !name.starts_with(['-', '=']))
         else {
-            let word = super::words::shorten(text);
+            let word = crate::text::shorten(text);
             return Err(format!(
                 "{word:?} is not a flag of etcd: write --NAME=VALUE"
             ));

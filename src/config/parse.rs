@@ -4,28 +4,23 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::values::boolean;
-use super::words::{level, read_text, shorten};
+use super::values::{boolean, milliseconds};
+use crate::access::Credentials;
 use crate::decide::{Bootstrap, JoinAs};
-use crate::gateway::Credentials;
+use crate::logging::level;
 use crate::rover::settings::{Mistake, Remarks};
-use crate::text::duration;
-use crate::tls::TlsFiles;
+use crate::text::{duration, listed, read_text, shorten};
+
+/// etcd's own, in milliseconds. Source: etcd `server/embed/config.go`.
+const HEARTBEAT: u64 = 100;
+const ELECTION: u64 = 1000;
+const LONGEST_ELECTION: u64 = 50_000;
 
 /// A password file larger than this is no password file.
 const MAX_PASSWORD: u64 = 4096;
 
 /// What REJOIN_IGNORE may name beside paths.
 pub const ROOT_PASSWORD: &str = "ETCD_ROOT_PASSWORD";
-
-/// What REJOIN_IGNORE names.
-pub fn ignored(value: Option<&str>) -> impl Iterator<Item = &str> {
-    let words = value.unwrap_or_default().split(',').map(str::trim);
-    words.filter(|word| !word.is_empty())
-}
-
-/// A variable and its value, if it has one.
-pub type Given<'a> = (&'a str, Option<String>);
 
 /// Collects mistakes instead of stopping at the first.
 #[derive(Default)]
@@ -69,59 +64,6 @@ impl Checker {
             .get(variable)
             .map_or(variable, |name| name)
             .into()
-    }
-
-    /// TLS files: the first CA that is given, and the first pair of certificate and key.
-    pub fn tls<const CAS: usize, const N: usize>(
-        &mut self,
-        ca: [Given; CAS],
-        cert: [Given; N],
-        key: [Given; N],
-        (auto, value, counts): (&str, Option<&str>, bool),
-    ) -> TlsFiles {
-        let ca = self.file(ca);
-        // A certificate and a key of different pairs fit each other by accident only.
-        let pair = (cert.into_iter().zip(key))
-            .find(|((_, cert), (_, key))| cert.is_some() || key.is_some());
-        let (cert, key) = match pair {
-            Some((cert, key)) => {
-                let names = (cert.0, key.0);
-                let (cert, key) = (self.file([cert]), self.file([key]));
-                let half = match (&cert, &key) {
-                    (Some(given), None) => Some((given, names.1)),
-                    (None, Some(given)) => Some((given, names.0)),
-                    (Some(_), Some(_)) | (None, None) => None,
-                };
-                if let Some(((variable, path), missing)) = half {
-                    let why = format!("is half of a pair: set {missing} too");
-                    self.mistake(variable, path, &why);
-                }
-                (cert, key)
-            }
-            None => (None, None),
-        };
-        let path = |given: Option<(&str, String)>| given.map(|(_, path)| PathBuf::from(path));
-        TlsFiles {
-            ca: path(ca),
-            cert: path(cert),
-            key: path(key),
-            insecure: self.boolean(auto, value) && counts,
-        }
-    }
-
-    /// The first file that is given. It has to be readable.
-    fn file<'a, const N: usize>(&mut self, given: [Given<'a>; N]) -> Option<(&'a str, String)> {
-        let (variable, path) = (given.into_iter()).find_map(|(name, path)| Some((name, path?)))?;
-        match std::fs::metadata(&path) {
-            Ok(meta) if meta.is_file() => {
-                if let Err(error) = std::fs::File::open(&path) {
-                    self.mistake(variable, &path, &format!("does not read: {error}"));
-                }
-            }
-            Ok(_) => self.mistake(variable, &path, "is not a regular file"),
-            Err(error) => self.mistake(variable, &path, &format!("does not read: {error}")),
-        }
-        Some((variable, path))
     }
 
     /// How long a look may take.
@@ -168,7 +110,7 @@ impl Checker {
     /// The paths and the URLs of REJOIN_IGNORE. What else may stand there is asked where it matters.
     pub fn ignored(&mut self, value: Option<&str>) -> (Vec<PathBuf>, Vec<String>) {
         let (mut paths, mut urls) = (Vec::new(), Vec::new());
-        for word in ignored(value) {
+        for word in listed(value) {
             match word {
                 ROOT_PASSWORD => {}
                 path if path.starts_with('/') => paths.push(path.into()),
@@ -212,6 +154,41 @@ impl Checker {
                 JoinAs::Never
             }
         }
+    }
+
+    /// The times of Raft, as they are given; how long an election waits.
+    ///
+    /// Source: etcd `server/embed/config.go`, `Validate`.
+    pub fn intervals(&mut self, heartbeat: Option<&str>, election: Option<&str>) -> Duration {
+        let variables = ("ETCD_HEARTBEAT_INTERVAL", "ETCD_ELECTION_TIMEOUT");
+        let read = |value: Option<&str>, default| value.map_or(Some(default), milliseconds);
+        // What does not read is a mistake already.
+        let (Some(beat), Some(elects)) = (read(heartbeat, HEARTBEAT), read(election, ELECTION))
+        else {
+            return Duration::from_millis(ELECTION);
+        };
+        let (beats, timeout) = (self.named(variables.0), self.named(variables.1));
+        if beat == 0 {
+            let why = "is no interval: write milliseconds, from 1 on";
+            self.mistake(variables.0, heartbeat.unwrap_or_default(), why);
+        } else if elects < beat.saturating_mul(5) {
+            let (variable, value, other) = match election {
+                Some(value) => (variables.1, value, format!("{beats} is {beat}")),
+                None => (
+                    variables.0,
+                    heartbeat.unwrap_or_default(),
+                    format!("{timeout} is {elects}"),
+                ),
+            };
+            let why = format!(
+                "does not fit: {other}, and etcd wants an election timeout of at least 5 heartbeat intervals"
+            );
+            self.mistake(variable, value, &why);
+        } else if elects > LONGEST_ELECTION {
+            let why = format!("is too long for etcd: at most {LONGEST_ELECTION}");
+            self.mistake(variables.1, election.unwrap_or_default(), &why);
+        }
+        Duration::from_millis(elects)
     }
 
     pub fn log(&mut self, wanted: Option<&str>, format: Option<&str>) {
@@ -299,29 +276,38 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_goes_with_its_own_key() {
-        let mut check = Checker::default();
-        let given = |name, path: &str| (name, Some(path.to_string()));
-        let files = check.tls(
-            [("CA", None)],
-            [given("C1", "/etc/passwd"), given("C2", "/etc/group")],
-            [("K1", None), given("K2", "/etc/group")],
-            ("AUTO", None, true),
-        );
-        assert_eq!(files.key, None);
-        assert_eq!(
-            check.mistakes,
-            ["C1=/etc/passwd is half of a pair: set K1 too"]
-        );
-    }
-
-    /// etcd ignores it then, and so it must not make us trust anybody.
-    #[test]
-    fn auto_tls_counts_where_no_certificates_were_given() {
-        for counts in [true, false] {
-            let auto = ("AUTO", Some("true"), counts);
-            let files = Checker::default().tls([("CA", None)], [("C", None)], [("K", None)], auto);
-            assert_eq!(files.insecure, counts);
+    fn the_times_of_raft_fit_each_other() {
+        let said = |heartbeat, election| {
+            let mut check = Checker::default();
+            check.intervals(heartbeat, election);
+            check.mistakes.join("; ")
+        };
+        for (heartbeat, election) in [
+            (None, None),
+            (Some("200"), None),
+            (Some("0xc8"), Some("1e3")),
+            (None, Some("500")),
+            (None, Some("50000")),
+            (Some("x"), Some("1")),
+        ] {
+            assert_eq!(said(heartbeat, election), "");
+        }
+        for (heartbeat, election, part) in [
+            (Some("0"), None, "ETCD_HEARTBEAT_INTERVAL=0 is no interval"),
+            (
+                Some("250"),
+                None,
+                "ETCD_HEARTBEAT_INTERVAL=250 does not fit",
+            ),
+            (None, Some("400"), "ETCD_ELECTION_TIMEOUT=400 does not fit"),
+            (
+                None,
+                Some("50001"),
+                "ETCD_ELECTION_TIMEOUT=50001 is too long",
+            ),
+        ] {
+            let said = said(heartbeat, election);
+            assert!(said.contains(part), "{said}");
         }
     }
 }

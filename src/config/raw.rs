@@ -7,10 +7,9 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::words::shorten;
+use super::{file, flags, foreign, values, variables};
 use crate::rover;
-
-use super::{file, flags, foreign, parse, values, variables};
+use crate::text::{listed, shorten};
 
 /// etcd's settings that we need, all of them as text. etcd's own defaults apply where none is given.
 #[derive(Debug, Default, Deserialize)]
@@ -103,6 +102,9 @@ pub struct Raw {
     pub warnings: Vec<String>,
 }
 
+/// Values by the names of their variables.
+type Named = BTreeMap<String, String>;
+
 const MOST_MISTAKES: usize = 4;
 const OTHERS: &str = "ETCD_OTHER_PEERS_CLIENT_URLS";
 /// etcd computes all IDs with the token, and takes an empty one for what it is: but not from a variable.
@@ -115,59 +117,7 @@ pub fn read(env: impl IntoIterator<Item = (OsString, OsString)>, words: &[OsStri
         Ok(flags) => raw.flags = flags,
         Err(mistake) => raw.mistakes.push(mistake),
     }
-    let mut etcd = BTreeMap::new();
-    let mut rejoin = BTreeMap::new();
-    let mut foreign = foreign::Foreign::default();
-    for (name, value) in env {
-        let Some(text) = name.to_str() else {
-            raw.env.push((name, value));
-            continue;
-        };
-        let of_etcd = text.starts_with("ETCD_");
-        let ours = text.starts_with("REJOIN_");
-        if foreign.takes(text, &value.to_string_lossy()) {
-            if !of_etcd {
-                raw.env.push((name, value));
-            }
-            continue;
-        }
-        if !of_etcd && !ours {
-            raw.env.push((name, value));
-            continue;
-        }
-        if variables::of_a_service(text, value.to_str().unwrap_or_default()) {
-            raw.env.push((name, value));
-            continue;
-        }
-        if ours && !variables::VARIABLES.iter().any(|known| known.name == text) {
-            raw.mistakes.push(unknown(text));
-            continue;
-        }
-        // An empty ETCD_X counts as unset, but etcd warns about it; so it does not get it.
-        if value.is_empty() {
-            continue;
-        }
-        let Some(value_text) = value.to_str() else {
-            // No value here: it may be a password.
-            raw.mistakes
-                .push(format!("{text} is not UTF-8: write it anew"));
-            continue;
-        };
-        if of_etcd && text != OTHERS && is_near(text) {
-            let why = "is no variable of etcd, which ignores it: did you mean";
-            raw.warnings.push(format!("{text} {why} {OTHERS}?"));
-        }
-        if ours {
-            rejoin.insert(text.to_string(), value_text.to_string());
-        } else {
-            etcd.insert(text.to_string(), value_text.to_string());
-        }
-    }
-    let ignored = rejoin.get("REJOIN_IGNORE").map(String::as_str);
-    let (warnings, mistakes) =
-        foreign.said(|name| parse::ignored(ignored).any(|word| word == name));
-    raw.warnings.extend(warnings);
-    raw.mistakes.extend(mistakes);
+    let (mut etcd, rejoin) = raw.sort(env);
     raw.merge_flags(&mut etcd);
     let of_file = |flag: &flags::Flag| flag.name == "config-file" && !flag.value.is_empty();
     // It reads none of them beside its configuration file.
@@ -177,24 +127,7 @@ pub fn read(env: impl IntoIterator<Item = (OsString, OsString)>, words: &[OsStri
     raw.mistakes.extend(values::wrong_flags(&raw.flags));
     let others = etcd.remove(OTHERS);
     (raw.env).extend((etcd.iter()).map(|(name, value)| (name.into(), value.into())));
-    for flag in &raw.flags {
-        match (flag.name.as_str(), flag.value.is_empty()) {
-            ("name", true) => raw.mistakes.push("--name= is empty: give it a name".into()),
-            // The one of them that etcd does not take.
-            ("initial-cluster-state", true) => {
-                let why = "is empty: write new or existing";
-                (raw.mistakes).push(format!("--initial-cluster-state= {why}"));
-            }
-            // etcd's own defaults hold: for --data-dir and --wal-dir above all.
-            (name, true) if name != MAY_BE_EMPTY => {
-                etcd.remove(&flag.variable());
-            }
-            (_, _) => {
-                etcd.insert(flag.variable(), flag.value.clone());
-            }
-        }
-        (raw.named).insert(flag.variable(), format!("--{}", flag.name));
-    }
+    raw.take_flags(&mut etcd);
     if let Some(path) = etcd.get("ETCD_CONFIG_FILE").map(PathBuf::from) {
         raw.use_file(path, &mut etcd);
     }
@@ -217,8 +150,91 @@ pub fn read(env: impl IntoIterator<Item = (OsString, OsString)>, words: &[OsStri
 }
 
 impl Raw {
+    /// etcd's variables and ours, each by its name. What is neither is for etcd as it stands, but for what other
+    /// images of etcd heed.
+    fn sort(&mut self, env: impl IntoIterator<Item = (OsString, OsString)>) -> (Named, Named) {
+        let mut etcd = BTreeMap::new();
+        let mut rejoin = BTreeMap::new();
+        let mut foreign = foreign::Foreign::default();
+        for (name, value) in env {
+            let Some(text) = name.to_str() else {
+                self.env.push((name, value));
+                continue;
+            };
+            let of_etcd = text.starts_with("ETCD_");
+            let ours = text.starts_with("REJOIN_");
+            if foreign.takes(text, &value.to_string_lossy()) {
+                if !of_etcd {
+                    self.env.push((name, value));
+                }
+                continue;
+            }
+            if !of_etcd && !ours {
+                self.env.push((name, value));
+                continue;
+            }
+            if variables::of_a_service(text, value.to_str().unwrap_or_default()) {
+                self.env.push((name, value));
+                continue;
+            }
+            if ours && !variables::VARIABLES.iter().any(|known| known.name == text) {
+                self.mistakes.push(unknown(text));
+                continue;
+            }
+            // An empty ETCD_X counts as unset, but etcd warns about it; so it does not get it.
+            if value.is_empty() {
+                continue;
+            }
+            let Some(value_text) = value.to_str() else {
+                // No value here: it may be a password.
+                self.mistakes
+                    .push(format!("{text} is not UTF-8: write it anew"));
+                continue;
+            };
+            if of_etcd && text != OTHERS && is_near(text) {
+                let why = "is no variable of etcd, which ignores it: did you mean";
+                self.warnings.push(format!("{text} {why} {OTHERS}?"));
+            }
+            if ours {
+                rejoin.insert(text.to_string(), value_text.to_string());
+            } else {
+                etcd.insert(text.to_string(), value_text.to_string());
+            }
+        }
+        let ignored = rejoin.get("REJOIN_IGNORE").map(String::as_str);
+        let (warnings, mistakes) = foreign.said(|name| listed(ignored).any(|word| word == name));
+        self.warnings.extend(warnings);
+        self.mistakes.extend(mistakes);
+        (etcd, rejoin)
+    }
+
+    /// Flags count as their variables do; an empty one means etcd's default.
+    fn take_flags(&mut self, etcd: &mut Named) {
+        for flag in &self.flags {
+            match (flag.name.as_str(), flag.value.is_empty()) {
+                ("name", true) => self
+                    .mistakes
+                    .push("--name= is empty: give it a name".into()),
+                // The one of them that etcd does not take.
+                ("initial-cluster-state", true) => {
+                    let why = "is empty: write new or existing";
+                    self.mistakes
+                        .push(format!("--initial-cluster-state= {why}"));
+                }
+                // etcd's own defaults hold: for --data-dir and --wal-dir above all.
+                (name, true) if name != MAY_BE_EMPTY => {
+                    etcd.remove(&flag.variable());
+                }
+                (_, _) => {
+                    etcd.insert(flag.variable(), flag.value.clone());
+                }
+            }
+            (self.named).insert(flag.variable(), format!("--{}", flag.name));
+        }
+    }
+
     /// A variable beside its flag is fatal to etcd, even with the same value: then the flag stays.
-    fn merge_flags(&mut self, etcd: &mut BTreeMap<String, String>) {
+    fn merge_flags(&mut self, etcd: &mut Named) {
         for flag in &self.flags {
             let variable = flag.variable();
             match etcd.remove(&variable) {
@@ -234,7 +250,7 @@ impl Raw {
     }
 
     /// With a configuration file etcd ignores every other flag and variable.
-    fn use_file(&mut self, path: PathBuf, etcd: &mut BTreeMap<String, String>) {
+    fn use_file(&mut self, path: PathBuf, etcd: &mut Named) {
         match file::read(&path) {
             Ok(map) => {
                 let ignored: Vec<_> = (etcd.keys())

@@ -2,8 +2,8 @@
 //! else hears it: it would wait for ever, and each of the others too.
 
 use super::parse::Checker;
-use super::words::shorten;
 use crate::membership::InitialCluster;
+use crate::text::shorten;
 
 /// Where this member listens for the others, and what it tells them.
 pub struct Urls<'a> {

@@ -9,7 +9,7 @@
 use saphyr::{ScalarStyle, Tag};
 use serde_json::Value;
 
-use super::words::shorten;
+use crate::text::shorten;
 
 /// What YAML's own tags begin with.
 const TAGS: &str = "tag:yaml.org,2002:";

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use super::parse::Checker;
-use super::words::shorten;
 use crate::decide::JoinsOnly;
 use crate::membership::{InitialCluster, check_url, read_url, same_url};
+use crate::text::shorten;
 
 impl Checker {
     /// Each URL once, as etcd from 3.5 on reads its variables and flags.

@@ -4,17 +4,10 @@
 //! Source: Go's `flag` and `strconv`; the words of etcd 3.4.23, 3.5.16 and 3.5.30 about such values.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::flags::{Flag, of_variable};
 use super::kinds::{Kind, of_flag};
-use super::parse::Checker;
-use super::words::shorten;
-
-/// etcd's own, in milliseconds. Source: etcd `server/embed/config.go`.
-const HEARTBEAT: u64 = 100;
-const ELECTION: u64 = 1000;
-const LONGEST_ELECTION: u64 = 50_000;
+use crate::text::shorten;
 
 /// What etcd would not take of these flags.
 pub fn wrong_flags(flags: &[Flag]) -> impl Iterator<Item = String> {
@@ -80,45 +73,8 @@ pub fn word(flag: &str, value: &str) -> Option<&'static str> {
     (!value.is_empty() && !taken.contains(&value)).then_some(why)
 }
 
-impl Checker {
-    /// The times of Raft, as they are given; how long an election waits.
-    ///
-    /// Source: etcd `server/embed/config.go`, `Validate`.
-    pub fn intervals(&mut self, heartbeat: Option<&str>, election: Option<&str>) -> Duration {
-        let variables = ("ETCD_HEARTBEAT_INTERVAL", "ETCD_ELECTION_TIMEOUT");
-        let read = |value: Option<&str>, default| value.map_or(Some(default), milliseconds);
-        // What does not read is a mistake already.
-        let (Some(beat), Some(elects)) = (read(heartbeat, HEARTBEAT), read(election, ELECTION))
-        else {
-            return Duration::from_millis(ELECTION);
-        };
-        let (beats, timeout) = (self.named(variables.0), self.named(variables.1));
-        if beat == 0 {
-            let why = "is no interval: write milliseconds, from 1 on";
-            self.mistake(variables.0, heartbeat.unwrap_or_default(), why);
-        } else if elects < beat.saturating_mul(5) {
-            let (variable, value, other) = match election {
-                Some(value) => (variables.1, value, format!("{beats} is {beat}")),
-                None => (
-                    variables.0,
-                    heartbeat.unwrap_or_default(),
-                    format!("{timeout} is {elects}"),
-                ),
-            };
-            let why = format!(
-                "does not fit: {other}, and etcd wants an election timeout of at least 5 heartbeat intervals"
-            );
-            self.mistake(variable, value, &why);
-        } else if elects > LONGEST_ELECTION {
-            let why = format!("is too long for etcd: at most {LONGEST_ELECTION}");
-            self.mistake(variables.1, election.unwrap_or_default(), &why);
-        }
-        Duration::from_millis(elects)
-    }
-}
-
 /// From a variable or a flag, or from the configuration file, where `1e3` is whole too.
-fn milliseconds(value: &str) -> Option<u64> {
+pub fn milliseconds(value: &str) -> Option<u64> {
     let float = || (value.parse::<f64>().ok()).filter(|number| number.fract() == 0.0);
     number(value).or_else(|| float().map(|number| number as u64))
 }
@@ -261,42 +217,6 @@ mod tests {
             for value in bad.split(' ').filter(|value| !value.is_empty()) {
                 assert!(wrong(flag, value).is_some(), "{flag} {value}");
             }
-        }
-    }
-
-    #[test]
-    fn the_times_of_raft_fit_each_other() {
-        let said = |heartbeat, election| {
-            let mut check = Checker::default();
-            check.intervals(heartbeat, election);
-            check.mistakes.join("; ")
-        };
-        for (heartbeat, election) in [
-            (None, None),
-            (Some("200"), None),
-            (Some("0xc8"), Some("1e3")),
-            (None, Some("500")),
-            (None, Some("50000")),
-            (Some("x"), Some("1")),
-        ] {
-            assert_eq!(said(heartbeat, election), "");
-        }
-        for (heartbeat, election, part) in [
-            (Some("0"), None, "ETCD_HEARTBEAT_INTERVAL=0 is no interval"),
-            (
-                Some("250"),
-                None,
-                "ETCD_HEARTBEAT_INTERVAL=250 does not fit",
-            ),
-            (None, Some("400"), "ETCD_ELECTION_TIMEOUT=400 does not fit"),
-            (
-                None,
-                Some("50001"),
-                "ETCD_ELECTION_TIMEOUT=50001 is too long",
-            ),
-        ] {
-            let said = said(heartbeat, election);
-            assert!(said.contains(part), "{said}");
         }
     }
 }

@@ -8,8 +8,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::wal::{self, WalName};
-use super::{Volume, resolved, snap};
+use super::{Volume, snap};
 use crate::decide::{Elsewhere, Identity};
+use crate::path::resolved;
 
 /// So many names of a folder are looked at: one that holds all users' files costs no more.
 const MOST: usize = 1000;

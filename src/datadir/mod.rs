@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use crate::decide::{DataDir, Elsewhere, Identity, Misplaced, Progress};
 use crate::membership::MemberId;
+use crate::path::{clean, resolved};
 
 /// A data dir and its WAL directory, which lies within it (`member/wal`) or by itself (`--wal-dir`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,26 +145,6 @@ impl Volume {
     pub fn data_dir(&self) -> &Path {
         &self.data
     }
-}
-
-/// An absolute path without doubled or trailing slashes: etcd cleans the WAL dir's, too, before it
-/// adds `.tmp` (`wal.Create`), and two spellings of one directory must compare equal.
-fn clean(path: &Path) -> PathBuf {
-    std::path::absolute(path)
-        .unwrap_or_else(|_| path.to_path_buf())
-        .components()
-        .collect()
-}
-
-/// Where a path leads, as far as it is there; the rest, a link to nothing too, stays as it is written.
-pub fn resolved(path: &Path) -> PathBuf {
-    let path = clean(path);
-    for top in path.ancestors() {
-        if let (Ok(real), Ok(rest)) = (top.canonicalize(), path.strip_prefix(top)) {
-            return real.join(rest).components().collect();
-        }
-    }
-    path
 }
 
 #[cfg(test)]

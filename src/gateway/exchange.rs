@@ -12,32 +12,16 @@ use ureq::http::{Request, header};
 use super::connect;
 use super::failure::Failure;
 use super::reply::{self, HttpReply};
+use crate::access::{Credentials, TlsFiles};
 use crate::error::Error;
 use crate::membership::ClusterId;
-use crate::tls::{self, TlsFiles, Unfit};
+use crate::tls::{self, Unfit};
 
 /// Where the gateway lives: 3.4 and newer, 3.3, 3.2. A server has some of them.
 const PREFIXES: [&str; 3] = ["/v3", "/v3beta", "/v3alpha"];
 
 /// The most that any other answer may be long.
 pub(super) const SMALL: u64 = 256 << 10;
-
-/// A user and its password, for clusters with auth on.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The user; changes of the membership need the role root.
-    pub user: String,
-    /// Its password. Never printed.
-    pub password: String,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
-            .field("user", &self.user)
-            .finish_non_exhaustive()
-    }
-}
 
 /// One way to speak to servers: TLS files, credentials, and connections that are used again.
 ///

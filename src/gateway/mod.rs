@@ -14,16 +14,16 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-pub use exchange::{Client, Credentials};
+pub use exchange::Client;
 use exchange::{Exchange, Inner, SMALL, join, read};
 pub use failure::Failure;
 use reply::HttpReply;
 pub use reply::{PeerView, Status};
 
+use crate::access::{Credentials, TlsFiles};
 use crate::decide::{Progress, Quorate};
 use crate::error::Error;
 use crate::membership::{ClusterId, Member, MemberId};
-use crate::tls::TlsFiles;
 
 /// The most that a list of members may be long.
 const LIST: u64 = 8 << 20;

@@ -178,11 +178,11 @@ fn behind_tls_only_members_are_answered() {
     );
     n1.wait_reason("not-all-heard");
     let ask_as = |cert: Option<&crate::support::certs::Cert>| {
-        let files = etcd_rejoin::tls::TlsFiles {
+        let files = etcd_rejoin::access::TlsFiles {
             ca: Some(ca.cert()),
             cert: cert.map(|cert| cert.cert.clone()),
             key: cert.map(|cert| cert.key.clone()),
-            insecure: false,
+            ..Default::default()
         };
         let client = etcd_rejoin::gateway::Client::new(&files, None).unwrap();
         let url = format!("https://{host}:2380{PATH}");

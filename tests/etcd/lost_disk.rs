@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use etcd_rejoin::access::TlsFiles;
 use etcd_rejoin::gateway::Client;
-use etcd_rejoin::tls::TlsFiles;
 
 use crate::support::{Cluster, PATIENCE, Relay, Version, files, scenarios, wait_for};
 

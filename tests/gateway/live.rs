@@ -6,9 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use etcd_rejoin::gateway::{Client, Credentials, Failure};
+use etcd_rejoin::access::{Credentials, TlsFiles};
+use etcd_rejoin::gateway::{Client, Failure};
 use etcd_rejoin::membership::InitialCluster;
-use etcd_rejoin::tls::TlsFiles;
 use tempfile::TempDir;
 
 use crate::certs::{Ca, Cert, Key};
@@ -280,7 +280,7 @@ fn files(ca: &Ca, cert: Option<&Cert>) -> TlsFiles {
         ca: Some(ca.cert()),
         cert: cert.map(|own| own.cert.clone()),
         key: cert.map(|own| own.key.clone()),
-        insecure: false,
+        ..TlsFiles::default()
     }
 }
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use etcd_rejoin::access::TlsFiles;
 use etcd_rejoin::gateway::{Client, Failure};
-use etcd_rejoin::tls::{TlsFiles, server_config};
+use etcd_rejoin::tls::server_config;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::certs::{Ca, Cert};
@@ -43,6 +44,7 @@ fn files(ca: Option<&Ca>, own: Option<&Cert>, insecure: bool) -> TlsFiles {
         cert: own.map(|own| own.cert.clone()),
         key: own.map(|own| own.key.clone()),
         insecure,
+        ..TlsFiles::default()
     }
 }
 

@@ -1,48 +1,20 @@
 //! How to log: it is known where the rest of the configuration is wrong, too.
 
-use std::ffi::OsStr;
+use super::raw::{EtcdSettings, Raw};
+use crate::logging::{LogConfig, level};
 
-use super::{raw, words};
-
-/// How to log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogConfig {
-    /// The most detailed level that is printed.
-    pub level: log::LevelFilter,
-    /// etcd's JSON keys instead of text.
-    pub json: bool,
-}
-
-impl LogConfig {
-    /// Takes `REJOIN_LOG`, `REJOIN_LOG_FORMAT`, and what etcd is told of its log; wrong values count as unset here,
-    /// and are reported by [`Config`](super::Config).
-    pub(super) fn of(raw: &raw::Raw, terminal: bool) -> Self {
-        LogConfig {
-            level: (raw.rejoin.log.as_deref())
-                .and_then(words::level)
-                .unwrap_or(log::LevelFilter::Info),
-            json: match raw.rejoin.log_format.as_deref() {
-                Some("json") => true,
-                Some("text") => false,
-                None | Some(_) => !terminal && etcd_logs_json(&raw.etcd),
-            },
-        }
-    }
-
-    /// Two words for the next image of this program.
-    pub fn to_words(self) -> [String; 2] {
-        let level = self.level.as_str().to_lowercase();
-        [level, if self.json { "json" } else { "text" }.into()]
-    }
-
-    /// Reads them.
-    pub fn from_words(level: &OsStr, format: &OsStr) -> Self {
-        LogConfig {
-            level: (level.to_str())
-                .and_then(words::level)
-                .unwrap_or(log::LevelFilter::Info),
-            json: format == "json",
-        }
+/// Takes `REJOIN_LOG`, `REJOIN_LOG_FORMAT`, and what etcd is told of its log; wrong values count as unset here,
+/// and are reported where all is checked.
+pub fn log_config(raw: &Raw, terminal: bool) -> LogConfig {
+    LogConfig {
+        level: (raw.rejoin.log.as_deref())
+            .and_then(level)
+            .unwrap_or(log::LevelFilter::Info),
+        json: match raw.rejoin.log_format.as_deref() {
+            Some("json") => true,
+            Some("text") => false,
+            None | Some(_) => !terminal && etcd_logs_json(&raw.etcd),
+        },
     }
 }
 
@@ -51,19 +23,20 @@ impl LogConfig {
 /// `--log-format` is new in 3.6; before it the logger alone decides: capnslog, which 3.5 has no more, writes text
 /// (etcd `client/pkg/logutil/log_format.go`, `DefaultLogFormat`; `etcd --help` of 3.4.23 and 3.5.30). Which etcd it is shows
 /// too late: that 3.4 takes capnslog where nothing is said is not known here.
-fn etcd_logs_json(etcd: &raw::EtcdSettings) -> bool {
+fn etcd_logs_json(etcd: &EtcdSettings) -> bool {
     etcd.log_format.as_deref() != Some("console") && etcd.logger.as_deref() != Some("capnslog")
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::raw;
     use super::*;
     use std::ffi::OsString;
 
     fn read(env: &[(&str, &str)], words: &[&str], terminal: bool) -> LogConfig {
         let env = env.iter().map(|(name, value)| (name.into(), value.into()));
         let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        LogConfig::of(&raw::read(env, &words), terminal)
+        log_config(&raw::read(env, &words), terminal)
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::flags;
 
 /// What etcd gets from the user, to be completed by the decision.
 #[derive(Clone, Debug, Default)]
-pub struct Launch {
+pub struct PassedOn {
     /// Its environment.
     pub env: Vec<(OsString, OsString)>,
     /// Its flags.
@@ -20,7 +20,7 @@ pub struct Launch {
     pub file_changed: bool,
 }
 
-impl Launch {
+impl PassedOn {
     /// Says it by a variable, in place of what the user said. etcd takes no variable beside its flag, not even
     /// beside an empty one, which says nothing.
     ///
