@@ -1,9 +1,9 @@
 //! Raw settings become the configuration, where nothing is left to check; or a list of all mistakes.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::certificates::Certificates;
 use super::ourselves::Ourselves;
 use super::parse::Checker;
 use super::passed_on::PassedOn;
@@ -97,8 +97,7 @@ pub fn check(raw: Raw) -> Result<Config, Vec<String>> {
         restated: Vec::new(),
     };
     let (etcd, rejoin) = (raw.etcd, raw.rejoin);
-    let bundle = (raw.env.iter()).find(|(name, value)| name == BUNDLE && !value.is_empty());
-    let bundle = bundle.map(|(_, path)| PathBuf::from(path));
+    let bundle = bundle(&raw.env);
     let mut passed_on = PassedOn {
         env: raw.env,
         flags: raw.flags,
@@ -123,11 +122,7 @@ pub fn check(raw: Raw) -> Result<Config, Vec<String>> {
     ];
     let (rover, remarks) = settings::check(&raw.rover, dirs);
     check.remarks(remarks);
-    let Certificates {
-        peer: peer_tls,
-        peer_client: peer_client_tls,
-        client: client_tls,
-    } = check.certificates(&etcd, &rejoin, bundle);
+    let certificates = check.certificates(&etcd, &rejoin, bundle);
     check.log(rejoin.log.as_deref(), rejoin.log_format.as_deref());
     let listen = check.all_listen_urls(&etcd);
     policy.listens_wide = !(listen.peer.iter()).all(|url| reach::is_loopback(url));
@@ -179,9 +174,9 @@ pub fn check(raw: Raw) -> Result<Config, Vec<String>> {
         token_digest,
         advertise_client_urls,
         other_client_urls,
-        peer_tls,
-        peer_client_tls,
-        client_tls,
+        peer_tls: certificates.peer,
+        peer_client_tls: certificates.peer_client,
+        client_tls: certificates.client,
         election_timeout,
         rover,
         passed_on,
@@ -197,6 +192,12 @@ pub fn check(raw: Raw) -> Result<Config, Vec<String>> {
         true => Ok(config),
         false => Err(check.mistakes),
     }
+}
+
+/// The machine's CA bundle, where the environment names it.
+fn bundle(env: &[(OsString, OsString)]) -> Option<PathBuf> {
+    let named = (env.iter()).find(|(name, value)| name == BUNDLE && !value.is_empty());
+    named.map(|(_, path)| PathBuf::from(path))
 }
 
 /// Where etcd listens.

@@ -4,12 +4,12 @@
 //! environment, an empty signal mask, no ignored signal, our working directory, standard input and
 //! output, and every descriptor that was inherited by us. None of our own descriptors reaches it.
 
+mod argv;
 mod child;
 mod copy;
 mod hidden;
 mod last_words;
 mod trial;
-mod words;
 
 use std::ffi::OsString;
 use std::fmt;

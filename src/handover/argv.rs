@@ -1,4 +1,4 @@
-//! An etcd as words of a command line, for the next image of this program.
+//! An etcd as words of a command line (argv), for the next image of this program.
 //!
 //! The environment goes as its difference from the one that both images have: command lines can be
 //! read by everybody, environments cannot.
