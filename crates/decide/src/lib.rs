@@ -12,6 +12,7 @@ mod entries;
 mod first_start;
 mod leaving;
 pub mod membership;
+mod memory;
 mod observation;
 mod own;
 mod reason;
@@ -19,6 +20,7 @@ mod reason;
 pub use empty::add_as;
 pub use entries::{data_elsewhere, founded_again, listing_twice, own_id};
 pub use leaving::may_leave;
+pub use memory::{Event, Memory};
 pub use observation::{
     Bootstrap, DataDir, Elsewhere, Heard, Holds, Identity, JoinAs, JoinsOnly, Knock, Misplaced,
     Observation, Peer, Policy, Progress, Quorate, Steady, Trial,
@@ -193,6 +195,14 @@ impl Decision {
 
 use Decision::{Do, Refuse, Wait};
 
+/// So often in a row etcd may take an old list from another member before it counts as a failed start.
+const MAX_OLD_LISTS: u8 = 5;
+
+/// Whether the same start is tried again: etcd died of an old list of members, and the next one may be the right one.
+fn may_list_another(seen: &Observation) -> bool {
+    (1..=MAX_OLD_LISTS).contains(&seen.old_lists)
+}
+
 /// The decision table.
 pub fn decide(policy: &Policy, seen: &Observation) -> Decision {
     if seen.in_use {
@@ -217,7 +227,9 @@ pub fn decide(policy: &Policy, seen: &Observation) -> Decision {
     };
     match decision {
         // Nothing has changed since: it would fail again, for ever, and nobody would hear of it.
-        Decision::Start(start, _) if seen.failed.as_ref() == Some(&start) => {
+        Decision::Start(start, _)
+            if seen.failed.as_ref() == Some(&start) && !may_list_another(seen) =>
+        {
             Refuse(Reason::StartFailed)
         }
         // No lost disk, perhaps, but a changed ETCD_DATA_DIR: without this row an empty cluster is founded, under

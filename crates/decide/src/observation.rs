@@ -226,14 +226,18 @@ impl fmt::Display for Misplaced {
 }
 
 /// What a trial of etcd in this very run died of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Trial {
     /// None ran, or it was healthy once.
+    #[default]
     None,
     /// The leader knows entries of ours that are missing here (panic "tocommit").
     Behind,
     /// etcd could not read its data. That is its word alone: the files must say so too.
     Unreadable,
+    /// The list of members that it took from another member was an old one, or nobody was there just then: a member
+    /// that starts lists what it has read of its log so far.
+    OldList,
     /// Anything else: port in use, full disk, flags, a data error that the files do not confirm.
     Other,
 }
@@ -244,7 +248,7 @@ impl Trial {
     pub fn proves_damage(self, torn: bool) -> bool {
         match self {
             Trial::Unreadable => torn,
-            Trial::None | Trial::Behind | Trial::Other => false,
+            Trial::None | Trial::Behind | Trial::OldList | Trial::Other => false,
         }
     }
 }
@@ -403,6 +407,8 @@ pub struct Observation {
     pub trial: Trial,
     /// The start that has just failed on trial, with nothing changed since.
     pub failed: Option<Start>,
+    /// So many trials in a row have just died of an old list of members.
+    pub old_lists: u8,
     /// A step that the cluster does not allow us (TLS, user, or gateway), and its words.
     pub denied: Option<(Step, String)>,
     /// Why etcd could not start here at all: a URL that it cannot listen at, a full or read-only disk.
@@ -454,6 +460,7 @@ impl Default for Observation {
             added_learner: None,
             trial: Trial::None,
             failed: None,
+            old_lists: 0,
             denied: None,
             hindered: None,
             misled: None,

@@ -60,7 +60,7 @@ pub(super) fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> De
         Trial::Behind if policy.join != JoinAs::Never => {
             return Do(Step::GiveUp, Reason::DataBehind);
         }
-        Trial::Behind | Trial::Unreadable | Trial::Other | Trial::None => {}
+        Trial::Behind | Trial::Unreadable | Trial::OldList | Trial::Other | Trial::None => {}
     }
     // Before its URLs: an update drops the learner's mark from the list, and with it the promotion
     // (recorded from 3.4.23, 3.5.16 and 3.5.30). Once it is a voter they are updated.

@@ -41,6 +41,8 @@ mod look;
 mod mutants;
 #[path = "model/properties.rs"]
 mod properties;
+#[path = "model/remembered.rs"]
+mod remembered;
 #[path = "model/rules.rs"]
 mod rules;
 #[path = "model/runs.rs"]

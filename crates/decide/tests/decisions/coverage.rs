@@ -43,8 +43,12 @@ const VARIANTS: &[(&str, &[&str])] = &[
     ("bootstrap", &["all", "quorum", "now", "never"]),
     ("join", &["auto", "voter", "learner", "never"]),
     ("note", &["none", "this entry", "another"]),
-    ("trial", &["none", "behind", "unreadable", "other"]),
+    (
+        "trial",
+        &["none", "behind", "unreadable", "old list", "other"],
+    ),
     ("failed", &["this start", "another", "none"]),
+    ("old lists", &["none", "some", "too many"]),
     ("denied", &["this step", "another", "none"]),
     ("hindered", YES_NO),
     ("misled", YES_NO),
@@ -191,6 +195,14 @@ pub fn facts(policy: &Policy, seen: &Observation) -> Facts {
         ("note", note(policy, seen)),
         ("trial", trial(seen)),
         ("failed", failed(policy, seen)),
+        (
+            "old lists",
+            match seen.old_lists {
+                0 => "none",
+                1..=5 => "some",
+                _ => "too many",
+            },
+        ),
         ("denied", denied(policy, seen)),
         ("hindered", yes_no(seen.hindered.is_some())),
         ("misled", yes_no(seen.misled.is_some())),
@@ -355,6 +367,7 @@ fn trial(seen: &Observation) -> &'static str {
         Trial::None => "none",
         Trial::Behind => "behind",
         Trial::Unreadable => "unreadable",
+        Trial::OldList => "old list",
         Trial::Other => "other",
     }
 }

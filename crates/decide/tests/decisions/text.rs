@@ -231,6 +231,8 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
             ("gateway-refuses", "") => seen.refused = Some("403".into()),
             ("trial", "behind") => seen.trial = Trial::Behind,
             ("trial", "unreadable") => seen.trial = Trial::Unreadable,
+            ("trial", "old-list") => seen.trial = Trial::OldList,
+            ("old-lists", times) => seen.old_lists = times.parse().unwrap(),
             ("trial", "other") => seen.trial = Trial::Other,
             ("failed", "new") => seen.failed = Some(new_on_trial()),
             ("failed", "same") | ("denied", "same") => {}

@@ -4,6 +4,7 @@ use etcd_rejoin_decide::membership::quorum;
 
 use crate::cluster::Cluster;
 use crate::entrypoint::How;
+use crate::look::Decided;
 use crate::world::{Act, Disk, Entry, Id, Process, WRITES, World, subsets};
 
 /// What can happen next.
@@ -13,6 +14,8 @@ pub enum Action {
     Start(usize),
     /// The entrypoint looks and decides.
     Decide(usize, Act),
+    /// It has refused, and is started again.
+    Restart(usize),
     /// It asks one peer, and the others later.
     Hear(usize, usize),
     /// It does what it decided.
@@ -64,6 +67,7 @@ impl Action {
             | Action::Act(_, _, How::TimedOut) => true,
             Action::Start(_)
             | Action::Decide(..)
+            | Action::Restart(_)
             | Action::Hear(..)
             | Action::Act(..)
             | Action::Elect(..)
@@ -100,15 +104,17 @@ impl<const N: usize> Cluster<N> {
         }
         match world.slots[at].process {
             Process::Down => actions.push(Action::Start(at)),
-            Process::Looking { behind } => {
+            Process::Looking => {
                 let first = actions.len();
                 let torn = if self.torn { 1 << N } else { 1 };
                 for torn in 0..torn {
-                    if let Some(act) = self.decision(world, at, behind, torn) {
-                        let decide = Action::Decide(at, act);
-                        if !actions[first..].contains(&decide) {
-                            actions.push(decide);
-                        }
+                    let action = match self.decision(world, at, torn) {
+                        Decided::Now(act) => Action::Decide(at, act),
+                        Decided::End => Action::Restart(at),
+                        Decided::Wait => continue,
+                    };
+                    if !actions[first..].contains(&action) {
+                        actions.push(action);
                     }
                 }
                 if self.torn {
@@ -116,7 +122,7 @@ impl<const N: usize> Cluster<N> {
                     actions.extend(peers.map(|peer| Action::Hear(at, peer)));
                 }
             }
-            Process::Decided { act, .. } => {
+            Process::Decided(act) => {
                 let outcomes = world.outcomes(at, act).into_iter();
                 actions.extend(outcomes.map(|how| Action::Act(at, act, how)));
             }

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use etcd_rejoin_decide::membership::{ClusterId, InitialCluster, MemberId};
-use etcd_rejoin_decide::{Bootstrap, JoinAs, Policy, decide};
+use etcd_rejoin_decide::{Bootstrap, JoinAs, Policy, Trial, decide};
 use stateright::{Model, Property};
 
 use crate::actions::{Action, etcd_actions, fault_actions};
 use crate::entrypoint::Notes;
-use crate::look::{Decide, Hears, Knocks, Look, policy};
+use crate::look::{Decide, Decided, Hears, Knocks, Look, policy};
 use crate::properties;
 use crate::world::{
     Act, Budget, Disk, Entry, FOUNDED, GROWN, Id, Log, Process, Slot, Spare, WRITES, World, broken,
@@ -49,7 +49,7 @@ pub struct Cluster<const N: usize> {
     /// What has happened already.
     schedule: Vec<Action>,
     policies: [Policy; N],
-    decided: Mutex<HashMap<Look<N>, Option<Act>>>,
+    decided: Mutex<HashMap<Look<N>, Decided>>,
 }
 
 impl<const N: usize> Cluster<N> {
@@ -135,8 +135,8 @@ impl<const N: usize> Cluster<N> {
         self
     }
 
-    pub fn decision(&self, world: &World<N>, at: usize, behind: bool, torn: u8) -> Option<Act> {
-        let mut look = world.look(at, behind, torn, self.knocks);
+    pub fn decision(&self, world: &World<N>, at: usize, torn: u8) -> Decided {
+        let mut look = world.look(at, torn, self.knocks);
         look.head_reads = !self.heads_are_damaged;
         let mut decided = self.decided.lock().expect("no other thread panicked");
         *(decided.entry(look)).or_insert_with(|| look.decide(&self.policies[at], self.decide))
@@ -274,16 +274,13 @@ impl<const N: usize> Model for Cluster<N> {
         let mut world = *last;
         match action {
             Action::Start(at) => {
-                world.slots[at].process = Process::Looking { behind: false };
+                world.slots[at].process = Process::Looking;
                 if self.notes == Notes::PromiseInMemory {
                     world.slots[at].promise = false;
                 }
             }
             Action::Decide(at, act) => {
-                let Process::Looking { behind } = world.slots[at].process else {
-                    unreachable!("only an entrypoint decides");
-                };
-                world.slots[at].process = Process::Decided { act, behind };
+                world.slots[at].process = Process::Decided(act);
                 world.slots[at].heard = 0;
                 if act == Act::Quarantine {
                     world.check_last_copy(at);
@@ -293,6 +290,10 @@ impl<const N: usize> Model for Cluster<N> {
                     world.slots[at].join = None;
                     world.slots[at].promise = false;
                 }
+            }
+            Action::Restart(at) => {
+                world.slots[at].stop();
+                world.slots[at].process = Process::Looking;
             }
             Action::Hear(at, peer) => world.hear(at, peer, self.knocks),
             Action::Act(at, act, how) => world.act(at, act, how, self.notes),
@@ -313,13 +314,7 @@ impl<const N: usize> Model for Cluster<N> {
                 world.known |= 1 << at;
             }
             Action::CommitAhead(leader, by) => world.commit_ahead(leader, by),
-            Action::ExitRemoved(at) => {
-                let trial = matches!(world.slots[at].process, Process::Etcd { trial: true, .. });
-                world.slots[at].stop();
-                if trial {
-                    world.slots[at].process = Process::Looking { behind: false };
-                }
-            }
+            Action::ExitRemoved(at) => world.slots[at].etcd_dies(Trial::Other),
             Action::CommitPending(leader, by) => world.commit(leader, by, 0),
             Action::Write(leader, by) => {
                 world.left.write -= 1;

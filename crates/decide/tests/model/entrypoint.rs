@@ -1,8 +1,11 @@
 //! What the steps of the entrypoint do in the modelled world. Between the look and the step anything
 //! may happen.
 
-use etcd_rejoin_decide::membership::quorum;
+use etcd_rejoin_decide::membership::{MemberId, quorum};
+use etcd_rejoin_decide::{Begin, Event, Reason, Start, Step, Trial};
 
+use crate::look::{member_id, members};
+use crate::remembered::Remembered;
 use crate::world::{Act, Disk, Entry, Id, Process, Slot, World, broken, one};
 
 /// Where the notes live, and how long. Only the first is the design.
@@ -95,24 +98,21 @@ impl<const N: usize> World<N> {
     /// Performs the step that was decided.
     pub fn act(&mut self, at: usize, act: Act, how: How, notes: Notes) {
         let slot = &mut self.slots[at];
-        slot.process = Process::Looking { behind: false };
+        slot.process = Process::Looking;
         match (act, how) {
             (Act::StartWithData { trial, promote }, _) => {
-                slot.process = Process::Etcd { trial, promote };
+                slot.start(Begin::WithData, trial, promote);
             }
             (Act::StartNew { trial }, _) => {
+                slot.start(Begin::New, trial, false);
                 if self.is_already_bootstrapped(at) {
-                    return;
+                    return self.slots[at].etcd_dies(Trial::Other);
                 }
                 let founding = Self::founding(self.founders);
                 let slot = self.create_wal(at, 0, false, notes);
                 slot.log = founding;
                 slot.applied = founding;
                 slot.term = 1;
-                slot.process = Process::Etcd {
-                    trial,
-                    promote: false,
-                };
             }
             (
                 Act::StartExisting {
@@ -123,10 +123,18 @@ impl<const N: usize> World<N> {
                 How::ListOf(peer),
             ) => {
                 let list = self.slots[usize::from(peer)].applied;
+                let id = Id {
+                    slot: at as u8,
+                    nth,
+                };
+                let begin = Begin::Existing {
+                    id: member_id(id),
+                    members: members::<N>(list),
+                };
+                self.slots[at].start(begin, trial, promote);
                 let slot = self.create_wal(at, nth, true, notes);
                 slot.applied = list;
                 slot.fresh = true;
-                slot.process = Process::Etcd { trial, promote };
             }
             (Act::StartExisting { .. }, _) => {}
             (Act::NoteJoin(nth), _) => {
@@ -136,10 +144,17 @@ impl<const N: usize> World<N> {
                     slot: at as u8,
                     nth,
                 };
+                slot.did(&Step::NoteJoin(member_id(id)), None);
                 slot.added_learner = nth > 0 && Self::learner(self.committed, id);
             }
-            (Act::Promise, _) => slot.promise = true,
-            (Act::GiveUp, _) => slot.given_up = true,
+            (Act::Promise, _) => {
+                slot.promise = true;
+                slot.did(&Step::Promise, None);
+            }
+            (Act::GiveUp, _) => {
+                slot.given_up = true;
+                slot.did(&Step::GiveUp, None);
+            }
             (Act::Quarantine, _) => {
                 let writes = slot.writes();
                 self.lose(at);
@@ -147,6 +162,7 @@ impl<const N: usize> World<N> {
                 slot.clear_disk();
                 slot.set_aside = true;
                 slot.aside = writes as u8;
+                slot.did(&Step::Quarantine, None);
             }
             (Act::Add { .. } | Act::Remove(_), how) => {
                 if matches!(act, Act::Add { .. }) {
@@ -164,8 +180,10 @@ impl<const N: usize> World<N> {
                             if self.margin(leader) < before {
                                 self.broken |= broken::MARGIN;
                             }
-                            if matches!(act, Act::Add { .. }) {
-                                self.slots[at].added = Some(id.nth);
+                            match act {
+                                Act::Add { learner } => self.slots[at]
+                                    .did(&Step::AddMember { learner }, Some(member_id(id))),
+                                _ => self.slots[at].did(&Step::RemoveMember(member_id(id)), None),
                             }
                         }
                         How::TimedOut => {
@@ -205,5 +223,41 @@ impl<const N: usize> World<N> {
             .filter(|slot| *slot == leader || self.connected(*slot, leader))
             .count();
         healthy as i32 - quorum(voters.count_ones() as usize) as i32
+    }
+}
+
+impl Slot {
+    pub fn is_on_trial(&self) -> bool {
+        matches!(self.process, Process::Etcd { trial: true, .. })
+    }
+
+    fn start(&mut self, begin: Begin, trial: bool, promote: bool) {
+        let start = Start {
+            begin,
+            trial,
+            promote,
+        };
+        // What becomes etcd itself remembers nothing.
+        self.memory = match trial {
+            true => self.memory.after(Event::Starts(&start)),
+            false => Remembered::NOTHING,
+        };
+        self.process = Process::Etcd { trial, promote };
+    }
+
+    /// The entrypoint looks again where it was on trial.
+    pub fn etcd_dies(&mut self, of: Trial) {
+        let (on_trial, memory) = (self.is_on_trial(), self.memory);
+        self.stop();
+        if on_trial {
+            self.process = Process::Looking;
+            self.memory = memory.after(Event::Died(of, 1));
+        }
+    }
+
+    /// For what reason tells how long it pauses, and there is no time in this world. Nor are steps counted that the
+    /// cluster did not take: that is for chores, and there are none.
+    fn did(&mut self, step: &Step, added: Option<MemberId>) {
+        self.memory = (self.memory).after(Event::Did(step, Reason::DataLost, added));
     }
 }

@@ -1,6 +1,7 @@
 //! What etcd does, as far as a decision can depend on it: elections with the up-to-date check and
 //! lease, commits by every minimal quorum, lagging followers, changes that count when applied.
 
+use etcd_rejoin_decide::Trial;
 use etcd_rejoin_decide::membership::quorum;
 
 use crate::world::{
@@ -235,12 +236,9 @@ impl<const N: usize> World<N> {
     pub fn catch_up(&mut self, slot: usize, leader: usize) {
         if self.panics(slot) {
             // "tocommit(N) is out of range": a child's death is seen, else only the next start knows.
-            let trial = matches!(self.slots[slot].process, Process::Etcd { trial: true, .. });
-            self.slots[slot].stop();
-            match trial {
-                true => self.slots[slot].process = Process::Looking { behind: true },
-                false => self.slots[slot].stalled = true,
-            }
+            let on_trial = self.slots[slot].is_on_trial();
+            self.slots[slot].etcd_dies(Trial::Behind);
+            self.slots[slot].stalled |= !on_trial;
             return;
         }
         self.take_pending(1 << slot);

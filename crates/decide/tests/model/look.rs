@@ -1,12 +1,15 @@
 //! What an entrypoint sees of the modelled world, as the real `Observation`, and what the real
 //! `decide` makes of it.
 
+use std::time::Duration;
+
 use etcd_rejoin_decide::membership::{ClusterId, InitialCluster, Member, MemberId};
 use etcd_rejoin_decide::{
     Begin, DataDir, Decision, Heard, Holds, Identity, JoinsOnly, Knock, Observation, Peer, Policy,
-    Progress, Quorate, Start, Steady, Step, Trial,
+    Progress, Quorate, Start, Steady, Step,
 };
 
+use crate::remembered::Remembered;
 use crate::world::{ALL_WRITES, Act, Disk, Entry, GROWN, Id, Log, Slot, World, one};
 
 /// What one other entrypoint or etcd answers.
@@ -39,13 +42,12 @@ pub struct Look<const N: usize> {
     /// How many entries its log knows as committed.
     committed: u8,
     join: Option<u8>,
-    added: Option<u8>,
+    memory: Remembered,
     promise: bool,
     given_up: bool,
     set_aside: bool,
     added_learner: bool,
     stalled: bool,
-    behind: bool,
     answers: [Answer; N],
     /// The members as committed, and how many entries are.
     quorate: Option<(Log, u8)>,
@@ -78,7 +80,7 @@ pub enum Hears {
 
 impl<const N: usize> World<N> {
     /// One look. Of the peers in `torn` it has what they said earlier, when they were asked.
-    pub fn look(&self, at: usize, behind: bool, torn: u8, knocks: Knocks) -> Look<N> {
+    pub fn look(&self, at: usize, torn: u8, knocks: Knocks) -> Look<N> {
         let slot = &self.slots[at];
         let founders = usize::from(self.founders);
         // The initial cluster of a founder names nobody else.
@@ -119,13 +121,12 @@ impl<const N: usize> World<N> {
                 false => 0,
             },
             join: slot.join,
-            added: slot.added,
+            memory: slot.memory,
             promise: slot.promise,
             given_up: slot.given_up,
             set_aside: slot.set_aside,
             added_learner: slot.added_learner,
             stalled: slot.stalled,
-            behind,
             answers,
             quorate,
             knocks: std::array::from_fn(|peer| self.knock(at, peer, knocks)),
@@ -205,14 +206,23 @@ impl<const N: usize> World<N> {
     }
 }
 
+/// What comes of a look.
+#[derive(Clone, Copy, Debug)]
+pub enum Decided {
+    Now(Act),
+    Wait,
+    /// Refused is not for ever: the container is started again, and the world has moved on.
+    End,
+}
+
 /// `decide`, or a mutant of it.
 pub type Decide = fn(&Policy, &Observation) -> Decision;
 
 impl<const N: usize> Look<N> {
-    pub fn decide(&self, policy: &Policy, decide: Decide) -> Option<Act> {
+    pub fn decide(&self, policy: &Policy, decide: Decide) -> Decided {
         match decide(policy, &self.observation(policy)) {
-            Decision::Start(start, _) => Some(start_act(&start)),
-            Decision::Do(step, _) => Some(match step {
+            Decision::Start(start, _) => Decided::Now(start_act(&start)),
+            Decision::Do(step, _) => Decided::Now(match step {
                 // That a commit index is written late is not in this world.
                 Step::NoteJoin(id) | Step::SettleJoin(id) => Act::NoteJoin(id_of(id).nth),
                 Step::AddMember { learner } => Act::Add { learner },
@@ -224,8 +234,8 @@ impl<const N: usize> Look<N> {
                     panic!("not in this world: {step:?}")
                 }
             }),
-            // Refused is not for ever: the container is started again, and the world has moved on.
-            Decision::Wait(_) | Decision::Refuse(_) => None,
+            Decision::Wait(_) => Decided::Wait,
+            Decision::Refuse(_) => Decided::End,
         }
     }
 
@@ -238,7 +248,7 @@ impl<const N: usize> Look<N> {
             cluster: cluster_id(self.grown),
         };
         let own = |nth| member_id(Id { slot: self.at, nth });
-        Observation {
+        let seen = Observation {
             data: match self.disk {
                 Disk::Empty => DataDir::Empty,
                 Disk::Data => DataDir::Own(identity),
@@ -247,7 +257,6 @@ impl<const N: usize> Look<N> {
                 },
             },
             join_note: self.join.map(own),
-            added: self.added.map(own),
             promise: self.promise,
             given_up: self.given_up,
             set_aside: usize::from(self.set_aside),
@@ -256,10 +265,6 @@ impl<const N: usize> Look<N> {
                 (false, _, _) => None,
                 (true, Disk::Empty, join) => join.map(own),
                 (true, Disk::Data | Disk::Damaged, _) => Some(own(self.nth)),
-            },
-            trial: match self.behind {
-                true => Trial::Behind,
-                false => Trial::None,
             },
             peers: (policy.initial.iter().enumerate())
                 .map(|(peer, _)| peer)
@@ -277,11 +282,14 @@ impl<const N: usize> Look<N> {
                 reached: Some(progress(reached)),
             }),
             knocks: self.knocks(),
+            ..Observation::default()
+        };
+        Observation {
             // Whoever founds has all the time that it needs: an etcd that lists it has knocked by then.
             listened: true,
             // Nor does anybody read its log here.
             steady: Steady::HalfAMinute,
-            ..Observation::default()
+            ..self.memory.memory().complete(seen, Duration::ZERO)
         }
     }
 }
@@ -353,7 +361,7 @@ fn heard<const N: usize>(answer: Answer) -> Heard {
 }
 
 /// The member list that this set of entries makes.
-fn members<const N: usize>(list: Log) -> Vec<Member> {
+pub fn members<const N: usize>(list: Log) -> Vec<Member> {
     World::<N>::ids()
         .filter(|id| World::<N>::listed(list, *id))
         .map(|id| {
@@ -410,7 +418,7 @@ fn url(slot: usize) -> String {
     format!("http://n{}:2380", slot + 1)
 }
 
-fn member_id(id: Id) -> MemberId {
+pub fn member_id(id: Id) -> MemberId {
     MemberId(u64::from(id.slot) * 16 + u64::from(id.nth) + 1)
 }
 

@@ -339,6 +339,16 @@ pub fn joining_is_always_allowed(policy: &Policy, seen: &Observation) -> Decisio
     decide(&policy, seen)
 }
 
+/// A list that was old once is old for ever.
+pub fn no_list_is_tried_again(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.old_lists = 0)
+}
+
+/// And a start that took an old list is tried for ever.
+pub fn lists_are_tried_for_ever(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.old_lists = seen.old_lists.min(1))
+}
+
 /// Whatever a trial died of, the data is to blame.
 pub fn every_death_is_behind(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| {

@@ -1,6 +1,8 @@
 //! The modelled world as a small hashable value: disks, notes, processes, cuts, and what the checker
 //! remembers about them.
 
+use crate::remembered::Remembered;
+
 /// One incarnation of a member: `nth` 0 is the static ID of its slot, the others come from adds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Id {
@@ -61,14 +63,9 @@ pub enum Act {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Process {
     Down,
-    /// An entrypoint; `behind`: its last trial died of missing entries.
-    Looking {
-        behind: bool,
-    },
-    Decided {
-        act: Act,
-        behind: bool,
-    },
+    /// An entrypoint.
+    Looking,
+    Decided(Act),
     Etcd {
         /// A child on trial: the entrypoint outlives it.
         trial: bool,
@@ -92,8 +89,6 @@ pub struct Slot {
     pub fresh: bool,
     /// The join note: the nth ID of this slot.
     pub join: Option<u8>,
-    /// What an add of this very process was answered with.
-    pub added: Option<u8>,
     pub promise: bool,
     pub given_up: bool,
     pub set_aside: bool,
@@ -103,6 +98,8 @@ pub struct Slot {
     /// The last start made no progress.
     pub stalled: bool,
     pub process: Process,
+    /// What this process remembers, or what is handed on to the next image of an entrypoint.
+    pub memory: Remembered,
     /// What this entrypoint has heard of others earlier in its look, 3 bits for each.
     pub heard: u16,
     pub paused: bool,
@@ -120,7 +117,6 @@ impl Slot {
         term: 0,
         fresh: false,
         join: None,
-        added: None,
         promise: false,
         given_up: false,
         set_aside: false,
@@ -128,6 +124,7 @@ impl Slot {
         added_learner: false,
         stalled: false,
         process: Process::Down,
+        memory: Remembered::NOTHING,
         heard: 0,
         paused: false,
         leading: false,
@@ -140,7 +137,7 @@ impl Slot {
 
     pub fn is_entrypoint(&self) -> bool {
         match self.process {
-            Process::Looking { .. } | Process::Decided { .. } => !self.paused,
+            Process::Looking | Process::Decided(_) => !self.paused,
             Process::Down | Process::Etcd { .. } => false,
         }
     }
@@ -148,7 +145,7 @@ impl Slot {
     pub fn stop(&mut self) {
         self.process = Process::Down;
         self.heard = 0;
-        self.added = None;
+        self.memory = Remembered::NOTHING;
         self.leading = false;
         self.paused = false;
     }
@@ -181,6 +178,7 @@ impl Slot {
     pub fn clear_disk(&mut self) {
         *self = Slot {
             process: self.process,
+            memory: self.memory,
             paused: self.paused,
             lost: self.lost,
             set_aside: self.set_aside,

@@ -1,0 +1,296 @@
+//! What a run of the entrypoint remembers of its own last steps, and what each event makes of it. Pure: time comes
+//! in, as how long this process has been looking.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Observation, Reason, Start, Steady, Step, Trial};
+use crate::membership::{ClusterId, Member, MemberId};
+
+/// What the others list without a leader has to stay the same for so long before it counts for what it leaves out.
+/// A member of etcd reads its log within that, and takes part in elections only then.
+const STEADY: Duration = Duration::from_secs(3);
+/// The same where a start empty follows that no note allows. A restart with 325 MB takes about a second on a fast
+/// disk (measured with 3.4 and 3.5), and many times that on a slow one.
+const LONG_STEADY: Duration = Duration::from_secs(30);
+/// Own data starts without a step that it can do without, when the cluster has not taken it so often.
+const MAX_CHORE_TRIES: u8 = 3;
+
+/// What no look can tell, because it is over. Gone with the process; an etcd on trial is outlived by what its
+/// supervisor has to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Memory {
+    /// The start that is on trial, or was last.
+    tried: Option<Start>,
+    /// What it died of; nothing once a step was taken since.
+    trial: Trial,
+    /// The start that failed on trial, with nothing changed since that it depends on, and etcd's exit code.
+    failed: Option<(Start, i32)>,
+    /// So many trials in a row died of an old list of members.
+    old_lists: u8,
+    /// The entry that an add was answered with.
+    #[serde(skip)]
+    added: Option<MemberId>,
+    /// The step that the cluster does not allow us, and its words.
+    #[serde(skip)]
+    denied: Option<(Step, String)>,
+    /// How often in a row a step was not taken, or has led nowhere.
+    #[serde(skip)]
+    in_vain: u8,
+    /// Since when our assembly listens.
+    #[serde(skip)]
+    listens_since: Option<Duration>,
+    /// What the others listed at the last look, each with its cluster.
+    #[serde(skip)]
+    listed: Vec<(ClusterId, Vec<Member>)>,
+    /// Since when they list the same.
+    #[serde(skip)]
+    same_since: Duration,
+}
+
+/// What happens to a run of the entrypoint.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// A look has seen this.
+    Saw(&'a Observation),
+    /// Our assembly listens from now on.
+    Listens,
+    /// A step was done, for this reason; an add was answered with this entry.
+    Did(&'a Step, Reason, Option<MemberId>),
+    /// The cluster was not ready for a step. It was no change, or one whose outcome is unknown.
+    NotTaken,
+    /// A step that own data can do without has failed.
+    DoesWithout,
+    /// The cluster refuses us this step, in these words.
+    Denied(&'a Step, &'a str),
+    /// etcd is started like this.
+    Starts(&'a Start),
+    /// It has died of this on trial, with this exit code, and was never healthy.
+    Died(Trial, i32),
+}
+
+impl Memory {
+    /// After this event, which happens now.
+    pub fn after(mut self, event: Event, now: Duration) -> Memory {
+        match event {
+            Event::Saw(seen) if !self.lists_the_same(seen) => {
+                let views = seen.views();
+                self.listed = views.map(|(id, members)| (id, members.to_vec())).collect();
+                self.same_since = now;
+            }
+            Event::Saw(_) => {}
+            Event::Listens => self.listens_since = Some(now),
+            Event::Did(step, reason, added) => {
+                self.trial = Trial::None;
+                self.denied = None;
+                self.added = added.or(self.added);
+                if step.changes_what_starts() {
+                    self.failed = None;
+                    self.old_lists = 0;
+                }
+                // To undo an add that was answered to nobody brings us nowhere.
+                if reason != Reason::AddedNotOurs {
+                    self.in_vain = 0;
+                }
+            }
+            Event::NotTaken => self.in_vain = self.in_vain.saturating_add(1),
+            Event::DoesWithout => self.in_vain = MAX_CHORE_TRIES,
+            Event::Denied(step, words) => self.denied = Some((step.clone(), words.into())),
+            // Once it has run, no entry that was added is one that never ran.
+            Event::Starts(start) => {
+                return Memory {
+                    tried: Some(start.clone()),
+                    old_lists: self.old_lists,
+                    ..Memory::default()
+                };
+            }
+            Event::Died(of, exit) => {
+                self.trial = of;
+                self.old_lists = match of {
+                    Trial::OldList => self.old_lists.saturating_add(1),
+                    Trial::Behind | Trial::Unreadable | Trial::Other | Trial::None => 0,
+                };
+                self.failed = self.tried.clone().map(|start| (start, exit));
+            }
+        }
+        self
+    }
+
+    /// What is seen now, completed with what is remembered.
+    pub fn complete(&self, seen: Observation, now: Duration) -> Observation {
+        Observation {
+            trial: self.trial,
+            failed: self.failed.as_ref().map(|(start, _)| start.clone()),
+            old_lists: self.old_lists,
+            added: self.added,
+            denied: self.denied.clone(),
+            no_chores: self.in_vain >= MAX_CHORE_TRIES,
+            steady: match now.saturating_sub(self.same_since) {
+                _ if !self.lists_the_same(&seen) => Steady::No,
+                same if same >= LONG_STEADY => Steady::HalfAMinute,
+                same if same >= STEADY => Steady::Seconds,
+                _ => Steady::No,
+            },
+            ..seen
+        }
+    }
+
+    /// What the last trial died of.
+    pub fn trial(&self) -> Trial {
+        self.trial
+    }
+
+    /// The start that is on trial, or was last.
+    pub fn tried(&self) -> Option<&Start> {
+        self.tried.as_ref()
+    }
+
+    /// The exit code of the start that failed on trial.
+    pub fn failed_with(&self) -> Option<i32> {
+        self.failed.as_ref().map(|(_, exit)| *exit)
+    }
+
+    /// The last trial died of an old list of members: the next one is not read at once.
+    pub fn has_old_list(&self) -> bool {
+        self.old_lists > 0
+    }
+
+    /// Whether the last step was taken, and led somewhere.
+    pub fn gets_on(&self) -> bool {
+        self.in_vain == 0
+    }
+
+    /// How long our assembly has listened.
+    pub fn listened(&self, now: Duration) -> Duration {
+        let since = self.listens_since;
+        since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
+    }
+
+    fn lists_the_same(&self, seen: &Observation) -> bool {
+        let listed = self.listed.iter();
+        (listed.map(|(id, members)| (*id, members.as_slice()))).eq(seen.views())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Begin, Heard, Peer};
+
+    const START: Start = Start {
+        begin: Begin::WithData,
+        trial: true,
+        promote: false,
+    };
+
+    fn after(memory: &Memory, events: &[Event]) -> Memory {
+        let step = |memory: Memory, event: &Event| memory.after(*event, Duration::ZERO);
+        events.iter().fold(memory.clone(), step)
+    }
+
+    fn seen(memory: &Memory) -> Observation {
+        memory.complete(Observation::default(), Duration::ZERO)
+    }
+
+    fn lists(id: u64) -> Observation {
+        let peer = Peer {
+            name: "n1".into(),
+            initial: true,
+            heard: Heard::Etcd {
+                cluster: ClusterId(id),
+                members: Vec::new(),
+            },
+        };
+        Observation {
+            peers: vec![peer],
+            ..Observation::default()
+        }
+    }
+
+    #[test]
+    fn a_failed_start_is_remembered_until_a_step_changes_what_starts() {
+        let failed = after(
+            &Memory::default(),
+            &[Event::Starts(&START), Event::Died(Trial::Behind, 7)],
+        );
+        assert_eq!(failed.failed_with(), Some(7));
+        let leftovers = Event::Did(&Step::SetAsideLeftovers, Reason::Leftovers, None);
+        let aside = seen(&after(&failed, &[leftovers]));
+        assert_eq!((aside.failed, aside.trial), (Some(START), Trial::None));
+        let given_up = Event::Did(&Step::GiveUp, Reason::DataBehind, None);
+        assert_eq!(after(&failed, &[given_up]).failed_with(), None);
+        let again = after(&failed, &[Event::Starts(&START)]);
+        assert_eq!(seen(&again).failed, None);
+    }
+
+    #[test]
+    fn old_lists_are_counted_over_trials_and_the_leftovers_between_them() {
+        let old = [Event::Starts(&START), Event::Died(Trial::OldList, 1)];
+        let leftovers = Event::Did(&Step::SetAsideLeftovers, Reason::Leftovers, None);
+        let mut memory = Memory::default();
+        for times in 1..4 {
+            memory = after(&after(&memory, &old), &[leftovers]);
+            assert_eq!(seen(&memory).old_lists, times);
+        }
+        let other = [Event::Starts(&START), Event::Died(Trial::Other, 1)];
+        assert_eq!(seen(&after(&memory, &other)).old_lists, 0);
+    }
+
+    #[test]
+    fn what_was_added_never_ran_until_etcd_starts() {
+        let add = Step::AddMember { learner: true };
+        let did = Event::Did(&add, Reason::NotListed, Some(MemberId(7)));
+        let added = after(&Memory::default(), &[did]);
+        assert_eq!(seen(&added).added, Some(MemberId(7)));
+        let step = Step::SettleJoin(MemberId(7));
+        let settled = after(&added, &[Event::Did(&step, Reason::NoteAdded, None)]);
+        assert_eq!(seen(&settled).added, Some(MemberId(7)));
+        assert_eq!(seen(&after(&added, &[Event::Starts(&START)])).added, None);
+    }
+
+    #[test]
+    fn own_data_does_without_what_was_not_taken_three_times() {
+        let none = |memory: &Memory| seen(memory).no_chores;
+        let mut memory = Memory::default();
+        for _ in 0..3 {
+            assert!(!none(&memory));
+            memory = after(&memory, &[Event::NotTaken]);
+        }
+        assert!(none(&memory));
+        assert!(none(&after(&Memory::default(), &[Event::DoesWithout])));
+        let remove = Step::RemoveMember(MemberId(7));
+        let undone = Event::Did(&remove, Reason::AddedNotOurs, None);
+        assert!(none(&after(&memory, &[undone])));
+        let lost = Event::Did(&remove, Reason::DataLost, None);
+        assert!(!none(&after(&memory, &[lost])));
+    }
+
+    #[test]
+    fn what_is_listed_is_steady_once_it_has_stayed_the_same() {
+        let at = Duration::from_secs;
+        let memory = Memory::default().after(Event::Saw(&lists(1)), at(5));
+        for (now, steady) in [
+            (5, Steady::No),
+            (8, Steady::Seconds),
+            (35, Steady::HalfAMinute),
+        ] {
+            assert_eq!(memory.complete(lists(1), at(now)).steady, steady, "{now}");
+        }
+        assert_eq!(memory.complete(lists(2), at(35)).steady, Steady::No);
+        let another = memory.after(Event::Saw(&lists(2)), at(35));
+        assert_eq!(another.complete(lists(2), at(37)).steady, Steady::No);
+        let same = another.after(Event::Saw(&lists(2)), at(37));
+        assert_eq!(same.complete(lists(2), at(38)).steady, Steady::Seconds);
+    }
+
+    #[test]
+    fn what_outlives_an_etcd_on_trial_is_handed_on() {
+        let failed = after(
+            &Memory::default(),
+            &[Event::Starts(&START), Event::Died(Trial::OldList, 1)],
+        );
+        let words = serde_json::to_string(&failed).unwrap();
+        assert_eq!(serde_json::from_str::<Memory>(&words).unwrap(), failed);
+    }
+}
