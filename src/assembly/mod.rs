@@ -12,7 +12,6 @@ pub use knock::knock;
 pub use server::Server;
 
 use std::fmt;
-use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
@@ -24,32 +23,6 @@ use crate::membership::{ClusterId, MemberId};
 
 /// The resource, below a peer URL.
 pub const PATH: &str = "/etcd-rejoin/assembly";
-
-/// So long we listen at least where the initial cluster names only us: see [`listens`].
-const ALONE: Duration = Duration::from_secs(5);
-/// And so long beside others.
-const BESIDE_OTHERS: Duration = Duration::from_millis(1500);
-
-/// So long we listen before a cluster is founded: an etcd that lists us has knocked by then.
-///
-/// Where our address refused its connections, or its streams have ended, it dials each 100 ms (etcd
-/// `server/etcdserver/bootstrap.go`, `DialRetryFrequency`). Where our address was away without a word, its
-/// streams may stay half open until TCP gives them up, minutes later. What comes then is its probe, every four
-/// seconds (etcd `rafthttp/transport.go`, `startPeer`; `rafthttp/probing_status.go`, `proberInterval`), or, while
-/// one hangs in a dial, when that has timed out: after a second and the election timeout (`peerDialTimeout`,
-/// `server/etcdserver/bootstrap.go`). A dial begins with a SYN, and repeats it after one second, then after ever
-/// longer pauses (Linux, `TCP_TIMEOUT_INIT`). In fifty runs with 3.4.23, 3.5.16 and 3.5.30, an address that was
-/// away for 0 to 64 s, and election timeouts of one to ten seconds, the first knock came within 3.9 s.
-///
-/// Beside others that is too long for each first start. Where two founders were away without a word for 1 to 20 s,
-/// and came back empty beside a third member, the first knock at one of them came within 0.8 s: with the next SYN,
-/// or with an election. Half a second was too short: they founded the cluster again in three of seven runs.
-pub fn listens(config: &Config) -> Duration {
-    match config.policy.initial_others() {
-        0 => ALONE.max(Duration::from_secs(2) + config.election_timeout),
-        _ => BESIDE_OTHERS.max(Duration::from_millis(500) + config.election_timeout),
-    }
-}
 
 /// No text in an answer is longer than this.
 const MAX_TEXT: usize = 256;

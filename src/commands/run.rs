@@ -13,10 +13,12 @@ use super::rejoin::Rejoin;
 use super::said::Said;
 use super::supervise::{self, Handed};
 use crate::act::{Actor, Undone};
-use crate::assembly::{Report, Server, listens};
+use crate::assembly::{Report, Server};
 use crate::config::Config;
 use crate::datadir::{Finding, Lock, LockError, Volume};
-use crate::decide::{Begin, DataDir, Decision, Reason, Start, Steady, Step, Trial, decide};
+use crate::decide::{
+    Begin, DataDir, Decision, Reason, Start, Steady, Step, Trial, decide, listens,
+};
 use crate::explain;
 use crate::handover;
 use crate::launch;
@@ -205,7 +207,7 @@ impl Run<'_> {
         look.seen.added = self.added;
         if let Some(server) = &self.server {
             look.seen.knocks = server.knocks(self.observer.own_unanswered());
-            look.seen.listened = server.listened() >= listens(&self.config);
+            look.seen.listened = server.listened() >= self.listens();
         }
         let views = look.seen.views();
         let views: Vec<_> = views.map(|(id, members)| (id, members.to_vec())).collect();
@@ -262,7 +264,7 @@ impl Run<'_> {
                     .server
                     .as_ref()
                     .map_or(Duration::ZERO, Server::listened);
-                self.pause(PAUSES.1.min(listens(&self.config).saturating_sub(since)))
+                self.pause(PAUSES.1.min(self.listens().saturating_sub(since)))
             }
             Decision::Wait(_) => {
                 if look.seen.promise && self.changed.elapsed() < CHANGING {
@@ -283,6 +285,11 @@ impl Run<'_> {
                 })
             }
         }
+    }
+
+    /// For so long our assembly listens before a cluster is founded.
+    fn listens(&self) -> Duration {
+        listens(&self.config.policy, self.config.election_timeout)
     }
 
     /// Why our peer URL does not lead here. Own data, which answers nobody, answers for this moment.

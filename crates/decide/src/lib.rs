@@ -19,6 +19,7 @@ mod reason;
 
 pub use empty::add_as;
 pub use entries::{data_elsewhere, founded_again, listing_twice, own_id};
+pub use first_start::listens;
 pub use leaving::may_leave;
 pub use memory::{Event, Memory};
 pub use observation::{

@@ -9,9 +9,10 @@ mod coverage;
 mod text;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use etcd_rejoin_decide::{
-    Begin, DataDir, Decision, Observation, Quorate, Reason, decide, is_plain_restart,
+    Begin, DataDir, Decision, Observation, Quorate, Reason, decide, is_plain_restart, listens,
 };
 
 use text::{Case, in_words};
@@ -119,6 +120,22 @@ fn a_plain_restart_is_decided_as_with_a_leader_that_lists_the_same() {
         }
     }
     assert!(plain > 10, "only {plain} cases");
+}
+
+#[test]
+fn a_founder_listens_for_longer_where_it_is_alone_and_where_elections_take_long() {
+    for (initial, election_ms, listens_ms) in [
+        ("n3", 1000, 5000),
+        ("n3", 10_000, 12_000),
+        ("n1,n2,n3", 500, 1500),
+        ("n1,n2,n3", 1000, 1500),
+        ("n1,n2,n3", 5000, 5500),
+        // It need not name us.
+        ("n1", 1000, 1500),
+    ] {
+        let listens = listens(&text::policy(initial), Duration::from_millis(election_ms));
+        assert_eq!(listens, Duration::from_millis(listens_ms), "{initial}");
+    }
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn new_on_trial() -> Start {
 }
 
 /// We are always n3, of the cluster that the policy names.
-fn policy(initial: &str) -> Policy {
+pub fn policy(initial: &str) -> Policy {
     let urls: Vec<String> = (initial.split(','))
         .map(|name| format!("{name}={}", url(name)))
         .collect();
