@@ -18,7 +18,8 @@ use crate::config::variables::{EXIT_CODES, VARIABLES};
 ///
 /// Looks at the data dir and at the cluster, changes one thing at a time (remove and re-add of its own
 /// member, old data set aside), then becomes etcd. Without a command, or with etcd's flags right after
-/// the program name, it does what `run` does. Any other word is run as a program.
+/// the program name, it does what `run` does. Any other word is the program etcd-rejoin-WORD that lies beside
+/// this one, else any program.
 #[derive(Debug, Parser)]
 #[command(name = "etcd-rejoin", version = crate::VERSION)]
 #[command(

@@ -1,6 +1,8 @@
 //! The commands: one function each.
 
+pub mod dispatch;
 pub mod leave;
+mod other;
 mod ports;
 mod preflight;
 pub mod probe;

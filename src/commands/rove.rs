@@ -8,26 +8,27 @@ use rustix::process::Pid;
 
 use super::Exit;
 use crate::error::Error;
-use crate::handover::{self, Etcd};
+use crate::handover::{self, Called, Etcd};
 use crate::rover::rove;
 use crate::rover::settings::{Rover, VARIABLES};
 use crate::signals::Stop;
 
 /// Owns the volume until told to end, or until the member has ended.
-pub fn run(rover: &Rover, stop: &Stop) -> Exit {
+pub fn run(rover: &Rover, called: &Called, stop: &Stop) -> Exit {
+    let called = called.clone();
+    let start = move || start(&called);
     rove::rove(rover, crate::VERSION, Box::new(start), stop)
 }
 
-fn start() -> Result<Pid, Error> {
-    let mut words = std::env::args_os();
-    let name = words.next().unwrap_or_default();
+fn start(called: &Called) -> Result<Pid, Error> {
+    let env = called.env.iter().filter(|variable| passed_on(variable));
     let program = Etcd {
         program: PathBuf::from("/proc/self/exe"),
-        arg0: name,
-        args: words.collect(),
-        env: std::env::vars_os().filter(passed_on).collect(),
+        arg0: called.name.clone(),
+        args: called.words.clone(),
+        env: env.cloned().collect(),
     };
-    handover::spawn(&program, None)
+    handover::spawn(&program, &called.name, None)
 }
 
 /// What the ordinary entrypoint on the volume gets of our environment.

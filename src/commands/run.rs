@@ -20,7 +20,7 @@ use crate::decide::{
     Begin, DataDir, Decision, Reason, Start, Steady, Step, Trial, decide, listens,
 };
 use crate::explain;
-use crate::handover;
+use crate::handover::{self, Called};
 use crate::launch;
 use crate::logging::{Line, LogConfig};
 use crate::membership::{ClusterId, Member, MemberId};
@@ -54,6 +54,7 @@ const SHOWN: Duration = Duration::from_secs(1);
 pub fn run(
     config: Config,
     log: LogConfig,
+    called: &Called,
     stop: &Stop,
     max_steps: Option<u32>,
     again: Option<Handed>,
@@ -86,6 +87,7 @@ pub fn run(
     };
     let outdated = again.as_ref().map_or(0, |handed| handed.outdated);
     let mut run = Run {
+        called,
         log,
         config,
         volume,
@@ -127,6 +129,7 @@ pub fn run(
 }
 
 struct Run<'a> {
+    called: &'a Called,
     config: Arc<Config>,
     log: LogConfig,
     volume: Volume,
@@ -496,7 +499,14 @@ impl Run<'_> {
             rejoin: self.rejoin.clone(),
         };
         // In a process image of its own: what looked at the cluster takes memory that a parent needs not.
-        let exit = supervise::hand_over(&self.config, self.log, &handed, &etcd, self.stop);
+        let exit = supervise::hand_over(
+            &self.config,
+            self.log,
+            &handed,
+            &etcd,
+            self.called,
+            self.stop,
+        );
         Err(exit)
     }
 

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::datadir::{LockError, Volume};
 use crate::decide::{Start, Trial};
 use crate::error::{Context, Error};
-use crate::handover::{self, Etcd, LastWords, Outcome, Status, TrialError};
+use crate::handover::{self, Called, Etcd, LastWords, Outcome, ProcessEnd, TrialError};
 use crate::logging::{self, LogConfig};
 use crate::signals::Stop;
 
@@ -89,16 +89,16 @@ pub fn hand_over(
     log: LogConfig,
     handed: &Handed,
     etcd: &Etcd,
+    called: &Called,
     stop: &Stop,
 ) -> Exit {
-    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let written = phase(&words).map_or([].as_slice(), |(_, written)| written);
-    let mut command = ourselves(SUPERVISE, handed.to_word());
+    let written = phase(&called.words).map_or([].as_slice(), |(_, written)| written);
+    let mut command = ourselves(called, SUPERVISE, handed.to_word());
     command
         .args(log.to_words())
         .arg(&config.data_dir)
         .arg(config.wal_dir.as_deref().unwrap_or(Path::new("")))
-        .args(etcd.to_words(std::env::vars_os()))
+        .args(etcd.to_words(called.env.iter().cloned()))
         .args(written);
     become_image(command, stop)
 }
@@ -126,10 +126,9 @@ fn become_image(mut image: Command, stop: &Stop) -> Exit {
 }
 
 /// This program again, as this image.
-fn ourselves(image: &str, handed: OsString) -> Command {
-    let name = std::env::args_os().next().unwrap_or_default();
-    let mut command = Command::new(own_program(&name));
-    command.arg0(&name).arg(image).arg(handed);
+fn ourselves(called: &Called, image: &str, handed: OsString) -> Command {
+    let mut command = Command::new(own_program(&called.name));
+    command.arg0(&called.name).arg(image).arg(handed);
     command
 }
 
@@ -147,6 +146,7 @@ fn own_program(name: &OsStr) -> PathBuf {
 
 /// What the words of the image that supervises say.
 struct Told<'a> {
+    called: &'a Called,
     handed: &'a OsStr,
     volume: Volume,
     etcd: Etcd,
@@ -155,13 +155,14 @@ struct Told<'a> {
 }
 
 impl<'a> Told<'a> {
-    fn read(words: &'a [OsString]) -> Option<Told<'a>> {
+    fn read(called: &'a Called, words: &'a [OsString]) -> Option<Told<'a>> {
         let [handed, _, _, data, wal, words @ ..] = words else {
             return None;
         };
         let wal = Some(Path::new(wal)).filter(|wal| !wal.as_os_str().is_empty());
-        let (etcd, written) = Etcd::from_words(words, std::env::vars_os())?;
+        let (etcd, written) = Etcd::from_words(words, called.env.iter().cloned())?;
         Some(Told {
+            called,
             handed,
             volume: Volume::new(Path::new(data), wal),
             etcd,
@@ -170,7 +171,7 @@ impl<'a> Told<'a> {
     }
 
     fn image(&self, image: &str, handed: OsString) -> Command {
-        let mut command = ourselves(image, handed);
+        let mut command = ourselves(self.called, image, handed);
         command.args(self.written);
         command
     }
@@ -178,15 +179,15 @@ impl<'a> Told<'a> {
 
 /// Runs etcd on trial, if that is what these words ask for. Ends as etcd ended, unless there is
 /// something to look at again.
-pub fn supervise(words: &[OsString], stop: &Stop) -> Option<Exit> {
-    let words = match words.split_first() {
+pub fn supervise(called: &Called, stop: &Stop) -> Option<Exit> {
+    let words = match called.words.split_first() {
         Some((image, words)) if image == SUPERVISE => words,
         _ => return None,
     };
     if let [_, level, format, ..] = words {
         logging::start(LogConfig::from_words(level, format), stop);
     }
-    Some(match Told::read(words) {
+    Some(match Told::read(called, words) {
         Some(told) => told.supervise(stop),
         None => {
             eprintln!("etcd-rejoin: {NOT_FOR_PEOPLE}");
@@ -210,7 +211,8 @@ impl Told<'_> {
         };
         let mut watching = Watching::new(self.image(WATCH, self.handed.into()));
         let watcher = watching.running.clone();
-        match handover::trial(&self.etcd, stop, move |watch| watching.look_on(watch)) {
+        let look = move |watch: &mut _| watching.look_on(watch);
+        match handover::trial(&self.etcd, &self.called.name, stop, look) {
             Ok(outcome) => match ended(&outcome) {
                 Ok(exit) => exit,
                 Err(exit) => {
@@ -253,7 +255,7 @@ impl Told<'_> {
 fn ended(outcome: &Outcome) -> Result<Exit, Exit> {
     let exit = match outcome.status {
         // Unasked, exit code 0 is how etcd ends when it was removed.
-        Status::Exited(0) if outcome.stop.is_none() => Exit::NOT_OK,
+        ProcessEnd::Exited(0) if outcome.stop.is_none() => Exit::NOT_OK,
         status => Exit(status.exit_code()),
     };
     if let Some(signal) = outcome.stop {
@@ -269,7 +271,8 @@ fn ended(outcome: &Outcome) -> Result<Exit, Exit> {
         outcome.healthy,
         outcome.last_words
     );
-    let removed = outcome.last_words == LastWords::Removed || outcome.status == Status::Exited(0);
+    let removed =
+        outcome.last_words == LastWords::Removed || outcome.status == ProcessEnd::Exited(0);
     match outcome.healthy && !removed {
         true => Ok(exit),
         false => Err(exit),

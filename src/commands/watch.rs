@@ -36,17 +36,29 @@ const MOMENT: Duration = Duration::from_millis(150);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// Watches until there is nothing left to watch, or nobody left who would listen.
-pub fn watch(config: Config, stop: &Stop, handed: &Handed) -> Exit {
+pub fn watch(config: Config, stop: &Stop, handed: Handed) -> Exit {
+    let (ended, first_end) = channel();
+    let left_alone = ended.clone();
     // Our parent holds the other end for as long as it lives.
-    let parent = std::thread::Builder::new().spawn(|| {
+    let parent = std::thread::Builder::new().spawn(move || {
         let mut rest = Vec::new();
         let _ = std::io::stdin().read_to_end(&mut rest);
-        std::process::exit(Exit::OK.0);
+        let _ = left_alone.send(Exit::OK);
     });
-    if let Err(error) = parent {
-        log::warn!("cannot watch whether etcd is healthy: {error}");
-        return Exit::FAILED;
+    let stop = stop.clone();
+    let watching = std::thread::Builder::new().spawn(move || {
+        let _ = ended.send(until_all_is_so(config, &stop, &handed));
+    });
+    match parent.and(watching) {
+        Ok(_) => first_end.recv().unwrap_or(Exit::FAILED),
+        Err(error) => {
+            log::warn!("cannot watch whether etcd is healthy: {error}");
+            Exit::FAILED
+        }
     }
+}
+
+fn until_all_is_so(config: Config, stop: &Stop, handed: &Handed) -> Exit {
     let config = Arc::new(config);
     let volume = Volume::new(&config.data_dir, config.wal_dir.as_deref());
     let observer = match Observer::new(config.clone(), volume.clone(), stop.clone()) {
@@ -171,10 +183,7 @@ impl Watcher {
         self.healthy.store(true, Ordering::Relaxed);
         log::info!("etcd is healthy");
         // Nobody listens any more: then etcd has ended, and so do we.
-        if writeln!(std::io::stdout(), "{HEALTHY}").is_err() {
-            std::process::exit(Exit::OK.0);
-        }
-        Ok(())
+        writeln!(std::io::stdout(), "{HEALTHY}").map_err(|_| Exit::OK)
     }
 
     fn until_promoted(&self, stop: &Stop) -> Result<(), Exit> {

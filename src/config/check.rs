@@ -126,10 +126,8 @@ pub fn check(raw: Raw) -> Result<Config, Vec<String>> {
     check.log(rejoin.log.as_deref(), rejoin.log_format.as_deref());
     let listen = check.all_listen_urls(&etcd);
     policy.listens_wide = !(listen.peer.iter()).all(|url| reach::is_loopback(url));
-    let advertise_client_urls = check.urls(
-        "ETCD_ADVERTISE_CLIENT_URLS",
-        (etcd.advertise_client_urls.as_deref()).unwrap_or("http://localhost:2379"),
-    );
+    let advertised = (etcd.advertise_client_urls.as_deref()).unwrap_or("http://localhost:2379");
+    let advertise_client_urls = check.urls("ETCD_ADVERTISE_CLIENT_URLS", advertised);
     let reached = reach::Urls {
         listen_peer: &listen.peer,
         listen_client: &listen.client,
@@ -145,8 +143,7 @@ pub fn check(raw: Raw) -> Result<Config, Vec<String>> {
             etcd.peer_client_cert_auth.as_deref(),
         ),
         credentials: check.credentials(
-            rejoin.user,
-            rejoin.password,
+            (rejoin.user, rejoin.password),
             rejoin.password_file.as_deref().map(Path::new),
         ),
         bootstrap_wait: (check.duration("REJOIN_BOOTSTRAP_WAIT", rejoin.bootstrap_wait.as_deref()))
@@ -183,10 +180,9 @@ pub fn check(raw: Raw) -> Result<Config, Vec<String>> {
     };
     // etcd 3.4 cannot listen at one URL twice, and none founds a cluster that names one twice, or this
     // member with a blank.
-    for (variable, value) in check.restated {
-        if variable != "ETCD_OTHER_PEERS_CLIENT_URLS" {
-            config.passed_on.say_instead(&variable, &value);
-        }
+    let to_etcd = |(variable, _): &(String, String)| variable != "ETCD_OTHER_PEERS_CLIENT_URLS";
+    for (variable, value) in check.restated.into_iter().filter(to_etcd) {
+        config.passed_on.say_instead(&variable, &value);
     }
     match check.mistakes.is_empty() {
         true => Ok(config),

@@ -32,6 +32,11 @@ use raw::Raw;
 
 use crate::logging::LogConfig;
 
+/// The environment of this process, which nobody else reads.
+pub fn environment() -> Vec<(OsString, OsString)> {
+    std::env::vars_os().collect()
+}
+
 /// Flags of `run` that say the same as a variable of ours: flag, variable, value. The flag wins.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides(pub Vec<(&'static str, &'static str, String)>);

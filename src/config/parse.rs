@@ -206,8 +206,7 @@ impl Checker {
 
     pub fn credentials(
         &mut self,
-        user: Option<String>,
-        password: Option<String>,
+        (user, password): (Option<String>, Option<String>),
         file: Option<&Path>,
     ) -> Option<Credentials> {
         let given = password.is_some() || file.is_some();

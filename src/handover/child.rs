@@ -19,15 +19,14 @@ use crate::error::{Context, Error};
 pub(super) const CHILD: &str = "__child";
 
 /// Starts this program as a child of this thread, and kills it when the thread ends. Its standard error
-/// is `stderr`, else ours.
-pub fn spawn(etcd: &Etcd, stderr: Option<PipeWriter>) -> Result<Pid, Error> {
-    let name = std::env::args_os().next().unwrap_or_default();
+/// is `stderr`, else ours. `name` is our own.
+pub fn spawn(etcd: &Etcd, name: &OsStr, stderr: Option<PipeWriter>) -> Result<Pid, Error> {
     // The link leads to our very file, even if it was replaced or deleted meanwhile. Where /proc is
     // missing, `current_exe` fails too, and our own name is the only trace.
     let ourselves = Path::new("/proc/self/exe");
     let start = |program: &Path, by_fork: bool| {
         let mut command = Command::new(program);
-        command.arg0(&name).arg(CHILD);
+        command.arg0(name).arg(CHILD);
         command.arg(std::process::id().to_string());
         command.arg(&etcd.program).arg(&etcd.arg0).args(&etcd.args);
         command.env_clear();
@@ -45,7 +44,7 @@ pub fn spawn(etcd: &Etcd, stderr: Option<PipeWriter>) -> Result<Pid, Error> {
     let child = start(ourselves, true)
         // Some sandboxes let nobody set a group, not even the same one.
         .or_else(|_| start(ourselves, false))
-        .or_else(|error| start(Path::new(&name), false).map_err(|_| error))
+        .or_else(|error| start(Path::new(name), false).map_err(|_| error))
         .context(|| "cannot start a child".into())?;
     Ok(Pid::from_child(&child))
 }

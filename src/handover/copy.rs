@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use super::last_words::{LastWords, Listener};
+use super::last_words::{LastWords, LastWordsReader};
 use crate::error::{Context, Error};
 
 /// How much is read at once. A pipe holds 64 KiB; etcd's lines are far below this.
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A running copy.
 pub(super) struct Copy {
-    heard: Arc<Mutex<Option<Listener>>>,
+    heard: Arc<Mutex<Option<LastWordsReader>>>,
     /// Dropped to say that the child has ended.
     running: PipeWriter,
     drained: Receiver<()>,
@@ -33,7 +33,7 @@ pub(super) struct Copy {
 impl Copy {
     /// Starts to copy from `from` to our standard error.
     pub(super) fn start(from: PipeReader) -> Result<Self, Error> {
-        let heard = Arc::new(Mutex::new(Some(Listener::default())));
+        let heard = Arc::new(Mutex::new(Some(LastWordsReader::default())));
         let (ended, running) = io::pipe().context(|| "cannot make a pipe".into())?;
         let (done, drained) = channel();
         let listener = heard.clone();
@@ -53,7 +53,7 @@ impl Copy {
     }
 
     /// What ends the listening: a healthy etcd's words are not its last.
-    pub(super) fn listener(&self) -> Arc<Mutex<Option<Listener>>> {
+    pub(super) fn listener(&self) -> Arc<Mutex<Option<LastWordsReader>>> {
         self.heard.clone()
     }
 
@@ -68,7 +68,7 @@ impl Copy {
     }
 }
 
-fn copy(mut from: PipeReader, ended: &PipeReader, heard: &Mutex<Option<Listener>>) {
+fn copy(mut from: PipeReader, ended: &PipeReader, heard: &Mutex<Option<LastWordsReader>>) {
     let mut chunk = vec![0; CHUNK];
     loop {
         let mut fds = [

@@ -188,12 +188,12 @@ const MOST_LINE: usize = 16 * 1024;
 
 /// Listens to a running etcd, a chunk at a time; keeps one unfinished line.
 #[derive(Default)]
-pub(super) struct Listener {
+pub(super) struct LastWordsReader {
     line: Vec<u8>,
     words: LastWords,
 }
 
-impl Listener {
+impl LastWordsReader {
     /// The first line that says something known is the cause; what follows is a consequence.
     pub(super) fn hear(&mut self, bytes: &[u8]) {
         if self.words == LastWords::None && !bytes.is_empty() {
@@ -278,7 +278,7 @@ mod tests {
     }
 
     fn heard(text: &[u8], chunk: usize) -> LastWords {
-        let mut listener = Listener::default();
+        let mut listener = LastWordsReader::default();
         text.chunks(chunk).for_each(|chunk| listener.hear(chunk));
         listener.last_words()
     }
@@ -324,7 +324,7 @@ mod tests {
 
     #[test]
     fn an_endless_line_costs_no_memory_and_hides_nothing() {
-        let mut listener = Listener::default();
+        let mut listener = LastWordsReader::default();
         for _ in 0..100 {
             listener.hear(&[b'x'; 4096]);
         }
@@ -335,6 +335,6 @@ mod tests {
 
     #[test]
     fn silence_says_nothing() {
-        assert_eq!(Listener::default().last_words(), LastWords::None);
+        assert_eq!(LastWordsReader::default().last_words(), LastWords::None);
     }
 }

@@ -25,7 +25,7 @@ use signal_hook::consts::FORBIDDEN;
 pub use child::spawn;
 pub use hidden::hidden_main;
 pub use last_words::LastWords;
-pub use trial::{Next, Outcome, Status, TrialError, Watch, trial};
+pub use trial::{Next, Outcome, ProcessEnd, TrialError, Watch, trial};
 
 /// The etcd to become.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,17 @@ pub struct Etcd {
     /// Its arguments.
     pub args: Vec<OsString>,
     /// Its complete environment: nothing of ours is added.
+    pub env: Vec<(OsString, OsString)>,
+}
+
+/// How this program was called: what it takes to run it again.
+#[derive(Clone, Debug)]
+pub struct Called {
+    /// By which name.
+    pub name: OsString,
+    /// With which words.
+    pub words: Vec<OsString>,
+    /// In which environment.
     pub env: Vec<(OsString, OsString)>,
 }
 

@@ -3,6 +3,7 @@
 //! Three threads: this one waits for signals and children, one copies what etcd prints, and one calls
 //! the watcher until that is done. A trial that has become healthy costs no wake-up of its own.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -17,7 +18,7 @@ use signal_hook::consts::{
 use signal_hook::iterator::Signals;
 
 use super::copy::Copy;
-use super::last_words::{LastWords, Listener};
+use super::last_words::{LastWords, LastWordsReader};
 use super::{Etcd, SIGNALS, child};
 use crate::error::{Context, Error};
 use crate::signals::Stop;
@@ -31,28 +32,28 @@ const FAST_LOOKS: u32 = 40;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub enum ProcessEnd {
     /// With this exit code.
     Exited(i32),
     /// By this signal.
     Signaled(i32),
 }
 
-impl Status {
+impl ProcessEnd {
     /// The exit code that says the same: the child's own, or 128 + n.
     pub fn exit_code(self) -> i32 {
         match self {
-            Status::Exited(code) => code,
-            Status::Signaled(signal) => 128 + signal,
+            ProcessEnd::Exited(code) => code,
+            ProcessEnd::Signaled(signal) => 128 + signal,
         }
     }
 }
 
-impl fmt::Display for Status {
+impl fmt::Display for ProcessEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Status::Exited(code) => write!(f, "exit code {code}"),
-            Status::Signaled(signal) => match signal_hook::low_level::signal_name(*signal) {
+            ProcessEnd::Exited(code) => write!(f, "exit code {code}"),
+            ProcessEnd::Signaled(signal) => match signal_hook::low_level::signal_name(*signal) {
                 Some(name) => write!(f, "{name}"),
                 None => write!(f, "signal {signal}"),
             },
@@ -64,7 +65,7 @@ impl fmt::Display for Status {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// How etcd ended. 127 and 126 mean that it could not be run; etcd has no such code itself.
-    pub status: Status,
+    pub status: ProcessEnd,
     /// Whether the watcher ever called it healthy.
     pub healthy: bool,
     /// What it printed as the cause, as far as it was not healthy. No evidence to touch data.
@@ -100,8 +101,8 @@ pub enum Next {
 
 /// The watcher's view of a running trial.
 pub struct Watch {
-    shared: Arc<Shared>,
-    listener: Arc<Mutex<Option<Listener>>>,
+    shared: Arc<TrialShared>,
+    listener: Arc<Mutex<Option<LastWordsReader>>>,
     looks: u32,
 }
 
@@ -129,19 +130,19 @@ impl Watch {
 }
 
 #[derive(Default)]
-struct State {
+struct TrialState {
     healthy: bool,
     over: bool,
 }
 
 #[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
+struct TrialShared {
+    state: Mutex<TrialState>,
     changed: Condvar,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl TrialShared {
+    fn lock(&self) -> MutexGuard<'_, TrialState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -159,7 +160,7 @@ impl Shared {
     }
 }
 
-/// Runs etcd as a child until it ends.
+/// Runs etcd as a child until it ends. `name` is our own.
 ///
 /// `watch` is called from a thread of its own, first after 50 ms, then again and again, ever slower
 /// down to once a second, until it says `Done`, etcd ends, or etcd is asked to stop. It is not waited
@@ -177,7 +178,7 @@ impl Shared {
 /// The caller's thread must be the one that lives as long as the process: the child is killed when the
 /// thread that started it ends. No other child of ours may be waited for meanwhile: all are reaped here.
 /// The handlers stay installed when the trial has ended, so later only SIGTERM and SIGINT end us.
-pub fn trial<F>(etcd: &Etcd, stop: &Stop, watch: F) -> Result<Outcome, TrialError>
+pub fn trial<F>(etcd: &Etcd, name: &OsStr, stop: &Stop, watch: F) -> Result<Outcome, TrialError>
 where
     F: FnMut(&mut Watch) -> Next + Send + 'static,
 {
@@ -189,8 +190,8 @@ where
     }
     let (reader, writer) = io::pipe().context(|| "cannot make a pipe".into())?;
     let copy = Copy::start(reader)?;
-    let child = child::spawn(etcd, Some(writer))?;
-    let shared = Arc::new(Shared::default());
+    let child = child::spawn(etcd, name, Some(writer))?;
+    let shared = Arc::new(TrialShared::default());
     let view = Watch {
         shared: shared.clone(),
         listener: copy.listener(),
@@ -233,7 +234,7 @@ fn take_signals() -> io::Result<Signals> {
 }
 
 /// Forwards and reaps until `child` has ended; its status, and the signal that asked it to.
-fn supervise(child: Pid, signals: &mut Signals, shared: &Shared) -> (Status, Option<i32>) {
+fn supervise(child: Pid, signals: &mut Signals, shared: &TrialShared) -> (ProcessEnd, Option<i32>) {
     let mut stop = None;
     let mut forwarded = 0_u64;
     loop {
@@ -241,7 +242,7 @@ fn supervise(child: Pid, signals: &mut Signals, shared: &Shared) -> (Status, Opt
             if signal == SIGCHLD {
                 if let Some(status) = reap(child) {
                     // Some other signal of ours may have ended it.
-                    if let (None, Status::Signaled(n)) = (stop, status) {
+                    if let (None, ProcessEnd::Signaled(n)) = (stop, status) {
                         stop = (forwarded & (1 << (n - 1)) != 0).then_some(n);
                     }
                     return (status, stop);
@@ -266,13 +267,13 @@ fn supervise(child: Pid, signals: &mut Signals, shared: &Shared) -> (Status, Opt
 }
 
 /// Takes the status of every child that has ended, orphans included; that of `child`, if it has.
-fn reap(child: Pid) -> Option<Status> {
+fn reap(child: Pid) -> Option<ProcessEnd> {
     let mut ended = None;
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
         if pid == child {
             ended = match (status.exit_status(), status.terminating_signal()) {
-                (Some(code), _) => Some(Status::Exited(code)),
-                (None, Some(signal)) => Some(Status::Signaled(signal)),
+                (Some(code), _) => Some(ProcessEnd::Exited(code)),
+                (None, Some(signal)) => Some(ProcessEnd::Signaled(signal)),
                 (None, None) => None,
             };
         }

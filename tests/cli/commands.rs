@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::Version;
 use crate::support::addresses::Addresses;
-use crate::{call, executable};
+use crate::{Said, call, executable};
 
 const COMMANDS: [&[&str]; 14] = [
     &["run"],
@@ -171,7 +171,11 @@ fn another_word_is_run_as_it_is() {
     assert_eq!(said.out, "kept\n");
     said.ends_with(9);
     let said = call(&["no-such-word"]).run();
-    said.ends_with(127).has(&["no-such-word", "--help"]);
+    said.ends_with(127).has(&[
+        "no-such-word",
+        "--help",
+        "no etcd-rejoin-no-such-word lies beside",
+    ]);
     for (word, command) in [
         ("stauts", "status"),
         ("laeve", "leave"),
@@ -193,6 +197,45 @@ fn another_word_is_run_as_it_is() {
     );
     let said = call(&["/etc/passwd"]).run();
     said.ends_with(126).has(&["/etc/passwd"]);
+}
+
+/// As git and cargo do it; but ours come first.
+#[test]
+fn a_word_of_ours_is_the_program_beside_us_before_any_other() {
+    let ours = Path::new(env!("CARGO_BIN_EXE_etcd-rejoin"));
+    let dir = tempfile::tempdir_in(ours.parent().unwrap()).unwrap();
+    let linked = dir.path().join("etcd-rejoin");
+    std::fs::hard_link(ours, &linked).unwrap();
+    for word in ["word", "status", "etcd", "__word"] {
+        let script = "#!/bin/sh\necho \"beside: $* $REJOIN_X\"\nexit 9\n";
+        executable(dir.path(), &format!("etcd-rejoin-{word}"), script);
+        executable(
+            dir.path(),
+            word,
+            "#!/bin/sh\necho \"on the path\"\nexit 8\n",
+        );
+    }
+    std::fs::write(dir.path().join("etcd-rejoin-text"), "no program").unwrap();
+    let run = |words: &[&str]| {
+        let mut command = std::process::Command::new(&linked);
+        command.args(words).env_clear().env("REJOIN_X", "kept");
+        Said::from(command.env("PATH", dir.path()).output().unwrap())
+    };
+    let said = run(&["word", "--json", "a b"]);
+    assert_eq!(said.ends_with(9).out, "beside: --json a b kept\n");
+    run(&["text"]).ends_with(126).has(&["etcd-rejoin-text"]);
+    run(&["status", "--help"]).ends_with(0);
+    run(&["etcd", "--version"]).ends_with(8);
+    // Hidden words, and what has a path, are other programs.
+    run(&["__word"]).ends_with(8);
+    run(&[dir.path().join("word").to_str().unwrap()]).ends_with(8);
+    // A link in PATH is no other place.
+    let link = crate::support::files::scratch();
+    let link = link.path().join("rejoin");
+    std::os::unix::fs::symlink(&linked, &link).unwrap();
+    let mut command = std::process::Command::new(&link);
+    let said = Said::from(command.arg("word").output().unwrap());
+    said.ends_with(9);
 }
 
 #[test]
