@@ -11,7 +11,8 @@ use log::Level;
 use crate::config::Config;
 use crate::datadir::Finding;
 use crate::decide::{
-    Begin, Decision, Gravity, Heard, Holds, Peer, Policy, Reason, Start, Steady, Step, own_id,
+    Begin, Decision, Gravity, Heard, Holds, Peer, Policy, Reason, Start, Steady, Step, is_settled,
+    own_id,
 };
 use crate::logging::Line;
 use crate::membership::{Member, MemberId, quorum};
@@ -33,7 +34,7 @@ pub fn seen(policy: &Policy, look: &Look) -> Line {
         Finding::Damaged { what, .. } => line = line.with("damage", what),
         Finding::Empty => {}
     }
-    line = line.with("cluster", cluster(look));
+    line = line.with("cluster", cluster(policy, look));
     if let Some(quorate) = &look.seen.quorate {
         line = line.with("members", members(&quorate.members));
     }
@@ -84,10 +85,11 @@ pub fn line(config: &Config, look: &Look, decision: &Decision) -> Line {
 
 /// What a person cares about in it: a line is worth it when this changes. Members and notes change by
 /// our own steps, which have lines of their own.
-pub fn scene(look: &Look) -> String {
+pub fn scene(policy: &Policy, look: &Look) -> String {
     let peers = (look.seen.peers.iter()).map(|peer| heard_short(&peer.heard));
     let peers: Vec<&str> = peers.collect();
-    format!("{} {} {}", data_dir(look), cluster(look), peers.join(","))
+    let cluster = cluster(policy, look);
+    format!("{} {cluster} {}", data_dir(look), peers.join(","))
 }
 
 /// The data dir in one word.
@@ -117,10 +119,10 @@ pub fn data_dir(look: &Look) -> String {
 }
 
 /// The cluster in one word.
-pub fn cluster(look: &Look) -> &'static str {
+pub fn cluster(policy: &Policy, look: &Look) -> &'static str {
     match (&look.seen.quorate, look.seen.views().next()) {
         (Some(_), _) => "quorate",
-        (None, Some(_)) if look.seen.settled => "listed",
+        (None, Some(_)) if is_settled(policy, &look.seen) => "listed",
         (None, Some(_)) if look.seen.is_refused() => "leader-not-told",
         (None, Some(_)) => "no-leader",
         (None, None) if is_alone(look) => "alone",

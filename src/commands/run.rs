@@ -325,7 +325,7 @@ impl Run<'_> {
 
     /// Says what was seen, when it has changed.
     fn saw(&mut self, look: &Look) {
-        if self.said.is_news(explain::scene(look)) {
+        if self.said.is_news(explain::scene(&self.config.policy, look)) {
             self.changed = Instant::now();
             explain::seen(&self.config.policy, look).log();
         }

@@ -408,14 +408,17 @@ impl Status<'_> {
             Some(quorate) => {
                 let survives = self.survives().map(|words| format!(", {words}"));
                 let survives = survives.unwrap_or_default();
-                let (state, id) = (explain::cluster(look), quorate.cluster);
+                let (state, id) = (explain::cluster(&self.config.policy, look), quorate.cluster);
                 line("cluster", format!("{state} {id}{survives}"));
                 for member in &quorate.members {
                     let shown = explain::members(std::slice::from_ref(member));
                     line("", format!("{shown} {}", member.peer_urls.join(",")));
                 }
             }
-            None => line("cluster", explain::cluster(look).into()),
+            None => line(
+                "cluster",
+                explain::cluster(&self.config.policy, look).into(),
+            ),
         }
         // Peers have said theirs above.
         let said = |failure: &&String| {
@@ -483,7 +486,7 @@ impl Status<'_> {
             },
             "peers": peers,
             "cluster": {
-                "state": explain::cluster(look),
+                "state": explain::cluster(&self.config.policy, look),
                 "id": quorate.map(|quorate| quorate.cluster),
                 "members": quorate.map(|quorate| &quorate.members),
                 "margin": explain::margin(&config.policy, look, self.healthy()),

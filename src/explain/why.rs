@@ -3,7 +3,7 @@
 use super::{heard, is_alone};
 use crate::decide::{
     Bootstrap, Decision, Elsewhere, Heard, Holds, Identity, JoinsOnly, Knock, Observation, Policy,
-    Progress, Reason, Step, data_elsewhere, founded_again, listing_twice,
+    Progress, Reason, Step, data_elsewhere, founded_again, is_settled, listing_twice,
 };
 use crate::membership::{Member, MemberId};
 use crate::observe::Look;
@@ -56,7 +56,7 @@ fn condition(policy: &Policy, seen: &Observation, decision: &Decision) -> &'stat
             "quorate without it, listed"
         }
         (Reason::DataDamaged, _) => "quorate without it, and not listed",
-        (Reason::OwnData, _) if seen.settled => {
+        (Reason::OwnData, _) if is_settled(policy, seen) => {
             "a peer lists this member just as it is here; no leader was waited for"
         }
         (Reason::OwnData, _) => "quorate, listed",

@@ -8,6 +8,7 @@
 //! linearizable or not, replaces it.
 
 mod empty;
+mod enough;
 mod entries;
 mod first_start;
 mod leaving;
@@ -18,13 +19,14 @@ mod own;
 mod reason;
 
 pub use empty::add_as;
+pub use enough::{ToAsk, is_settled, still_to_ask};
 pub use entries::{data_elsewhere, founded_again, listing_twice, own_id};
 pub use first_start::listens;
 pub use leaving::may_leave;
 pub use memory::{Event, Memory};
 pub use observation::{
-    Bootstrap, DataDir, Elsewhere, Heard, Holds, Identity, JoinAs, JoinsOnly, Knock, Misplaced,
-    Observation, Peer, Policy, Progress, Quorate, Steady, Trial,
+    Bootstrap, DataDir, Elsewhere, Heard, Holds, Identity, JoinAs, JoinsOnly, Knock,
+    MemberProgress, Misplaced, Observation, Peer, Policy, Progress, Quorate, Steady, Trial,
 };
 pub use reason::{Gravity, Reason, Row, cures_table, table};
 
@@ -33,7 +35,6 @@ use serde::{Deserialize, Serialize};
 use crate::membership::{Member, MemberId};
 use empty::empty;
 use first_start::founding;
-pub use own::is_plain_restart;
 use own::{damaged, own_data};
 
 /// What etcd is told about the cluster when it starts.

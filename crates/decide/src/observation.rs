@@ -325,6 +325,17 @@ impl Progress {
     }
 }
 
+/// How far a member has come, in its own words: it may be behind what is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MemberProgress {
+    /// Which member says so.
+    pub of: Identity,
+    /// How far it has come.
+    pub reached: Progress,
+    /// Whom it follows.
+    pub leader: Option<MemberId>,
+}
+
 /// A linearizable answer, asked after we started: the proof of a leader.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Quorate {
@@ -420,8 +431,10 @@ pub struct Observation {
     pub peers: Vec<Peer>,
     /// The linearizable answer, if there is one.
     pub quorate: Option<Quorate>,
-    /// What a peer lists settled this look: nobody was waited for to prove a leader.
-    pub settled: bool,
+    /// How far other members have come. Asked where that may spare the proof of a leader.
+    pub progress: Vec<MemberProgress>,
+    /// Everybody was given the time to answer who might, needed or not: who proves no leader has none.
+    pub heard_out: bool,
     /// The gateway refuses us, in its own words.
     pub refused: Option<String>,
     /// A client URL that was given to us answers, and proves no leader: in its own words.
@@ -466,7 +479,8 @@ impl Default for Observation {
             misled: None,
             peers: Vec::new(),
             quorate: None,
-            settled: false,
+            progress: Vec::new(),
+            heard_out: false,
             refused: None,
             unclear: None,
             twin: false,

@@ -2,9 +2,10 @@
 //! that it does not need it.
 
 use super::Decision::{Do, Refuse, Wait};
+use super::enough::is_settled;
 use super::entries::*;
 use super::{Begin, Decision, Identity, JoinAs, Observation, Policy, Reason, Start, Step, Trial};
-use crate::membership::{ClusterId, Member};
+use crate::membership::Member;
 
 /// Own data starts as it is, unless the cluster positively contradicts it.
 pub(super) fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> Decision {
@@ -26,7 +27,7 @@ pub(super) fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> De
             return Wait(Reason::GivenUp);
         }
         return match seen.views().next() {
-            Some(_) if seen.settled => with_data(seen, own, None, Reason::OwnData),
+            Some(_) if is_settled(policy, seen) => with_data(seen, own, None, Reason::OwnData),
             Some(_) => with_data(seen, own, None, Reason::NoLeader),
             None => with_data(seen, own, None, Reason::NobodyAnswers),
         };
@@ -103,30 +104,6 @@ fn founded_as_another(policy: &Policy, seen: &Observation, own: Identity) -> boo
         && own.cluster == policy.static_cluster
         && own.member != policy.static_id
         && policy.static_others.contains(&own.member)
-}
-
-/// Whether nobody need be waited for to prove a leader: own data, and each peer that was heard lists this
-/// member just as it is here.
-///
-/// Such a list may be behind what is committed. But own data starts as well where no leader is proven; only
-/// a member that was removed could have learned something. Its etcd learns that too, and ends, and its next
-/// start is one after a start without progress, which asks, and waits for the answer.
-pub fn is_plain_restart(policy: &Policy, seen: &Observation, own: Identity) -> bool {
-    let as_it_is = |(cluster, members): (ClusterId, &[Member])| {
-        cluster == own.cluster
-            && by_id(members, own.member).is_some_and(|entry| {
-                entry.started()
-                    && !entry.learner
-                    && entry.name == policy.name
-                    && (!policy.peer_urls_given || entry.has_exactly_peer_urls(&policy.peer_urls))
-            })
-    };
-    let unsettled = seen.given_up
-        || seen.stalled
-        || seen.added_learner.is_some()
-        || seen.trial != Trial::None
-        || policy.keep.is_some_and(|keep| seen.set_aside > keep);
-    !unsettled && seen.views().next().is_some() && seen.views().all(as_it_is)
 }
 
 fn with_data(

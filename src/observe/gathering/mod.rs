@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use super::ask::{NO_ANSWER, hear, learn_version, prove, tells_more};
 use super::{Listening, Look, Observer, all, is_promise};
 use crate::datadir::{Contents, Finding};
-use crate::decide::{self, DataDir, Heard, Observation, Peer, Quorate, Trial};
+use crate::decide::{
+    self, DataDir, Heard, Identity, MemberProgress, Observation, Peer, Quorate, ToAsk, Trial,
+};
 use crate::gateway::{Failure, Status};
 use crate::membership::{ClusterId, Member, MemberId};
 use crate::signals::Ended;
@@ -41,17 +43,11 @@ pub(super) struct Gathering<'a> {
     pub(super) deadline: Instant,
     begun: Instant,
     listening: Listening,
-    /// What was seen so far; what the gateways say is added at the end.
+    /// What was seen so far; how gateways fail is added at the end.
     seen: Observation,
-    /// What was listed is enough: a restart like any other.
-    plain: bool,
-    /// The members that are asked, before such a restart, how far they have come: their URLs.
+    /// The members that are asked how far they have come: their URLs.
     far: Vec<String>,
     far_open: usize,
-    /// One of them has come as far as this volume; or less far, and then a leader has to prove itself.
-    far_enough: Option<bool>,
-    /// One that has come less far follows a leader other than this member: there is somebody to prove it.
-    led: bool,
     unheard: Vec<usize>,
     /// Of each peer: URLs that have answered, and whose version is still to come. A restart like any other
     /// does not wait for it.
@@ -70,7 +66,8 @@ pub(super) struct Gathering<'a> {
     doubts_open: usize,
     /// One of them stays.
     another: bool,
-    quorate: Option<(String, Quorate)>,
+    /// The URL where the leader was proven.
+    prover: Option<String>,
     /// Linearizable answers of another cluster than that one, by URL.
     strangers: Vec<(String, Quorate)>,
     refused: Option<String>,
@@ -78,7 +75,7 @@ pub(super) struct Gathering<'a> {
     failures: Vec<String>,
     /// How long the slowest answer of a peer took so far.
     way: Duration,
-    /// Since when the grace of this look runs.
+    /// Since when only so much has been missing that it is not waited for long.
     listed_at: Option<Instant>,
     quorate_at: Option<Instant>,
     founding_at: Option<Instant>,
@@ -108,13 +105,11 @@ impl<'a> Gathering<'a> {
             unversioned: vec![0; peers.len()],
             seen: Observation {
                 peers,
+                heard_out: observer.patient,
                 ..Observation::default()
             },
-            plain: false,
             far: Vec::new(),
             far_open: 0,
-            far_enough: None,
-            led: false,
             gateways: Vec::new(),
             gateways_open: 0,
             spare: Vec::new(),
@@ -125,7 +120,7 @@ impl<'a> Gathering<'a> {
             own_urls_open: 0,
             doubts_open: 0,
             another: false,
-            quorate: None,
+            prover: None,
             strangers: Vec::new(),
             refused: None,
             unclear: None,
@@ -183,6 +178,9 @@ impl<'a> Gathering<'a> {
             return;
         }
         self.gateways.push(url.to_string());
+        if self.to_ask() == ToAsk::TwinBesideLeader {
+            return;
+        }
         // What the first one proves is enough for own data, and for nothing else.
         if matches!(self.seen.data, DataDir::Own(_)) && !self.observer.patient {
             match self.gateways_open {
@@ -245,6 +243,7 @@ impl<'a> Gathering<'a> {
         for index in 0..self.seen.peers.len() {
             self.consider_view(index);
         }
+        self.note_time();
     }
 
     pub(super) fn listen(&mut self, rx: &Receiver<News>) -> Result<(), i32> {
@@ -259,6 +258,15 @@ impl<'a> Gathering<'a> {
                 Err(Ended::Deadline | Ended::Closed) => return Ok(()),
             }
         }
+    }
+
+    /// What this look still has to ask.
+    fn to_ask(&self) -> ToAsk {
+        decide::still_to_ask(&self.observer.config.policy, &self.seen, self.peers_open())
+    }
+
+    fn peers_open(&self) -> bool {
+        self.unheard.iter().any(|open| *open > 0)
     }
 
     fn absorb(&mut self, news: News) {
@@ -279,63 +287,26 @@ impl<'a> Gathering<'a> {
                 self.unversioned[index] -= 1;
                 self.consider_view(index);
             }
-            News::Gateway(url, Ok((member, quorate))) => {
+            News::Gateway(url, answer) => {
                 self.gateways_open -= 1;
-                // Behind a balancer, or where our own URLs are among those of the others, it may be ourselves.
-                self.running.push(Running::Member(member));
-                let better = match (&self.quorate, self.own_cluster()) {
-                    (None, _) => true,
-                    (Some((_, known)), Some(own)) => known.cluster != own && quorate.cluster == own,
-                    (Some(_), None) => false,
-                };
-                self.ask_twins_of(&quorate.members.clone());
-                if better {
-                    self.quorate_at.get_or_insert_with(Instant::now);
-                    let before = self.quorate.replace((url, quorate));
-                    self.strangers.extend(before);
-                } else if (self.quorate.as_ref())
-                    .is_some_and(|(_, known)| known.cluster != quorate.cluster)
-                {
-                    self.strangers.push((url, quorate));
+                match answer {
+                    Ok((member, quorate)) => self.proven(url, member, quorate),
+                    Err(failure) => self.unproven(&failure),
                 }
-                if self.quorate.as_ref().map(|(_, known)| known.cluster) != self.own_cluster() {
-                    self.ask_spare();
-                }
-            }
-            News::Gateway(_, Err(failure)) => {
-                self.gateways_open -= 1;
-                self.ask_spare();
-                let words = failure.to_string();
-                let slot = match &failure {
-                    Failure::Refused(_) | Failure::GatewayOff(_) => Some(&mut self.refused),
-                    Failure::Rejected { .. } | Failure::NotEtcd { .. } => Some(&mut self.unclear),
-                    Failure::Unreachable { .. } => None,
-                };
-                // The first by name, not by arrival: what is said stays the same.
-                if let Some(said) = slot
-                    && said.as_ref().is_none_or(|known| words < *known)
-                {
-                    *said = Some(words.clone());
-                }
-                self.failures.push(words);
             }
             News::Far(status) => {
                 self.far_open = self.far_open.saturating_sub(1);
-                let own = self.identity().map(|own| (own.cluster, own.member));
-                let others = status.filter(|status| {
-                    own.is_some_and(|own| own.0 == status.cluster && own.1 != status.member)
-                });
-                let Some(status) = others else {
-                    return;
-                };
-                if !status.reached().lacks(self.seen.committed) {
-                    self.far_enough.get_or_insert(true);
-                    return;
-                }
-                // It may only be behind: what is committed, a leader knows.
-                self.far_enough = Some(false);
-                self.led |=
-                    (status.leader).is_some_and(|leader| Some(leader) != own.map(|own| own.1));
+                self.seen
+                    .progress
+                    .extend(status.map(|status| MemberProgress {
+                        of: Identity {
+                            member: status.member,
+                            cluster: status.cluster,
+                        },
+                        reached: status.reached(),
+                        leader: status.leader,
+                    }));
+                // Who has come less far may make a leader necessary.
                 (0..self.seen.peers.len()).for_each(|index| self.consider_view(index));
             }
             News::Twin(running) => {
@@ -351,38 +322,64 @@ impl<'a> Gathering<'a> {
                 self.another |= stays;
             }
         }
+        self.note_time();
+    }
+
+    /// A member has proven a leader.
+    fn proven(&mut self, url: String, member: MemberId, quorate: Quorate) {
+        // Behind a balancer, or where our own URLs are among those of the others, it may be ourselves.
+        self.running.push(Running::Member(member));
+        self.ask_twins_of(&quorate.members);
+        let known = self.seen.quorate.as_ref().map(|known| known.cluster);
+        let better = match (known, self.own_cluster()) {
+            (None, _) => true,
+            (Some(known), Some(own)) => known != own && quorate.cluster == own,
+            (Some(_), None) => false,
+        };
+        if better {
+            let before = self.prover.replace(url).zip(self.seen.quorate.take());
+            self.strangers.extend(before);
+            self.seen.quorate = Some(quorate);
+        } else if known != Some(quorate.cluster) {
+            self.strangers.push((url, quorate));
+        }
+        if self.seen.quorate.as_ref().map(|known| known.cluster) != self.own_cluster() {
+            self.ask_spare();
+        }
+    }
+
+    fn unproven(&mut self, failure: &Failure) {
+        self.ask_spare();
+        let words = failure.to_string();
+        let slot = match failure {
+            Failure::Refused(_) | Failure::GatewayOff(_) => Some(&mut self.refused),
+            Failure::Rejected { .. } | Failure::NotEtcd { .. } => Some(&mut self.unclear),
+            Failure::Unreachable { .. } => None,
+        };
+        // The first by name, not by arrival: what is said stays the same.
+        if let Some(said) = slot
+            && said.as_ref().is_none_or(|known| words < *known)
+        {
+            *said = Some(words.clone());
+        }
+        self.failures.push(words);
     }
 
     /// A peer that is etcd tells where the gateways are.
     fn consider_view(&mut self, index: usize) {
-        let Heard::Etcd { cluster, members } = &self.seen.peers[index].heard else {
+        let Heard::Etcd { members, .. } = &self.seen.peers[index].heard else {
             return;
         };
-        let (cluster, members) = (*cluster, members.clone());
-        let policy = &self.observer.config.policy;
-        if let Some(own) = self.identity() {
-            let listed = members.iter().find(|member| member.id == own.member);
-            let ours = listed.is_some_and(|entry| {
-                entry.name.is_empty()
-                    || entry.name == policy.name
-                    || entry.has_peer_url(&policy.peer_urls)
-            });
-            if cluster == own.cluster && ours {
-                self.listed_at.get_or_insert_with(Instant::now);
-            }
-        }
-        if cluster == policy.static_cluster && !members.iter().any(Member::started) {
-            self.founding_at.get_or_insert_with(Instant::now);
-        }
+        let members = members.clone();
         self.ask_twins_of(&members);
-        self.plain = match &self.seen.data {
-            DataDir::Own(own) if !self.observer.patient => {
-                self.far_enough != Some(false) && decide::is_plain_restart(policy, &self.seen, *own)
-            }
-            DataDir::Own(_) | DataDir::Damaged { .. } | DataDir::Empty => false,
-        };
-        if self.plain {
-            return self.ask_how_far(&members);
+        match self.to_ask() {
+            ToAsk::HowFar | ToAsk::TwinBesideListed => return self.ask_how_far(&members),
+            ToAsk::Everybody
+            | ToAsk::TwinBesideLeader
+            | ToAsk::LeaderForAMoment
+            | ToAsk::Leader
+            | ToAsk::Contradiction
+            | ToAsk::FirstStart => {}
         }
         if self.unversioned[index] > 0 {
             return;
@@ -397,9 +394,7 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// What lists us just as we are here may be a cluster that was restored or rolled back, with the same IDs: an
-    /// etcd that is let loose beside it becomes its leader where its own log is longer, and what was acknowledged
-    /// since is on some members and not on others. No round of Raft: a member says it of itself.
+    /// No round of Raft: a member says it of itself.
     fn ask_how_far(&mut self, members: &[Member]) {
         let own = self.own_id(members);
         let others = members.iter().filter(|member| Some(member.id) != own);
@@ -442,7 +437,7 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    fn identity(&self) -> Option<decide::Identity> {
+    fn identity(&self) -> Option<Identity> {
         match &self.seen.data {
             DataDir::Own(identity) => Some(*identity),
             DataDir::Damaged { head } => *head,
@@ -457,11 +452,13 @@ impl<'a> Gathering<'a> {
     pub(super) fn into_look(mut self, contents: Contents, begin: Instant) -> Look {
         if self.seen.data != DataDir::Empty {
             // Asked while the volume was taken for an empty one: no proof that it has what lies here.
-            self.quorate
-                .take_if(|(_, quorate)| quorate.reached.is_none());
+            let without = |quorate: &mut Quorate| quorate.reached.is_none();
+            if self.seen.quorate.take_if(without).is_some() {
+                self.prover = None;
+            }
         }
         let twin = self.is_twin();
-        let mut endpoints: Vec<String> = self.quorate.iter().map(|(url, _)| url.clone()).collect();
+        let mut endpoints: Vec<String> = self.prover.take().into_iter().collect();
         for url in std::mem::take(&mut self.gateways) {
             if !endpoints.contains(&url) {
                 endpoints.push(url);
@@ -477,9 +474,10 @@ impl<'a> Gathering<'a> {
                 Heard::Etcd { .. } | Heard::Entrypoint { .. } => {}
             }
         }
+        let known = self.seen.quorate.as_ref().map(|known| known.cluster);
         // Whoever answers for another cluster is heard beside the peers, and never passed over.
         for (url, quorate) in self.strangers {
-            if (self.quorate.as_ref()).is_some_and(|(_, known)| known.cluster != quorate.cluster) {
+            if known.is_some_and(|known| known != quorate.cluster) {
                 self.seen.peers.push(Peer {
                     name: url,
                     initial: false,
@@ -492,10 +490,8 @@ impl<'a> Gathering<'a> {
         }
         let seen = Observation {
             // One gateway that refuses is no matter where another one answers.
-            refused: self.refused.filter(|_| self.quorate.is_none()),
-            unclear: self.unclear.filter(|_| self.quorate.is_none()),
-            settled: self.plain && self.quorate.is_none(),
-            quorate: self.quorate.map(|(_, quorate)| quorate),
+            refused: self.refused.filter(|_| known.is_none()),
+            unclear: self.unclear.filter(|_| known.is_none()),
             twin,
             waited: self.observer.started.elapsed() >= self.observer.config.bootstrap_wait,
             ..self.seen

@@ -1,9 +1,9 @@
-//! When a look is over: as soon as what was heard decides.
+//! When a look is over: what it still has to ask says what is waited for, and here is for how long.
 
 use std::time::{Duration, Instant};
 
 use super::Gathering;
-use crate::decide::{DataDir, Trial};
+use crate::decide::{DataDir, ToAsk};
 
 /// Own data, listed by a peer, but not as it is here (a learner, other peer URLs): so long the proof of a leader
 /// may still arrive.
@@ -23,68 +23,59 @@ impl Gathering<'_> {
     /// When this look is over, as far as can be told now.
     pub(super) fn until(&self) -> Instant {
         let now = Instant::now();
-        let peers_open = self.unheard.iter().any(|open| *open > 0);
-        if !peers_open
-            && self.gateways_open + self.far_open + self.twins_open + self.doubts_open == 0
-        {
+        let open = self.gateways_open + self.far_open + self.twins_open + self.doubts_open;
+        if !self.peers_open() && open == 0 {
             return self.own_urls_until(now);
         }
         // Somebody has answered as us: what follows may be a second vote in our name.
-        if self.observer.patient || self.doubts_open > 0 {
+        if self.doubts_open > 0 {
             return self.deadline;
         }
         let after = |since: Option<Instant>, grace: Duration| {
             since.map_or(self.deadline, |since| (since + grace).min(self.deadline))
         };
-        let quorate = self.quorate.as_ref();
-        match &self.seen.data {
-            DataDir::Own(own) if quorate.is_some_and(|(_, q)| q.cluster == own.cluster) => {
-                match self.twins_open {
-                    0 => now,
-                    _ => after(self.quorate_at, GRACE_TWIN),
-                }
-            }
+        match self.to_ask() {
+            ToAsk::TwinBesideLeader => match self.twins_open {
+                0 => now,
+                _ => after(self.quorate_at, GRACE_TWIN),
+            },
             // Nobody need be reached at a client URL for a restart: then it is as without the question.
-            DataDir::Own(_) if self.plain && self.far_enough.is_none() && self.far_open > 0 => {
-                after(self.listed_at, GRACE_LEADER)
-            }
-            DataDir::Own(_) if self.plain => match self.twins_open {
+            ToAsk::HowFar if self.far_open > 0 => after(self.listed_at, GRACE_LEADER),
+            ToAsk::HowFar | ToAsk::TwinBesideListed => match self.twins_open {
                 0 => now,
                 // Over a long way a twin answers no sooner than the peer did, and is asked only now.
                 _ => after(self.listed_at, GRACE_TWIN.max(2 * self.way)),
             },
-            // What a leader says may be why the last start made no progress: that we were removed. Or that the
-            // others lack what was committed here.
-            DataDir::Own(_)
-                if self.seen.given_up
-                    || self.seen.stalled
-                    || self.led
-                    || self.seen.trial != Trial::None =>
-            {
-                self.deadline
-            }
             // Where a version is still to come, no gateway has been asked yet.
-            DataDir::Own(_) => match self.gateways_open + self.twins_open + self.versions_open() {
-                0 if self.listed_at.is_some() => now,
-                _ => after(self.listed_at, GRACE_LEADER),
-            },
-            // How many of them do decides: a certificate of ours that is wrong is refused by all.
-            DataDir::Damaged { .. } | DataDir::Empty if peers_open && self.seen.is_refused() => {
-                self.deadline
+            ToAsk::LeaderForAMoment => {
+                match self.gateways_open + self.twins_open + self.versions_open() {
+                    0 => now,
+                    _ => after(self.listed_at, GRACE_LEADER),
+                }
             }
-            DataDir::Damaged { .. } | DataDir::Empty if quorate.is_some() => {
-                match (peers_open || self.gateways_open > 0, self.twins_open) {
+            ToAsk::Contradiction => {
+                match (self.peers_open() || self.gateways_open > 0, self.twins_open) {
                     (false, 0) => now,
                     (true, 0) => after(self.quorate_at, GRACE_PEERS),
-                    // What follows may be a remove: a member that runs elsewhere has all the time.
                     _ => self.deadline,
                 }
             }
-            DataDir::Empty if self.seen.promise => {
-                self.own_urls_until(after(self.founding_at, GRACE_FOUNDING))
-            }
-            DataDir::Damaged { .. } | DataDir::Empty => self.deadline,
+            ToAsk::FirstStart => self.own_urls_until(after(self.founding_at, GRACE_FOUNDING)),
+            ToAsk::Leader | ToAsk::Everybody => self.deadline,
         }
+    }
+
+    /// Notes since when no more than this has been missing.
+    pub(super) fn note_time(&mut self) {
+        let since = match self.to_ask() {
+            ToAsk::HowFar | ToAsk::TwinBesideListed | ToAsk::LeaderForAMoment => {
+                &mut self.listed_at
+            }
+            ToAsk::TwinBesideLeader | ToAsk::Contradiction => &mut self.quorate_at,
+            ToAsk::FirstStart => &mut self.founding_at,
+            ToAsk::Leader | ToAsk::Everybody => return,
+        };
+        since.get_or_insert_with(Instant::now);
     }
 
     fn versions_open(&self) -> usize {
@@ -93,7 +84,7 @@ impl Gathering<'_> {
 
     /// This moment, or a later one if a founding could follow and our own URL has not been heard.
     fn own_urls_until(&self, moment: Instant) -> Instant {
-        let founds = matches!(self.seen.data, DataDir::Empty) && self.quorate.is_none();
+        let founds = matches!(self.seen.data, DataDir::Empty) && self.seen.quorate.is_none();
         match founds && self.own_urls_open > 0 {
             true => moment.max((self.begun + GRACE_OWN_URL).min(self.deadline)),
             false => moment,

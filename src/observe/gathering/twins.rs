@@ -166,7 +166,7 @@ impl Gathering<'_> {
                 | Heard::Refused(_)
                 | Heard::Nonsense(_) => None,
             })
-            .chain(self.quorate.iter().map(|(_, quorate)| &quorate.members));
+            .chain(self.seen.quorate.iter().map(|quorate| &quorate.members));
         for members in lists {
             ids.extend(self.own_id(members));
         }

@@ -6,8 +6,8 @@ use crate::cases::Meaning;
 use etcd_rejoin_decide::membership::{ClusterId, InitialCluster, Member, MemberId};
 use etcd_rejoin_decide::{
     Begin, Bootstrap, DataDir, Decision, Elsewhere, Heard, Holds, Identity, JoinAs, JoinsOnly,
-    Knock, Misplaced, Observation, Peer, Policy, Progress, Quorate, Start, Steady, Step, Trial,
-    decide,
+    Knock, MemberProgress, Misplaced, Observation, Peer, Policy, Progress, Quorate, Start, Steady,
+    Step, ToAsk, Trial, decide,
 };
 
 pub type Case = crate::cases::Case<(Policy, Observation)>;
@@ -218,7 +218,8 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
             ("leftovers", "") => seen.leftovers = true,
             ("stalled", "") => seen.stalled = true,
             ("no-chores", "") => seen.no_chores = true,
-            ("settled", "") => seen.settled = true,
+            ("heard-out", "") => seen.heard_out = true,
+            ("far", words) => seen.progress.push(far(at, words)),
             ("waited", "") => seen.waited = true,
             ("not-listened", "") => seen.listened = false,
             ("steady", "") => seen.steady = Steady::Seconds,
@@ -312,6 +313,21 @@ fn progress(words: &str) -> Progress {
     Progress {
         index: index.parse().unwrap(),
         term: term.parse().unwrap(),
+    }
+}
+
+/// `n1/9@3/n2`: n1 has come to 9@3, and follows n2; without that it follows nobody.
+fn far(at: usize, words: &str) -> MemberProgress {
+    let mut words = words.split('/');
+    let mut word = || words.next();
+    let (member, reached) = (word().map(id), word().map(progress));
+    MemberProgress {
+        of: Identity {
+            member: member.unwrap_or_else(|| panic!("line {at}: who has come so far?")),
+            cluster: ClusterId(1),
+        },
+        reached: reached.unwrap_or_else(|| panic!("line {at}: how far has it come?")),
+        leader: word().map(id),
     }
 }
 
@@ -429,6 +445,23 @@ fn label(id: MemberId) -> String {
         n @ ADDED..AGAIN => format!("n{}-added", n - ADDED),
         n => format!("n{}-again", n - AGAIN),
     }
+}
+
+/// What is still to be asked, in the words of `enough.txt`. Who is silent there may still answer.
+pub fn still_to_ask(policy: &Policy, seen: &Observation) -> String {
+    let silent = |peer: &Peer| matches!(peer.heard, Heard::Silent(_));
+    let open = seen.peers.iter().any(silent);
+    let words = match etcd_rejoin_decide::still_to_ask(policy, seen, open) {
+        ToAsk::Everybody => "everybody",
+        ToAsk::HowFar => "how far one of the others has come",
+        ToAsk::TwinBesideListed => "a twin, and no leader is needed",
+        ToAsk::TwinBesideLeader => "a twin, and a leader is proven",
+        ToAsk::LeaderForAMoment => "a leader, for a moment",
+        ToAsk::Leader => "a leader",
+        ToAsk::Contradiction => "who contradicts the leader",
+        ToAsk::FirstStart => "a leader among those that have left the first start",
+    };
+    words.into()
 }
 
 /// A decision in the words of the file.

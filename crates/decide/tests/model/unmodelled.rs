@@ -248,6 +248,11 @@ pub fn failed_starts_again(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| seen.failed = None)
 }
 
+/// Whoever lists us as we are here proves a leader, however far it has come.
+pub fn how_far_does_not_matter(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.progress.clear())
+}
+
 /// A full disk or a port in use does not keep us from leaving the cluster.
 pub fn hindrances_do_not_matter(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| seen.hindered = None)
