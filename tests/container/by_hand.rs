@@ -85,8 +85,8 @@ fn the_readmes_commands_run_as_they_stand_in_the_image_of_three_lines() {
         network: Some(prefix.clone()),
         image: Some(tag.clone()),
     };
-    let lines = block("FROM quay.io/")
-        .replace("quay.io/coreos/etcd:v3.7.1", &base)
+    let lines = block("FROM your-etcd-image")
+        .replace("your-etcd-image", &base)
         .replace("--from=etcd-rejoin ", &format!("--from={ours} "));
     let context = tempfile::tempdir().unwrap();
     std::fs::write(Path::new(context.path()).join("Dockerfile"), lines).unwrap();
