@@ -1,5 +1,5 @@
-//! Are the configurations of two machines, as `config two-node` writes them, what DRBD and keepalived
-//! take, and does `config check` name what is dangerous? No kernel module is needed.
+//! Are the configurations of two machines, as `two-node config` writes them, what DRBD and keepalived
+//! take, and does `two-node check` name what is dangerous? No kernel module is needed.
 
 #[path = "two_node/check.rs"]
 mod check;
@@ -59,9 +59,9 @@ pub(crate) const INPUTS_V6: &[&str] = &[
     "--interface",
 ];
 
-/// `config two-node` into that folder, with these words on top.
+/// `two-node config` into that folder, with these words on top.
 pub(crate) fn two_node(dir: &Path, more: &[&str]) -> Said {
-    let start = ["config", "two-node", "--dir", dir.to_str().unwrap()];
+    let start = ["two-node", "config", "--dir", dir.to_str().unwrap()];
     call(&[&start, INPUTS, more].concat())
 }
 

@@ -1,18 +1,20 @@
 //! The command line: arguments, subcommands, every sentence of `--help`.
 
-mod volume;
+mod member;
+mod two_node;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use etcd_rejoin_rover::commands::fence_peer::FencePeerArgs;
-use etcd_rejoin_rover::two_node::args::{CheckArgs, TwoNodeArgs};
-pub use volume::VolumeAction;
+pub use member::{EnvFile, EtcdFlags};
+pub use two_node::TwoNodeAction;
 
 use crate::config::Overrides;
 use crate::config::variables::{EXIT_CODES, VARIABLES};
+use crate::rover::commands::fence_peer::FencePeerArgs;
+use crate::rover::settings;
 
 /// A container entrypoint for etcd: a member that loses its disk comes back by itself.
 ///
@@ -98,6 +100,7 @@ pub enum Command {
     ///
     /// In keepalived.conf: `notify "/usr/bin/etcd-rejoin notify --gate /run/etcd-rejoin/gate"`. An older
     /// event never replaces a newer one, in whatever order the scripts run.
+    #[command(hide = true)]
     Notify {
         /// The gate file [env: REJOIN_GATE]
         #[arg(long, value_name = "PATH")]
@@ -120,31 +123,14 @@ pub enum Command {
     /// The kernel runs it on the host. In the resource's `handlers` section: `fence-peer
     /// "/usr/bin/etcd-rejoin fence-peer --peer HOST:PORT --key-file PATH";`. DRBD names the resource in
     /// DRBD_RESOURCE.
-    #[command(after_help = FENCE_PEER_CODES)]
+    #[command(after_help = FENCE_PEER_CODES, hide = true)]
     FencePeer(FencePeerArgs),
-    /// Allow one promotion that may lose acknowledged writes, where no evidence allows it
-    Promote {
-        /// Yes: for this once, and within five minutes
-        #[arg(long)]
-        accept_loss: bool,
-        /// What the member is started with.
-        #[command(flatten)]
-        file: EnvFile,
-        /// Where etcd is configured by flags.
-        #[command(flatten)]
-        etcd: EtcdFlags,
-    },
-    /// Two machines: write the configurations that belong together, or check a machine's
-    Config {
-        /// Which of both
+    /// A member that lives on two machines, with DRBD and keepalived: set it up, check it, ask it
+    #[command(after_long_help = two_node_help())]
+    TwoNode {
+        /// What to do
         #[command(subcommand)]
-        action: ConfigAction,
-    },
-    /// Set up the volume of a member that lives on two machines
-    Volume {
-        /// What to do with it
-        #[command(subcommand)]
-        action: VolumeAction,
+        action: TwoNodeAction,
     },
     /// Print a shell's completions
     Completions {
@@ -171,28 +157,12 @@ pub enum Probed {
     ///
     /// For keepalived's vrrp_script: a machine that must not be promoted does not bid for the address.
     /// Asks the rover's last report beside the gate; where none runs, the answer is no.
+    #[command(hide = true)]
     Promotable {
         /// The gate file or FIFO [env: REJOIN_GATE]
         #[arg(long, value_name = "PATH")]
         gate: Option<PathBuf>,
     },
-}
-
-/// The file with the environment that the member is started with.
-#[derive(Debug, Default, clap::Args)]
-pub struct EnvFile {
-    /// The member's environment, as lines NAME=VALUE, over the one of this call; a shell's `export` before a name
-    /// is passed over
-    #[arg(long, value_name = "FILE")]
-    pub env_file: Option<PathBuf>,
-}
-
-/// What follows `--`.
-#[derive(Debug, Default, clap::Args)]
-pub struct EtcdFlags {
-    /// etcd's flags, after `--`, where etcd is configured by flags
-    #[arg(last = true, allow_hyphen_values = true, value_name = "ETCD_FLAGS")]
-    pub etcd_flags: Vec<OsString>,
 }
 
 /// The keys of `status --json`. They stay; new ones may be added.
@@ -212,9 +182,8 @@ Keys of --json, which stay as they are; new ones may come:
                failures it survives, or null where not every voter was asked; reached: index and term
                of the member that proved the leader, or null where this volume holds no data
   failures     what was asked in vain, and why
-  volume       of a roving member: resource, state, mounted, mount, split_brain (in words, with the way
-               out), promotable (whether this machine could take it, and why), rover (its last report: gate, decision, reason, ...) or no_rover (why there is none);
-               where the volume is not mounted, name and volume are all there is
+  volume       of a member on two machines, else null: `two-node status --help` has its keys; where the volume is
+               not mounted, name and volume are all there is
   decision     start, do, wait or refuse; none: etcd runs here, there is nothing to decide
   step         what is done: the name of a step, or null
   action       the decision in words
@@ -337,24 +306,6 @@ pub enum QuarantineAction {
     },
 }
 
-/// What to do with the configurations of two machines.
-#[derive(Debug, Subcommand)]
-pub enum ConfigAction {
-    /// Write DRBD's, keepalived's and the members' configuration for two machines
-    ///
-    /// Into a folder for each machine, with a text that says what to copy where. Secrets are random
-    /// unless files hold them. `drbdadm` and `keepalived`, where they are installed, are asked whether
-    /// they take what was written. Ends with 78 where a value is wrong, 74 where a file exists, does not
-    /// write, or is refused.
-    TwoNode(Box<TwoNodeArgs>),
-    /// Name what is dangerous in a machine's DRBD, keepalived and member configuration
-    ///
-    /// One finding a line: how bad, where, its name, what is so, and the cure. Changes nothing. Ends with
-    /// 0 where nothing is found, 1 where there are warnings only, 65 where writes can be lost or a member
-    /// can stay away unseen.
-    Check(CheckArgs),
-}
-
 /// What the words after the program name mean.
 #[derive(Debug)]
 pub enum Call {
@@ -439,10 +390,6 @@ pub fn manual() -> std::io::Result<Vec<u8>> {
 /// One section for each command; those of its own page become sub-sections of it.
 fn command_sections(program: &clap::Command, page: &mut Vec<u8>) -> std::io::Result<()> {
     for command in program.get_subcommands().filter(|c| c.get_name() != "help") {
-        if command.has_subcommands() {
-            command_sections(command, page)?;
-            continue;
-        }
         let name = command.get_bin_name().unwrap_or_default().to_uppercase();
         let man = clap_mangen::Man::new(command.clone());
         let mut sections = Vec::new();
@@ -456,23 +403,39 @@ fn command_sections(program: &clap::Command, page: &mut Vec<u8>) -> std::io::Res
                 .replace(".SH EXTRA\n", ".PP\n.nf\n")
                 .into_bytes(),
         );
+        command_sections(command, page)?;
     }
     Ok(())
 }
 
 fn after_help() -> String {
     let mut text = String::from("Variables, beside etcd's own ETCD_*:\n");
-    for v in VARIABLES {
+    text += &variables(|name| !settings::VARIABLES.contains(&name));
+    text += "\nExit codes:\n";
+    for (code, meaning) in EXIT_CODES {
+        text += &format!("  {code:<6} {meaning}\n");
+    }
+    text
+}
+
+fn two_node_help() -> String {
+    let variables = variables(|name| settings::VARIABLES.contains(&name));
+    format!(
+        "{}\nVariables of the roving member, beside all others:\n{variables}",
+        two_node::HOOKS
+    )
+}
+
+/// Those variables, one after the other.
+fn variables(wanted: impl Fn(&str) -> bool) -> String {
+    let mut text = String::new();
+    for v in VARIABLES.iter().filter(|v| wanted(v.name)) {
         text += &format!(
             "  {} [default: {}]\n      {}\n",
             v.name,
             v.default,
             v.meaning.replace('`', "")
         );
-    }
-    text += "\nExit codes:\n";
-    for (code, meaning) in EXIT_CODES {
-        text += &format!("  {code:<6} {meaning}\n");
     }
     text
 }

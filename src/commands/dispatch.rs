@@ -9,14 +9,15 @@ use clap::CommandFactory;
 use super::supervise::Phase;
 use super::{Exit, leave, other, print, probe, quarantine, rove, run, status, watch};
 use crate::cli::{
-    self, Call, Cli, Command, ConfigAction, EnvFile, EtcdFlags, Probed, QuarantineAction, RunArgs,
-    VolumeAction,
+    self, Call, Cli, Command, EnvFile, EtcdFlags, Probed, QuarantineAction, RunArgs, TwoNodeAction,
 };
 use crate::config::{Config, Overrides, env_file};
 use crate::handover::Called;
 use crate::kmsg;
 use crate::logging;
 use crate::rover::commands::{config, fence_peer, notify, promote, volume};
+use crate::rover::rove::VolumeStatus;
+use crate::rover::settings::Rover;
 use crate::signals::Stop;
 
 /// Who called us, and how we are told to end.
@@ -91,32 +92,7 @@ impl Caller<'_> {
                 words,
             } => notify::note(gate, instance.as_deref(), &words),
             Command::FencePeer(args) => fence_peer::fence_peer(args),
-            Command::Promote {
-                accept_loss,
-                file,
-                etcd,
-            } => self.at_once(&file, &etcd, |config| {
-                promote::promote(config.rover.as_ref(), accept_loss)
-            }),
-            Command::Config { action } => {
-                if let Ok(Some(signal)) = self.stop.end_at_once() {
-                    return Exit::signal(signal);
-                }
-                match action {
-                    ConfigAction::TwoNode(args) => config::two_node(&args),
-                    ConfigAction::Check(args) => {
-                        config::check(&args, self.utf8_environment(), config_mistakes)
-                    }
-                }
-            }
-            Command::Volume {
-                action: VolumeAction::Init(mut args),
-            } => {
-                let named = || self.variable("REJOIN_DRBD");
-                let named = || named().map(|name| name.to_string_lossy().into());
-                args.resource = args.resource.or_else(named);
-                volume::init(&args, self.called.env.iter().cloned(), self.stop)
-            }
+            Command::TwoNode { action } => self.two_node(action),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "etcd-rejoin", &mut script);
@@ -129,6 +105,39 @@ impl Caller<'_> {
                     Exit::FAILED
                 }
             },
+        }
+    }
+
+    fn two_node(&self, action: TwoNodeAction) -> Exit {
+        // The set-up of the volume is not left half way by a signal; all others end at once.
+        if !matches!(action, TwoNodeAction::Init(_))
+            && let Ok(Some(signal)) = self.stop.end_at_once()
+        {
+            return Exit::signal(signal);
+        }
+        match action {
+            TwoNodeAction::Config(args) => config::two_node(&args),
+            TwoNodeAction::Check(args) => {
+                config::check(&args, self.utf8_environment(), config_mistakes)
+            }
+            TwoNodeAction::Init(mut args) => {
+                let named = || self.variable("REJOIN_DRBD");
+                let named = || named().map(|name| name.to_string_lossy().into());
+                args.resource = args.resource.or_else(named);
+                volume::init(&args, self.called.env.iter().cloned(), self.stop)
+            }
+            TwoNodeAction::Promote {
+                accept_loss,
+                file,
+                etcd,
+            } => self.with_rover(&file, &etcd, |rover, _| {
+                promote::promote(rover, accept_loss)
+            }),
+            TwoNodeAction::Status { json, file, etcd } => {
+                self.with_rover(&file, &etcd, |rover, name| {
+                    VolumeStatus::look(rover).print(name, json)
+                })
+            }
         }
     }
 
@@ -234,6 +243,26 @@ impl Caller<'_> {
                 Exit::CONFIG
             }
         }
+    }
+
+    /// The same, for what is about the volume: of a member that roves, and by its name.
+    fn with_rover(
+        &self,
+        file: &EnvFile,
+        etcd: &EtcdFlags,
+        command: impl FnOnce(&Rover, &str) -> Exit,
+    ) -> Exit {
+        self.with_config(file, &etcd.etcd_flags, |config| match &config.rover {
+            Some(rover) => command(rover, &config.policy.name),
+            None => {
+                eprintln!(
+                    "etcd-rejoin: REJOIN_DRBD is not set: this member does not live on two machines. Name the \
+                     environment file of the one that does (--env-file /etc/etcd-rejoin/etcd3.env), or say it in \
+                     its container"
+                );
+                Exit::CONFIG
+            }
+        })
     }
 
     /// For commands that wait for nothing of their own: a signal ends them at once.

@@ -81,10 +81,7 @@ pub fn status(config: Config, stop: &Stop, wanted: Wanted) -> Exit {
             false => Doing::Critical,
         };
         let text = match wanted.json {
-            true => format!(
-                "{:#}\n",
-                json!({"name": config.policy.name, "volume": roving.to_json()})
-            ),
+            true => roving.whole_json(&config.policy.name),
             false if wanted.check => format!("{}: {}\n", doing.word(), roving.in_short()),
             false => roving.to_text(),
         };

@@ -56,7 +56,7 @@ variables! {
 pub const EXIT_CODES: &[(&str, &str)] = &[
     (
         "1",
-        "etcd has left its cluster unasked (its own exit code is 0); `probe`, `config check`: no; `status --check`: a warning",
+        "etcd has left its cluster unasked (its own exit code is 0); `probe`, `two-node check`: no; `status --check`: a warning",
     ),
     (
         "2",

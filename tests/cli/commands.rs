@@ -7,7 +7,7 @@ use crate::support::Version;
 use crate::support::addresses::Addresses;
 use crate::{Said, call, executable};
 
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 18] = [
     &["run"],
     &["status"],
     &["probe"],
@@ -17,9 +17,13 @@ const COMMANDS: [&[&str]; 14] = [
     &["leave"],
     &["notify"],
     &["fence-peer"],
-    &["promote"],
-    &["volume"],
-    &["volume", "init"],
+    &["probe", "promotable"],
+    &["two-node"],
+    &["two-node", "config"],
+    &["two-node", "check"],
+    &["two-node", "init"],
+    &["two-node", "promote"],
+    &["two-node", "status"],
     &["completions"],
     &["man"],
 ];
@@ -29,11 +33,28 @@ fn help_lists_commands_variables_and_exit_codes() {
     let said = call(&["--help"]).run();
     said.ends_with(0)
         .has(&["etcd-rejoin [ETCD_FLAGS]...", "quarantine", "128+n"]);
+    let two_nodes = call(&["two-node", "--help"]).run();
     for variable in etcd_rejoin::config::variables::VARIABLES {
-        said.has(&[variable.name]);
+        let of_two = etcd_rejoin::rover::settings::VARIABLES.contains(&variable.name);
+        let named = |help: &Said| help.out.contains(&format!("  {} [", variable.name));
+        assert_eq!((named(&said), named(&two_nodes)), (!of_two, of_two));
     }
     assert_eq!(call(&["help"]).run().out, said.out);
     assert!(call(&["-h"]).run().out.lines().count() < 30);
+}
+
+/// What keepalived and the kernel call is nobody else's affair.
+#[test]
+fn the_help_names_the_hooks_of_two_machines_where_they_are_set_up_and_nowhere_else() {
+    let (all, of_two) = (call(&["--help"]).run(), call(&["two-node", "--help"]).run());
+    let probe = call(&["probe", "--help"]).run();
+    for hook in ["notify", "promotable", "fence-peer"] {
+        assert!(
+            !all.out.contains(hook) && !probe.out.contains(hook),
+            "{hook}"
+        );
+        of_two.has(&[hook]);
+    }
 }
 
 #[test]
@@ -104,7 +125,11 @@ fn the_manual_page_has_every_command_and_variable() {
     said.ends_with(0).has(&[
         ".TH etcd-rejoin",
         ".SH \"ETCD-REJOIN QUARANTINE PUT-BACK\"",
+        ".SH \"ETCD-REJOIN PROBE\"",
+        ".SH \"ETCD-REJOIN TWO-NODE INIT\"",
+        ".SH \"ETCD-REJOIN FENCE-PEER\"",
         "REJOIN_BOOTSTRAP_WAIT",
+        "REJOIN_SELF_FENCE",
         "took_ms",
     ]);
     let groff = Command::new("groff")
@@ -179,7 +204,7 @@ fn another_word_is_run_as_it_is() {
     for (word, command) in [
         ("stauts", "status"),
         ("laeve", "leave"),
-        ("volumes", "volume"),
+        ("two-nodes", "two-node"),
     ] {
         let said = call(&[word]).run();
         said.ends_with(127)

@@ -77,7 +77,7 @@ fn a_notify_script_that_cannot_says_why() {
 }
 
 fn promote(args: &[&str]) -> Call {
-    roving(&[&["promote"], args].concat())
+    roving(&[&["two-node", "promote"], args].concat())
 }
 
 /// A call beside a volume whose peer is lost.
@@ -118,7 +118,7 @@ fn beside(args: &[&str], connection: &str, disk: &str, replication: &str) -> Cal
 #[test]
 fn an_operator_reads_what_is_so_here_and_now() {
     let said = |connection: &str, disk: &str, replication: &str| {
-        let args = ["promote", "--accept-loss"];
+        let args = ["two-node", "promote", "--accept-loss"];
         let mut call = beside(&args, connection, disk, replication);
         let said = call.run();
         let gate = call.dir().join("gate");
@@ -184,10 +184,12 @@ fn an_operator_who_accepts_the_loss_says_so_for_this_once() {
 }
 
 #[test]
-fn where_nothing_roves_there_is_nothing_to_promote() {
-    let said = call(&["promote", "--accept-loss"]).run();
-    said.ends_with(78)
-        .has(&["REJOIN_DRBD is not set", "--env-file"]);
+fn where_nothing_roves_there_is_nothing_to_promote_or_to_ask() {
+    for command in ["promote", "status"] {
+        let said = call(&["two-node", command]).run();
+        said.ends_with(78)
+            .has(&["REJOIN_DRBD is not set", "--env-file"]);
+    }
 }
 
 #[test]
@@ -261,6 +263,7 @@ fn status_says_what_the_volume_is_and_what_the_rover_makes_of_it() {
         call.run()
     };
     let status = |more: &[&str]| roving(&[&["status"], more].concat());
+    let of_two = |more: &[&str]| roving(&[&["two-node", "status"], more].concat());
     let said = volume(status(&[]), 0);
     said.ends_with(0).has(&[
         "volume     etcd: Secondary",
@@ -271,6 +274,7 @@ fn status_says_what_the_volume_is_and_what_the_rover_makes_of_it() {
         "met peer   yes",
         "promotable no, disk-outdated",
     ]);
+    assert_eq!(volume(of_two(&[]), 0).out, said.out);
     volume(status(&[]), 60).has(&[
         "no rover runs",
         "promotable no: no rover runs here. One that starts now: no, unsafe-config",
@@ -279,6 +283,12 @@ fn status_says_what_the_volume_is_and_what_the_rover_makes_of_it() {
     let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!(json["volume"]["rover"]["reason"], "gate-backup", "{json}");
     assert_eq!(json["volume"]["mounted"], false);
+    assert_eq!(volume(of_two(&["--json"]), 0).out, said.out);
+    let help = call(&["two-node", "status", "--help"]).run();
+    let keys = json.as_object().unwrap().keys();
+    for key in keys.chain(json["volume"].as_object().unwrap().keys()) {
+        help.has(&[key]);
+    }
     assert_eq!(json["volume"]["no_rover"], serde_json::Value::Null);
 }
 
@@ -302,7 +312,7 @@ fn what_a_person_types_on_the_machine_takes_the_members_environment_from_its_fil
     let (_, said) = file(call(&["status", "--env-file", "etcd3.env"]));
     said.ends_with(0)
         .has(&["volume     etcd: ", "modprobe", "no rover has reported"]);
-    let (_, said) = file(call(&["promote", "--env-file", "etcd3.env"]));
+    let (_, said) = file(call(&["two-node", "promote", "--env-file", "etcd3.env"]));
     said.ends_with(65).has(&["What may be lost"]);
     let said = call(&["status", "--env-file", "nowhere"]).run();
     said.ends_with(78)

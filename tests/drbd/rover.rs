@@ -202,7 +202,7 @@ fn under_an_operators_word_a_peer_is_turned_off_once() {
     wait("it waits", &stand_in, || says("split-brain"));
     let mut promote = Command::new(env!("CARGO_BIN_EXE_etcd-rejoin"));
     promote
-        .args(["promote", "--accept-loss"])
+        .args(["two-node", "promote", "--accept-loss"])
         .env_clear()
         .env("REJOIN_DRBD", "etcd")
         .env("REJOIN_MOUNT", stand_in.path("mount"))

@@ -1,4 +1,4 @@
-//! `volume init`, step by step, against the stand-in.
+//! `two-node init`, step by step, against the stand-in.
 
 use std::process::{Command, Output};
 
@@ -53,7 +53,7 @@ pub fn init(stand_in: &StandIn, options: &[&str]) -> (i32, String) {
         .env_clear()
         .envs(stand_in.env())
         .env("REJOIN_DRBD", "etcd")
-        .args(["volume", "init"])
+        .args(["two-node", "init"])
         .args(options);
     ended(command.output().unwrap())
 }
@@ -213,7 +213,7 @@ fn it_waits_for_the_other_machine_and_says_so() {
     let (code, said) = init(&stand_in, &["--first", "--wait", "1s"]);
     assert_eq!(code, 69, "{said}");
     assert!(
-        said.contains("run `etcd-rejoin volume init` there"),
+        said.contains("run `etcd-rejoin two-node init` there"),
         "{said}"
     );
     assert_eq!(stand_in.changes(), READY);
@@ -250,7 +250,7 @@ fn an_ignored_sigchld_misleads_nobody() {
     );
     let program = env!("CARGO_BIN_EXE_etcd-rejoin");
     let mut command = Command::new("bash");
-    let script = format!("trap '' CHLD; exec {program} volume init --dry-run");
+    let script = format!("trap '' CHLD; exec {program} two-node init --dry-run");
     command
         .args(["-c", &script])
         .envs(stand_in.env())

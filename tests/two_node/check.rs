@@ -1,4 +1,4 @@
-//! What `config check` names: a machine that is as it should be, spoiled in one place each time.
+//! What `two-node check` names: a machine that is as it should be, spoiled in one place each time.
 
 use super::call;
 use super::machine::Machine;
@@ -593,7 +593,7 @@ fn who_freezes_without_quorum_is_a_warning() {
 
 #[test]
 fn what_was_not_looked_at_is_said() {
-    let said = call(&["config", "check", "--root", "/nowhere"]);
+    let said = call(&["two-node", "check", "--root", "/nowhere"]);
     said.has(&[
         "note: the roving member's settings were not looked at",
         "--env-file",
@@ -633,7 +633,7 @@ fn dangers_come_first_and_are_counted() {
 #[test]
 fn a_machine_without_anything_is_told_so() {
     let dir = tempfile::tempdir().unwrap();
-    call(&["config", "check", "--root", dir.path().to_str().unwrap()])
+    call(&["two-node", "check", "--root", dir.path().to_str().unwrap()])
         .ends_with(65)
         .has(&[
             "cannot read /etc/drbd.conf",

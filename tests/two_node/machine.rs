@@ -1,4 +1,4 @@
-//! A machine that has what `config two-node` wrote: its file system, in a folder. Tests spoil it.
+//! A machine that has what `two-node config` wrote: its file system, in a folder. Tests spoil it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -135,11 +135,11 @@ impl Machine {
         self
     }
 
-    /// `config check` of it.
+    /// `two-node check` of it.
     pub(crate) fn check(&self) -> Said {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         let root = [
-            "config",
+            "two-node",
             "check",
             "--root",
             self.dir.path().to_str().unwrap(),

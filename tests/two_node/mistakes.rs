@@ -11,8 +11,8 @@ fn given(one: &str, two: &str, virtual_ip: &str, more: &[&str]) -> Said {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     let start = [
-        "config",
         "two-node",
+        "config",
         "--dir",
         out.to_str().unwrap(),
         "--machine",
@@ -133,8 +133,8 @@ fn machines_have_to_differ_and_to_fit_each_other() {
 #[test]
 fn one_machine_or_three_are_not_two() {
     let words = [
-        "config",
         "two-node",
+        "config",
         "--dir",
         "/nonexistent/x",
         "--drbd",

@@ -117,7 +117,7 @@ fn keepalived_takes_what_is_written() {
     {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join(n.to_string());
-        let start = ["config", "two-node", "--dir", out.to_str().unwrap()];
+        let start = ["two-node", "config", "--dir", out.to_str().unwrap()];
         call(&[&start, inputs.as_slice(), more].concat())
             .ends_with(0)
             .has(&["keepalived accepts"]);
@@ -142,7 +142,7 @@ fn keepalived_takes_ipv6() {
     let interface = interface();
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
-    let start = ["config", "two-node", "--dir", out.to_str().unwrap()];
+    let start = ["two-node", "config", "--dir", out.to_str().unwrap()];
     call(&[&start, INPUTS_V6, &[&interface]].concat())
         .ends_with(0)
         .has(&["keepalived accepts", "drbdadm accepts"]);

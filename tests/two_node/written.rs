@@ -1,4 +1,4 @@
-//! What `config two-node` writes.
+//! What `two-node config` writes.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -236,7 +236,7 @@ fn with_tls_every_url_is_https_and_the_roving_member_has_its_own_certificate() {
 fn ipv6_has_brackets_where_a_port_follows_and_no_vrrp_password() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
-    let start = ["config", "two-node", "--dir", out.to_str().unwrap()];
+    let start = ["two-node", "config", "--dir", out.to_str().unwrap()];
     call(&[&start, INPUTS_V6, &["nosuch0"]].concat()).ends_with(0);
     assert!(read(&out, "a/etcd.res").contains("address ipv6 [fd00:2::1]:7789;"));
     let env = read(&out, "a/etcd3.env");
@@ -271,8 +271,8 @@ fn the_next_steps_name_every_file_and_its_place() {
         "/etc/drbd.d/etcd.res",
         "node2/fence.key",
         "/etc/etcd-rejoin/fence.key  (mode 600)",
-        "config check --env-file",
-        "volume init --resource etcd --first",
+        "two-node check --env-file",
+        "two-node init --resource etcd --first",
         "waits for a person",
     ] {
         assert!(text.contains(part), "{part:?} is not in {text}");
@@ -307,7 +307,7 @@ fn the_example_is_what_the_command_writes() {
         .iter()
         .map(|word| if word.is_empty() { "eth0" } else { word }))
     .collect();
-    let words = ["config", "two-node", "--dir", out.to_str().unwrap()];
+    let words = ["two-node", "config", "--dir", out.to_str().unwrap()];
     let said = call(&[&words, inputs.as_slice(), &given].concat());
     said.ends_with(0);
     let mut names: Vec<String> = said

@@ -93,7 +93,7 @@ fn an_operator_who_accepts_the_loss_is_obeyed_once() {
     let said = lab.guest(2).run(
         "REJOIN_DRBD=etcd REJOIN_MOUNT=/srv/etcd REJOIN_GATE=/run/etcd-rejoin/gate \
          ETCD_DATA_DIR=/srv/etcd/data \
-         etcd-rejoin promote --accept-loss 2>&1",
+         etcd-rejoin two-node promote --accept-loss 2>&1",
     );
     println!("{said}");
     let accepted = Instant::now();

@@ -60,7 +60,7 @@ impl Pair {
         self.start_all(begun);
     }
 
-    /// The same, by what `config two-node` writes.
+    /// The same, by what `two-node config` writes.
     pub fn set_up_as_written(&self) {
         let begun = Instant::now();
         self.guests.iter().for_each(Guest::start);
@@ -108,11 +108,11 @@ impl Pair {
     /// What an operator does once, on two machines with empty disks.
     fn first_volume(&self) {
         for guest in &self.guests {
-            guest.run("etcd-rejoin volume init --resource etcd");
+            guest.run("etcd-rejoin two-node init --resource etcd");
         }
         let fs = self.file_system;
         self.guests[0].run(&format!(
-            "etcd-rejoin volume init --resource etcd --first --fs {fs}"
+            "etcd-rejoin two-node init --resource etcd --first --fs {fs}"
         ));
     }
 

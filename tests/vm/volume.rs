@@ -13,7 +13,7 @@ fn a_volume_is_made_once() {
     lab.write_from(1);
     for guest in &lab.guests {
         for more in ["", " --first", " --first --fs xfs"] {
-            let script = format!("etcd-rejoin volume init --resource etcd{more}");
+            let script = format!("etcd-rejoin two-node init --resource etcd{more}");
             let said = guest.try_run(&script, super::guest::SCRIPT).unwrap();
             assert_eq!(said.code, 65, "{}", said.text);
         }

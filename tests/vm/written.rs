@@ -1,4 +1,4 @@
-//! What `config two-node` writes, on the machines as it is: their only configuration.
+//! What `two-node config` writes, on the machines as it is: their only configuration.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ fn what_config_two_node_writes_survives_a_killed_master() {
     let pair = Pair::new("ext4");
     pair.set_up_as_written();
     for guest in &pair.guests {
-        let said = guest.run("etcd-rejoin config check --env-file /etc/etcd-rejoin/etcd3.env");
+        let said = guest.run("etcd-rejoin two-node check --env-file /etc/etcd-rejoin/etcd3.env");
         println!("{said}");
     }
     pair.write_from(2);

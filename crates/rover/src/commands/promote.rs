@@ -1,4 +1,4 @@
-//! `promote --accept-loss`: an operator's word in place of evidence. Promotes nothing itself.
+//! `two-node promote --accept-loss`: an operator's word in place of evidence. Promotes nothing itself.
 
 use crate::drbd::{Drbd, summary};
 use crate::gate::accept_loss;
@@ -9,15 +9,7 @@ use etcd_rejoin_host::exit::{Exit, print};
 
 /// Gives the word for one promotion, or says what it would mean. Where it would change nothing it is not
 /// given: it would lie in wait for the next failure.
-pub fn promote(rover: Option<&Rover>, accepted: bool) -> Exit {
-    let Some(rover) = rover else {
-        eprintln!(
-            "etcd-rejoin: REJOIN_DRBD is not set: this member does not rove, there is nothing to promote. \
-             Where it does, name the roving member's environment file (--env-file \
-             /etc/etcd-rejoin/etcd3.env), or say it in its container"
-        );
-        return Exit::CONFIG;
-    };
+pub fn promote(rover: &Rover, accepted: bool) -> Exit {
     let resource = &rover.resource;
     let volume = match Drbd::new(resource, std::env::vars_os()) {
         Ok(mut drbd) => drbd.look(),
@@ -40,7 +32,7 @@ pub fn promote(rover: Option<&Rover>, accepted: bool) -> Exit {
     let said = print(&format!("{text}\n{means}\n{}\n", then(rover)));
     if !accepted {
         eprintln!(
-            "etcd-rejoin: refused: where this is understood, say `etcd-rejoin promote --accept-loss`"
+            "etcd-rejoin: refused: where this is understood, say `etcd-rejoin two-node promote --accept-loss`"
         );
         return Exit::REFUSED;
     }

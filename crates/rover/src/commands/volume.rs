@@ -1,4 +1,4 @@
-//! `volume init`: the first set-up of the two-node volume, by hand. Asks nothing, forces nothing, and
+//! `two-node init`: the first set-up of the two-node volume, by hand. Asks nothing, forces nothing, and
 //! refuses where it finds anything.
 
 use std::ffi::OsString;
@@ -201,7 +201,7 @@ fn first_generation(drbd: &mut Drbd, stop: &Stop) -> Result<(), Error> {
     match drbd.wait(TOLD, stop, both) {
         volume if both(&volume) => Ok(()),
         _ => Err(Error::new(
-            "the peer has not taken the first generation: see `etcd-rejoin status` on both machines",
+            "the peer has not taken the first generation: see `etcd-rejoin two-node status` on both machines",
         )),
     }
 }

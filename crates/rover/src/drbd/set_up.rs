@@ -100,7 +100,7 @@ fn empty(resource: &Resource, on_disk: &OnDisk) -> SetUp {
     }
     match on_disk {
         OnDisk::Metadata(metadata) if metadata.fresh => SetUp::Done(
-            "this machine is ready: run `etcd-rejoin volume init` on the other one too, then with \
+            "this machine is ready: run `etcd-rejoin two-node init` on the other one too, then with \
              --first on exactly one of both"
                 .into(),
         ),
@@ -133,7 +133,7 @@ fn empty_first(resource: &Resource, on_disk: &OnDisk) -> SetUp {
     {
         return SetUp::FirstGeneration;
     }
-    SetUp::WaitForPeer("run `etcd-rejoin volume init` there: its disk is not ready".into())
+    SetUp::WaitForPeer("run `etcd-rejoin two-node init` there: its disk is not ready".into())
 }
 
 /// Our disk is up to date and we are the first: a set-up that was interrupted before its file system, or
@@ -172,12 +172,12 @@ fn peers(resource: &Resource) -> Result<(), SetUp> {
         match (peer.connection, peer.role) {
             (Connection::StandAlone, _) => {
                 return Err(SetUp::Refuse(format!(
-                    "DRBD has given up the connection to {name}: `etcd-rejoin status` says what to do"
+                    "DRBD has given up the connection to {name}: `etcd-rejoin two-node status` says what to do"
                 )));
             }
             (Connection::Connecting, _) | (Connection::Connected, Role::Unknown) => {
                 return Err(SetUp::WaitForPeer(format!(
-                    "{name} is not connected: run `etcd-rejoin volume init` there (`drbdadm up` where it has no disk)"
+                    "{name} is not connected: run `etcd-rejoin two-node init` there (`drbdadm up` where it has no disk)"
                 )));
             }
             (Connection::Connected, Role::Primary) => {

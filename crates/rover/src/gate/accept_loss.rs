@@ -1,4 +1,4 @@
-//! The operator's word that one promotion may lose acknowledged writes: `promote --accept-loss`.
+//! The operator's word that one promotion may lose acknowledged writes: `two-node promote --accept-loss`.
 //!
 //! A token beside the gate, for one resource, one boot and a few minutes: a word that was not needed
 //! at once must not lie in wait for the next failure.

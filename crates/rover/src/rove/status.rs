@@ -12,6 +12,7 @@ use crate::drbd::{self, Drbd};
 use crate::mount;
 use crate::settings::Rover;
 use crate::table::{Mounted, Volume, VolumePolicy, VolumeSeen, may_bid};
+use etcd_rejoin_host::exit::{Exit, print};
 use etcd_rejoin_host::mounts;
 
 /// Whether this process has the device mounted where it belongs: its mount namespace may be its own
@@ -60,6 +61,19 @@ impl VolumeStatus {
             rover,
             policy: policy(settings),
         }
+    }
+
+    /// Prints it.
+    pub fn print(&self, name: &str, json: bool) -> Exit {
+        print(&match json {
+            true => self.whole_json(name),
+            false => self.to_text(),
+        })
+    }
+
+    /// As JSON, where it is all that can be said of the member of that name.
+    pub fn whole_json(&self, name: &str) -> String {
+        format!("{:#}\n", json!({"name": name, "volume": self.to_json()}))
     }
 
     /// Whether the member's data can be seen here. Else what lies below the mount point is not its data.

@@ -77,7 +77,9 @@ impl Rove<'_> {
                 drop(turn);
                 self.promoted(promoted.map(drop)).map_err(|why| {
                     let again = "the operator's word is spent; to try again, say it again";
-                    Error::new(format!("{why}; {again}: etcd-rejoin promote --accept-loss"))
+                    Error::new(format!(
+                        "{why}; {again}: etcd-rejoin two-node promote --accept-loss"
+                    ))
                 })
             }
             VolumeStep::CheckFileSystem => self.check_file_system(),
@@ -333,7 +335,7 @@ fn file_system(device: &Path) -> Result<FileSystem, Error> {
     mount::file_system(device)?.ok_or_else(|| {
         let shown = device.display();
         Error::new(format!(
-            "{shown} holds neither ext4 nor XFS: `etcd-rejoin volume init` makes a file system, once"
+            "{shown} holds neither ext4 nor XFS: `etcd-rejoin two-node init` makes a file system, once"
         ))
     })
 }

@@ -342,7 +342,7 @@ fn release(policy: &VolumePolicy, seen: &VolumeSeen, reason: VolumeReason) -> Vo
 }
 
 /// How long the other machine has to be promoted after we were asked to end. keepalived's check fails for
-/// two seconds before the address moves (`config two-node`), and its promotion takes about one.
+/// two seconds before the address moves (`two-node config`), and its promotion takes about one.
 const HAND_OVER: Duration = Duration::from_secs(5);
 
 /// Whether the other machine is about to take over. What follows our end may be the end of DRBD here. To a

@@ -102,9 +102,9 @@ reasons! {
     DiskInconsistent, "disk-inconsistent", "a resync to this machine was cut off half way",
         "wait", "bring the peer back: the resync goes on by itself";
     DiskOutdated, "disk-outdated", "our disk is known to lack writes",
-        "wait", "bring the peer back; only if it is lost: `etcd-rejoin promote --accept-loss`";
+        "wait", "bring the peer back; only if it is lost: `etcd-rejoin two-node promote --accept-loss`";
     DiskConsistent, "disk-consistent", "since it was attached our disk has not heard whether the peer went on without it",
-        "wait", "bring the peer back; only if it is lost: `etcd-rejoin promote --accept-loss`";
+        "wait", "bring the peer back; only if it is lost: `etcd-rejoin two-node promote --accept-loss`";
     SplitBrain, "split-brain", "not Primary, and the connection is StandAlone: both sides may hold writes that the other lacks",
         "refuse", "choose the side to give up: there `drbdadm secondary`, `disconnect`, `connect --discard-my-data`; on the other `connect`";
     UnsafeConfig, "unsafe-config", "DRBD has neither fencing nor quorum: nothing tells a stale disk from the newest one",
@@ -120,30 +120,30 @@ reasons! {
     PeerLostItsDisk, "peer-lost-its-disk", "the peer is connected, Secondary, and lost its disk while all that it wrote was written here too",
         "promote", "replace the peer's disk: until then this machine has the only copy";
     PeerWithoutDisk, "peer-without-disk", "the peer has connected without a disk: our own may be older than what was lost with it",
-        "wait", "attach the peer's disk; only if it is lost: `etcd-rejoin promote --accept-loss`";
+        "wait", "attach the peer's disk; only if it is lost: `etcd-rejoin two-node promote --accept-loss`";
     PeerUnclear, "peer-unclear", "the peer is connected, and its role or its disk is not known yet",
         "wait", "nothing to do: it passes";
     PeerRecordedOutdated, "peer-recorded-outdated", "the peer is lost, and DRBD has recorded here that its disk lacks writes",
         "ask-peer / promote", "nothing to do: the peer is asked first, where it answers";
     PeerNotMet, "peer-not-met", "the peer is lost, and was not met since this process started: it may have gone on without us",
-        "wait", "bring the peer back; only if it is lost: `etcd-rejoin promote --accept-loss`";
+        "wait", "bring the peer back; only if it is lost: `etcd-rejoin two-node promote --accept-loss`";
     NotFrozen, "not-frozen", "the peer is lost, and without `fencing resource-and-stonith` it may have gone on before it could be stopped",
-        "wait", "bring the peer back, and set `fencing resource-and-stonith`; only if it is lost: `etcd-rejoin promote --accept-loss`";
+        "wait", "bring the peer back, and set `fencing resource-and-stonith`; only if it is lost: `etcd-rejoin two-node promote --accept-loss`";
     NoWayToFence, "no-way-to-fence", "the peer is lost, and there is no way to ask it or to turn it off",
-        "wait", "bring the peer back; only if it is lost: `etcd-rejoin promote --accept-loss`; set REJOIN_FENCE_PEER, and for a takeover without a person REJOIN_FENCE_COMMAND";
+        "wait", "bring the peer back; only if it is lost: `etcd-rejoin two-node promote --accept-loss`; set REJOIN_FENCE_PEER, and for a takeover without a person REJOIN_FENCE_COMMAND";
     PeerLost, "peer-lost", "the peer is lost; it froze then, and nothing is known of it since",
         "promote / fence-peer", "nothing to do: it is asked to outdate itself, else turned off; by DRBD's handler where that is ours";
     PeerAlive, "peer-alive", "the peer is cut off but answers: it is Primary, or holds writes that we may lack",
         "wait", "repair the replication link";
     PeerSilent, "peer-silent", "the peer is lost and does not answer, and no fence command has turned it off",
-        "wait", "bring the peer back; only if it is surely off: `etcd-rejoin promote --accept-loss`; REJOIN_FENCE_COMMAND does it without a person";
+        "wait", "bring the peer back; only if it is surely off: `etcd-rejoin two-node promote --accept-loss`; REJOIN_FENCE_COMMAND does it without a person";
     PeerOutdatedItself, "peer-outdated-itself", "the peer froze when it was lost, and has outdated itself at our request",
         "promote", "nothing to do";
     PeerFenced, "peer-fenced", "the peer froze when it was lost, and was turned off since",
         "promote", "nothing to do";
     FencedInVain, "fenced-in-vain", "the peer is lost, was turned off, and DRBD refuses to promote all the same; it is not turned off again for five minutes",
-        "wait", "see what DRBD said in the log: its handler, the key and the fence command have to be on this machine itself too (`etcd-rejoin config check`); or bring the peer back";
-    LossAccepted, "loss-accepted", "an operator has said `promote --accept-loss`; also on an Outdated or Consistent disk, and StandAlone",
+        "wait", "see what DRBD said in the log: its handler, the key and the fence command have to be on this machine itself too (`etcd-rejoin two-node check`); or bring the peer back";
+    LossAccepted, "loss-accepted", "an operator has said `two-node promote --accept-loss`; also on an Outdated or Consistent disk, and StandAlone",
         "fence-peer / force-promote", "nothing to do; it holds for this once";
     IoFrozen, "io-frozen", "Primary, and its I/O is frozen until it is settled what became of the peer",
         "thaw / wait", "bring the peer or the replication link back; with REJOIN_FENCE_COMMAND it goes on without a person";

@@ -238,7 +238,7 @@ pub struct VolumeSeen {
     pub checked: Checked,
     /// How long ago the volume could not be mounted here, after 30 s of trying; `None` if it could since.
     pub mount_failed: Option<Duration>,
-    /// An operator has said `promote --accept-loss`, for this once: spent by a promotion.
+    /// An operator has said `two-node promote --accept-loss`, for this once: spent by a promotion.
     pub accept_loss: bool,
     /// How long our writes have been frozen; `None` while they are not.
     pub frozen_for: Option<Duration>,

@@ -1,10 +1,10 @@
-//! The words of `config two-node` and `config check`.
+//! The words of `two-node config` and `two-node check`.
 
 use std::path::PathBuf;
 
 use super::plan::Grammar;
 
-/// What `config two-node` is told. Values are checked later, all at once.
+/// What `two-node config` is told. Values are checked later, all at once.
 #[derive(Debug, Default, clap::Args)]
 pub struct TwoNodeArgs {
     /// Where to write: a folder for each machine, with what to copy there. No file is ever overwritten
@@ -104,7 +104,7 @@ pub struct TwoNodeArgs {
     pub fence_key_file: Option<PathBuf>,
 }
 
-/// What `config check` is told.
+/// What `two-node check` is told.
 #[derive(Debug, Default, clap::Args)]
 pub struct CheckArgs {
     /// DRBD's configuration

@@ -19,7 +19,7 @@ pub fn resource(plan: &Plan, this: Option<usize>) -> String {
         (None, None) => "nobody",
     };
     let mut text = format!(
-        "# /etc/drbd.d/{resource}.res on {host}: written by etcd-rejoin config two-node.\n\
+        "# /etc/drbd.d/{resource}.res on {host}: written by etcd-rejoin two-node config.\n\
          # The same on every machine, but for the address in the handler.\n\
          resource {resource} {{\n"
     );

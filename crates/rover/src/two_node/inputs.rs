@@ -1,4 +1,4 @@
-//! Each input of `config two-node`, and what is wrong with it: by its flag and value.
+//! Each input of `two-node config`, and what is wrong with it: by its flag and value.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;

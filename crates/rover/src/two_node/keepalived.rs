@@ -23,7 +23,7 @@ pub fn keepalived(plan: &Plan, this: usize) -> String {
         Wish::Fifo => (format!("    vrrp_notify_fifo {gate}\n"), String::new()),
     };
     let mut text = format!(
-        "# /etc/keepalived/keepalived.conf on {name}: written by etcd-rejoin config two-node.\n\
+        "# /etc/keepalived/keepalived.conf on {name}: written by etcd-rejoin two-node config.\n\
          # It holds a password: mode 600.\n\
          global_defs {{\n\
          \x20   router_id {name}\n\

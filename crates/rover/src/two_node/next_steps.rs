@@ -48,7 +48,7 @@ pub fn next_steps(plan: &Plan, files: &[File]) -> String {
         "\n3. Let through between the machines: VRRP (IP protocol 112), TCP {ports},\n\
          \x20  {} and {} (etcd).\n\n\
          4. On each machine, until it finds nothing:\n\n\
-         \x20    etcd-rejoin config check --env-file {ETC}/etcd3.env\n\n",
+         \x20    etcd-rejoin two-node check --env-file {ETC}/etcd3.env\n\n",
         plan.ports.client, plan.ports.peer
     );
     let third = match &plan.tie_breaker {
@@ -62,8 +62,8 @@ pub fn next_steps(plan: &Plan, files: &[File]) -> String {
     let _ = write!(
         text,
         "5. The volume. On both machines:\n\n\
-         \x20    etcd-rejoin volume init --resource {resource}\n\n\
-         {third}Then on one of the two, once: etcd-rejoin volume init --resource {resource} --first\n\
+         \x20    etcd-rejoin two-node init --resource {resource}\n\n\
+         {third}Then on one of the two, once: etcd-rejoin two-node init --resource {resource} --first\n\
          \x20  Both refuse where they find anything: a file system, a signature, metadata with data.\n\n",
         third = if third.is_empty() { "   " } else { &third },
     );
@@ -81,7 +81,7 @@ pub fn next_steps(plan: &Plan, files: &[File]) -> String {
          \x20  a container it needs the machine's network, /dev and the right to mount (privileged), and\n\
          \x20  {mount} as an empty folder of its own image.\n\n\
          7. Last, keepalived on both machines.\n{wish}\n\
-         `etcd-rejoin status --env-file {ETC}/etcd3.env` says on either machine who is what, and why.\n"
+         `etcd-rejoin two-node status --env-file {ETC}/etcd3.env` says on either machine who is what, and why.\n"
     );
     if let Some(command) = &plan.fence_command {
         let program = command.split_whitespace().next().unwrap_or(command);
@@ -89,7 +89,7 @@ pub fn next_steps(plan: &Plan, files: &[File]) -> String {
             text,
             "\nThe fence command {program} must be there twice, on both machines: on the machine itself, where the\n\
              kernel's handler runs it, and where etcd3 runs, also in its container (build it into the image, or\n\
-             mount it), with all that it calls. `config check` looks on the machine only. Try both before you\n\
+             mount it), with all that it calls. `two-node check` looks on the machine only. Try both before you\n\
              need it: it ends with 0 only when the other machine is off.\n"
         );
     }

@@ -1,4 +1,4 @@
-//! What the flags of `config two-node` mean: every mistake is reported at once, by its flag and value.
+//! What the flags of `two-node config` mean: every mistake is reported at once, by its flag and value.
 
 use std::net::IpAddr;
 

@@ -140,7 +140,7 @@ impl<'a> Drbd<'a> {
             );
         } else if self.resources.is_empty() {
             let what = "no resource is configured";
-            let cure = "name the file with --drbd-conf, or write one with config two-node";
+            let cure = "name the file with --drbd-conf, or write one with two-node config";
             out.danger("drbd.conf", "no-such-resource", what, cure);
         }
         for resource in &self.resources {
@@ -326,7 +326,7 @@ impl<'a> Drbd<'a> {
                  machine takes this one for dead, freezes, and turns it off where it can"
             );
             let cure = format!(
-                "install what config two-node writes, and systemctl enable --now {NAME}; or take DRBD down \
+                "install what two-node config writes, and systemctl enable --now {NAME}; or take DRBD down \
                  yourself, after the member has ended and before the network"
             );
             out.warning(wants.join(NAME).display(), "drbd-stays-up", what, cure);

@@ -122,7 +122,7 @@ impl<'a> Keepalived<'a> {
         let file = self.file.display();
         if self.instances.is_empty() {
             let what = "no vrrp_instance is configured";
-            let cure = "name the file with --keepalived-conf, or write one with config two-node";
+            let cure = "name the file with --keepalived-conf, or write one with two-node config";
             out.danger(&file, "no-instance", what, cure);
             return;
         }
