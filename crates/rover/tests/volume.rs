@@ -12,9 +12,9 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use etcd_rejoin_rover::table::{
-    Disk, Gate, PeerFate, Remembered, Reply, Role, Standing, Volume, VolumeDecision, VolumePolicy,
-    VolumeReason, VolumeSeen, VolumeStep, Word, Would, asked_to_be_left_out, asked_to_outdate,
-    decide_volume, letting_go, may_bid, may_outdate_itself, word,
+    AcceptLoss, Disk, Gate, PeerFate, Remembered, Reply, Role, Standing, Volume, VolumeDecision,
+    VolumePolicy, VolumeReason, VolumeSeen, VolumeStep, Word, Would, asked_to_be_left_out,
+    asked_to_outdate, decide_volume, letting_go, may_bid, may_outdate_itself, word,
 };
 
 use text::{Case, in_words};
@@ -232,7 +232,7 @@ fn the_words_about_an_operators_word_are_true() {
             continue;
         };
         let mut open = VolumeSeen::by_a_stranger(seen.volume.clone());
-        (open.met_peer, open.accept_loss) = (seen.met_peer, true);
+        (open.met_peer, open.accept_loss) = (seen.met_peer, AcceptLoss::Yes);
         let decision = decide_volume(policy, &open);
         match word(policy, &open, resource) {
             Word::Primary => assert_eq!(resource.role, Role::Primary),

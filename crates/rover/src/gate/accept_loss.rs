@@ -21,20 +21,9 @@ pub fn give(gate: &Path, resource: &str) -> Result<(), Error> {
     write(&token_path(gate), &token)
 }
 
-/// Whether the word is given for this resource, and holds.
-pub fn given(gate: &Path, resource: &str) -> bool {
-    let Ok(boot) = boot_id() else {
-        return false;
-    };
-    let text = read(&token_path(gate));
-    text.is_some_and(|text| holds(&text, &boot, now(), resource))
-}
-
-/// Whether the word was given before this moment ([`now`]), or in the same second.
-pub fn is_before(gate: &Path, moment: u64) -> bool {
-    let said = read(&token_path(gate));
-    let at = said.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
-    at.is_some_and(|at| at <= moment)
+/// When ([`now`]) the word was given for this resource; `None` where there is none that holds.
+pub fn given(gate: &Path, resource: &str) -> Option<u64> {
+    given_at(&read(&token_path(gate))?, &boot_id().ok()?, now(), resource)
 }
 
 /// Takes the word: it counted once. Without one this is no failure.
@@ -63,15 +52,12 @@ pub fn now() -> u64 {
     clock_gettime(ClockId::Boottime).tv_sec.unsigned_abs()
 }
 
-fn holds(token: &str, boot: &str, now: u64, resource: &str) -> bool {
-    let Some(line) = token.strip_suffix('\n') else {
-        return false;
-    };
-    let mut words = line.splitn(3, ' ');
-    let (in_boot, at, of) = (words.next(), words.next(), words.next());
-    let at = at.and_then(|at| at.parse::<u64>().ok());
-    let age = at.and_then(|at| now.checked_sub(at));
-    in_boot == Some(boot) && of == Some(resource) && age.is_some_and(|age| age < HOLDS.as_secs())
+fn given_at(token: &str, boot: &str, now: u64, resource: &str) -> Option<u64> {
+    let mut words = token.strip_suffix('\n')?.splitn(3, ' ');
+    let (in_boot, at, of) = (words.next()?, words.next()?, words.next()?);
+    let at = at.parse::<u64>().ok()?;
+    let holds = now.checked_sub(at)? < HOLDS.as_secs();
+    (holds && in_boot == boot && of == resource).then_some(at)
 }
 
 #[cfg(test)]
@@ -79,29 +65,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_of_before_is_told_from_one_of_after() {
-        let dir = tempfile::tempdir().unwrap();
-        let gate = dir.path().join("gate");
-        assert!(!is_before(&gate, now()), "there is none");
-        give(&gate, "etcd").unwrap();
-        assert!(!is_before(&gate, 0) && is_before(&gate, now()));
-    }
-
-    #[test]
     fn the_word_counts_once() {
         let dir = tempfile::tempdir().unwrap();
         let gate = dir.path().join("run/gate");
-        assert!(!given(&gate, "etcd"));
+        let given = |resource| given(&gate, resource);
+        assert_eq!(given("etcd"), None);
         consume(&gate).unwrap();
         give(&gate, "etcd").unwrap();
-        assert!(given(&gate, "etcd") && !given(&gate, "other"));
+        assert!(given("etcd").is_some_and(|at| at <= now()));
+        assert_eq!(given("other"), None);
         consume(&gate).unwrap();
-        assert!(!given(&gate, "etcd"));
+        assert_eq!(given("etcd"), None);
     }
 
     #[test]
     fn the_word_holds_for_its_boot_its_resource_and_a_few_minutes() {
-        assert!(holds("b 100 etcd\n", "b", 399, "etcd"));
+        assert_eq!(given_at("b 100 etcd\n", "b", 399, "etcd"), Some(100));
         for (token, now) in [
             ("b 100 etcd\n", 400),
             ("b 100 etcd\n", 99),
@@ -111,7 +90,7 @@ mod tests {
             ("b x etcd\n", 100),
             ("", 100),
         ] {
-            assert!(!holds(token, "b", now, "etcd"), "{token}");
+            assert_eq!(given_at(token, "b", now, "etcd"), None, "{token}");
         }
     }
 }

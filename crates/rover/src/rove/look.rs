@@ -9,7 +9,8 @@ use crate::gate::{accept_loss, asked};
 use crate::mount;
 use crate::settings::Rover;
 use crate::table::{
-    Child, Gate, Mounted, PeerFate, Remembered, Role, Volume, VolumePolicy, VolumeSeen, letting_go,
+    AcceptLoss, Child, Gate, Mounted, PeerFate, Remembered, Role, Volume, VolumePolicy, VolumeSeen,
+    letting_go,
 };
 
 /// A peer that did not answer, or refused, is asked again after this.
@@ -140,7 +141,7 @@ impl Rove<'_> {
             checked: self.memory.known.checked,
             mount_failed: self.memory.mount_failed.map(|at| at.elapsed()),
             frozen_for: self.memory.frozen.map(|since| since.elapsed()),
-            accept_loss: accept_loss::given(&self.settings.gate, &self.settings.resource),
+            accept_loss: self.accept_loss(),
             under_way: self.memory.under_way.as_ref().map(|call| call.step),
             unsettled: self.memory.unsettled,
             demoting_for: None,
@@ -196,6 +197,12 @@ impl Rove<'_> {
                 ours
             }
         }
+    }
+
+    /// The operator's word, and whether the peer has asked us since to go on without us.
+    pub(super) fn accept_loss(&self) -> AcceptLoss {
+        let given = accept_loss::given(&self.settings.gate, &self.settings.resource);
+        AcceptLoss::of(given, self.shared.granted.load(Ordering::SeqCst))
     }
 
     fn mounted(&mut self) -> Mounted {

@@ -316,6 +316,7 @@ fn changes_drbd(step: VolumeStep) -> bool {
         | VolumeStep::Demote
         | VolumeStep::SelfFence => true,
         VolumeStep::AskPeer
+        | VolumeStep::DropWord
         | VolumeStep::CheckFileSystem
         | VolumeStep::Mount
         | VolumeStep::StartChild

@@ -17,7 +17,7 @@ use crate::drbd::{Failure, Kind};
 use crate::fence::{Answer, Asked, Means, Request, Turn, ask, settle};
 use crate::gate::{GateReader, accept_loss};
 use crate::mount::{self, FileSystem};
-use crate::table::{Checked, Gate, PeerFate, VolumeStep};
+use crate::table::{AcceptLoss, Checked, Gate, PeerFate, VolumeStep};
 use etcd_rejoin_host::error::Error;
 use etcd_rejoin_host::signals::Stop;
 
@@ -59,17 +59,12 @@ impl Rove<'_> {
             }
             VolumeStep::ForcePromote => {
                 let turn = turn(&self.turn, self.settings.fence_timeout)?;
-                let granted = self.shared.granted.load(Ordering::SeqCst);
-                let unaware = accept_loss::is_before(&self.settings.gate, granted);
+                // In our turn the peer can ask for nothing. What it has asked for since the look, counts.
+                if self.accept_loss() != AcceptLoss::Yes {
+                    return Err(Error::new("the operator's word does not hold any more"));
+                }
                 // Before it is used: a word that outlives its promotion would be used twice.
                 accept_loss::consume(&self.settings.gate)?;
-                if unaware {
-                    return Err(Error::new(
-                        "since the operator's word this disk was outdated at the peer's request: that one goes \
-                         on alone, or did; if what it wrote shall be lost, say it again: etcd-rejoin promote \
-                         --accept-loss",
-                    ));
-                }
                 let limit = self.promotion();
                 let unwanted = unwanted(self.stop, &mut self.gate);
                 let promoted = self.drbd.admin("primary", &["--force"], limit, &unwanted);
@@ -82,6 +77,7 @@ impl Rove<'_> {
                     ))
                 })
             }
+            VolumeStep::DropWord => accept_loss::consume(&self.settings.gate),
             VolumeStep::CheckFileSystem => self.check_file_system(),
             VolumeStep::Mount => {
                 let (device, point) = (self.device()?, self.settings.mount.clone());
@@ -143,7 +139,8 @@ impl Rove<'_> {
             VolumeStep::Promote | VolumeStep::ForcePromote => self.promotion(),
             VolumeStep::CheckFileSystem => CHECK,
             // These end at once, or are left: then nobody shall think that all is well.
-            VolumeStep::Mount
+            VolumeStep::DropWord
+            | VolumeStep::Mount
             | VolumeStep::StartChild
             | VolumeStep::StopChild
             | VolumeStep::KillChild

@@ -1,7 +1,7 @@
 //! Whether keepalived may bid for the address here: would the volume be taken, if the gate were open?
 
 use super::{
-    Gate, PeerFate, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeStep,
+    AcceptLoss, Gate, PeerFate, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeStep,
     decide_volume,
 };
 
@@ -10,9 +10,13 @@ use super::{
 pub fn may_bid(policy: &VolumePolicy, seen: &VolumeSeen) -> Result<VolumeReason, VolumeReason> {
     let mut open = seen.clone();
     open.gate = Gate::Master;
+    // It counts for nothing, and is taken back once the gate is open.
+    if open.accept_loss == AcceptLoss::Overtaken {
+        open.accept_loss = AcceptLoss::No;
+    }
     // The last no counts until something changes: else the address would come for the next question and
     // go with its answer, for ever. Under an operator's word it is asked once more.
-    if open.fate == PeerFate::Unknown && !open.accept_loss {
+    if open.fate == PeerFate::Unknown && open.accept_loss == AcceptLoss::No {
         open.fate = open.tried;
     }
     let decision = decide_volume(policy, &open);
@@ -29,7 +33,7 @@ pub fn may_bid(policy: &VolumePolicy, seen: &VolumeSeen) -> Result<VolumeReason,
             | VolumeStep::Mount
             | VolumeStep::StartChild => Ok(reason),
             // Nothing is known of its data yet.
-            VolumeStep::BringUp => Err(reason),
+            VolumeStep::BringUp | VolumeStep::DropWord => Err(reason),
             VolumeStep::StopChild
             | VolumeStep::KillChild
             | VolumeStep::Unmount

@@ -3,8 +3,8 @@
 
 use super::VolumeDecision::{Do, Refuse, Wait};
 use super::{
-    Connection, Disk, Fencing, PeerFate, PeerVolume, Replication, Resource, Role, Volume,
-    VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeStep,
+    AcceptLoss, Connection, Disk, Fencing, PeerFate, PeerVolume, Replication, Resource, Role,
+    Volume, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeStep,
 };
 
 /// The gate is open and nothing is held: promote, or why not.
@@ -13,11 +13,17 @@ pub fn promotion(policy: &VolumePolicy, seen: &VolumeSeen, resource: &Resource) 
     if let Some(reason) = impossible(resource) {
         return Wait(reason);
     }
-    match evidence(policy, seen, resource) {
-        Wait(reason) | Refuse(reason) if seen.accept_loss && acceptable(reason) => {
-            accepted(policy, seen, resource)
+    let decision = evidence(policy, seen, resource);
+    match decision {
+        Wait(reason) | Refuse(reason) if acceptable(reason) => match seen.accept_loss {
+            AcceptLoss::No => decision,
+            AcceptLoss::Yes => accepted(policy, seen, resource),
+            // Nothing is asked or turned off for it either.
+            AcceptLoss::Overtaken => Do(VolumeStep::DropWord, VolumeReason::WordOvertaken),
+        },
+        Do(..) | Wait(_) | Refuse(_) | VolumeDecision::Serve(_) | VolumeDecision::End(_) => {
+            decision
         }
-        decision => decision,
     }
 }
 

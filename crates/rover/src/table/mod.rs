@@ -42,6 +42,8 @@ pub enum VolumeStep {
     Promote,
     /// `drbdadm primary --force`, for an operator who accepts the loss. Spends the permission.
     ForcePromote,
+    /// Take the operator's word back: it was given in ignorance.
+    DropWord,
     /// `e2fsck -p` where the superblock of ext4 records an error or a check is due; XFS has no such check.
     CheckFileSystem,
     /// Mount it.
@@ -69,6 +71,7 @@ impl VolumeStep {
         VolumeStep::Thaw,
         VolumeStep::Promote,
         VolumeStep::ForcePromote,
+        VolumeStep::DropWord,
         VolumeStep::CheckFileSystem,
         VolumeStep::Mount,
         VolumeStep::StartChild,
@@ -88,6 +91,7 @@ impl VolumeStep {
             VolumeStep::Thaw => "thaw",
             VolumeStep::Promote => "promote",
             VolumeStep::ForcePromote => "force-promote",
+            VolumeStep::DropWord => "drop-word",
             VolumeStep::CheckFileSystem => "check-file-system",
             VolumeStep::Mount => "mount",
             VolumeStep::StartChild => "start-child",

@@ -145,6 +145,8 @@ reasons! {
         "wait", "see what DRBD said in the log: its handler, the key and the fence command have to be on this machine itself too (`etcd-rejoin two-node check`); or bring the peer back";
     LossAccepted, "loss-accepted", "an operator has said `two-node promote --accept-loss`; also on an Outdated or Consistent disk, and StandAlone",
         "fence-peer / force-promote", "nothing to do; it holds for this once";
+    WordOvertaken, "word-overtaken", "an operator has said `two-node promote --accept-loss`, and since then this disk was outdated at the peer's request: the word does not count",
+        "drop-word", "bring the peer back: it goes on alone, or did; only if what it wrote shall be lost, say it again: `etcd-rejoin two-node promote --accept-loss`";
     IoFrozen, "io-frozen", "Primary, and its I/O is frozen until it is settled what became of the peer",
         "thaw / wait", "bring the peer or the replication link back; with REJOIN_FENCE_COMMAND it goes on without a person";
     HandlerAsks, "handler-asks", "Primary, and its I/O is frozen since a moment: DRBD's own handler is asking what became of the peer",

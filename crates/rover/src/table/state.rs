@@ -197,6 +197,31 @@ pub enum PeerFate {
     Silent,
 }
 
+/// An operator's word that one promotion may lose acknowledged writes (`two-node promote --accept-loss`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AcceptLoss {
+    /// It was not given, or is spent, or too old.
+    No,
+    /// It holds, for one promotion.
+    Yes,
+    /// It was given before this disk was outdated at the peer's request: whoever gave it did not know of the
+    /// writes that the peer has taken since.
+    Overtaken,
+}
+
+impl AcceptLoss {
+    /// Of a word that was `given` at that second since the boot, where this disk was `outdated` at the peer's
+    /// request last at that one; 0: never.
+    pub fn of(given: Option<u64>, outdated: u64) -> AcceptLoss {
+        match given {
+            None => AcceptLoss::No,
+            // Within one second nobody knows which came first.
+            Some(given) if given <= outdated => AcceptLoss::Overtaken,
+            Some(_) => AcceptLoss::Yes,
+        }
+    }
+}
+
 /// Everything that was seen of the volume in one look.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct VolumeSeen {
@@ -238,8 +263,8 @@ pub struct VolumeSeen {
     pub checked: Checked,
     /// How long ago the volume could not be mounted here, after 30 s of trying; `None` if it could since.
     pub mount_failed: Option<Duration>,
-    /// An operator has said `two-node promote --accept-loss`, for this once: spent by a promotion.
-    pub accept_loss: bool,
+    /// What an operator has said: spent by a promotion.
+    pub accept_loss: AcceptLoss,
     /// How long our writes have been frozen; `None` while they are not.
     pub frozen_for: Option<Duration>,
     /// A mount, an unmount or a read that the kernel has not come back from: it can neither be hurried nor
@@ -275,7 +300,7 @@ impl VolumeSeen {
             fenced_in_vain: false,
             checked: Checked::No,
             mount_failed: None,
-            accept_loss: false,
+            accept_loss: AcceptLoss::No,
             frozen_for: None,
             under_way: None,
             unsettled: false,

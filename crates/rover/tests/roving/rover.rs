@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use etcd_rejoin_rover::table::{
-    Checked, Child, Connection, Disk, Gate, Mounted, PeerFate, PeerVolume, Remembered, Replication,
-    Reply, Resource, Role, Standing, Volume, VolumePolicy, VolumeSeen, VolumeStep,
+    AcceptLoss, Checked, Child, Connection, Disk, Gate, Mounted, PeerFate, PeerVolume, Remembered,
+    Replication, Reply, Resource, Role, Standing, Volume, VolumePolicy, VolumeSeen, VolumeStep,
     asked_to_be_left_out,
 };
 
@@ -114,7 +114,7 @@ impl World {
             } else {
                 Checked::No
             },
-            accept_loss: false,
+            accept_loss: AcceptLoss::No,
             // It only makes a machine leave the volume to the other one.
             mount_failed: None,
             // The kernel's handler has had its say.
@@ -291,7 +291,10 @@ impl Cluster {
                     (machine.rover.promoted, machine.rover.checked) = (false, false);
                 }
             }
-            VolumeStep::KillChild | VolumeStep::ForcePromote | VolumeStep::SelfFence => {
+            VolumeStep::KillChild
+            | VolumeStep::ForcePromote
+            | VolumeStep::DropWord
+            | VolumeStep::SelfFence => {
                 unreachable!("{step:?} is not in this world")
             }
         }

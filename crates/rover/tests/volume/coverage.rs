@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use etcd_rejoin_rover::table::{
-    Checked, Child, Connection, Disk, Fencing, Gate, Mounted, PeerFate, PeerVolume, Replication,
-    Role, Volume, VolumePolicy, VolumeSeen,
+    AcceptLoss, Checked, Child, Connection, Disk, Fencing, Gate, Mounted, PeerFate, PeerVolume,
+    Replication, Role, Volume, VolumePolicy, VolumeSeen,
 };
 
 /// What holds in one observation: `(what, which)`.
@@ -59,7 +59,7 @@ const VARIANTS: &[(&str, &[&str])] = &[
     ),
     ("checked", &["no", "clean", "broken"]),
     ("mount failed", &["no", "just now", "long ago"]),
-    ("accept loss", YES_NO),
+    ("accept loss", &["no", "yes", "overtaken"]),
     ("kernel asks", YES_NO),
     ("fenced in vain", YES_NO),
     ("kernel", &["idle", "under way", "unsettled"]),
@@ -122,7 +122,14 @@ pub fn facts(policy: &VolumePolicy, seen: &VolumeSeen) -> Facts {
                 Some(_) => "long ago",
             },
         ),
-        ("accept loss", yes_no(seen.accept_loss)),
+        (
+            "accept loss",
+            match seen.accept_loss {
+                AcceptLoss::No => "no",
+                AcceptLoss::Yes => "yes",
+                AcceptLoss::Overtaken => "overtaken",
+            },
+        ),
         ("kernel asks", yes_no(seen.kernel_asks)),
         ("fenced in vain", yes_no(seen.fenced_in_vain)),
         (

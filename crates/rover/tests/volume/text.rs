@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::cases::Meaning;
 
 use etcd_rejoin_rover::table::{
-    Checked, Child, Connection, Disk, Fencing, Gate, Mounted, PeerFate, PeerVolume, Replication,
-    Resource, Role, Volume, VolumeDecision, VolumePolicy, VolumeSeen, VolumeStep,
+    AcceptLoss, Checked, Child, Connection, Disk, Fencing, Gate, Mounted, PeerFate, PeerVolume,
+    Replication, Resource, Role, Volume, VolumeDecision, VolumePolicy, VolumeSeen, VolumeStep,
 };
 
 pub type Case = crate::cases::Case<(VolumePolicy, VolumeSeen)>;
@@ -40,7 +40,8 @@ fn any(verb: &str) -> &'static str {
         "tried" => "unknown | alive | silent",
         "checked" => "no | clean | broken",
         "met" => "yes | no",
-        "accept-loss" | "kernel-asks" | "fenced-in-vain" => "yes | no",
+        "accept-loss" => "yes | no | overtaken",
+        "kernel-asks" | "fenced-in-vain" => "yes | no",
         "mount-failed" => "no | 10s | 600s",
         "demoting" => "no | 3s",
         "demoted" => "no | 1s | 60s",
@@ -141,7 +142,14 @@ fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
             "kernel-asks" => seen.kernel_asks = yes(),
             "fenced-in-vain" => seen.fenced_in_vain = yes(),
             "mount-failed" => seen.mount_failed = time(words).unwrap_or_else(|| bad()),
-            "accept-loss" => seen.accept_loss = yes(),
+            "accept-loss" => {
+                seen.accept_loss = match words {
+                    "yes" => AcceptLoss::Yes,
+                    "no" => AcceptLoss::No,
+                    "overtaken" => AcceptLoss::Overtaken,
+                    _ => bad(),
+                }
+            }
             "promoted" => seen.promoted = yes(),
             "unsettled" => seen.unsettled = yes(),
             "under-way" => {
