@@ -5,6 +5,8 @@
 mod cases;
 #[path = "volume/coverage.rs"]
 mod coverage;
+#[path = "volume/settling.rs"]
+mod settling;
 #[path = "volume/text.rs"]
 mod text;
 

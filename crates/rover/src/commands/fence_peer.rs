@@ -6,8 +6,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::drbd;
-use crate::fence::{self, Key, Machine, Means, Settled};
-use crate::table::{Resource, Role, handler_exit_code, may_ask_of_the_peer};
+use crate::fence::{self, Key, Machine, Means};
+use crate::table::{HandlerDecision, Settled, decide_handler};
 use etcd_rejoin_host::exit::Exit;
 use etcd_rejoin_host::kmsg;
 use etcd_rejoin_host::text::duration;
@@ -106,47 +106,42 @@ fn settled(
     let until = start + timeout * share / 10;
     let own =
         fence::own(resource, until).map_err(|why| format!("our own role is not known: {why}"))?;
-    if own.role != Role::Primary && !may_ask_of_the_peer(&own) {
-        return Err(format!(
-            "nothing that becomes of the peer would prove our own data complete: {}",
-            drbd::summary(&own)
-        ));
-    }
-    let settled = loop {
+    let mut settled = None;
+    loop {
+        let time_left = Instant::now() + AGAIN * 2 < until;
+        match decide_handler(&own, !command.is_empty(), settled.as_ref(), time_left) {
+            HandlerDecision::Settle => {}
+            HandlerDecision::AskAgain => std::thread::sleep(AGAIN),
+            HandlerDecision::Unproven => {
+                return Err(format!(
+                    "nothing that becomes of the peer would prove our own data complete: {}",
+                    drbd::summary(&own)
+                ));
+            }
+            HandlerDecision::End(code) => {
+                let words = settled.map_or(String::new(), |settled| {
+                    ending(&settled, code, !command.is_empty())
+                });
+                return Ok((Exit(i32::from(code)), words));
+            }
+        }
         let means = Means {
             peer,
             machine: &machine,
             command: &command,
             timeout: until.saturating_duration_since(Instant::now()),
         };
-        match fence::settle(&means, resource) {
-            // It asks our rover the same at this moment, and hears that we are Primary: it gives way.
-            // A single no would leave the kernel frozen for good. A Secondary that is refused is asked
-            // by its rover again; of two that wait for each other here, neither would give way.
-            Settled::Busy(_) if own.role == Role::Primary && Instant::now() + AGAIN * 2 < until => {
-                std::thread::sleep(AGAIN);
-            }
-            settled => break settled,
-        }
-    };
-    Ok(ending(&own, &settled, !command.is_empty()))
+        settled = Some(means.settle(resource));
+    }
 }
 
-/// The exit code: what became of the peer, and what we are ourselves.
-fn ending(own: &Resource, settled: &Settled, has_command: bool) -> (Exit, String) {
-    let code = match settled {
-        Settled::Primary => 6,
-        Settled::Outdated
-        | Settled::Fenced
-        | Settled::Busy(_)
-        | Settled::Refused(_)
-        | Settled::Silent(_) => handler_exit_code(own, settled.fate(), has_command),
-    };
+/// What became of the peer, and what follows.
+fn ending(settled: &Settled, code: u8, has_command: bool) -> String {
     let more = match (settled, code) {
         (Settled::Primary, _) => ": DRBD outdates the disk of this machine",
         (Settled::Silent(_), 5) => ": this machine is Primary and goes on",
         (Settled::Silent(_), _) if !has_command => ": this machine is not Primary and waits",
         (_, _) => "",
     };
-    (Exit(i32::from(code)), format!("{settled}{more}"))
+    format!("{settled}{more}")
 }

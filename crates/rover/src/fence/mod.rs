@@ -15,7 +15,7 @@ pub use ask::{Asked, ask};
 pub use key::Key;
 pub use own::own;
 pub use server::{Deed, Server};
-pub use settle::{Means, Settled, settle};
+pub use settle::Means;
 pub use wire::{Answer, Request};
 
 use std::sync::{Mutex, MutexGuard, TryLockError};

@@ -14,7 +14,7 @@ use super::Rove;
 use super::kernel::Done;
 use super::report::Beat;
 use crate::drbd::{Failure, Kind};
-use crate::fence::{Answer, Asked, Means, Request, Turn, ask, settle};
+use crate::fence::{Answer, Asked, Means, Request, Turn, ask};
 use crate::gate::{GateReader, accept_loss};
 use crate::mount::{self, FileSystem};
 use crate::table::{AcceptLoss, Checked, Gate, PeerFate, VolumeStep};
@@ -240,7 +240,7 @@ impl Rove<'_> {
             command: &self.settings.fence_command,
             timeout: self.settings.fence_timeout,
         };
-        let settled = settle(&means, &self.settings.resource);
+        let settled = means.settle(&self.settings.resource);
         self.memory.known.fate = settled.fate();
         self.memory.fate_at = Instant::now();
         let harmless = match self.memory.known.fate {

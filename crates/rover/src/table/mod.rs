@@ -11,6 +11,7 @@ mod bid;
 mod evidence;
 mod memory;
 mod reason;
+mod settle;
 mod state;
 
 pub use bid::may_bid;
@@ -20,6 +21,9 @@ pub use evidence::{
 };
 pub use memory::{Remembered, Would};
 pub use reason::{VolumeReason, VolumeRow, volume_cures_table, volume_table};
+pub use settle::{
+    HandlerDecision, PeerAnswer, Settle, Settled, Settling, decide_handler, settle, time_to_ask,
+};
 pub use state::*;
 
 use std::time::Duration;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use etcd_rejoin_rover::table::{
-    AcceptLoss, Checked, Child, Connection, Disk, Gate, Mounted, PeerFate, PeerVolume, Remembered,
-    Replication, Reply, Resource, Role, Standing, Volume, VolumePolicy, VolumeSeen, VolumeStep,
-    asked_to_be_left_out,
+    AcceptLoss, Checked, Child, Connection, Disk, Gate, Mounted, PeerAnswer, PeerFate, PeerVolume,
+    Remembered, Replication, Reply, Resource, Role, Settle, Settled, Settling, Standing, Volume,
+    VolumePolicy, VolumeSeen, VolumeStep, asked_to_be_left_out, settle,
 };
 
 use crate::cluster::Cluster;
@@ -152,32 +152,47 @@ impl World {
 
 impl Cluster {
     /// Asks the other rover over the second network to outdate its disk; turns it off if it is silent.
-    pub fn ask(&self, world: &mut World, at: usize, command_works: bool) -> PeerFate {
-        let other = 1 - at;
-        if world.lan && world.machines[other].rover.runs {
-            let peer = &world.machines[other];
-            let agrees = peer.up && (self.may_outdate)(&world.resource(other, &self.settings));
-            if agrees {
-                world.outdate(other);
+    pub fn ask(&self, world: &mut World, at: usize, command_works: bool) -> Settled {
+        let mut so_far = Settling {
+            can_ask: true,
+            can_turn_off: self.settings.command,
+            answer: None,
+            turned_off: None,
+        };
+        loop {
+            match settle(&so_far) {
+                Settle::Ask => so_far.answer = Some(self.answer(world, 1 - at)),
+                Settle::TurnOff => {
+                    if command_works && world.machines[1 - at].on {
+                        world.power_off(1 - at, &self.settings);
+                    }
+                    let failed = "it fails".to_string();
+                    so_far.turned_off = Some(command_works.then_some(()).ok_or(failed));
+                }
+                Settle::Settled(settled) => return settled,
             }
+        }
+    }
+
+    /// What this machine answers when it is asked to outdate its disk.
+    fn answer(&self, world: &mut World, asked: usize) -> PeerAnswer {
+        if !world.lan || !world.machines[asked].rover.runs {
+            return PeerAnswer::Silent("no answer".into());
+        }
+        let up = world.machines[asked].up;
+        let agrees = up && (self.may_outdate)(&world.resource(asked, &self.settings));
+        if agrees {
+            world.outdate(asked);
+        }
+        let machine = &world.machines[asked];
+        match machine.role {
             // Its answer is its disk, read again.
-            if agrees && world.machines[other].disk == Disk::Outdated {
-                return PeerFate::Outdated;
+            _ if agrees && machine.disk == Disk::Outdated => PeerAnswer::Outdated,
+            Role::Primary => PeerAnswer::Primary,
+            Role::Secondary | Role::Unknown if self.fences_who_refuses => {
+                PeerAnswer::Failed("it cannot".into())
             }
-            // Who works is never turned off; whoever else says no may be.
-            if world.machines[other].role == Role::Primary || !self.fences_who_refuses {
-                return PeerFate::Alive;
-            }
-        }
-        if self.settings.command && command_works {
-            if world.machines[other].on {
-                world.power_off(other, &self.settings);
-            }
-            return PeerFate::Fenced;
-        }
-        match world.lan && world.machines[other].rover.runs {
-            true => PeerFate::Alive,
-            false => PeerFate::Silent,
+            Role::Secondary | Role::Unknown => PeerAnswer::Busy("not now".into()),
         }
     }
 
@@ -200,12 +215,11 @@ impl Cluster {
 
     /// The kernel's handler: `etcd-rejoin fence-peer`.
     pub fn handler(&self, world: &mut World, at: usize, command_works: bool) {
-        let fate = self.ask(world, at, command_works);
+        let settled = self.ask(world, at, command_works);
         let resource = world.resource(at, &self.settings);
-        let works = world.lan && world.machines[1 - at].rover.runs;
-        let code = match fate {
-            PeerFate::Alive if works && world.machines[1 - at].role == Role::Primary => 6,
-            fate => (self.handler_exit_code)(&resource, fate, self.settings.command),
+        let code = match settled {
+            Settled::Primary => 6,
+            settled => (self.handler_exit_code)(&resource, settled.fate(), self.settings.command),
         };
         world.handled(at, code);
     }
@@ -258,13 +272,13 @@ impl Cluster {
                 world.machines[at].rover.fate = fate;
             }
             VolumeStep::FencePeer => {
-                let fate = self.ask(world, at, command_works);
+                let fate = self.ask(world, at, command_works).fate();
                 world.machines[at].rover.fate = fate;
             }
             VolumeStep::Thaw => {
                 let fate = match machine.rover.fate {
                     fate @ (PeerFate::Outdated | PeerFate::Fenced) if self.thaws_on_memory => fate,
-                    _ => self.ask(world, at, command_works),
+                    _ => self.ask(world, at, command_works).fate(),
                 };
                 let machine = &mut world.machines[at];
                 machine.rover.fate = fate;

@@ -17,7 +17,7 @@ pub fn cases(text: &str) -> Vec<Case> {
 }
 
 /// Every choice of a verb, for what must make no difference.
-fn any(verb: &str) -> &'static str {
+pub fn any(verb: &str) -> &'static str {
     match verb {
         "gate" => "master | backup | fault | stop | unknown",
         "disk" => {
@@ -66,7 +66,7 @@ fn resource() -> Resource {
     }
 }
 
-fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
+pub fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
     let mut policy = VolumePolicy {
         can_fence: true,
         can_ask: true,
