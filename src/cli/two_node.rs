@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::member::{EnvFile, EtcdFlags};
-use crate::rover::commands::volume::InitArgs;
+use crate::rover::commands::init::InitArgs;
 use crate::rover::two_node::args::{CheckArgs, TwoNodeArgs};
 
 /// What to do about a member that lives on two machines.

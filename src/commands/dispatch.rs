@@ -15,7 +15,7 @@ use crate::config::{Config, Overrides, env_file};
 use crate::handover::Called;
 use crate::kmsg;
 use crate::logging;
-use crate::rover::commands::{config, fence_peer, notify, promote, volume};
+use crate::rover::commands::{config, fence_peer, init, notify, promote};
 use crate::rover::rove::VolumeStatus;
 use crate::rover::settings::Rover;
 use crate::signals::Stop;
@@ -124,7 +124,7 @@ impl Caller<'_> {
                 let named = || self.variable("REJOIN_DRBD");
                 let named = || named().map(|name| name.to_string_lossy().into());
                 args.resource = args.resource.or_else(named);
-                volume::init(&args, self.called.env.iter().cloned(), self.stop)
+                init::init(&args, self.called.env.iter().cloned(), self.stop)
             }
             TwoNodeAction::Promote {
                 accept_loss,

@@ -5,6 +5,8 @@
 mod cases;
 #[path = "volume/coverage.rs"]
 mod coverage;
+#[path = "volume/set_up.rs"]
+mod set_up;
 #[path = "volume/settling.rs"]
 mod settling;
 #[path = "volume/text.rs"]

@@ -2,6 +2,6 @@
 
 pub mod config;
 pub mod fence_peer;
+pub mod init;
 pub mod notify;
 pub mod promote;
-pub mod volume;

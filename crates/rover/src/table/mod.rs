@@ -11,6 +11,7 @@ mod bid;
 mod evidence;
 mod memory;
 mod reason;
+mod set_up;
 mod settle;
 mod state;
 
@@ -21,6 +22,7 @@ pub use evidence::{
 };
 pub use memory::{Remembered, Would};
 pub use reason::{VolumeReason, VolumeRow, volume_cures_table, volume_table};
+pub use set_up::{OnDisk, SetUp, SetUpSeen, SetUpStep, SoFar, set_up};
 pub use settle::{
     HandlerDecision, PeerAnswer, Settle, Settled, Settling, decide_handler, settle, time_to_ask,
 };

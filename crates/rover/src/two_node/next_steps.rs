@@ -83,6 +83,12 @@ pub fn next_steps(plan: &Plan, files: &[File]) -> String {
          7. Last, keepalived on both machines.\n{wish}\n\
          `etcd-rejoin two-node status --env-file {ETC}/etcd3.env` says on either machine who is what, and why.\n"
     );
+    text + &what_to_mind(plan)
+}
+
+/// What this plan asks for beside all that.
+fn what_to_mind(plan: &Plan) -> String {
+    let mut text = String::new();
     if let Some(command) = &plan.fence_command {
         let program = command.split_whitespace().next().unwrap_or(command);
         let _ = write!(
@@ -97,8 +103,8 @@ pub fn next_steps(plan: &Plan, files: &[File]) -> String {
         let _ = write!(
             text,
             "\nTLS: each machine's {} is valid for its own addresses and 127.0.0.1, and {} on both\n\
-             machines is valid for {virtual_ip}. Peer certificates need both extended key usages.\n",
-            tls.cert, tls.roving_cert
+             machines is valid for {}. Peer certificates need both extended key usages.\n",
+            tls.cert, tls.roving_cert, plan.virtual_ip
         );
     }
     if plan.tie_breaker.is_none() && plan.fence_command.is_none() {

@@ -205,20 +205,7 @@ pub fn plan(args: &TwoNodeArgs) -> Result<Plan, Vec<String>> {
     }
     let tls = check.tls(args);
     let tie_breaker = check.tie_breaker(args);
-    let token = match &args.cluster_token {
-        Some(token) => {
-            let why = "is not a token: letters, digits, - _ .";
-            check.word("--cluster-token", token, "-_.", 64, why);
-            token.clone()
-        }
-        None => match secrets::random(12) {
-            Ok(random) => format!("two-nodes-{random}"),
-            Err(error) => {
-                check.mistakes.push(error.to_string());
-                String::new()
-            }
-        },
-    };
+    let token = token(&mut check, args.cluster_token.as_ref());
     let secrets = check.secrets(args);
     let machines: Vec<Machine> = machines.into_iter().flatten().map(|(m, _)| m).collect();
     let whole = (<[Machine; 2]>::try_from(machines).ok()).zip(virtual_ip);
@@ -255,6 +242,24 @@ pub fn plan(args: &TwoNodeArgs) -> Result<Plan, Vec<String>> {
     match check.mistakes.is_empty() {
         true => Ok(plan),
         false => Err(check.mistakes),
+    }
+}
+
+/// The token that is given, or a random one.
+fn token(check: &mut Checker, given: Option<&String>) -> String {
+    match given {
+        Some(token) => {
+            let why = "is not a token: letters, digits, - _ .";
+            check.word("--cluster-token", token, "-_.", 64, why);
+            token.clone()
+        }
+        None => match secrets::random(12) {
+            Ok(random) => format!("two-nodes-{random}"),
+            Err(error) => {
+                check.mistakes.push(error.to_string());
+                String::new()
+            }
+        },
     }
 }
 
