@@ -5,7 +5,7 @@ use std::process::exit;
 
 use etcd_rejoin::commands::dispatch::Caller;
 use etcd_rejoin::commands::{Exit, supervise};
-use etcd_rejoin::config;
+use etcd_rejoin::config::environment;
 use etcd_rejoin::handover::{self, Called};
 use etcd_rejoin::signals::Stop;
 
@@ -14,7 +14,7 @@ fn main() {
     let called = Called {
         name: words.next().unwrap_or_default(),
         words: words.collect(),
-        env: config::environment(),
+        env: environment::own(),
     };
     exit(end(&called).0)
 }

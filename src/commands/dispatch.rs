@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
+use std::path::PathBuf;
 
 use clap::CommandFactory;
 
@@ -11,7 +12,7 @@ use super::{Exit, leave, other, print, probe, quarantine, rove, run, status, wat
 use crate::cli::{
     self, Call, Cli, Command, EnvFile, EtcdFlags, Probed, QuarantineAction, RunArgs, TwoNodeAction,
 };
-use crate::config::{Config, Overrides, env_file};
+use crate::config::{Config, Overrides, environment};
 use crate::handover::Called;
 use crate::kmsg;
 use crate::logging;
@@ -68,7 +69,7 @@ impl Caller<'_> {
             Command::Probe {
                 what: Some(Probed::Promotable { gate }),
                 ..
-            } => probe::promotable(gate),
+            } => probe::promotable(self.or_variable(gate, "REJOIN_GATE")),
             Command::Probe { what: None, etcd } => {
                 self.at_once(&EnvFile::default(), &etcd, |config| probe::probe(&config))
             }
@@ -90,7 +91,10 @@ impl Caller<'_> {
                 gate,
                 instance,
                 words,
-            } => notify::note(gate, instance.as_deref(), &words),
+            } => {
+                let gate = self.or_variable(gate, "REJOIN_GATE");
+                notify::note(gate, instance.as_deref(), &words)
+            }
             Command::FencePeer(args) => fence_peer::fence_peer(args),
             Command::TwoNode { action } => self.two_node(action),
             Command::Completions { shell } => {
@@ -204,6 +208,11 @@ impl Caller<'_> {
         }))
     }
 
+    /// What is given, else what the variable says.
+    fn or_variable(&self, given: Option<PathBuf>, name: &str) -> Option<PathBuf> {
+        given.or_else(|| self.variable(name).map(PathBuf::from))
+    }
+
     fn variable(&self, name: &str) -> Option<&OsString> {
         let mut all = self.called.env.iter();
         all.find(|(known, _)| known == name).map(|(_, value)| value)
@@ -226,7 +235,7 @@ impl Caller<'_> {
         let own = self.called.env.iter().cloned();
         let env = match &file.env_file {
             None => own.collect(),
-            Some(path) => match env_file::over(own, path) {
+            Some(path) => match environment::over(own, path) {
                 Ok(env) => env,
                 Err(why) => {
                     eprintln!("etcd-rejoin: --env-file={} {why}", path.display());

@@ -27,7 +27,6 @@ pub fn probe(config: &Config) -> Exit {
 
 /// Says whether this machine may bid for the virtual address, by what the rover saw last.
 pub fn promotable(gate: Option<PathBuf>) -> Exit {
-    let gate = gate.or_else(|| std::env::var_os("REJOIN_GATE").map(PathBuf::from));
     let Some(gate) = gate.filter(|gate| !gate.as_os_str().is_empty()) else {
         eprintln!("etcd-rejoin: no gate is named: write --gate PATH, or set REJOIN_GATE");
         return Exit::USAGE;

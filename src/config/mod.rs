@@ -1,11 +1,10 @@
 //! The configuration: read once, checked once, all mistakes reported together.
 //!
-//! Two stages: `Raw` is what the user said, [`Config`] is where nothing is left to check. Nobody else reads the
-//! environment.
+//! Two stages: `Raw` is what the user said, [`Config`] is where nothing is left to check.
 
 mod certificates;
 mod check;
-pub mod env_file;
+pub mod environment;
 pub mod file;
 pub mod flags;
 mod foreign;
@@ -31,11 +30,6 @@ pub use passed_on::PassedOn;
 use raw::Raw;
 
 use crate::logging::LogConfig;
-
-/// The environment of this process, which nobody else reads.
-pub fn environment() -> Vec<(OsString, OsString)> {
-    std::env::vars_os().collect()
-}
 
 /// Flags of `run` that say the same as a variable of ours: flag, variable, value. The flag wins.
 #[derive(Clone, Debug, Default)]

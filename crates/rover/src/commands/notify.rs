@@ -10,7 +10,6 @@ use etcd_rejoin_host::kmsg;
 
 /// Notes what keepalived says. Quiet where all is well: it is nobody's terminal.
 pub fn note(path: Option<PathBuf>, instance: Option<&str>, words: &[OsString]) -> Exit {
-    let path = path.or_else(|| std::env::var_os("REJOIN_GATE").map(PathBuf::from));
     let Some(path) = path.filter(|path| !path.as_os_str().is_empty()) else {
         kmsg::tell(
             "notify: no gate file is named: in keepalived.conf write `notify \"/usr/bin/etcd-rejoin notify \

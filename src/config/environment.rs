@@ -1,5 +1,5 @@
-//! A file of variables, one `NAME=VALUE` a line: what a member is started with, for a command that a person
-//! types beside it.
+//! The environment of this process, which nobody else reads; and a file of variables over it, for a command that a
+//! person types beside a member.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,7 +12,12 @@ use crate::text::read_text;
 /// A larger file is no environment.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// Our own environment, and over it what the file has. The error reads well after the path.
+/// Our own environment.
+pub fn own() -> Vec<(OsString, OsString)> {
+    std::env::vars_os().collect()
+}
+
+/// An environment, and over it what the file has. The error reads well after the path.
 pub fn over(
     env: impl Iterator<Item = (OsString, OsString)>,
     path: &Path,
