@@ -4,7 +4,8 @@
 
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, alg_id};
+use rustls::sign::public_key_to_spki;
 
 use crate::error::Error;
 
@@ -18,9 +19,6 @@ const SET: u8 = 0x31;
 const VERSION: u8 = 0xa0;
 
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
-const EC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
-const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
-const ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 
 /// A new key, and a certificate of its own for it.
 pub(super) fn certificate() -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), Error> {
@@ -31,9 +29,10 @@ pub(super) fn certificate() -> Result<(CertificateDer<'static>, PrivateKeyDer<'s
         .map_err(|_| failed(ring::error::Unspecified))?;
     let signed = to_be_signed(key.public_key().as_ref());
     let signature = key.sign(&random, &signed).map_err(failed)?;
+    let signature = wrap(BITS, &[&[0], signature.as_ref()].concat());
     let der = wrap(
         SEQUENCE,
-        &[signed, signature_algorithm(), bits(signature.as_ref())].concat(),
+        &[signed, signature_algorithm(), signature].concat(),
     );
     let key = PrivatePkcs8KeyDer::from(pkcs8.as_ref().to_vec());
     Ok((der.into(), key.into()))
@@ -50,8 +49,6 @@ fn to_be_signed(public_key: &[u8]) -> Vec<u8> {
         wrap(TIME, b"20000101000000Z"),
         wrap(TIME, b"99991231235959Z"),
     ];
-    let kind = [wrap(OID, EC_KEY), wrap(OID, P256)];
-    let key = [wrap(SEQUENCE, &kind.concat()), bits(public_key)];
     let parts = [
         wrap(VERSION, &wrap(INTEGER, &[2])),
         wrap(INTEGER, &[1]),
@@ -59,17 +56,13 @@ fn to_be_signed(public_key: &[u8]) -> Vec<u8> {
         name.clone(),
         wrap(SEQUENCE, &times.concat()),
         name,
-        wrap(SEQUENCE, &key.concat()),
+        public_key_to_spki(&alg_id::ECDSA_P256, public_key).to_vec(),
     ];
     wrap(SEQUENCE, &parts.concat())
 }
 
 fn signature_algorithm() -> Vec<u8> {
-    wrap(SEQUENCE, &wrap(OID, ECDSA_SHA256))
-}
-
-fn bits(bytes: &[u8]) -> Vec<u8> {
-    wrap(BITS, &[&[0], bytes].concat())
+    wrap(SEQUENCE, &alg_id::ECDSA_SHA256)
 }
 
 /// DER: tag, length, value. No value here reaches 64 KiB.
