@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::ask::{NO_ANSWER, hear, learn_version, prove, tells_more};
 use super::{Listening, Look, Observer, all, is_promise};
-use crate::datadir::{Contents, Finding};
+use crate::datadir::Contents;
 use crate::decide::{
     self, DataDir, Heard, Identity, MemberProgress, Observation, Peer, Quorate, ToAsk, Trial,
 };
@@ -209,7 +209,7 @@ impl<'a> Gathering<'a> {
     pub(super) fn know_volume(&mut self, contents: &Contents, trial: Trial) {
         let config = self.observer.config.clone();
         self.seen = Observation {
-            data: data_dir(&contents.finding),
+            data: contents.finding.data_dir(),
             committed: contents.committed,
             join_note: contents.join_note,
             promise: (contents.promise.as_deref()).is_some_and(|note| is_promise(&config, note)),
@@ -513,14 +513,6 @@ fn cluster_of(heard: &Heard) -> Option<ClusterId> {
         Heard::Entrypoint { .. } | Heard::Refused(_) | Heard::Nonsense(_) | Heard::Silent(_) => {
             None
         }
-    }
-}
-
-fn data_dir(finding: &Finding) -> DataDir {
-    match finding {
-        Finding::Empty => DataDir::Empty,
-        Finding::Own { identity, .. } => DataDir::Own(*identity),
-        Finding::Damaged { head, .. } => DataDir::Damaged { head: *head },
     }
 }
 
