@@ -267,7 +267,7 @@ fn a_dead_link_is_noticed() {
 /// The text of every test.
 fn tests() -> String {
     let mut text = String::new();
-    let mut folders = vec![root().join("tests")];
+    let mut folders = vec![root().join("tests"), root().join("crates")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
@@ -296,6 +296,7 @@ fn every_file_and_test_that_is_named_exists() {
                 "docker/",
                 "benches/",
                 "src/",
+                "crates/",
                 "docs/",
             ];
             let is_test = word.matches('_').count() >= 3
