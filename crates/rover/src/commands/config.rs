@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::two_node::args::{CheckArgs, TwoNodeArgs};
-use crate::two_node::check::host::Host;
 use crate::two_node::check::{Look, Severity, check as find};
+use crate::two_node::host::Host;
 use crate::two_node::tools::{self, Verdict};
 use crate::two_node::{File, Plan, files, plan, write};
 use etcd_rejoin_host::env_file::variables;
@@ -13,7 +13,7 @@ use etcd_rejoin_host::exit::{Exit, print};
 
 /// Writes what belongs together, and asks the real tools about it.
 pub fn two_node(args: &TwoNodeArgs) -> Exit {
-    let plan = match plan::plan(args) {
+    let plan = match plan(args) {
         Ok(plan) => plan,
         Err(mistakes) => {
             for mistake in mistakes {

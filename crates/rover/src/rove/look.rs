@@ -1,111 +1,23 @@
-//! One look at the gate, the volume, the mount and the member; and what is remembered between looks.
+//! One look at the gate, the volume, the mount and the member.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::Rove;
-use super::kernel::UnderWay;
+use super::parts::Rove;
 use crate::gate::{accept_loss, asked};
 use crate::mount;
 use crate::settings::Rover;
 use crate::table::{
-    AcceptLoss, Child, Gate, Mounted, PeerFate, Remembered, Role, Volume, VolumePolicy, VolumeSeen,
-    letting_go,
+    AcceptLoss, Child, Gate, Mounted, Role, Volume, VolumePolicy, VolumeSeen, letting_go,
 };
 
-/// A peer that did not answer, or refused, is asked again after this.
-const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// A peer that was turned off in vain is not turned off again before this: it may boot meanwhile, and connect.
 const FENCE_AGAIN: Duration = Duration::from_secs(300);
-/// A volume that cannot be mounted for so long is left to the peer, if that one can.
-const MOUNTS_BY_THEN: Duration = Duration::from_secs(30);
 /// How long what DRBD said is taken for what is while nothing else is heard from it.
 const HOLDS: Duration = Duration::from_secs(5);
 /// How long the configuration of the handler is taken for granted while the gate is closed. Whoever changes
 /// it has to wait for that long before he fails over.
 const HANDLER_AGE: Duration = Duration::from_secs(60);
-
-/// What is remembered, and since when.
-#[derive(Debug)]
-pub struct Memory {
-    pub known: Remembered,
-    pub fate_at: Instant,
-    pub letting_go: Option<Instant>,
-    /// When we have demoted the volume.
-    pub demoted: Option<Instant>,
-    pub frozen: Option<Instant>,
-    pub holders: Vec<String>,
-    /// Since the last promotion a mount has failed.
-    pub distrusted: bool,
-    /// What DRBD said last, and since when nothing else was heard.
-    pub volume: Option<(Instant, Volume)>,
-    /// Whether DRBD's handler is ours, and when that was read.
-    pub handler: Option<(Instant, bool)>,
-    /// A call into the kernel that has not come back.
-    pub under_way: Option<UnderWay>,
-    /// See [`VolumeSeen::unsettled`].
-    pub unsettled: bool,
-    /// When DRBD has refused although the peer was turned off.
-    pub in_vain: Option<Instant>,
-    /// Since when neither a check nor a mount has led to a mount.
-    pub mounting: Option<Instant>,
-    /// See [`VolumeSeen::mount_failed`].
-    pub mount_failed: Option<Instant>,
-}
-
-impl Memory {
-    pub fn new() -> Self {
-        Memory {
-            known: Remembered::NOTHING,
-            fate_at: Instant::now(),
-            letting_go: None,
-            demoted: None,
-            frozen: None,
-            holders: Vec::new(),
-            distrusted: false,
-            volume: None,
-            handler: None,
-            under_way: None,
-            unsettled: false,
-            in_vain: None,
-            mounting: None,
-            mount_failed: None,
-        }
-    }
-
-    /// A check or a mount has failed, and may go on doing so.
-    pub fn mount_fails(&mut self) {
-        let since = *self.mounting.get_or_insert_with(Instant::now);
-        if since.elapsed() >= MOUNTS_BY_THEN {
-            self.mount_failed = Some(Instant::now());
-        }
-    }
-
-    /// What this look says about what was known before.
-    fn update(&mut self, gate: Gate, volume: &Volume) {
-        self.known = self.known.after(gate, volume);
-        match self.known.fate {
-            PeerFate::Alive | PeerFate::Silent if self.fate_at.elapsed() >= ASK_AGAIN => {
-                self.known.fate = PeerFate::Unknown;
-            }
-            PeerFate::Alive
-            | PeerFate::Silent
-            | PeerFate::Unknown
-            | PeerFate::Outdated
-            | PeerFate::Fenced => {}
-        }
-        if self.known.beside {
-            self.in_vain = None;
-        }
-        let suspended = match volume {
-            Volume::Up(resource) => resource.suspended,
-            Volume::Down | Volume::Unusable(_) => false,
-        };
-        // What is not there is promoted by nobody.
-        self.unsettled &= *volume != Volume::Down;
-        self.frozen = suspended.then(|| self.frozen.unwrap_or_else(Instant::now));
-    }
-}
 
 impl Rove<'_> {
     /// Looks at everything once.

@@ -6,36 +6,34 @@
 mod kernel;
 mod look;
 mod member;
+mod memory;
+mod parts;
 mod reconsider;
 mod report;
 mod said;
 mod status;
 mod steps;
+mod under_way;
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::SIGCHLD;
-
-use crate::drbd::{self, Drbd, Follower, Kind};
-use crate::fence::{Answer, Key, Machine, Request, Server, Turn};
-use crate::gate::{self, GateReader, accept_loss};
+use crate::fence::Request;
 use crate::settings::Rover;
 use crate::table::{
-    Child, Gate, PeerFate, Reply, Standing, Volume, VolumeDecision, VolumeSeen, VolumeStep,
-    asked_to_be_left_out, asked_to_outdate, decide_volume,
+    Child, Gate, PeerFate, VolumeDecision, VolumeSeen, VolumeStep, Would, decide_volume,
+    is_recorded_outdated,
 };
-use etcd_rejoin_host::error::{Context, Error};
 use etcd_rejoin_host::exit::Exit;
+use etcd_rejoin_host::kmsg;
 use etcd_rejoin_host::signals::Stop;
-use look::Memory;
 pub use look::policy;
-use member::Member;
 pub use member::Start;
+use parts::Rove;
+use reconsider::would;
 pub use report::VolumeReport;
-use said::Said;
+use report::volume_words;
+use said::words;
 pub use status::VolumeStatus;
 
 /// How often the wish is read while there is nothing to do.
@@ -46,8 +44,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LOOK_SOON: Duration = Duration::from_millis(100);
 /// The pause after a step that failed grows to this.
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
-/// How long DRBD may take to record that our disk is outdated.
-const OUTDATE: Duration = Duration::from_secs(4);
 
 /// Runs the roving member until it is told to end, or its member has ended.
 ///
@@ -73,98 +69,7 @@ pub fn rove(settings: &Rover, version: &str, start: Start, stop: &Stop) -> Exit 
     }
 }
 
-struct Rove<'a> {
-    settings: &'a Rover,
-    stop: &'a Stop,
-    drbd: Drbd,
-    follower: Follower,
-    gate: GateReader,
-    member: Member,
-    memory: Memory,
-    device: Option<PathBuf>,
-    machine: Machine,
-    key: Option<Key>,
-    turn: Arc<Turn>,
-    shared: Arc<Shared>,
-    /// Answers the other rover.
-    _server: Option<Server>,
-    /// Held for as long as we run: one rover for one gate.
-    _lock: std::fs::File,
-    said: Said,
-    failures: u32,
-    /// The step that has succeeded last and changed nothing, as it is decided again; and how often.
-    again: (Option<VolumeStep>, u32),
-    reported: Option<(Instant, VolumeReport)>,
-    reconsider: reconsider::Reconsider,
-}
-
-/// What the rover and the one that answers its peer tell each other.
-#[derive(Debug, Default)]
-struct Shared {
-    /// The peer is settled, and we are about to be promoted: no request can outdate us now.
-    settled: AtomicBool,
-    /// See [`Standing::ahead`].
-    ahead: AtomicBool,
-    /// When we have outdated ourselves at the peer's request ([`accept_loss::now`]); 0: never.
-    granted: AtomicU64,
-}
-
-impl<'a> Rove<'a> {
-    fn new(settings: &'a Rover, start: Start, stop: &'a Stop) -> Result<Self, Error> {
-        // Ignored by whoever started us, a child's status would be lost, for DRBD's own tools too.
-        signal_hook::flag::register(SIGCHLD, Arc::default())
-            .context(|| "cannot handle SIGCHLD".into())?;
-        let lock = only_one(settings)?;
-        make_place(&settings.mount)?;
-        let drbd = Drbd::new(&settings.resource, std::env::vars_os())?;
-        let machine = Machine::this()?;
-        let turn = Arc::new(Turn::default());
-        let shared = Arc::new(Shared::default());
-        let key = match &settings.fence {
-            Some(fence) => Some(Key::read(&fence.key_file).map_err(|why| {
-                let shown = fence.key_file.display();
-                Error::new(format!("REJOIN_FENCE_KEY_FILE={shown} {why}"))
-            })?),
-            None => None,
-        };
-        let member = Member::new(start);
-        let server = match (&settings.fence, &key) {
-            (Some(fence), Some(key)) => {
-                let deed = deed(drbd.clone(), shared.clone(), member.waiting());
-                let (key, machine) = (key.clone(), machine.clone());
-                Some(Server::start(
-                    fence.listen,
-                    key,
-                    machine,
-                    turn.clone(),
-                    deed,
-                )?)
-            }
-            _ => None,
-        };
-        Ok(Rove {
-            settings,
-            stop,
-            follower: drbd.follower(),
-            drbd,
-            gate: GateReader::open(&settings.gate, settings.gate_instance.as_deref()),
-            member,
-            memory: Memory::new(),
-            device: None,
-            machine,
-            key,
-            turn,
-            shared,
-            _server: server,
-            _lock: lock,
-            said: Said::default(),
-            failures: 0,
-            again: (None, 0),
-            reported: None,
-            reconsider: reconsider::Reconsider::default(),
-        })
-    }
-
+impl Rove<'_> {
     /// One look, one decision, at most one step. `Some` ends the program.
     fn round(&mut self) -> Option<Exit> {
         let seen = self.look();
@@ -289,6 +194,80 @@ impl<'a> Rove<'a> {
         }
     }
 
+    /// Says what is decided.
+    fn say(&mut self, seen: &VolumeSeen, decision: VolumeDecision) {
+        if let Some(problem) = self.gate.problem()
+            && problem != self.said.problem
+        {
+            log::warn!("{problem}");
+            self.said.problem = problem.to_string();
+        }
+        let row = decision.reason().row();
+        let gate = format!("{:?}", seen.gate).to_lowercase();
+        let line = format!(
+            "{}: {}; {} gate={gate} volume={:?} reason={}",
+            words(decision),
+            row.when,
+            match row.cure {
+                nothing if nothing.starts_with("nothing to do") => nothing.to_string(),
+                cure => format!("to go on: {cure}"),
+            },
+            volume_words(&seen.volume),
+            row.name
+        );
+        let kernel = (self.said.tells_kernel(decision)).then(|| line.clone());
+        let pressing = seen.gate == Gate::Master || seen.demoting_for.is_some();
+        let now = Instant::now();
+        if let Some(level) = self.said.takes(now, line, pressing, decision) {
+            let held = match seen.holders.is_empty() {
+                true => String::new(),
+                false => format!(" held_by={:?}", seen.holders.join(", ")),
+            };
+            log::log!(level, "{}{held}", self.said.line);
+        }
+        if let Some(line) = kernel {
+            kmsg::log(&line);
+        }
+    }
+
+    /// Asks where it is time, and takes in what was answered. Never waits.
+    fn reconsider(&mut self, gate: Gate) {
+        let command = !self.settings.fence_command.is_empty();
+        if let Some(would) = self.reconsider.answered()
+            && self.memory.known.tried != PeerFate::Unknown
+        {
+            self.believe(would, command);
+        }
+        let tried = self.memory.known.tried;
+        if !self.reconsider.is_due(Instant::now(), gate, tried) {
+            return;
+        }
+        let (Some(fence), Some(key)) = (&self.settings.fence, &self.key) else {
+            self.believe(Would::Silent, command);
+            return;
+        };
+        let (peer, key) = (fence.peer.clone(), key.clone());
+        let (machine, resource) = (self.machine.clone(), self.settings.resource.clone());
+        let volume = self.memory.volume.as_ref().map(|(_, volume)| volume);
+        // It is asked what the next takeover would ask it.
+        let request = match volume.is_some_and(is_recorded_outdated) {
+            true => Request::Without(resource),
+            false => Request::Would(resource),
+        };
+        let asking = std::thread::Builder::new()
+            .name("reconsider".into())
+            .spawn(move || would(&peer, &key, &machine, &request));
+        // Without a thread it is asked the next time.
+        self.reconsider.asking = asking.ok();
+    }
+
+    fn believe(&mut self, would: Would, command: bool) {
+        self.memory.known.reconsider(would, command);
+        if self.memory.known.tried == PeerFate::Unknown {
+            log::info!("a takeover may be tried again: asked again, the peer says {would:?}");
+        }
+    }
+
     /// Nothing is held any more.
     fn end(&self, seen: &VolumeSeen) -> Exit {
         match (seen.child, self.stop.raised()) {
@@ -323,92 +302,5 @@ fn changes_drbd(step: VolumeStep) -> bool {
         | VolumeStep::StopChild
         | VolumeStep::KillChild
         | VolumeStep::Unmount => false,
-    }
-}
-
-/// The volume in one line.
-fn volume_words(volume: &Volume) -> String {
-    match volume {
-        Volume::Unusable(words) => words.clone(),
-        Volume::Down => "not up".into(),
-        Volume::Up(resource) => drbd::summary(resource),
-    }
-}
-
-/// What is done for the other rover, which has proven the shared secret.
-fn deed(drbd: Drbd, shared: Arc<Shared>, waiting: Arc<Mutex<()>>) -> Arc<crate::fence::Deed> {
-    Arc::new(move |request| {
-        let _waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut drbd = drbd.clone();
-        let volume = drbd.look();
-        if let Request::State(_) = request {
-            return Answer::State(volume_words(&volume));
-        }
-        if request.resource() != drbd.name() {
-            return Answer::Failed(format!("there is no {} here", request.resource()));
-        }
-        let standing = Standing {
-            promoting: shared.settled.load(Ordering::SeqCst),
-            ahead: shared.ahead.load(Ordering::SeqCst),
-        };
-        let reply = match request {
-            Request::Without(_) => asked_to_be_left_out(&volume, standing),
-            Request::Outdate(_) | Request::Would(_) | Request::State(_) => {
-                asked_to_outdate(&volume, standing)
-            }
-        };
-        match reply {
-            Reply::Primary => Answer::Primary,
-            Reply::NotNow(why) => Answer::Busy(why.into()),
-            Reply::Cannot => Answer::Failed(volume_words(&volume)),
-            Reply::Grant if !matches!(request, Request::Outdate(_)) => Answer::Would,
-            Reply::Grant => match drbd.outdate(OUTDATE) {
-                Ok(()) => {
-                    shared.granted.store(accept_loss::now(), Ordering::SeqCst);
-                    Answer::Outdated
-                }
-                // It has connected again meanwhile: asked once more, it says what it is then.
-                Err(failure) if failure.kind == Kind::NotRecorded => {
-                    Answer::Busy(failure.to_string())
-                }
-                Err(failure) => Answer::Failed(failure.to_string()),
-            },
-        }
-    })
-}
-
-/// Made where it is missing; what stands in the way is said before anybody counts on this machine, not at a
-/// takeover.
-fn make_place(mount: &Path) -> Result<(), Error> {
-    let shown = mount.display();
-    match std::fs::metadata(mount) {
-        Ok(found) if found.is_dir() => Ok(()),
-        Ok(_) => Err(Error::new(format!(
-            "REJOIN_MOUNT={shown} is no directory, and nothing can be mounted there: name another one"
-        ))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            std::fs::create_dir_all(mount)
-                .context(|| format!("cannot make REJOIN_MOUNT={shown}, where the volume belongs"))
-        }
-        // A mount whose disk has failed cannot even be looked at.
-        Err(_) => Ok(()),
-    }
-}
-
-/// Two rovers on one gate would undo each other's steps.
-fn only_one(settings: &Rover) -> Result<std::fs::File, Error> {
-    let path = gate::beside(&settings.gate, ".rover");
-    gate::make_dir(&settings.gate)?;
-    let shown = path.display();
-    let file = (std::fs::OpenOptions::new().create(true).append(true))
-        .open(&path)
-        .context(|| format!("cannot open {shown}"))?;
-    let exclusive = rustix::fs::FlockOperation::NonBlockingLockExclusive;
-    match rustix::fs::flock(&file, exclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::new(format!(
-            "another etcd-rejoin holds {shown}: one rover for one gate"
-        ))),
-        Err(error) => Err(Error::new(format!("cannot lock {shown}: {error}"))),
     }
 }

@@ -4,9 +4,8 @@
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::Rove;
 use crate::fence::{Answer, Asked, Key, Machine, Request, ask};
-use crate::table::{Gate, PeerFate, Would, is_recorded_outdated};
+use crate::table::{Gate, PeerFate, Would};
 
 /// How often: whoever takes the address for a try takes it from nobody, but clients see it come and go.
 pub const EVERY: Duration = Duration::from_secs(20);
@@ -16,13 +15,13 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// The question that is under way, and since when there is a no.
 #[derive(Debug, Default)]
 pub struct Reconsider {
-    asking: Option<JoinHandle<Would>>,
+    pub asking: Option<JoinHandle<Would>>,
     since: Option<Instant>,
 }
 
 impl Reconsider {
     /// Whether it is time to ask. The first time is one pause after the no.
-    fn is_due(&mut self, now: Instant, gate: Gate, tried: PeerFate) -> bool {
+    pub fn is_due(&mut self, now: Instant, gate: Gate, tried: PeerFate) -> bool {
         let open = match gate {
             Gate::Master => true,
             Gate::Backup | Gate::Fault | Gate::Stop | Gate::Unknown => false,
@@ -41,7 +40,7 @@ impl Reconsider {
     }
 
     /// What was answered, once it was.
-    fn answered(&mut self) -> Option<Would> {
+    pub fn answered(&mut self) -> Option<Would> {
         match &self.asking {
             Some(asking) if asking.is_finished() => {
                 let asking = self.asking.take()?;
@@ -52,47 +51,8 @@ impl Reconsider {
     }
 }
 
-impl Rove<'_> {
-    /// Asks where it is time, and takes in what was answered. Never waits.
-    pub(super) fn reconsider(&mut self, gate: Gate) {
-        let command = !self.settings.fence_command.is_empty();
-        if let Some(would) = self.reconsider.answered()
-            && self.memory.known.tried != PeerFate::Unknown
-        {
-            self.believe(would, command);
-        }
-        let tried = self.memory.known.tried;
-        if !self.reconsider.is_due(Instant::now(), gate, tried) {
-            return;
-        }
-        let (Some(fence), Some(key)) = (&self.settings.fence, &self.key) else {
-            self.believe(Would::Silent, command);
-            return;
-        };
-        let (peer, key) = (fence.peer.clone(), key.clone());
-        let (machine, resource) = (self.machine.clone(), self.settings.resource.clone());
-        let volume = self.memory.volume.as_ref().map(|(_, volume)| volume);
-        // It is asked what the next takeover would ask it.
-        let request = match volume.is_some_and(is_recorded_outdated) {
-            true => Request::Without(resource),
-            false => Request::Would(resource),
-        };
-        let asking = std::thread::Builder::new()
-            .name("reconsider".into())
-            .spawn(move || would(&peer, &key, &machine, &request));
-        // Without a thread it is asked the next time.
-        self.reconsider.asking = asking.ok();
-    }
-
-    fn believe(&mut self, would: Would, command: bool) {
-        self.memory.known.reconsider(would, command);
-        if self.memory.known.tried == PeerFate::Unknown {
-            log::info!("a takeover may be tried again: asked again, the peer says {would:?}");
-        }
-    }
-}
-
-fn would(peer: &str, key: &Key, machine: &Machine, request: &Request) -> Would {
+/// Asks it.
+pub fn would(peer: &str, key: &Key, machine: &Machine, request: &Request) -> Would {
     let nothing_against = matches!(request, Request::Without(_));
     match ask(peer, key, machine, request, Instant::now() + PATIENCE) {
         Asked::Heard(Answer::Would) => Would::Outdate,

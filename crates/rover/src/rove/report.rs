@@ -9,11 +9,14 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
+use crate::drbd::summary;
 use crate::gate;
-use crate::table::{PeerFate, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, may_bid};
+use crate::table::{
+    PeerFate, Volume, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, may_bid,
+};
 use etcd_rejoin_host::error::{Context, Error};
 
-use super::{reconsider, volume_words};
+use super::reconsider;
 
 /// A report that is older was written by a rover that hangs or has died.
 const FRESH: Duration = Duration::from_secs(15);
@@ -167,6 +170,15 @@ impl Drop for Beat {
         drop(self.alive.take());
         // Two must not write at a time.
         let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// The volume in one line.
+pub fn volume_words(volume: &Volume) -> String {
+    match volume {
+        Volume::Unusable(words) => words.clone(),
+        Volume::Down => "not up".into(),
+        Volume::Up(resource) => summary(resource),
     }
 }
 

@@ -5,10 +5,8 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-use super::{Rove, volume_words};
-use crate::table::{Gate, VolumeDecision, VolumeReason, VolumeSeen, VolumeStep};
+use crate::table::{VolumeDecision, VolumeReason, VolumeStep};
 use etcd_rejoin_host::error::Error;
-use etcd_rejoin_host::kmsg;
 
 /// What lasts is said again after this.
 const REMIND: Duration = Duration::from_secs(60);
@@ -16,12 +14,12 @@ const REMIND: Duration = Duration::from_secs(60);
 /// What the log has said last.
 #[derive(Debug, Default)]
 pub struct Said {
-    line: String,
+    pub line: String,
     /// The one before.
     before: String,
     /// The last decision was said: what comes of its step is news, too.
     pub news: bool,
-    problem: String,
+    pub problem: String,
     at: Option<Instant>,
     failure: String,
     /// The step that has failed last.
@@ -35,7 +33,7 @@ pub struct Said {
 impl Said {
     /// How loudly this line is to be said now, if at all. `pressing`: the other machine waits for us, or
     /// clients do.
-    fn takes(
+    pub(super) fn takes(
         &mut self,
         now: Instant,
         line: String,
@@ -127,7 +125,7 @@ impl Said {
 
     /// Whether the machine's own log is to have it: once, for as long as the volume is still held after
     /// its time. Whoever looks for why the other machine is not promoted may look there first.
-    fn tells_kernel(&mut self, decision: VolumeDecision) -> bool {
+    pub(super) fn tells_kernel(&mut self, decision: VolumeDecision) -> bool {
         let overdue = decision.reason() == VolumeReason::DemotionOverdue;
         let first = overdue && !self.told_kernel;
         // A stop of the member that is waited for lies between two steps that are overdue.
@@ -142,45 +140,8 @@ impl Said {
     }
 }
 
-impl Rove<'_> {
-    /// Says what is decided.
-    pub(super) fn say(&mut self, seen: &VolumeSeen, decision: VolumeDecision) {
-        if let Some(problem) = self.gate.problem()
-            && problem != self.said.problem
-        {
-            log::warn!("{problem}");
-            self.said.problem = problem.to_string();
-        }
-        let row = decision.reason().row();
-        let gate = format!("{:?}", seen.gate).to_lowercase();
-        let line = format!(
-            "{}: {}; {} gate={gate} volume={:?} reason={}",
-            words(decision),
-            row.when,
-            match row.cure {
-                nothing if nothing.starts_with("nothing to do") => nothing.to_string(),
-                cure => format!("to go on: {cure}"),
-            },
-            volume_words(&seen.volume),
-            row.name
-        );
-        let kernel = (self.said.tells_kernel(decision)).then(|| line.clone());
-        let pressing = seen.gate == Gate::Master || seen.demoting_for.is_some();
-        let now = Instant::now();
-        if let Some(level) = self.said.takes(now, line, pressing, decision) {
-            let held = match seen.holders.is_empty() {
-                true => String::new(),
-                false => format!(" held_by={:?}", seen.holders.join(", ")),
-            };
-            log::log!(level, "{}{held}", self.said.line);
-        }
-        if let Some(line) = kernel {
-            kmsg::log(&line);
-        }
-    }
-}
-
-fn words(decision: VolumeDecision) -> String {
+/// What is decided, as the log has it.
+pub fn words(decision: VolumeDecision) -> String {
     match decision {
         VolumeDecision::Do(step, _) => format!("does {}", step.name()),
         VolumeDecision::Wait(_) => "waits".into(),

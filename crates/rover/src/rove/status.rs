@@ -6,8 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::look::policy;
-use super::report::promotable;
-use super::{VolumeReport, volume_words};
+use super::report::{VolumeReport, promotable, volume_words};
 use crate::drbd::{self, Drbd};
 use crate::mount;
 use crate::settings::Rover;

@@ -4,22 +4,21 @@
 //! a mount, which the kernel then shows, or a promotion, which a demotion undoes, as the kernel takes one
 //! after the other (`adm_mutex` in drbd_nl.c).
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::Rove;
-use super::kernel::Done;
+use super::kernel::unwanted;
+use super::parts::Rove;
 use super::report::Beat;
+use super::under_way::Done;
 use crate::drbd::{Failure, Kind};
 use crate::fence::{Answer, Asked, Means, Request, Turn, ask};
-use crate::gate::{GateReader, accept_loss};
+use crate::gate::accept_loss;
 use crate::mount::{self, FileSystem};
-use crate::table::{AcceptLoss, Checked, Gate, PeerFate, VolumeStep};
+use crate::table::{AcceptLoss, Checked, PeerFate, VolumeStep};
 use etcd_rejoin_host::error::Error;
-use etcd_rejoin_host::signals::Stop;
 
 /// How long the peer may take to say whether it holds what we lack. It does nothing for it.
 const ASK: Duration = Duration::from_secs(3);
@@ -295,12 +294,6 @@ impl Rove<'_> {
             None => self.drbd.device().map_err(said),
         }
     }
-}
-
-/// Whether what was begun on the way up is not wanted any more.
-pub(super) fn unwanted<'a>(stop: &'a Stop, gate: &'a mut GateReader) -> impl Fn() -> bool + 'a {
-    let gate = RefCell::new(gate);
-    move || stop.raised().is_some() || gate.borrow_mut().latest() != Gate::Master
 }
 
 /// Whether the kernel may still carry it out: it cannot be killed while the handler runs.

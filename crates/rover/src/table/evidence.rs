@@ -1,7 +1,7 @@
 //! What proves that no acknowledged write is missing here. Silence, a successful `drbdadm primary` and
 //! a disk that calls itself UpToDate prove nothing.
 
-use super::VolumeDecision::{Do, Refuse, Wait};
+use super::step::VolumeDecision::{Do, Refuse, Wait};
 use super::{
     AcceptLoss, Connection, Disk, Fencing, PeerFate, PeerVolume, Replication, Resource, Role,
     Volume, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeStep,

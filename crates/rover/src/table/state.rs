@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-#[cfg(doc)]
-use super::{letting_go, may_outdate_itself};
+use super::step::VolumeStep;
 
 /// What keepalived wishes last. A hint, never a fence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -186,7 +185,7 @@ pub enum PeerFate {
     Unknown,
     /// It has recorded that its own disk is outdated, at our request, since the connection was lost.
     /// It does that only as a Secondary with an attached disk that does not hold us for outdated
-    /// ([`may_outdate_itself`]): a peer that went on alone holds writes that we lack.
+    /// ([`super::may_outdate_itself`]): a peer that went on alone holds writes that we lack.
     Outdated,
     /// The fence command has confirmed that the peer is off, since the connection was lost.
     Fenced,
@@ -269,11 +268,11 @@ pub struct VolumeSeen {
     pub frozen_for: Option<Duration>,
     /// A mount, an unmount or a read that the kernel has not come back from: it can neither be hurried nor
     /// be taken back, and nothing else may touch the mount or the device meanwhile.
-    pub under_way: Option<super::VolumeStep>,
+    pub under_way: Option<VolumeStep>,
     /// A promotion was left before its end was known: the kernel may still carry it out. It takes roles one
     /// after the other, so a demotion that succeeds comes after it.
     pub unsettled: bool,
-    /// How long something that must be let go ([`letting_go`]) has been held, a child that was told to
+    /// How long something that must be let go ([`super::letting_go`]) has been held, a child that was told to
     /// stop included; `None` while there is nothing of the kind.
     pub demoting_for: Option<Duration>,
     /// How long ago this rover has demoted the volume; `None` if it did not.

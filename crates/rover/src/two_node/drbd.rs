@@ -7,8 +7,7 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use super::ETC;
-use super::plan::{Grammar, Plan};
+use super::plan::{ETC, Grammar, Plan};
 
 /// The resource file of machine `this`, or of the tie-breaker.
 pub fn resource(plan: &Plan, this: Option<usize>) -> String {

@@ -1,134 +1,163 @@
-//! Each input of `two-node config`, and what is wrong with it: by its flag and value.
+//! What the flags of `two-node config` mean: every mistake is reported at once, by its flag and value.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use super::args::TwoNodeArgs;
-use super::plan::{Grammar, Machine, Plan, Ports, TieBreaker, Tls};
+use super::plan::{Grammar, Machine, Plan, Ports, TieBreaker, Tls, Wish};
 use super::secrets::{self, Secrets};
+use super::values::Checker;
 use crate::fence::Key;
 
-/// A value longer than this is cut where it is shown.
-const SHOWN: usize = 80;
+/// Reads the flags; the errors are all mistakes there are.
+pub fn plan(args: &TwoNodeArgs) -> Result<Plan, Vec<String>> {
+    let mut check = Checker::default();
+    let interface = args.interface.as_deref();
+    if args.machines.len() != 2 {
+        check.mistakes.push(format!(
+            "--machine is given {} times: give it twice, once for each machine",
+            args.machines.len()
+        ));
+    }
+    let machines: Vec<_> = (args.machines.iter().take(2).zip([100, 90]))
+        .map(|(value, priority)| check.machine(value, interface, priority))
+        .collect();
+    let inherited = machines.iter().flatten().any(|(_, own)| !own);
+    if let (Some(interface), true) = (interface, inherited) {
+        check.interface("--interface", interface);
+    }
+    let virtual_ip = check.virtual_ip(&args.virtual_ip);
+    check.word(
+        "--resource",
+        &args.resource,
+        "-_.",
+        64,
+        "is not the name of a resource: letters, digits, - _ .",
+    );
+    if ["all", "none", "common"].contains(&args.resource.as_str()) {
+        check.mistake("--resource", &args.resource, "is a word of DRBD's own");
+    }
+    let minor = minor(&mut check, &args.minor);
+    let ports = Ports {
+        drbd: check.port("--drbd-port", &args.drbd_port),
+        fence: check.port("--fence-port", &args.fence_port),
+        client: check.port("--client-port", &args.client_port),
+        peer: check.port("--peer-port", &args.peer_port),
+    };
+    let vrid = vrid(&mut check, args.vrid.as_deref(), virtual_ip);
+    let advert_int = advert_int(&mut check, &args.advert_int);
+    for (flag, path) in [
+        ("--gate", Some(&args.gate)),
+        ("--mount", Some(&args.mount)),
+        ("--program", Some(&args.program)),
+        ("--fence-command", args.fence_command.as_ref()),
+    ] {
+        if let Some(path) = path {
+            check.path(flag, path);
+        }
+    }
+    let tls = check.tls(args);
+    let tie_breaker = check.tie_breaker(args);
+    let token = token(&mut check, args.cluster_token.as_deref());
+    let secrets = check.secrets(args);
+    let machines: Vec<Machine> = machines.into_iter().flatten().map(|(m, _)| m).collect();
+    let whole = (<[Machine; 2]>::try_from(machines).ok()).zip(virtual_ip);
+    let Some((((machines, (virtual_ip, prefix)), grammar), vrid)) = whole.zip(args.drbd).zip(vrid)
+    else {
+        return Err(check.mistakes);
+    };
+    let plan = Plan {
+        machines,
+        virtual_ip,
+        prefix,
+        grammar,
+        tie_breaker,
+        resource: args.resource.clone(),
+        minor: minor.unwrap_or_default(),
+        ports,
+        vrid,
+        advert_int: advert_int.unwrap_or(1),
+        unicast: !args.multicast,
+        wish: match args.fifo {
+            true => Wish::Fifo,
+            false => Wish::Script,
+        },
+        gate: args.gate.clone(),
+        mount: args.mount.clone(),
+        program: args.program.clone(),
+        fence_command: args.fence_command.clone(),
+        self_fence: args.self_fence,
+        token,
+        tls,
+        secrets,
+    };
+    check.together(&plan);
+    match check.mistakes.is_empty() {
+        true => Ok(plan),
+        false => Err(check.mistakes),
+    }
+}
 
-/// Collects mistakes instead of stopping at the first.
-#[derive(Default)]
-pub(super) struct Checker {
-    pub(super) mistakes: Vec<String>,
+fn minor(check: &mut Checker, value: &str) -> Option<u32> {
+    let minor = check.number::<u32>("--minor", value, "is not a minor number");
+    if minor.is_some_and(|minor| minor > 0xf_ffff) {
+        check.mistake("--minor", value, "is beyond DRBD's 1048575");
+    }
+    minor
+}
+
+fn advert_int(check: &mut Checker, value: &str) -> Option<u8> {
+    let why = "is not a number of seconds from 1 to 40";
+    let advert_int = check.number::<u8>("--advert-int", value, why);
+    if advert_int.is_some_and(|seconds| !(1..=40).contains(&seconds)) {
+        check.mistake("--advert-int", value, why);
+    }
+    advert_int
+}
+
+/// The token: as given, else random.
+fn token(check: &mut Checker, given: Option<&str>) -> String {
+    match given {
+        Some(token) => {
+            let why = "is not a token: letters, digits, - _ .";
+            check.word("--cluster-token", token, "-_.", 64, why);
+            token.into()
+        }
+        None => match secrets::random(12) {
+            Ok(random) => format!("two-nodes-{random}"),
+            Err(error) => {
+                check.mistakes.push(error.to_string());
+                String::new()
+            }
+        },
+    }
+}
+
+/// The router ID: as given, else from the virtual IP, so that two pairs on one network differ as
+/// their addresses do.
+fn vrid(check: &mut Checker, given: Option<&str>, virtual_ip: Option<(IpAddr, u8)>) -> Option<u8> {
+    let why = "is not a VRRP router ID: write 1 to 255";
+    match given {
+        Some(value) => match check.number("--vrid", value, why)? {
+            0 => {
+                check.mistake("--vrid", value, why);
+                None
+            }
+            vrid => Some(vrid),
+        },
+        None => {
+            let last = match virtual_ip?.0 {
+                IpAddr::V4(address) => address.octets()[3],
+                IpAddr::V6(address) => address.octets()[15],
+            };
+            Some(if last == 0 { 255 } else { last })
+        }
+    }
 }
 
 impl Checker {
-    pub(super) fn mistake(&mut self, flag: &str, value: impl Display, why: &str) {
-        let value: String = value.to_string().chars().take(SHOWN).collect();
-        self.mistakes
-            .push(format!("{flag}={} {why}", value.escape_debug()));
-    }
-
-    pub(super) fn number<T: FromStr>(&mut self, flag: &str, value: &str, why: &str) -> Option<T> {
-        let number = value.parse().ok();
-        if number.is_none() {
-            self.mistake(flag, value, why);
-        }
-        number
-    }
-
-    pub(super) fn port(&mut self, flag: &str, value: &str) -> u16 {
-        let why = "is not a port: write 1 to 65535";
-        match self.number(flag, value, why) {
-            Some(0) => {
-                self.mistake(flag, value, why);
-                0
-            }
-            Some(port) => port,
-            None => 0,
-        }
-    }
-
-    pub(super) fn address(&mut self, flag: &str, value: &str) -> Option<IpAddr> {
-        match value.parse::<IpAddr>() {
-            Ok(address) if address.is_unspecified() || address.is_loopback() => {
-                self.mistake(flag, value, "is no address that another machine reaches");
-                None
-            }
-            Ok(address) => Some(address),
-            Err(_) => {
-                self.mistake(
-                    flag,
-                    value,
-                    "is not an IP address: DRBD and keepalived take no names",
-                );
-                None
-            }
-        }
-    }
-
-    /// A word that means nothing to any of the files it goes into.
-    pub(super) fn word(&mut self, flag: &str, value: &str, more: &str, most: usize, why: &str) {
-        let good = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
-        let first = value.chars().next();
-        let starts = first.is_some_and(|c| c.is_ascii_alphanumeric());
-        if !starts || value.len() > most || !value.chars().all(good) {
-            self.mistake(flag, value, why);
-        }
-    }
-
-    pub(super) fn path(&mut self, flag: &str, value: &str) {
-        let good = |c: char| c.is_ascii_alphanumeric() || "/._-+:@=".contains(c);
-        if !value.starts_with('/') {
-            self.mistake(flag, value, "is not a path from the root");
-        } else if flag == "--fence-command" && value.contains(' ') {
-            self.mistake(
-                flag,
-                value,
-                "has a blank: what needs arguments goes into a script",
-            );
-        } else if value.len() > 255 || !value.chars().all(good) {
-            self.mistake(
-                flag,
-                value,
-                "has characters that DRBD's and keepalived's files cannot carry",
-            );
-        } else if value.split('/').any(|part| part == "..") || value.ends_with('/') {
-            self.mistake(flag, value, "is not the plain path of one thing");
-        }
-    }
-
-    pub(super) fn host(&mut self, flag: &str, value: &str) {
-        self.word(
-            flag,
-            value,
-            "-.",
-            64,
-            "is not a host name: write what `uname -n` prints there",
-        );
-    }
-
-    pub(super) fn interface(&mut self, flag: &str, value: &str) {
-        let why =
-            "is not the name of a network interface: `ip link` lists them, at most 15 characters";
-        self.word(flag, value, "-._@", 15, why);
-        if value == "lo" {
-            self.mistake(flag, value, "is the loopback: VRRP does not run there");
-        }
-    }
-
-    pub(super) fn disk(&mut self, disk: &str) {
-        let flag = "--machine disk";
-        if !disk.starts_with("/dev/") {
-            self.mistake(flag, disk, "is no device below /dev");
-        } else if disk.starts_with("/dev/drbd") {
-            let why =
-                "is a DRBD device: name the disk, partition or logical volume that goes below it";
-            self.mistake(flag, disk, why);
-        } else {
-            self.path(flag, disk);
-        }
-    }
-
     /// `name=HOST,lan=ADDRESS,...`
-    pub(super) fn machine(
+    fn machine(
         &mut self,
         value: &str,
         interface: Option<&str>,
@@ -195,7 +224,7 @@ impl Checker {
         Some((machine, own_interface))
     }
 
-    pub(super) fn virtual_ip(&mut self, value: &str) -> Option<(IpAddr, u8)> {
+    fn virtual_ip(&mut self, value: &str) -> Option<(IpAddr, u8)> {
         let flag = "--virtual-ip";
         let Some((address, prefix)) = value.split_once('/') else {
             self.mistake(
@@ -219,7 +248,7 @@ impl Checker {
         }
     }
 
-    pub(super) fn tls(&mut self, args: &TwoNodeArgs) -> Option<Tls> {
+    fn tls(&mut self, args: &TwoNodeArgs) -> Option<Tls> {
         let all = [
             ("--ca", &args.ca),
             ("--cert", &args.cert),
@@ -259,7 +288,7 @@ impl Checker {
         })
     }
 
-    pub(super) fn tie_breaker(&mut self, args: &TwoNodeArgs) -> Option<TieBreaker> {
+    fn tie_breaker(&mut self, args: &TwoNodeArgs) -> Option<TieBreaker> {
         let (flag, value) = ("--tie-breaker", args.tie_breaker.as_deref()?);
         if args.drbd == Some(Grammar::V84) {
             self.mistake(flag, value, "needs --drbd=9: DRBD 8.4 has no quorum");
@@ -283,7 +312,7 @@ impl Checker {
         })
     }
 
-    pub(super) fn secrets(&mut self, args: &TwoNodeArgs) -> Secrets {
+    fn secrets(&mut self, args: &TwoNodeArgs) -> Secrets {
         let mut secret = |flag: &str, file: &Option<std::path::PathBuf>, letters| {
             let (value, named) = match file {
                 Some(path) => (secrets::from_file(path), path.display().to_string()),
@@ -317,7 +346,7 @@ impl Checker {
     }
 
     /// What fits only alone.
-    pub(super) fn together(&mut self, plan: &Plan) {
+    fn together(&mut self, plan: &Plan) {
         let [one, two] = &plan.machines;
         let third = plan.tie_breaker.as_ref();
         let names = [Some(&one.name), Some(&two.name), third.map(|t| &t.name)];

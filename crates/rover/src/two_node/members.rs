@@ -3,8 +3,7 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use super::ETC;
-use super::plan::{Plan, Wish};
+use super::plan::{ETC, Plan, Wish};
 
 /// The member on a machine's own disk.
 pub fn resident(plan: &Plan, this: usize) -> String {

@@ -4,6 +4,7 @@
 pub mod args;
 pub mod check;
 mod drbd;
+pub mod host;
 mod inputs;
 mod keepalived;
 mod members;
@@ -12,26 +13,13 @@ pub mod plan;
 mod secrets;
 pub mod tools;
 mod unit;
+mod values;
 mod words;
 pub mod write;
 
-pub use plan::{Grammar, Plan};
-
-/// The folder of both machines where keys and environments lie.
-pub const ETC: &str = "/etc/etcd-rejoin";
-
-/// One file to be written.
-#[derive(Debug, PartialEq, Eq)]
-pub struct File {
-    /// Its path below the output folder: `node1/keepalived.conf`.
-    pub path: String,
-    /// Where it belongs on that machine; a text for people has no such place.
-    pub place: Option<String>,
-    /// It holds a secret: only its owner may read it.
-    pub secret: bool,
-    /// What it holds.
-    pub text: String,
-}
+pub use inputs::plan;
+pub use plan::{ETC, Grammar, Plan};
+pub use write::File;
 
 /// Every file of a plan.
 pub fn files(plan: &Plan) -> Vec<File> {

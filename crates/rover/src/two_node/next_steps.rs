@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::plan::{Plan, Wish};
+use super::plan::{ETC, Plan, Wish};
 use super::unit::NAME;
-use super::{ETC, File};
+use super::write::File;
 
 /// The text of `NEXT-STEPS.txt`.
 pub fn next_steps(plan: &Plan, files: &[File]) -> String {

@@ -1,10 +1,11 @@
-//! What the flags of `two-node config` mean: every mistake is reported at once, by its flag and value.
+//! What is written for two machines, as plain values.
 
 use std::net::IpAddr;
 
-use super::args::TwoNodeArgs;
-use super::inputs::Checker;
-use super::secrets::{self, Secrets};
+use super::secrets::Secrets;
+
+/// The folder of both machines where keys and environments lie.
+pub const ETC: &str = "/etc/etcd-rejoin";
 
 /// DRBD's two grammars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -145,142 +146,6 @@ impl Plan {
         match self.fence_command {
             None => "8s",
             Some(_) => "20s",
-        }
-    }
-}
-
-/// Reads the flags; the errors are all mistakes there are.
-pub fn plan(args: &TwoNodeArgs) -> Result<Plan, Vec<String>> {
-    let mut check = Checker::default();
-    let interface = args.interface.as_deref();
-    if args.machines.len() != 2 {
-        check.mistakes.push(format!(
-            "--machine is given {} times: give it twice, once for each machine",
-            args.machines.len()
-        ));
-    }
-    let machines: Vec<_> = (args.machines.iter().take(2).zip([100, 90]))
-        .map(|(value, priority)| check.machine(value, interface, priority))
-        .collect();
-    let inherited = machines.iter().flatten().any(|(_, own)| !own);
-    if let (Some(interface), true) = (interface, inherited) {
-        check.interface("--interface", interface);
-    }
-    let virtual_ip = check.virtual_ip(&args.virtual_ip);
-    check.word(
-        "--resource",
-        &args.resource,
-        "-_.",
-        64,
-        "is not the name of a resource: letters, digits, - _ .",
-    );
-    if ["all", "none", "common"].contains(&args.resource.as_str()) {
-        check.mistake("--resource", &args.resource, "is a word of DRBD's own");
-    }
-    let minor = check.number::<u32>("--minor", &args.minor, "is not a minor number");
-    if minor.is_some_and(|minor| minor > 0xf_ffff) {
-        check.mistake("--minor", &args.minor, "is beyond DRBD's 1048575");
-    }
-    let ports = Ports {
-        drbd: check.port("--drbd-port", &args.drbd_port),
-        fence: check.port("--fence-port", &args.fence_port),
-        client: check.port("--client-port", &args.client_port),
-        peer: check.port("--peer-port", &args.peer_port),
-    };
-    let vrid = vrid(&mut check, args.vrid.as_deref(), virtual_ip);
-    let why = "is not a number of seconds from 1 to 40";
-    let advert_int = check.number::<u8>("--advert-int", &args.advert_int, why);
-    if advert_int.is_some_and(|seconds| !(1..=40).contains(&seconds)) {
-        check.mistake("--advert-int", &args.advert_int, why);
-    }
-    for (flag, path) in [
-        ("--gate", Some(&args.gate)),
-        ("--mount", Some(&args.mount)),
-        ("--program", Some(&args.program)),
-        ("--fence-command", args.fence_command.as_ref()),
-    ] {
-        if let Some(path) = path {
-            check.path(flag, path);
-        }
-    }
-    let tls = check.tls(args);
-    let tie_breaker = check.tie_breaker(args);
-    let token = token(&mut check, args.cluster_token.as_ref());
-    let secrets = check.secrets(args);
-    let machines: Vec<Machine> = machines.into_iter().flatten().map(|(m, _)| m).collect();
-    let whole = (<[Machine; 2]>::try_from(machines).ok()).zip(virtual_ip);
-    let Some((((machines, (virtual_ip, prefix)), grammar), vrid)) = whole.zip(args.drbd).zip(vrid)
-    else {
-        return Err(check.mistakes);
-    };
-    let plan = Plan {
-        machines,
-        virtual_ip,
-        prefix,
-        grammar,
-        tie_breaker,
-        resource: args.resource.clone(),
-        minor: minor.unwrap_or_default(),
-        ports,
-        vrid,
-        advert_int: advert_int.unwrap_or(1),
-        unicast: !args.multicast,
-        wish: match args.fifo {
-            true => Wish::Fifo,
-            false => Wish::Script,
-        },
-        gate: args.gate.clone(),
-        mount: args.mount.clone(),
-        program: args.program.clone(),
-        fence_command: args.fence_command.clone(),
-        self_fence: args.self_fence,
-        token,
-        tls,
-        secrets,
-    };
-    check.together(&plan);
-    match check.mistakes.is_empty() {
-        true => Ok(plan),
-        false => Err(check.mistakes),
-    }
-}
-
-/// The token that is given, or a random one.
-fn token(check: &mut Checker, given: Option<&String>) -> String {
-    match given {
-        Some(token) => {
-            let why = "is not a token: letters, digits, - _ .";
-            check.word("--cluster-token", token, "-_.", 64, why);
-            token.clone()
-        }
-        None => match secrets::random(12) {
-            Ok(random) => format!("two-nodes-{random}"),
-            Err(error) => {
-                check.mistakes.push(error.to_string());
-                String::new()
-            }
-        },
-    }
-}
-
-/// The router ID: as given, else from the virtual IP, so that two pairs on one network differ as
-/// their addresses do.
-fn vrid(check: &mut Checker, given: Option<&str>, virtual_ip: Option<(IpAddr, u8)>) -> Option<u8> {
-    let why = "is not a VRRP router ID: write 1 to 255";
-    match given {
-        Some(value) => match check.number("--vrid", value, why)? {
-            0 => {
-                check.mistake("--vrid", value, why);
-                None
-            }
-            vrid => Some(vrid),
-        },
-        None => {
-            let last = match virtual_ip?.0 {
-                IpAddr::V4(address) => address.octets()[3],
-                IpAddr::V6(address) => address.octets()[15],
-            };
-            Some(if last == 0 { 255 } else { last })
         }
     }
 }

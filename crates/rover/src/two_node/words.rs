@@ -1,10 +1,11 @@
 //! One small reader for both grammars: DRBD's statements end with `;`, keepalived's with the line.
 //! Includes are followed. Tolerant: it wants to know what is set where, not whether the tool likes it.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::check::host::Host;
+use super::host::Host;
 
 /// More files than this are no configuration.
 const MOST_FILES: usize = 200;
@@ -299,6 +300,15 @@ fn tokens(text: &str, style: Style) -> Vec<(usize, Token)> {
     }
     finish!();
     tokens
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}", self.file.display()),
+            line => write!(f, "{}:{line}", self.file.display()),
+        }
+    }
 }
 
 #[cfg(test)]

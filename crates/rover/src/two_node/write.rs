@@ -5,8 +5,20 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::File;
 use etcd_rejoin_host::error::{Context, Error};
+
+/// One file to be written.
+#[derive(Debug, PartialEq, Eq)]
+pub struct File {
+    /// Its path below the output folder: `node1/keepalived.conf`.
+    pub path: String,
+    /// Where it belongs on that machine; a text for people has no such place.
+    pub place: Option<String>,
+    /// It holds a secret: only its owner may read it.
+    pub secret: bool,
+    /// What it holds.
+    pub text: String,
+}
 
 /// Writes the files below `dir`.
 pub fn write(dir: &Path, files: &[File]) -> Result<Vec<PathBuf>, Error> {

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use super::host::Host;
+use super::findings::{Findings, Look};
 use super::programs::{flag, key_file, program};
-use super::{Findings, Look};
+use crate::two_node::host::Host;
 use crate::two_node::plan::Grammar;
 use crate::two_node::unit::{FOLDER, NAME};
 use crate::two_node::words::{At, Statement};

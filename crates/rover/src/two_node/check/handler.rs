@@ -1,8 +1,8 @@
 //! The kernel's handler beside the roving member: both ask the same peer, in the same way.
 
 use super::drbd::{Drbd, Resource};
+use super::findings::{Findings, Look};
 use super::programs::{flag, seconds};
-use super::{Findings, Look};
 use crate::fence::Key;
 use crate::two_node::words::At;
 

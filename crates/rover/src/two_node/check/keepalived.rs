@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use super::Findings;
-use super::host::Host;
+use super::findings::Findings;
 use super::programs::{flag, is_one_path, program};
+use crate::two_node::host::Host;
 use crate::two_node::words::{At, Statement};
 
 /// keepalived's default priority.

@@ -4,9 +4,9 @@ use std::fmt::Display;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::Findings;
-use super::host::{Host, Program};
+use super::findings::Findings;
 use crate::fence::Key;
+use crate::two_node::host::{Host, Program};
 
 /// A command line's program: it is there, executable, and nobody but root can exchange it.
 pub fn program(host: &Host, place: &dyn Display, whose: &str, line: &str, out: &mut Findings) {

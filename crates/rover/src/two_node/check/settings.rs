@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::drbd::Drbd;
+use super::findings::{Findings, Look};
 use super::keepalived::Keepalived;
-use super::{Findings, Look};
 
 /// What the environment says, and whether it fits the machine.
 pub fn check(look: &Look, drbd: &Drbd, keepalived: &Keepalived, out: &mut Findings) {

@@ -1,10 +1,10 @@
 //! What fits only alone: DRBD, keepalived and the roving member's environment, held against each other.
 
 use super::drbd::Drbd;
+use super::findings::{Findings, Look};
 use super::handler::{self, FENCE_TIMEOUT};
 use super::keepalived::Keepalived;
 use super::programs::{flag, is_one_path, key_file, program, seconds};
-use super::{Findings, Look};
 
 /// A demotion may take so many elections before it is worth a word.
 const DEMOTION: f64 = 10.0;
