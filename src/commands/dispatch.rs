@@ -95,7 +95,7 @@ impl Caller<'_> {
                 let gate = self.or_variable(gate, "REJOIN_GATE");
                 notify::note(gate, instance.as_deref(), &words)
             }
-            Command::FencePeer(args) => fence_peer::fence_peer(args),
+            Command::FencePeer(args) => fence_peer::fence_peer(args, &self.called.env),
             Command::TwoNode { action } => self.two_node(action),
             Command::Completions { shell } => {
                 let mut script = Vec::new();

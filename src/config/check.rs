@@ -120,7 +120,7 @@ pub fn check(raw: Raw) -> Result<Config, Vec<String>> {
         ("ETCD_DATA_DIR", data_dir.as_path()),
         ("ETCD_WAL_DIR", wal_dir.as_deref().unwrap_or(Path::new(""))),
     ];
-    let (rover, remarks) = settings::check(&raw.rover, dirs);
+    let (rover, remarks) = settings::check(&raw.rover, dirs, &passed_on.env);
     check.remarks(remarks);
     let certificates = check.certificates(&etcd, &rejoin, bundle);
     check.log(rejoin.log.as_deref(), rejoin.log_format.as_deref());

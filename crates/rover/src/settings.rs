@@ -1,5 +1,6 @@
 //! The roving member's settings: what turns `run` into the owner of a DRBD volume. Checked, not acted on.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
@@ -76,6 +77,8 @@ pub struct Rover {
     pub demote_timeout: Duration,
     /// At that deadline this machine reboots itself.
     pub self_fence: bool,
+    /// What DRBD's tools get of the environment.
+    pub env: Vec<(OsString, OsString)>,
 }
 
 /// How the two rovers speak to each other.
@@ -106,10 +109,17 @@ pub struct Remarks {
 }
 
 /// The rover's settings; `None` where `REJOIN_DRBD` is not set. `dirs` are the variables that name the
-/// member's directories.
-pub fn check(given: &Variables, dirs: [(&str, &Path); 2]) -> (Option<Rover>, Remarks) {
+/// member's directories, `env` is the environment.
+pub fn check(
+    given: &Variables,
+    dirs: [(&str, &Path); 2],
+    env: &[(OsString, OsString)],
+) -> (Option<Rover>, Remarks) {
     let mut remarks = Remarks::default();
-    let rover = remarks.rover(given, dirs);
+    let mut rover = remarks.rover(given, dirs);
+    if let Some(rover) = &mut rover {
+        rover.env = env.to_vec();
+    }
     (rover, remarks)
 }
 
@@ -175,6 +185,7 @@ impl Remarks {
                     false
                 }
             },
+            env: Vec::new(),
         };
         Some(rover)
     }
@@ -362,7 +373,7 @@ mod tests {
         let given = serde_json::from_value(serde_json::Value::Object(given.collect())).unwrap();
         let dirs = ["ETCD_DATA_DIR", "ETCD_WAL_DIR"];
         let dirs = dirs.map(|name| (name, Path::new(value(name).unwrap_or_default())));
-        let (rover, remarks) = check(&given, dirs);
+        let (rover, remarks) = check(&given, dirs, &[]);
         let said = |m: &Mistake| match &m.value {
             Some(value) => format!("{}={value} {}", m.variable, m.why),
             None => format!("{} {}", m.variable, m.why),

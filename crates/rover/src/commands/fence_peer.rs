@@ -1,6 +1,7 @@
 //! The kernel's fence-peer handler. Frozen writes wait for it, so it ends in time whatever happens; and
 //! whatever goes wrong ends with 1, which DRBD takes for "not settled".
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use crate::fence::{self, Key, Machine, Means};
 use crate::table::{HandlerDecision, Settled, decide_handler};
 use etcd_rejoin_host::exit::Exit;
 use etcd_rejoin_host::kmsg;
+use etcd_rejoin_host::program;
 use etcd_rejoin_host::text::duration;
 
 /// How soon a peer that refused for now is asked again.
@@ -34,10 +36,15 @@ pub struct FencePeerArgs {
 }
 
 /// Settles the peer's fate, says it in one line, and ends as DRBD wants to hear it.
-pub fn fence_peer(args: FencePeerArgs) -> Exit {
-    let resource = std::env::var("DRBD_RESOURCE").unwrap_or_default();
+///
+/// Of the environment DRBD_RESOURCE and PATH are used.
+pub fn fence_peer(args: FencePeerArgs, env: &[(OsString, OsString)]) -> Exit {
+    let variable = |wanted: &str| env.iter().find(|(name, _)| name == wanted);
+    let resource = variable("DRBD_RESOURCE").and_then(|(_, value)| value.to_str());
+    let resource = resource.unwrap_or_default().to_string();
+    let search = program::search_path(variable("PATH").map(|(_, path)| path.as_os_str()));
     let (exit, why) = match duration(&args.timeout) {
-        Some(timeout) if !timeout.is_zero() => in_time(args, resource.clone(), timeout),
+        Some(timeout) if !timeout.is_zero() => in_time(args, resource.clone(), search, timeout),
         Some(_) | None => {
             let why = format!(
                 "--timeout={} is not a duration: write 5s or 500ms",
@@ -54,11 +61,16 @@ pub fn fence_peer(args: FencePeerArgs) -> Exit {
 }
 
 /// A disk or a name server that answers nobody may hold a thread for ever, but not the kernel.
-fn in_time(args: FencePeerArgs, resource: String, timeout: Duration) -> (Exit, String) {
+fn in_time(
+    args: FencePeerArgs,
+    resource: String,
+    search: OsString,
+    timeout: Duration,
+) -> (Exit, String) {
     let (tx, rx) = mpsc::channel();
     let start = Instant::now();
     std::thread::spawn(move || {
-        let _ = tx.send(settled(&args, &resource, start, timeout));
+        let _ = tx.send(settled(&args, &resource, &search, start, timeout));
     });
     match rx.recv_timeout(timeout) {
         Ok(Ok(done)) => done,
@@ -73,6 +85,7 @@ fn in_time(args: FencePeerArgs, resource: String, timeout: Duration) -> (Exit, S
 fn settled(
     args: &FencePeerArgs,
     resource: &str,
+    search: &OsStr,
     start: Instant,
     timeout: Duration,
 ) -> Result<(Exit, String), String> {
@@ -104,8 +117,8 @@ fn settled(
     // What follows needs time too: to ask for our own role, and to say how it went.
     let share = if command.is_empty() { 6 } else { 9 };
     let until = start + timeout * share / 10;
-    let own =
-        fence::own(resource, until).map_err(|why| format!("our own role is not known: {why}"))?;
+    let own = fence::own(resource, search, until)
+        .map_err(|why| format!("our own role is not known: {why}"))?;
     let mut settled = None;
     loop {
         let time_left = Instant::now() + AGAIN * 2 < until;
@@ -129,6 +142,7 @@ fn settled(
             peer,
             machine: &machine,
             command: &command,
+            search,
             timeout: until.saturating_duration_since(Instant::now()),
         };
         settled = Some(means.settle(resource));

@@ -11,7 +11,7 @@ use etcd_rejoin_host::exit::{Exit, print};
 /// given: it would lie in wait for the next failure.
 pub fn promote(rover: &Rover, accepted: bool) -> Exit {
     let resource = &rover.resource;
-    let volume = match Drbd::new(resource, std::env::vars_os()) {
+    let volume = match Drbd::new(resource, rover.env.iter().cloned()) {
         Ok(mut drbd) => drbd.look(),
         Err(error) => Volume::Unusable(error.to_string()),
     };

@@ -1,5 +1,6 @@
 //! Makes the other machine harmless for a resource, as the table decides: asks it, runs the fence command.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ pub struct Means<'a> {
     pub machine: &'a Machine,
     /// The fence command; empty where there is none.
     pub command: &'a [String],
+    /// Where programs are looked for.
+    pub search: &'a OsStr,
     /// How long all of it may take.
     pub timeout: Duration,
 }
@@ -69,8 +72,7 @@ impl Means<'_> {
         let Some((program, args)) = self.command.split_first() else {
             return Err("there is none".into());
         };
-        let search = program::search_path(std::env::var_os("PATH").as_deref());
-        let mut command = program::command(Path::new(program), &search);
+        let mut command = program::command(Path::new(program), self.search);
         command
             .args(args)
             .env("FENCE_RESOURCE", resource)

@@ -68,7 +68,7 @@ impl<'a> Rove<'a> {
             .context(|| "cannot handle SIGCHLD".into())?;
         let lock = only_one(settings)?;
         make_place(&settings.mount)?;
-        let drbd = Drbd::new(&settings.resource, std::env::vars_os())?;
+        let drbd = Drbd::new(&settings.resource, settings.env.iter().cloned())?;
         let machine = Machine::this()?;
         let turn = Arc::new(Turn::default());
         let shared = Arc::new(Shared::default());

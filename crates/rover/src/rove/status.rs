@@ -39,7 +39,7 @@ pub struct VolumeStatus {
 impl VolumeStatus {
     /// Looks, without changing anything. The gate is the rover's to read: its words are in the report.
     pub fn look(settings: &Rover) -> VolumeStatus {
-        let drbd = Drbd::new(&settings.resource, std::env::vars_os());
+        let drbd = Drbd::new(&settings.resource, settings.env.iter().cloned());
         let (volume, device) = match drbd {
             Ok(mut drbd) => (drbd.look(), drbd.device().ok()),
             Err(error) => (Volume::Unusable(error.to_string()), None),

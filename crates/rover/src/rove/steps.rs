@@ -237,6 +237,7 @@ impl Rove<'_> {
             peer: peer.map(|(fence, key)| (fence.peer.as_str(), key)),
             machine: &self.machine,
             command: &self.settings.fence_command,
+            search: self.drbd.search(),
             timeout: self.settings.fence_timeout,
         };
         let settled = means.settle(&self.settings.resource);
