@@ -134,10 +134,9 @@ pub fn is_another(config: &Config, own: &Instance, body: &[u8]) -> bool {
     })
 }
 
-/// Who answers at our own peer URL, if it is an entrypoint of another name.
-pub fn somebody_else(config: &Config, body: &[u8]) -> Option<String> {
-    let report = parse(body).ok()?;
-    (report.name != config.policy.name).then_some(report.name)
+/// The name of the entrypoint that answers so.
+pub fn name(body: &[u8]) -> Option<String> {
+    parse(body).ok().map(|report| report.name)
 }
 
 /// Reads a peer's answer; whatever is not exactly an answer of this peer is nonsense, and named.

@@ -17,7 +17,7 @@ use crate::assembly::{Report, Server};
 use crate::config::Config;
 use crate::datadir::{Finding, Lock, LockError, Volume};
 use crate::decide::{
-    Begin, DataDir, Decision, Reason, Start, Steady, Step, Trial, decide, listens,
+    Begin, DataDir, Decision, OwnUrl, Reason, Start, Steady, Step, Trial, decide, listens,
 };
 use crate::explain;
 use crate::handover::{self, Called};
@@ -248,7 +248,7 @@ impl Run<'_> {
                 return Err(self.stopped(signal));
             }
             if asks {
-                look.seen.misled = self.misled(&look);
+                look.seen.own_urls = self.own_urls(&look);
             }
             decision = decide(&self.config.policy, &look.seen);
         }
@@ -295,15 +295,15 @@ impl Run<'_> {
         listens(&self.config.policy, self.config.election_timeout)
     }
 
-    /// Why our peer URL does not lead here. Own data, which answers nobody, answers for this moment.
-    fn misled(&mut self, look: &Look) -> Option<String> {
+    /// Where our own peer URLs lead. Own data, which answers nobody, answers for this moment.
+    fn own_urls(&mut self, look: &Look) -> Vec<OwnUrl> {
         if self.server.is_some() {
-            return self.observer.misled(true);
+            return self.observer.own_urls(true);
         }
         let report = Report::of(&self.config, &look.seen, self.observer.instance());
         // Where the port is not free, etcd will say so.
         let server = Server::start(&self.config, &report, self.stop);
-        self.observer.misled(server.is_ok())
+        self.observer.own_urls(server.is_ok())
     }
 
     /// A refusal that concerns the others too: they shall hear what we hold, not only that we are gone.

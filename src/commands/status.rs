@@ -136,7 +136,7 @@ pub fn status(config: Config, stop: &Stop, wanted: Wanted) -> Exit {
             return Exit::signal(signal);
         }
         if matches!(decision, Decision::Do(..)) {
-            look.seen.misled = observer.misled(false);
+            look.seen.own_urls = observer.own_urls(false);
         }
     }
     let status = Status {

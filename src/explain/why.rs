@@ -3,7 +3,7 @@
 use super::{heard, is_alone};
 use crate::decide::{
     Bootstrap, Decision, Elsewhere, Heard, Holds, Identity, JoinsOnly, Knock, Observation, Policy,
-    Progress, Reason, Step, data_elsewhere, founded_again, is_settled, listing_twice,
+    Progress, Reason, Step, data_elsewhere, founded_again, is_settled, listing_twice, misled,
 };
 use crate::membership::{Member, MemberId};
 use crate::observe::Look;
@@ -207,8 +207,11 @@ fn names(policy: &Policy, look: &Look, reason: Reason) -> Vec<String> {
         }
         Reason::CalledByACluster => knocks(policy, &look.seen),
         Reason::UrlListedTwice => listing_twice(policy, &look.seen).map(update).collect(),
-        Reason::PeerUrlMisleads => match (&look.seen.misled, &look.seen.quorate) {
-            (Some(why), _) => vec![why.clone()],
+        Reason::PeerUrlMisleads => match (
+            misled(&policy.name, &look.seen.own_urls),
+            &look.seen.quorate,
+        ) {
+            (Some(why), _) => vec![why],
             (None, Some(quorate)) => (quorate.members.iter())
                 .filter(|member| member.has_peer_url(&policy.peer_urls))
                 .map(|member| format!("it is listed for {}", member.label()))

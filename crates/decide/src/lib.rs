@@ -16,6 +16,7 @@ pub mod membership;
 mod memory;
 mod observation;
 mod own;
+mod own_url;
 mod reason;
 
 pub use empty::add_as;
@@ -28,6 +29,7 @@ pub use observation::{
     Bootstrap, DataDir, Elsewhere, Heard, Holds, Identity, JoinAs, JoinsOnly, Knock,
     MemberProgress, Misplaced, Observation, Peer, Policy, Progress, Quorate, Steady, Trial,
 };
+pub use own_url::{FoundThere, OwnUrl, misled};
 pub use reason::{Gravity, Reason, Row, cures_table, table};
 
 use serde::{Deserialize, Serialize};
@@ -263,7 +265,9 @@ pub fn decide(policy: &Policy, seen: &Observation) -> Decision {
         }
         // What it began would not end: added, it could be reached by nobody, and its vote would be missing. It may
         // be told in time, as a name that is not there yet.
-        Do(step, _) if seen.misled.is_some() && step.counts_on_our_url() => {
+        Do(step, _)
+            if misled(&policy.name, &seen.own_urls).is_some() && step.counts_on_our_url() =>
+        {
             Wait(Reason::PeerUrlMisleads)
         }
         // Asked again, the cluster would say the same; a person has to allow it.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::own_url::OwnUrl;
 use super::{Start, Step};
 use crate::membership::{ClusterId, InitialCluster, Member, MemberId};
 
@@ -424,9 +425,8 @@ pub struct Observation {
     pub denied: Option<(Step, String)>,
     /// Why etcd could not start here at all: a URL that it cannot listen at, a full or read-only disk.
     pub hindered: Option<String>,
-    /// Why our own peer URL leads nowhere, or to somebody else, as far as that can be told from here. Asked only
-    /// where a step is due after which others look for us there.
-    pub misled: Option<String>,
+    /// Who was found at our own peer URLs. Asked only where a step is due after which others look for us there.
+    pub own_urls: Vec<OwnUrl>,
     /// The other members.
     pub peers: Vec<Peer>,
     /// The linearizable answer, if there is one.
@@ -476,7 +476,7 @@ impl Default for Observation {
             old_lists: 0,
             denied: None,
             hindered: None,
-            misled: None,
+            own_urls: Vec::new(),
             peers: Vec::new(),
             quorate: None,
             progress: Vec::new(),

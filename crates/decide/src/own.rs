@@ -4,6 +4,7 @@
 use super::Decision::{Do, Refuse, Wait};
 use super::enough::is_settled;
 use super::entries::*;
+use super::own_url::misled;
 use super::{Begin, Decision, Identity, JoinAs, Observation, Policy, Reason, Start, Step, Trial};
 use crate::membership::Member;
 
@@ -79,7 +80,7 @@ pub(super) fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> De
     {
         let anothers =
             others(&quorate.members, own.member).any(|m| m.has_peer_url(&policy.peer_urls));
-        return match anothers || seen.misled.is_some() {
+        return match anothers || misled(&policy.name, &seen.own_urls).is_some() {
             // The URL that is listed works, or did.
             true => with_data(seen, own, Some(entry), Reason::PeerUrlMisleads),
             false => Do(Step::UpdatePeerUrls(own.member), Reason::PeerUrlsChanged),

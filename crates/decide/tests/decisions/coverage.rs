@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use etcd_rejoin_decide::membership::{Member, MemberId};
 use etcd_rejoin_decide::{
     Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, Knock, Misplaced, Observation,
-    Policy, Steady, Trial, data_elsewhere, decide,
+    Policy, Steady, Trial, data_elsewhere, decide, misled,
 };
 
 /// What holds in one observation: `(what, which)`.
@@ -205,7 +205,10 @@ pub fn facts(policy: &Policy, seen: &Observation) -> Facts {
         ),
         ("denied", denied(policy, seen)),
         ("hindered", yes_no(seen.hindered.is_some())),
-        ("misled", yes_no(seen.misled.is_some())),
+        (
+            "misled",
+            yes_no(misled(&policy.name, &seen.own_urls).is_some()),
+        ),
         ("promise", yes_no(seen.promise)),
         ("given up", yes_no(seen.given_up)),
         ("history lacked", yes_no(lacks_history(seen))),

@@ -5,9 +5,9 @@ use crate::cases::Meaning;
 
 use etcd_rejoin_decide::membership::{ClusterId, InitialCluster, Member, MemberId};
 use etcd_rejoin_decide::{
-    Begin, Bootstrap, DataDir, Decision, Elsewhere, Heard, Holds, Identity, JoinAs, JoinsOnly,
-    Knock, MemberProgress, Misplaced, Observation, Peer, Policy, Progress, Quorate, Start, Steady,
-    Step, ToAsk, Trial, decide,
+    Begin, Bootstrap, DataDir, Decision, Elsewhere, FoundThere, Heard, Holds, Identity, JoinAs,
+    JoinsOnly, Knock, MemberProgress, Misplaced, Observation, OwnUrl, Peer, Policy, Progress,
+    Quorate, Start, Steady, Step, ToAsk, Trial, decide,
 };
 
 pub type Case = crate::cases::Case<(Policy, Observation)>;
@@ -247,7 +247,7 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
                     quorate.reached = Some(progress(what));
                 }
             }
-            ("misled", "") => seen.misled = Some("nobody listens there".into()),
+            ("own-url", found) => seen.own_urls.push(own_url(at, found)),
             ("set-aside", number) => seen.set_aside = number.parse().unwrap(),
             _ => panic!("line {at}: {word:?} is nothing else"),
         }
@@ -313,6 +313,25 @@ fn progress(words: &str) -> Progress {
     Progress {
         index: index.parse().unwrap(),
         term: term.parse().unwrap(),
+    }
+}
+
+/// Who is found at our peer URL: an entrypoint by its name, `etcd`, `nobody`, ...
+fn own_url(at: usize, found: &str) -> OwnUrl {
+    let refused = |ip: &str| FoundThere::Refused(vec![ip.parse().unwrap()]);
+    let found = match found {
+        "nobody" => FoundThere::Nobody,
+        "vouched" => FoundThere::Vouched,
+        "no-such-name" => FoundThere::NoSuchName("not known".into()),
+        "etcd" => FoundThere::Etcd(ClusterId(1)),
+        "refused" => refused("192.0.2.3"),
+        "refused-by-loopback" => refused("127.0.1.1"),
+        name if name.starts_with('n') => FoundThere::Entrypoint(name.into()),
+        _ => panic!("line {at}: {found:?} is nobody who is found at a URL"),
+    };
+    OwnUrl {
+        url: url("n3"),
+        found,
     }
 }
 

@@ -260,7 +260,7 @@ pub fn hindrances_do_not_matter(policy: &Policy, seen: &Observation) -> Decision
 
 /// Where our own peer URL leads does not matter.
 pub fn any_url_leads_here(policy: &Policy, seen: &Observation) -> Decision {
-    changed(policy, seen, |seen| seen.misled = None)
+    changed(policy, seen, |seen| seen.own_urls.clear())
 }
 
 /// What the cluster has denied us is asked for again, for ever.
