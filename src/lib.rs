@@ -6,7 +6,6 @@
 pub mod access;
 pub mod act;
 pub mod assembly;
-mod bind;
 mod calendar;
 pub mod cli;
 pub mod commands;
@@ -19,6 +18,7 @@ pub mod launch;
 pub mod logging;
 pub mod observe;
 pub mod path;
+mod ports;
 pub mod tls;
 
 pub use etcd_rejoin_decide as decide;

@@ -14,10 +14,10 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::{PATH, Report, knock};
 use crate::access::TlsFiles;
-use crate::bind;
 use crate::config::Config;
 use crate::decide::Knock;
 use crate::error::{Context, Error};
+use crate::ports;
 use crate::signals::Stop;
 use crate::tls;
 
@@ -177,11 +177,11 @@ fn listen(config: &Config, url: &str, stop: &Stop) -> Result<Vec<PeerPort>, Erro
     };
     tls()?;
     let attempt = || format!("cannot listen on {url}");
-    let addresses = bind::addresses(address.trim_end_matches('/'), stop).context(attempt)?;
+    let addresses = ports::addresses(address.trim_end_matches('/'), stop).context(attempt)?;
     let mut listeners = Vec::new();
     let mut failed = None;
     for address in addresses {
-        match bind::listen(address) {
+        match ports::listen(address) {
             Ok(bound) => {
                 for listener in bound {
                     listener.set_nonblocking(true).context(attempt)?;

@@ -3,7 +3,6 @@
 pub mod dispatch;
 pub mod leave;
 mod other;
-mod ports;
 mod preflight;
 pub mod probe;
 pub mod quarantine;

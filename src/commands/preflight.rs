@@ -1,5 +1,4 @@
-//! Before anything is changed: could etcd start here at all? A full disk or a port in use is no reason
-//! to leave the cluster.
+//! Before anything is changed: what would etcd find here? Looks, and does not say what follows from it.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,19 +11,17 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, access, statvfs};
 
-use super::{Exit, ports};
+use super::Exit;
 use crate::config::Config;
 use crate::datadir::lookup;
-use crate::decide::{DataDir, Decision, JoinAs, Observation, Quorate, Reason};
+use crate::decide::{
+    self, DataDir, Decision, Dir, MinorVersion, Observation, Quorate, Surroundings, Versions,
+};
 use crate::gateway::Client;
 use crate::mounts;
+use crate::ports;
 use crate::program::run_or_kill;
 use crate::signals::Stop;
-
-/// etcd preallocates a WAL file of this size before it starts.
-///
-/// Source: etcd `server/storage/wal/wal.go`, `SegmentSizeBytes`.
-const WAL_SIZE: u64 = 64 << 20;
 
 /// How long etcd may take to say its version.
 const FLAGS: Duration = Duration::from_secs(5);
@@ -106,20 +103,18 @@ fn elf(path: &Path) -> Option<(u8, u8, u8)> {
         .then_some((head[4], head[18], head[19]))
 }
 
-/// Whether etcd knows the flags that it was given: it ends with 2 on one that it does not, and by then the
-/// member was removed. `--version` comes after that (etcd `etcdmain/config.go`, `parse`).
+/// What etcd says where it does not know a flag that it was given: it ends with 2 then, and after a step the
+/// member would be removed already. It reads `--version` after the others (etcd `etcdmain/config.go`, `parse`).
 ///
 /// Asked once in a run; without flags there is nothing to ask.
-fn flags(config: &Config, stop: &Stop) -> Result<(), String> {
-    static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
+fn flags_refused(config: &Config, stop: &Stop) -> Option<String> {
+    static ANSWER: OnceLock<Option<String>> = OnceLock::new();
     if config.passed_on.flags.is_empty() {
-        return Ok(());
+        return None;
     }
     let ask = || {
-        let Ok(program) = program(config) else {
-            // Said where etcd is started, with its own exit code.
-            return Ok(());
-        };
+        // That there is none is said where etcd is started, with its own exit code.
+        let program = program(config).ok()?;
         let mut command = Command::new(&program);
         let words = config.passed_on.flags.iter().flat_map(|flag| &flag.words);
         command.env_clear().args(words).arg("--version");
@@ -127,13 +122,10 @@ fn flags(config: &Config, stop: &Stop) -> Result<(), String> {
             Ok(ran) if ran.code == 2 => {
                 let said = ran.err.lines().chain(ran.out.lines());
                 let said = said.map(str::trim).find(|line| !line.is_empty());
-                Err(format!(
-                    "etcd does not take its command line: {}",
-                    said.unwrap_or("it ends with 2")
-                ))
+                Some(said.unwrap_or("it ends with 2").into())
             }
             // Whatever else it says: what it is started with is for the start to show.
-            Ok(_) | Err(_) => Ok(()),
+            Ok(_) | Err(_) => None,
         }
     };
     ANSWER.get_or_init(ask).clone()
@@ -143,8 +135,8 @@ fn flags(config: &Config, stop: &Stop) -> Result<(), String> {
 /// that may pass no flag on, and start an etcd.
 ///
 /// Asked once in a run.
-fn version(config: &Config, stop: &Stop) -> Option<((u64, u64), String)> {
-    static ANSWER: OnceLock<Option<((u64, u64), String)>> = OnceLock::new();
+fn version(config: &Config, stop: &Stop) -> Option<(MinorVersion, String)> {
+    static ANSWER: OnceLock<Option<(MinorVersion, String)>> = OnceLock::new();
     let ask = || {
         let program = program(config).ok().filter(|path| elf(path).is_some())?;
         let mut command = Command::new(program);
@@ -172,131 +164,118 @@ pub fn ask_version(config: &Arc<Config>, stop: &Stop) -> Option<JoinHandle<()>> 
 }
 
 /// What `etcd --version` says in its first line (etcd `etcdmain/config.go`, `parse`).
-fn said_version(out: &str) -> Option<((u64, u64), String)> {
+fn said_version(out: &str) -> Option<(MinorVersion, String)> {
     let said = out.lines().next()?.strip_prefix("etcd Version: ")?.trim();
     let mut numbers = said.split('.').map(|number| number.parse().ok());
-    Some(((numbers.next()??, numbers.next()??), said.into()))
+    Some(((numbers.next()??, numbers.next()??).into(), said.into()))
 }
 
-/// Whether etcd would join this cluster, by its version: it does not where the cluster's is newer than its own, but
-/// for one minor version in a downgrade (etcd `server/etcdserver/cluster_util.go`, `isCompatibleWithCluster`). By
-/// then it has been removed and added. A newer etcd joins.
-///
-/// Nobody who says the version of the cluster keeps us from nothing.
-fn version_fits(
+/// The version of the cluster, by the first of its members that says it; and whether it is being downgraded, which
+/// matters only where it is newer than our etcd.
+fn cluster_version(
     config: &Config,
+    own: MinorVersion,
     peers: &Client,
     quorate: &Quorate,
     stop: &Stop,
-) -> Result<(), String> {
-    let Some((own, said)) = version(config, stop) else {
-        return Ok(());
-    };
+) -> Option<(MinorVersion, bool)> {
     let ours = &config.policy.peer_urls;
     let others = (quorate.members.iter()).filter(|member| !member.has_peer_url(ours));
     let urls: Vec<String> = others.flat_map(|member| member.peer_urls.clone()).collect();
     let (peers, deadline) = (peers.clone(), Instant::now() + config.timeout);
-    let too_new = move || {
+    let ask = move || {
         let heard = |url: &String| Some((url.clone(), peers.cluster_version(url, deadline).ok()?));
         let (url, cluster) = urls.iter().find_map(heard)?;
-        let downgraded = || peers.is_downgraded(&url, deadline).unwrap_or(false);
-        let fits = own >= cluster || (own.0, own.1 + 1) == cluster && downgraded();
-        (!fits).then_some(cluster)
+        let cluster = MinorVersion::from(cluster);
+        let downgraded = own < cluster && peers.is_downgraded(&url, deadline).unwrap_or(false);
+        Some((cluster, downgraded))
     };
-    match stop.wait_for(too_new) {
-        Ok(Some((major, minor))) => Err(format!(
-            "etcd {said} does not join a cluster of version {major}.{minor}: run one that is as new here too"
-        )),
-        Ok(None) | Err(_) => Ok(()),
-    }
+    stop.wait_for(ask).ok().flatten()
 }
 
-/// Whether damaged data was written by a newer etcd than this one, which does not read it (etcd
-/// `server/storage/schema/migration.go`, `newPlan`): what looks like damage may be none. From 3.6 on it says so.
-fn data_fits(config: &Config, data: &DataDir, stop: &Stop) -> Result<(), String> {
-    let DataDir::Damaged { .. } = data else {
-        return Ok(());
+/// The versions that matter for what was decided: etcd is asked for its own only then.
+fn versions(
+    config: &Config,
+    seen: &Observation,
+    decision: &Decision,
+    peers: &Client,
+    stop: &Stop,
+) -> (Versions, String) {
+    let damaged = match &seen.data {
+        DataDir::Damaged { .. } => written_for(config),
+        DataDir::Own(_) | DataDir::Empty => None,
     };
-    let database = File::open(config.data_dir.join("member/snap/db")).ok();
-    let written = database.and_then(|file| lookup::storage_version(&file).ok()?.ok()?);
-    let Some(written) = written else {
-        return Ok(());
-    };
-    match version(config, stop) {
-        Some((own, said)) if own < written => Err(format!(
-            "etcd {said} does not read data of version {}.{}: run one that is as new",
-            written.0, written.1
-        )),
-        Some(_) | None => Ok(()),
+    let joins = matches!(decision, Decision::Do(step, _) if step.counts_on_a_start());
+    let quorate = seen.quorate.as_ref().filter(|_| joins);
+    if damaged.is_none() && quorate.is_none() {
+        return Default::default();
     }
+    let Some((etcd, said)) = version(config, stop) else {
+        return Default::default();
+    };
+    let cluster = quorate.and_then(|quorate| cluster_version(config, etcd, peers, quorate, stop));
+    let versions = Versions {
+        etcd: Some(etcd),
+        damaged,
+        cluster: cluster.map(|(cluster, _)| cluster),
+        downgraded: cluster.is_some_and(|(_, downgraded)| downgraded),
+    };
+    (versions, said)
 }
 
-/// What keeps etcd from starting here, or from joining the cluster where the step that was decided counts on that.
-pub fn hindered(
+/// The version that the database was written for. From 3.6 on it says so.
+fn written_for(config: &Config) -> Option<MinorVersion> {
+    let database = File::open(config.data_dir.join("member/snap/db")).ok()?;
+    lookup::storage_version(&database)
+        .ok()?
+        .ok()?
+        .map(MinorVersion::from)
+}
+
+/// What etcd would find here, with what it is given. Once `stop` is raised, it means nothing.
+///
+/// `peer_ports` tries the peer ports too; not while we listen there ourselves.
+pub fn surroundings(
     config: &Config,
     seen: &Observation,
     decision: &Decision,
     peers: &Client,
     peer_ports: bool,
     stop: &Stop,
-) -> Option<String> {
-    let joins = matches!(decision, Decision::Do(step, _) if step.counts_on_a_start());
-    let quorate = seen.quorate.as_ref().filter(|_| joins);
-    surroundings(config, &seen.data, peer_ports, stop)
-        .and_then(|()| quorate.map_or(Ok(()), |quorate| version_fits(config, peers, quorate, stop)))
-        .err()
-}
-
-/// Whether etcd could start here, with what it is given; the error says what stands in its way.
-///
-/// `peer_ports` tries the peer ports too; not while we listen there ourselves. Once `stop` is raised, what is
-/// said means nothing.
-fn surroundings(
-    config: &Config,
-    data: &DataDir,
-    peer_ports: bool,
-    stop: &Stop,
-) -> Result<(), String> {
-    client_url(config)?;
-    flags(config, stop)?;
-    data_fits(config, data, stop)?;
-    ports::bindable(config, peer_ports, stop)?;
-    disk(config)?;
-    movable(config, data)
+) -> Surroundings {
+    let member = config.data_dir.join("member");
+    let wal = (config.wal_dir.clone()).unwrap_or_else(|| member.join("wal"));
+    let (versions, etcd) = versions(config, seen, decision, peers, stop);
+    Surroundings {
+        flags_refused: flags_refused(config, stop),
+        ports: ports::unbindable(config, peer_ports, stop),
+        wal_mount: Some(wal).filter(|path| is_mount_point(path)),
+        member_mount: Some(member).filter(|path| is_mount_point(path)),
+        etcd,
+        versions,
+        ..at_rest(config)
+    }
 }
 
 /// Why this member could not come back if its data were lost or damaged, as far as that shows here and beside an
 /// etcd that runs: nobody is asked, and a restart is not held up by it.
 pub fn rejoin_fails(config: &Config, seen: &Observation) -> Option<String> {
-    let policy = &config.policy;
-    if !policy.has_others() || policy.join == JoinAs::Never {
-        return None;
-    }
-    if let Some(why) = &seen.refused {
-        return Some(why.clone());
-    }
-    if !policy.peer_urls_given {
-        return Some(Reason::PeerUrlsNotGiven.row().cure.into());
-    }
-    (client_url(config).and_then(|()| disk(config))).err()
+    decide::rejoin_fails(&config.policy, seen, &at_rest(config))
 }
 
-fn client_url(config: &Config) -> Result<(), String> {
-    match config.advertises_no_client_url {
-        true => Err("ETCD_ADVERTISE_CLIENT_URLS is missing, and etcd does not start without it beside ETCD_LISTEN_CLIENT_URLS: write the URLs at which clients reach this member".into()),
-        false => Ok(()),
-    }
-}
-
-fn disk(config: &Config) -> Result<(), String> {
-    // What lies there is set aside and kept, and the others send as much again.
-    writable(&config.data_dir, WAL_SIZE + database(config))?;
-    if let Some(dir) = &config.wal_dir {
-        writable(dir, WAL_SIZE)?;
+/// As far as it shows without asking anybody.
+fn at_rest(config: &Config) -> Surroundings {
+    let mut dirs = vec![dir(&config.data_dir, true, database(config))];
+    if let Some(wal) = &config.wal_dir {
+        dirs.push(dir(wal, true, 0));
         // A new WAL is made beside its place, and an old one is set aside there.
-        dir.parent().map_or(Ok(()), |beside| writable(beside, 0))?;
+        dirs.extend(wal.parent().map(|beside| dir(beside, false, 0)));
     }
-    Ok(())
+    Surroundings {
+        advertises_no_client_url: config.advertises_no_client_url,
+        dirs,
+        ..Surroundings::default()
+    }
 }
 
 /// What the database takes on the disk, in bytes; 0 where there is none.
@@ -305,52 +284,27 @@ fn database(config: &Config) -> u64 {
     file.map_or(0, |file| file.len().min(file.blocks().saturating_mul(512)))
 }
 
-/// etcd makes its WAL beside its place, removes what is there, and renames it (etcd
-/// `server/storage/wal/wal.go`, `renameWAL`). At a mount point it removes what is in it, the join note too,
-/// and then ends with "device or resource busy": each start would remove and add the member again.
-fn movable(config: &Config, data: &DataDir) -> Result<(), String> {
-    let member = config.data_dir.join("member");
-    let wal = (config.wal_dir.clone()).unwrap_or_else(|| member.join("wal"));
-    let cure = "it is a mount point of its own: mount one level higher and use a folder in it";
-    if is_mount_point(&wal) {
-        let wal = wal.display();
-        return Err(format!("etcd cannot make its WAL in {wal}: {cure}"));
-    }
-    // What lies there is set aside before there can be another WAL.
-    match *data != DataDir::Empty && is_mount_point(&member) {
-        true => Err(format!("cannot set {} aside: {cure}", member.display())),
-        false => Ok(()),
-    }
-}
-
 /// Where nothing is known of mounts, nothing is forbidden; and a link can be moved wherever it leads.
 fn is_mount_point(path: &Path) -> bool {
     let is_link = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
     !is_link && mounts::is_mount_point(path).unwrap_or(false)
 }
 
-fn writable(dir: &Path, needed: u64) -> Result<(), String> {
-    let existing = dir
-        .ancestors()
-        .find(|dir| dir.exists())
-        .unwrap_or(Path::new("."));
-    let shown = existing.display();
-    access(existing, Access::WRITE_OK)
-        .map_err(|error| format!("cannot write to {shown}: {error}"))?;
-    let space = statvfs(existing).map_err(|error| format!("cannot look at {shown}: {error}"))?;
-    let free = space.f_bavail.saturating_mul(space.f_frsize);
-    let beside = match needed > WAL_SIZE {
-        true => ", beside the old data, which is kept",
-        false => "",
-    };
-    match free < needed {
-        true => Err(format!(
-            "{shown} has {} MiB left, etcd needs {} to start{beside}",
-            free >> 20,
-            needed.div_ceil(1 << 20)
-        )),
-        false => Ok(()),
+fn dir(dir: &Path, wal: bool, database: u64) -> Dir {
+    let existing = (dir.ancestors().find(|dir| dir.exists())).unwrap_or(Path::new("."));
+    Dir {
+        path: existing.into(),
+        free: free(existing),
+        wal,
+        database,
     }
+}
+
+fn free(dir: &Path) -> Result<u64, String> {
+    let shown = dir.display();
+    access(dir, Access::WRITE_OK).map_err(|error| format!("cannot write to {shown}: {error}"))?;
+    let space = statvfs(dir).map_err(|error| format!("cannot look at {shown}: {error}"))?;
+    Ok(space.f_bavail.saturating_mul(space.f_frsize))
 }
 
 #[cfg(test)]
@@ -360,9 +314,9 @@ mod tests {
     #[test]
     fn a_version_is_what_etcd_says_first() {
         let said = said_version("etcd Version: 3.5.16\nGit SHA: f20bbadd4\nGo Version: go1.23\n");
-        assert_eq!(said, Some(((3, 5), "3.5.16".into())));
+        assert_eq!(said, Some(((3, 5).into(), "3.5.16".into())));
         let alpha = said_version("etcd Version: 3.8.0-alpha.0\n");
-        assert_eq!(alpha, Some(((3, 8), "3.8.0-alpha.0".into())));
+        assert_eq!(alpha, Some(((3, 8).into(), "3.8.0-alpha.0".into())));
         for none in ["", "etcd Version: new\n", "etcdctl version: 3.5.16\n"] {
             assert_eq!(said_version(none), None);
         }

@@ -242,8 +242,14 @@ impl Run<'_> {
             self.serve(&look)?;
             let ports = self.server.is_none();
             let peers = self.observer.peers();
-            look.seen.hindered =
-                preflight::hindered(&self.config, &look.seen, &decision, peers, ports, self.stop);
+            look.seen.surroundings = preflight::surroundings(
+                &self.config,
+                &look.seen,
+                &decision,
+                peers,
+                ports,
+                self.stop,
+            );
             if let Some(signal) = self.stop.raised() {
                 return Err(self.stopped(signal));
             }

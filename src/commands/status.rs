@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::datadir::{Finding, Volume};
 use crate::decide::{
     Bootstrap, DataDir, Decision, Heard, Observation, Progress, Reason, Steady, Trial, decide,
+    hindrance,
 };
 use crate::error::Error;
 use crate::explain;
@@ -131,7 +132,8 @@ pub fn status(config: Config, stop: &Stop, wanted: Wanted) -> Exit {
     // What holds the data dir holds the ports too, and has looked for itself.
     if holders.any().is_none() {
         let (decision, peers) = (decide(&config.policy, &look.seen), observer.peers());
-        look.seen.hindered = preflight::hindered(&config, &look.seen, &decision, peers, true, stop);
+        look.seen.surroundings =
+            preflight::surroundings(&config, &look.seen, &decision, peers, true, stop);
         if let Some(signal) = stop.raised() {
             return Exit::signal(signal);
         }
@@ -324,11 +326,11 @@ impl Status<'_> {
     }
 
     /// What stands in the way of a start or of a rejoin, where the decision says nothing of it.
-    fn hindered(&self) -> Option<&String> {
+    fn hindered(&self) -> Option<String> {
         match self.decision.reason() {
             Reason::CannotStart => None,
-            _ => (self.look.seen.hindered.as_ref())
-                .or(self.rejoin_fails.as_ref().filter(|_| !self.is_healthy())),
+            _ => hindrance(&self.look.seen)
+                .or(self.rejoin_fails.clone().filter(|_| !self.is_healthy())),
         }
     }
 
@@ -431,7 +433,7 @@ impl Status<'_> {
         line("because", format!("{}: {}", self.reason(), words.why));
         line("to change", words.to_change);
         if let Some(why) = self.hindered() {
-            line("hindered", why.clone());
+            line("hindered", why);
         }
         text
     }
@@ -497,7 +499,7 @@ impl Status<'_> {
             "reason": self.reason(),
             "why": words.why,
             "to_change": words.to_change,
-            "hindered": look.seen.hindered.as_ref().or(self.rejoin_fails.as_ref()),
+            "hindered": hindrance(seen).or(self.rejoin_fails.clone()),
             "took_ms": look.took.as_secs_f64() * 1000.0,
         })
     }

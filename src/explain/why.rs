@@ -3,7 +3,8 @@
 use super::{heard, is_alone};
 use crate::decide::{
     Bootstrap, Decision, Elsewhere, Heard, Holds, Identity, JoinsOnly, Knock, Observation, Policy,
-    Progress, Reason, Step, data_elsewhere, founded_again, is_settled, listing_twice, misled,
+    Progress, Reason, Step, data_elsewhere, founded_again, hindrance, is_settled, listing_twice,
+    misled,
 };
 use crate::membership::{Member, MemberId};
 use crate::observe::Look;
@@ -218,7 +219,7 @@ fn names(policy: &Policy, look: &Look, reason: Reason) -> Vec<String> {
                 .collect(),
             (None, None) => Vec::new(),
         },
-        Reason::CannotStart => look.seen.hindered.iter().cloned().collect(),
+        Reason::CannotStart => hindrance(&look.seen).into_iter().collect(),
         Reason::DataLostNoLeader | Reason::NotListedNoLeader => {
             let mut names = look.failures.clone();
             names.extend(knocks(policy, &look.seen));

@@ -11,6 +11,7 @@ mod empty;
 mod enough;
 mod entries;
 mod first_start;
+mod hindrance;
 mod leaving;
 pub mod membership;
 mod memory;
@@ -18,11 +19,14 @@ mod observation;
 mod own;
 mod own_url;
 mod reason;
+mod surroundings;
+mod versions;
 
 pub use empty::add_as;
 pub use enough::{ToAsk, is_settled, still_to_ask};
 pub use entries::{data_elsewhere, founded_again, listing_twice, own_id};
 pub use first_start::listens;
+pub use hindrance::{hindrance, rejoin_fails};
 pub use leaving::may_leave;
 pub use memory::{Event, Memory};
 pub use observation::{
@@ -31,6 +35,8 @@ pub use observation::{
 };
 pub use own_url::{FoundThere, OwnUrl, misled};
 pub use reason::{Gravity, Reason, Row, cures_table, table};
+pub use surroundings::{Dir, Surroundings};
+pub use versions::{MinorVersion, Misfit, Versions, fits};
 
 use serde::{Deserialize, Serialize};
 
@@ -284,7 +290,7 @@ pub fn decide(policy: &Policy, seen: &Observation) -> Decision {
             Refuse(Reason::UrlListedTwice)
         }
         // A full disk or a port in use is no reason to leave the cluster.
-        Do(step, _) if seen.hindered.is_some() && step.counts_on_a_start() => {
+        Do(step, _) if step.counts_on_a_start() && hindrance(seen).is_some() => {
             Refuse(Reason::CannotStart)
         }
         decision => founding(policy, seen, decision),

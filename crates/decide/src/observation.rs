@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::own_url::OwnUrl;
+use super::surroundings::Surroundings;
 use super::{Start, Step};
 use crate::membership::{ClusterId, InitialCluster, Member, MemberId};
 
@@ -423,8 +424,8 @@ pub struct Observation {
     pub old_lists: u8,
     /// A step that the cluster does not allow us (TLS, user, or gateway), and its words.
     pub denied: Option<(Step, String)>,
-    /// Why etcd could not start here at all: a URL that it cannot listen at, a full or read-only disk.
-    pub hindered: Option<String>,
+    /// What etcd would find on this machine.
+    pub surroundings: Surroundings,
     /// Who was found at our own peer URLs. Asked only where a step is due after which others look for us there.
     pub own_urls: Vec<OwnUrl>,
     /// The other members.
@@ -475,7 +476,7 @@ impl Default for Observation {
             failed: None,
             old_lists: 0,
             denied: None,
-            hindered: None,
+            surroundings: Surroundings::default(),
             own_urls: Vec::new(),
             peers: Vec::new(),
             quorate: None,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use etcd_rejoin_decide::membership::{Member, MemberId};
 use etcd_rejoin_decide::{
     Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, Knock, Misplaced, Observation,
-    Policy, Steady, Trial, data_elsewhere, decide, misled,
+    Policy, Steady, Trial, data_elsewhere, decide, hindrance, misled,
 };
 
 /// What holds in one observation: `(what, which)`.
@@ -204,7 +204,7 @@ pub fn facts(policy: &Policy, seen: &Observation) -> Facts {
             },
         ),
         ("denied", denied(policy, seen)),
-        ("hindered", yes_no(seen.hindered.is_some())),
+        ("hindered", yes_no(hindrance(seen).is_some())),
         (
             "misled",
             yes_no(misled(&policy.name, &seen.own_urls).is_some()),

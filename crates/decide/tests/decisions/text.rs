@@ -5,9 +5,9 @@ use crate::cases::Meaning;
 
 use etcd_rejoin_decide::membership::{ClusterId, InitialCluster, Member, MemberId};
 use etcd_rejoin_decide::{
-    Begin, Bootstrap, DataDir, Decision, Elsewhere, FoundThere, Heard, Holds, Identity, JoinAs,
-    JoinsOnly, Knock, MemberProgress, Misplaced, Observation, OwnUrl, Peer, Policy, Progress,
-    Quorate, Start, Steady, Step, ToAsk, Trial, decide,
+    Begin, Bootstrap, DataDir, Decision, Dir, Elsewhere, FoundThere, Heard, Holds, Identity,
+    JoinAs, JoinsOnly, Knock, MemberProgress, Misplaced, Observation, OwnUrl, Peer, Policy,
+    Progress, Quorate, Start, Steady, Step, Surroundings, ToAsk, Trial, decide,
 };
 
 pub type Case = crate::cases::Case<(Policy, Observation)>;
@@ -52,7 +52,7 @@ fn variant(at: usize, lines: &[String]) -> (Policy, Observation) {
     }
     let denied = |line: &String| line.starts_with("also ") && line.contains("denied=same");
     let mut before = seen.clone();
-    before.hindered = None;
+    before.surroundings = Surroundings::default();
     if lines.iter().any(denied)
         && let Decision::Do(step, _) = decide(&policy, &before)
     {
@@ -238,7 +238,7 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
             ("failed", "new") => seen.failed = Some(new_on_trial()),
             ("failed", "same") | ("denied", "same") => {}
             ("denied", "promise") => seen.denied = Some((Step::Promise, "403".into())),
-            ("hindered", "") => seen.hindered = Some("the port is in use".into()),
+            ("around", words) => read_surroundings(at, &mut seen.surroundings, words),
             ("misplaced", what) => seen.misplaced = Some(misplaced(at, what)),
             ("elsewhere", words) => seen.elsewhere.push(elsewhere(at, words)),
             ("committed", what) => seen.committed = progress(what),
@@ -313,6 +313,37 @@ fn progress(words: &str) -> Progress {
     Progress {
         index: index.parse().unwrap(),
         term: term.parse().unwrap(),
+    }
+}
+
+fn read_surroundings(at: usize, around: &mut Surroundings, words: &str) {
+    const MIB: u64 = 1 << 20;
+    let dir = |free, database| Dir {
+        path: "/data".into(),
+        free,
+        wal: true,
+        database,
+    };
+    let version = |text: &str| {
+        let (major, minor) = text.split_once('.').expect("MAJOR.MINOR");
+        Some((major.parse().unwrap(), minor.parse().unwrap()).into())
+    };
+    match words.split_once(':').unwrap_or((words, "")) {
+        ("port-in-use", "") => around.ports.push("the port is in use".into()),
+        ("room", free) => {
+            let (free, database) = free.split_once('/').unwrap_or((free, "0"));
+            let [free, database] = [free, database].map(|mib| mib.parse::<u64>().unwrap() * MIB);
+            around.dirs.push(dir(Ok(free), database));
+        }
+        ("read-only", "") => around.dirs.push(dir(Err("read-only".into()), 0)),
+        ("flags-refused", "") => around.flags_refused = Some("unknown flag".into()),
+        ("no-client-url", "") => around.advertises_no_client_url = true,
+        ("wal-mount", "") => around.wal_mount = Some("/data/member/wal".into()),
+        ("member-mount", "") => around.member_mount = Some("/data/member".into()),
+        ("etcd", text) => around.versions.etcd = version(text),
+        ("written-by", text) => around.versions.damaged = version(text),
+        ("cluster", text) => around.versions.cluster = version(text),
+        _ => panic!("line {at}: {words:?} is nothing around us"),
     }
 }
 

@@ -13,7 +13,7 @@
 use etcd_rejoin_decide::membership::{InitialCluster, Member};
 use etcd_rejoin_decide::{
     Bootstrap, DataDir, Decision, Heard, Holds, JoinAs, Observation, Policy, Reason, Steady, Step,
-    Trial, decide,
+    Surroundings, Trial, decide,
 };
 
 use Decision::{Do, Wait};
@@ -255,7 +255,9 @@ pub fn how_far_does_not_matter(policy: &Policy, seen: &Observation) -> Decision 
 
 /// A full disk or a port in use does not keep us from leaving the cluster.
 pub fn hindrances_do_not_matter(policy: &Policy, seen: &Observation) -> Decision {
-    changed(policy, seen, |seen| seen.hindered = None)
+    changed(policy, seen, |seen| {
+        seen.surroundings = Surroundings::default();
+    })
 }
 
 /// Where our own peer URL leads does not matter.

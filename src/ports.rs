@@ -1,25 +1,56 @@
-//! Could etcd listen at its URLs? Each is bound as etcd will bind it, and let go at once.
+//! Listening as Go does, which etcd is written in; and whether etcd could listen at its URLs: each is bound as etcd will
+//! bind it, and let go at once.
 
-use std::io::{Error, ErrorKind};
-use std::net::SocketAddr;
+use std::io::{self, Error, ErrorKind};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
-use crate::bind;
 use crate::config::Config;
 use crate::signals::Stop;
 
-/// Tries every URL that etcd will listen at; the error says which one it could not.
+/// Listens at an address. Any address of IPv4 is one of both families, where the machine has IPv6.
+///
+/// Source: Go `net/ipsock_posix.go`, `favoriteAddrFamily`.
+pub fn listen(address: SocketAddr) -> io::Result<Vec<TcpListener>> {
+    if address.ip() != IpAddr::from([0; 4]) {
+        return Ok(vec![TcpListener::bind(address)?]);
+    }
+    match TcpListener::bind((Ipv6Addr::UNSPECIFIED, address.port())) {
+        // By default it is one socket for both (Linux `net.ipv6.bindv6only`).
+        Ok(both) => match TcpListener::bind(both.local_addr().map(|it| (address.ip(), it.port()))?)
+        {
+            Ok(ipv4) => Ok(vec![both, ipv4]),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => Ok(vec![both]),
+            Err(error) => Err(error),
+        },
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Err(error),
+        Err(_) => Ok(vec![TcpListener::bind(address)?]),
+    }
+}
+
+/// The addresses of `HOST:PORT`. A name is looked up by the system, which may take its time, but not that of a stop.
+pub fn addresses(authority: &str, stop: &Stop) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = authority.parse() {
+        return Ok(vec![address]);
+    }
+    let name = authority.to_string();
+    let found = stop.wait_for(move || name.to_socket_addrs().map(Iterator::collect));
+    found.unwrap_or_else(|_| Err(ErrorKind::Interrupted.into()))
+}
+
+/// Tries every URL that etcd will listen at: those where it could not, in words.
 ///
 /// `peer_ports` tries the peer URLs too; not while we listen there ourselves.
-pub fn bindable(config: &Config, peer_ports: bool, stop: &Stop) -> Result<(), String> {
+pub fn unbindable(config: &Config, peer_ports: bool, stop: &Stop) -> Vec<String> {
     let peer_urls = config.listen_peer_urls.iter().filter(|_| peer_ports);
     (config.listen_client_urls.iter())
         .chain(&config.listen_client_http_urls)
         .chain(&config.listen_metrics_urls)
         .chain(peer_urls)
-        .try_for_each(|url| listen(url, stop))
+        .filter_map(|url| try_url(url, stop).err())
+        .collect()
 }
 
-fn listen(url: &str, stop: &Stop) -> Result<(), String> {
+fn try_url(url: &str, stop: &Stop) -> Result<(), String> {
     let Some(("http" | "https", authority)) = url.split_once("://") else {
         // A unix socket is a file: etcd removes what lies in its place.
         return Ok(());
@@ -31,11 +62,11 @@ fn listen(url: &str, stop: &Stop) -> Result<(), String> {
         };
         format!("cannot listen on {url}: {error}{hint}")
     };
-    let addresses = bind::addresses(authority.trim_end_matches('/'), stop).map_err(failed)?;
+    let addresses = addresses(authority.trim_end_matches('/'), stop).map_err(failed)?;
     let Some(address) = as_go_chooses(&addresses) else {
         return Err(format!("cannot listen on {url}: its host has no address"));
     };
-    bind::listen(address).map(drop).map_err(failed)
+    listen(address).map(drop).map_err(failed)
 }
 
 /// Of the addresses of a name, Go listens at one: the first of IPv4, else the first.
@@ -50,7 +81,7 @@ fn as_go_chooses(addresses: &[SocketAddr]) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
+    use std::net::{Ipv4Addr, TcpStream};
 
     /// A port that is held, and its number.
     fn held(host: &str) -> (TcpListener, u16) {
@@ -80,7 +111,10 @@ mod tests {
             "ETCD_LISTEN_CLIENT_HTTP_URLS",
             "ETCD_LISTEN_METRICS_URLS",
         ] {
-            let why = bindable(&config(variable, &url), true, &Stop::default()).unwrap_err();
+            let why = unbindable(&config(variable, &url), true, &Stop::default());
+            let [why] = &why[..] else {
+                panic!("{variable}: {why:?}");
+            };
             assert!(
                 why.starts_with(&format!("cannot listen on {url}: ")),
                 "{why}"
@@ -88,8 +122,8 @@ mod tests {
         }
         let ours = config("ETCD_LISTEN_PEER_URLS", &url);
         assert_eq!(
-            bindable(&ours, false, &Stop::default()),
-            Ok(()),
+            unbindable(&ours, false, &Stop::default()),
+            Vec::<String>::new(),
             "we listen there ourselves"
         );
     }
@@ -97,7 +131,7 @@ mod tests {
     #[test]
     fn an_address_of_another_machine_hinders() {
         // An address of documentation: no machine has it.
-        let why = listen("http://192.0.2.1:2379", &Stop::default()).unwrap_err();
+        let why = try_url("http://192.0.2.1:2379", &Stop::default()).unwrap_err();
         assert!(
             why.ends_with("no interface of this machine has the address"),
             "{why}"
@@ -106,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_name_without_an_address_hinders() {
-        let why = listen("http://nowhere.invalid:2379", &Stop::default()).unwrap_err();
+        let why = try_url("http://nowhere.invalid:2379", &Stop::default()).unwrap_err();
         assert!(why.contains("http://nowhere.invalid:2379: "), "{why}");
     }
 
@@ -114,9 +148,9 @@ mod tests {
     #[test]
     fn any_address_is_one_of_both_families() {
         let (_held, port) = held("::1");
-        assert!(listen(&format!("http://0.0.0.0:{port}"), &Stop::default()).is_err());
+        assert!(try_url(&format!("http://0.0.0.0:{port}"), &Stop::default()).is_err());
         assert_eq!(
-            listen(&format!("http://127.0.0.1:{port}"), &Stop::default()),
+            try_url(&format!("http://127.0.0.1:{port}"), &Stop::default()),
             Ok(())
         );
     }
@@ -137,6 +171,23 @@ mod tests {
 
     #[test]
     fn a_unix_socket_is_not_tried() {
-        assert_eq!(listen("unix://nowhere.invalid:0", &Stop::default()), Ok(()));
+        assert_eq!(
+            try_url("unix://nowhere.invalid:0", &Stop::default()),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn any_address_is_reached_by_both_families() {
+        let listeners = listen((Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
+        let port = listeners[0].local_addr().unwrap().port();
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+            TcpStream::connect((Ipv6Addr::LOCALHOST, port)).unwrap();
+        }
+        for taken in [IpAddr::from([0; 4]), Ipv4Addr::LOCALHOST.into()] {
+            let error = listen((taken, port).into()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        }
     }
 }

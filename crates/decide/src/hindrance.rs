@@ -1,0 +1,104 @@
+//! What keeps etcd from starting here, or from joining. A full disk or a port in use is no reason to leave the cluster.
+
+use super::surroundings::{Dir, Surroundings};
+use super::versions::{Misfit, fits};
+use super::{DataDir, JoinAs, Observation, Policy, Reason};
+
+/// etcd preallocates a WAL file of this size before it starts.
+///
+/// Source: etcd `server/storage/wal/wal.go`, `SegmentSizeBytes`.
+const WAL_SIZE: u64 = 64 << 20;
+
+/// What keeps etcd from starting here, or from joining the cluster, in words.
+pub fn hindrance(seen: &Observation) -> Option<String> {
+    let around = &seen.surroundings;
+    client_url(around)
+        .or_else(|| {
+            around
+                .flags_refused
+                .as_ref()
+                .map(|said| format!("etcd does not take its command line: {said}"))
+        })
+        .or_else(|| misfit(seen))
+        .or_else(|| around.ports.first().cloned())
+        .or_else(|| around.dirs.iter().find_map(no_room))
+        .or_else(|| mount(seen))
+}
+
+/// Why this member could not come back if its data were lost or damaged, as far as that shows in these surroundings,
+/// also beside an etcd that runs.
+pub fn rejoin_fails(policy: &Policy, seen: &Observation, around: &Surroundings) -> Option<String> {
+    if !policy.has_others() || policy.join == JoinAs::Never {
+        return None;
+    }
+    if let Some(why) = &seen.refused {
+        return Some(why.clone());
+    }
+    if !policy.peer_urls_given {
+        return Some(Reason::PeerUrlsNotGiven.row().cure.into());
+    }
+    client_url(around).or_else(|| around.dirs.iter().find_map(no_room))
+}
+
+fn client_url(around: &Surroundings) -> Option<String> {
+    around.advertises_no_client_url.then(|| "ETCD_ADVERTISE_CLIENT_URLS is missing, and etcd does not start without it beside ETCD_LISTEN_CLIENT_URLS: write the URLs at which clients reach this member".into())
+}
+
+fn misfit(seen: &Observation) -> Option<String> {
+    let etcd = &seen.surroundings.etcd;
+    let mut versions = seen.surroundings.versions;
+    // What reads well is for etcd to judge, whoever wrote it.
+    versions.damaged = (versions.damaged).filter(|_| matches!(seen.data, DataDir::Damaged { .. }));
+    match fits(&versions) {
+        Ok(()) => None,
+        Err(Misfit::Data(version)) => Some(format!(
+            "etcd {etcd} does not read data of version {version}: run one that is as new"
+        )),
+        Err(Misfit::Cluster(version)) => Some(format!(
+            "etcd {etcd} does not join a cluster of version {version}: run one that is as new here too"
+        )),
+    }
+}
+
+/// What lies there is set aside and kept, and the others send as much again.
+fn no_room(dir: &Dir) -> Option<String> {
+    let needed = dir.database + if dir.wal { WAL_SIZE } else { 0 };
+    let beside = match dir.database > 0 {
+        true => ", beside the old data, which is kept",
+        false => "",
+    };
+    match &dir.free {
+        Err(why) => Some(why.clone()),
+        Ok(free) if *free < needed => Some(format!(
+            "{} has {} MiB left, etcd needs {} to start{beside}",
+            dir.path.display(),
+            free >> 20,
+            needed.div_ceil(1 << 20)
+        )),
+        Ok(_) => None,
+    }
+}
+
+/// etcd makes its WAL beside its place, removes what is there, and renames it (etcd
+/// `server/storage/wal/wal.go`, `renameWAL`). At a mount point it removes what is in it, the join note too,
+/// and then ends with "device or resource busy": each start would remove and add the member again.
+fn mount(seen: &Observation) -> Option<String> {
+    let cure = "it is a mount point of its own: mount one level higher and use a folder in it";
+    let Surroundings {
+        wal_mount,
+        member_mount,
+        ..
+    } = &seen.surroundings;
+    // What lies there is set aside before there can be another WAL.
+    let aside = member_mount
+        .as_ref()
+        .filter(|_| seen.data != DataDir::Empty);
+    match (wal_mount, aside) {
+        (Some(wal), _) => Some(format!(
+            "etcd cannot make its WAL in {}: {cure}",
+            wal.display()
+        )),
+        (None, Some(member)) => Some(format!("cannot set {} aside: {cure}", member.display())),
+        (None, None) => None,
+    }
+}
