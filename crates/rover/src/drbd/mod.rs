@@ -6,16 +6,16 @@ mod failure;
 mod follow;
 mod metadata;
 mod settings;
+mod summary;
 mod tool;
-mod words;
 
 pub use events::State;
 pub use failure::{Failure, Kind};
 pub use follow::Follower;
 pub use metadata::Metadata;
 pub use settings::{DEFAULTS, Settings};
+pub use summary::{split_brain, summary};
 pub use tool::{Drbd, is_resource, resource};
-pub use words::{split_brain, summary};
 
 /// What the parsers read, for tests of recorded output.
 pub mod parse {

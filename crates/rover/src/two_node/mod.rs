@@ -11,10 +11,10 @@ mod members;
 mod next_steps;
 pub mod plan;
 mod secrets;
+mod statements;
 pub mod tools;
 mod unit;
 mod values;
-mod words;
 pub mod write;
 
 pub use inputs::plan;

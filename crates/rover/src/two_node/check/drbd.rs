@@ -7,8 +7,8 @@ use super::findings::{Findings, Look};
 use super::programs::{flag, key_file, program};
 use crate::two_node::host::Host;
 use crate::two_node::plan::Grammar;
+use crate::two_node::statements::{At, Statement};
 use crate::two_node::unit::{FOLDER, NAME};
-use crate::two_node::words::{At, Statement};
 
 /// DRBD's own default of `ping-int`, in seconds, and of `ping-timeout`, in tenths of one.
 const DEFAULT_PING: (f64, f64) = (10.0, 5.0);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::two_node::host::Host;
 use crate::two_node::plan::Grammar;
-use crate::two_node::words::Unread;
+use crate::two_node::statements::Unread;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

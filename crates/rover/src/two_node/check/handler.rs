@@ -4,7 +4,7 @@ use super::drbd::{Drbd, Resource};
 use super::findings::{Findings, Look};
 use super::programs::{flag, seconds};
 use crate::fence::Key;
-use crate::two_node::words::At;
+use crate::two_node::statements::At;
 
 /// The entrypoint's and the handler's default, in seconds.
 pub const FENCE_TIMEOUT: f64 = 8.0;

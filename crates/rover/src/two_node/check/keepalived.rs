@@ -6,7 +6,7 @@ use std::path::Path;
 use super::findings::Findings;
 use super::programs::{flag, is_one_path, program};
 use crate::two_node::host::Host;
-use crate::two_node::words::{At, Statement};
+use crate::two_node::statements::{At, Statement};
 
 /// keepalived's default priority.
 const PRIORITY: u8 = 100;

@@ -11,8 +11,8 @@ mod together;
 use std::fmt;
 use std::path::Path;
 
+use super::statements::{Style, read};
 use super::tools::{self, Verdict};
-use super::words::{Style, read};
 use findings::Findings;
 pub use findings::{Finding, Look, Severity};
 
