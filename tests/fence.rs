@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use etcd_rejoin::rover::fence::{Answer, Asked, Key, Machine, Request, Server, Turn, ask};
+use etcd_rejoin::rover::fence::{Answer, Asked, FenceServer, Key, Machine, Request, Turn, ask};
 
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -38,7 +38,7 @@ pub(crate) fn outdate() -> Request {
 
 /// A rover that answers the same to everybody, and counts what it was made to do.
 pub(crate) struct Peer {
-    pub(crate) server: Server,
+    pub(crate) server: FenceServer,
     pub(crate) turn: Arc<Turn>,
     deeds: Arc<AtomicUsize>,
     asked: Arc<Mutex<Vec<Request>>>,
@@ -59,7 +59,8 @@ impl Peer {
             answer.clone()
         };
         let listen = "127.0.0.1:0".parse().unwrap();
-        let server = Server::start(listen, key(), machine, turn.clone(), Arc::new(deed)).unwrap();
+        let server =
+            FenceServer::start(listen, key(), machine, turn.clone(), Arc::new(deed)).unwrap();
         Peer {
             server,
             turn,
@@ -174,7 +175,7 @@ fn a_server_that_ends_gives_its_port_back() {
     let address = nobody();
     let start = || {
         let deed = Arc::new(|_: &Request| Answer::Outdated);
-        Server::start(address, key(), machine("peer"), Arc::default(), deed)
+        FenceServer::start(address, key(), machine("peer"), Arc::default(), deed)
     };
     drop(start().unwrap());
     // What another test's thread forks just then holds the socket until it execs.

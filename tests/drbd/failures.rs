@@ -2,78 +2,83 @@
 
 use std::time::{Duration, Instant};
 
-use etcd_rejoin::rover::drbd::{Failure, Kind};
+use etcd_rejoin::rover::drbd::{DrbdFailure, FailureKind};
 
 use crate::{LONG, StandIn, recorded};
 
 /// Command, exit code, words, kind: DRBD 8.4.11 and 9.2.18 with drbd-utils 9.22.
-const MEASURED: &[(&str, i32, &str, Kind)] = &[
+const MEASURED: &[(&str, i32, &str, FailureKind)] = &[
     (
         "primary",
         17,
         "0: State change failed: (-2) Need access to UpToDate data\nCommand 'drbdsetup-84 primary 0' terminated with exit code 17",
-        Kind::NoUpToDateDisk,
+        FailureKind::NoUpToDateDisk,
     ),
     (
         "primary",
         11,
         "0: State change failed: (-1) Multiple primaries not allowed by config",
-        Kind::TwoPrimaries,
+        FailureKind::TwoPrimaries,
     ),
     (
         "primary",
         11,
         "0: State change failed: (-7) Refusing to be Primary while peer is not outdated",
-        Kind::PeerNotOutdated,
+        FailureKind::PeerNotOutdated,
     ),
     (
         "primary",
         11,
         "etcd: State change failed: (-25) No quorum\n1 of 2 nodes visible, need 2 for quorum",
-        Kind::NoQuorum,
+        FailureKind::NoQuorum,
     ),
     (
         "primary",
         11,
         "etcd: State change failed: (-19) Concurrent state changes detected",
-        Kind::Passing,
+        FailureKind::Passing,
     ),
     (
         "secondary",
         11,
         "0: State change failed: (-12) Device is held open by someone\nCommand 'drbdsetup-84 secondary 0' terminated with exit code 11",
-        Kind::HeldOpen,
+        FailureKind::HeldOpen,
     ),
     (
         "secondary",
         11,
         "etcd: State change failed: (-12) Device is held open by someone\ndrbd0 opened by mount (pid 186) at 2026-11-20",
-        Kind::HeldOpen,
+        FailureKind::HeldOpen,
     ),
-    ("outdate", 17, "", Kind::Primary),
-    ("outdate", 5, "", Kind::LessThanOutdated),
-    ("adjust", 1, "No valid meta data found", Kind::NoMetadata),
+    ("outdate", 17, "", FailureKind::Primary),
+    ("outdate", 5, "", FailureKind::LessThanOutdated),
+    (
+        "adjust",
+        1,
+        "No valid meta data found",
+        FailureKind::NoMetadata,
+    ),
     (
         "adjust",
         20,
         "Failed to modprobe drbd (No such file or directory)",
-        Kind::NoModule,
+        FailureKind::NoModule,
     ),
     (
         "secondary",
         10,
         "0: Failure: (127) Device minor not allocated\nadditional info from kernel:\nunknown minor",
-        Kind::NotUp,
+        FailureKind::NotUp,
     ),
     (
         "secondary",
         1,
         "'etcd' not defined in your config (for this host).",
-        Kind::NotConfigured,
+        FailureKind::NotConfigured,
     ),
 ];
 
-fn run(stand_in: &StandIn, command: &str) -> Result<(), Failure> {
+fn run(stand_in: &StandIn, command: &str) -> Result<(), DrbdFailure> {
     let mut drbd = stand_in.drbd();
     match command {
         "primary" => drbd.promote(LONG, &|| false),
@@ -105,9 +110,9 @@ fn a_tool_that_does_not_end_is_ended_and_named() {
     let begun = Instant::now();
     let limit = Duration::from_millis(200);
     let failure = stand_in.drbd().promote(limit, &|| false).unwrap_err();
-    assert_eq!(failure.kind, Kind::TimedOut);
+    assert_eq!(failure.kind, FailureKind::TimedOut);
     let failure = stand_in.drbd().promote(LONG, &|| true).unwrap_err();
-    assert_eq!(failure.kind, Kind::GivenUp);
+    assert_eq!(failure.kind, FailureKind::GivenUp);
     assert!(begun.elapsed() < Duration::from_secs(30));
 }
 
@@ -124,10 +129,10 @@ fn outdated_is_only_what_is_recorded() {
     };
     // Connected, DRBD says yes and records nothing.
     let connected = recorded("8.4/connected.events2");
-    assert_eq!(outdated(&connected), Err(Kind::NotRecorded));
+    assert_eq!(outdated(&connected), Err(FailureKind::NotRecorded));
     assert_eq!(
         outdated(&recorded("8.4/primary.events2")),
-        Err(Kind::NotRecorded)
+        Err(FailureKind::NotRecorded)
     );
     let alone = connected.replace(" disk:UpToDate", " disk:Outdated");
     assert_eq!(outdated(&alone), Ok(()));
@@ -147,7 +152,7 @@ fn a_disk_that_is_not_attached_is_outdated_in_its_metadata() {
             .map_err(|failure| failure.kind)
     };
     assert_eq!(outdated("1:0:0:0:0:1:0"), Ok(()));
-    assert_eq!(outdated("1:1:0:0:0:1:0"), Err(Kind::NotRecorded));
+    assert_eq!(outdated("1:1:0:0:0:1:0"), Err(FailureKind::NotRecorded));
 }
 
 #[test]

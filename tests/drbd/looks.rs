@@ -1,12 +1,12 @@
 //! A look is what the kernel says, or why it cannot be known.
 
-use etcd_rejoin::rover::table::{Connection, Disk, Fencing, Resource, Role, Volume};
+use etcd_rejoin::rover::table::{Connection, Disk, Fencing, Resource, Role, VolumeState};
 
 use crate::{StandIn, recorded};
 
-fn up(volume: Volume) -> Resource {
+fn up(volume: VolumeState) -> Resource {
     match volume {
-        Volume::Up(resource) => resource,
+        VolumeState::Up(resource) => resource,
         other => panic!("{other:?}"),
     }
 }
@@ -57,7 +57,7 @@ fn settings_that_are_not_told_are_no_answer() {
     stand_in.fails("drbdsetup show", 20, "received netlink error reply: Busy");
     let seen = stand_in.drbd().look();
     assert!(
-        matches!(&seen, Volume::Unusable(why) if why.contains("netlink")),
+        matches!(&seen, VolumeState::Unusable(why) if why.contains("netlink")),
         "{seen:?}"
     );
 }
@@ -66,7 +66,7 @@ fn settings_that_are_not_told_are_no_answer() {
 fn a_resource_that_is_not_up_is_down_only_where_it_is_configured() {
     let stand_in = StandIn::new();
     stand_in.put("state", "exists -\n");
-    assert_eq!(stand_in.drbd().look(), Volume::Down);
+    assert_eq!(stand_in.drbd().look(), VolumeState::Down);
     stand_in.fails(
         "drbdadm sh-dev",
         1,
@@ -74,7 +74,7 @@ fn a_resource_that_is_not_up_is_down_only_where_it_is_configured() {
     );
     let seen = stand_in.drbd().look();
     assert!(
-        matches!(&seen, Volume::Unusable(why) if why.contains("not defined")),
+        matches!(&seen, VolumeState::Unusable(why) if why.contains("not defined")),
         "{seen:?}"
     );
 }
@@ -95,7 +95,7 @@ fn what_cannot_be_known_says_why() {
         stand_in.answers("drbdsetup events2", script);
         let seen = stand_in.drbd().look();
         assert!(
-            matches!(&seen, Volume::Unusable(why) if why.contains(wanted)),
+            matches!(&seen, VolumeState::Unusable(why) if why.contains(wanted)),
             "{seen:?}"
         );
     }

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use etcd_rejoin::rover::table::{
-    Child, Mounted, Resource, Role, Volume, VolumeDecision, VolumePolicy, VolumeSeen, decide_volume,
+    Child, Mounted, Resource, Role, VolumeDecision, VolumePolicy, VolumeSeen, VolumeState,
+    decide_volume,
 };
 
 use crate::{StandIn, recorded};
@@ -27,7 +28,7 @@ pub fn stand_in(state: &str) -> StandIn {
 
 fn seen(state: &str) -> Resource {
     match stand_in(state).drbd().look() {
-        Volume::Up(resource) => resource,
+        VolumeState::Up(resource) => resource,
         other => panic!("{state}: {other:?}"),
     }
 }
@@ -42,7 +43,7 @@ fn decided(resource: Resource) -> String {
         promoted: serves,
         met_peer: true,
         frozen_for: frozen,
-        ..VolumeSeen::by_a_stranger(Volume::Up(resource))
+        ..VolumeSeen::by_a_stranger(VolumeState::Up(resource))
     };
     let decision = decide_volume(&POLICY, &seen);
     match decision {

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use etcd_rejoin::rover::fence::{Answer, Request, Server, Turn};
+use etcd_rejoin::rover::fence::{Answer, FenceServer, Request, Turn};
 use tempfile::TempDir;
 
 use crate::executable::executable;
@@ -155,7 +155,7 @@ fn a_refused_takeover_is_tried_again_once_the_peer_would_say_yes() {
         Answer::Would
     };
     let turn = Arc::new(Turn::default());
-    let _server = Server::start(peer, key(), machine("peer"), turn, Arc::new(deed)).unwrap();
+    let _server = FenceServer::start(peer, key(), machine("peer"), turn, Arc::new(deed)).unwrap();
     wait("it would say yes", || rover.bids().0);
     let would = Request::Would("etcd".into());
     assert_eq!(*asked.lock().unwrap(), [would]);
@@ -193,7 +193,7 @@ fn a_peer_that_is_recorded_as_outdated_is_asked_before_a_takeover() {
         _ => Answer::Failed("another question".into()),
     };
     let turn = Arc::new(Turn::default());
-    let _server = Server::start(peer, key(), machine("peer"), turn, Arc::new(deed)).unwrap();
+    let _server = FenceServer::start(peer, key(), machine("peer"), turn, Arc::new(deed)).unwrap();
     let rover = Rover::start(&peer.to_string());
     let promoted = "#!/bin/sh\ntouch ${0%/*}/promoted\nexit 11\n";
     executable(&rover.dir.path().join("primary"), promoted);

@@ -16,9 +16,10 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use etcd_rejoin_rover::table::{
-    AcceptLoss, Disk, Gate, PeerFate, Remembered, Reply, Role, Standing, Volume, VolumeDecision,
-    VolumePolicy, VolumeReason, VolumeSeen, VolumeStep, Word, Would, asked_to_be_left_out,
-    asked_to_outdate, decide_volume, letting_go, may_bid, may_outdate_itself, word,
+    AcceptLoss, Disk, Gate, PeerFate, Remembered, Reply, Role, Standing, VolumeDecision,
+    VolumePolicy, VolumeReason, VolumeSeen, VolumeState, VolumeStep, Word, Would,
+    asked_to_be_left_out, asked_to_outdate, decide_volume, letting_go, may_bid, may_outdate_itself,
+    word,
 };
 
 use text::{Case, in_words};
@@ -115,7 +116,7 @@ fn a_machine_outdates_itself_only_where_it_wrote_nothing_alone() {
     let mut yes = 0;
     for case in cases() {
         for (_, seen) in &case.variants {
-            let Volume::Up(resource) = &seen.volume else {
+            let VolumeState::Up(resource) = &seen.volume else {
                 continue;
             };
             if may_outdate_itself(resource) {
@@ -232,7 +233,7 @@ impl Tries {
 fn the_words_about_an_operators_word_are_true() {
     let mut told = [0; 3];
     for (policy, seen) in cases().iter().flat_map(|case| &case.variants) {
-        let Volume::Up(resource) = &seen.volume else {
+        let VolumeState::Up(resource) = &seen.volume else {
             continue;
         };
         let mut open = VolumeSeen::by_a_stranger(seen.volume.clone());
@@ -277,7 +278,7 @@ fn a_request_to_outdate_is_granted_only_by_a_secondary_that_may() {
         for (_, seen) in &case.variants {
             for (promoting, ahead) in [(false, false), (true, false), (false, true)] {
                 let standing = Standing { promoting, ahead };
-                let Volume::Up(resource) = &seen.volume else {
+                let VolumeState::Up(resource) = &seen.volume else {
                     assert_eq!(asked_to_outdate(&seen.volume, standing), Reply::Cannot);
                     assert_eq!(asked_to_be_left_out(&seen.volume, standing), Reply::Cannot);
                     continue;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::two_node::args::{CheckArgs, TwoNodeArgs};
-use crate::two_node::check::{Look, Severity, check as find};
+use crate::two_node::check::{Severity, Sources, check as find};
 use crate::two_node::host::Host;
 use crate::two_node::tools::{self, Verdict};
 use crate::two_node::{File, Plan, files, plan, write};
@@ -108,7 +108,7 @@ pub fn check(
             return Exit::USAGE;
         }
     };
-    let look = Look {
+    let sources = Sources {
         host,
         drbd_conf: args.drbd_conf.clone(),
         keepalived_conf: keepalived_conf.clone(),
@@ -119,7 +119,7 @@ pub fn check(
         whole_env: args.env_file.is_some(),
         grammar: args.drbd,
     };
-    let (findings, notes) = find(&look);
+    let (findings, notes) = find(&sources);
     let mut text = String::new();
     for finding in &findings {
         text += &format!("{finding}\n");

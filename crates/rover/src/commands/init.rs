@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::drbd::{Drbd, Failure};
+use crate::drbd::{Drbd, DrbdFailure};
 use crate::mount::{self, Blank, FileSystem};
-use crate::table::{Disk, OnDisk, Role, SetUp, SetUpSeen, SetUpStep, SoFar, Volume, set_up};
+use crate::table::{Disk, OnDisk, Role, SetUp, SetUpSeen, SetUpStep, SoFar, VolumeState, set_up};
 use etcd_rejoin_host::error::Error;
 use etcd_rejoin_host::exit::{Exit, print};
 use etcd_rejoin_host::program;
@@ -145,11 +145,11 @@ impl UnderSetUp<'_> {
     }
 
     /// What is on the disk below DRBD, as far as the next step depends on it.
-    fn on_disk(&self, volume: &Volume) -> OnDisk {
+    fn on_disk(&self, volume: &VolumeState) -> OnDisk {
         match volume {
-            Volume::Unusable(_) => OnDisk::Nothing,
-            Volume::Down => self.on_a_disk_of_our_own(),
-            Volume::Up(resource) => match resource.disk {
+            VolumeState::Unusable(_) => OnDisk::Nothing,
+            VolumeState::Down => self.on_a_disk_of_our_own(),
+            VolumeState::Up(resource) => match resource.disk {
                 Disk::Diskless | Disk::Inconsistent => self.on_a_disk_of_our_own(),
                 Disk::UpToDate if self.first && resource.role != Role::Primary => self.below(),
                 Disk::Changing
@@ -267,12 +267,12 @@ impl UnderSetUp<'_> {
     /// Makes the first generation, and sees that the peer has taken it.
     fn first_generation(&mut self, stop: &Stop) -> Result<(), Error> {
         self.drbd.first_generation(COMMAND).map_err(caused)?;
-        let both = |volume: &Volume| match volume {
-            Volume::Up(resource) => {
+        let both = |volume: &VolumeState| match volume {
+            VolumeState::Up(resource) => {
                 let mut peers = resource.peers.iter();
                 resource.disk == Disk::UpToDate && peers.any(|peer| peer.disk == Disk::UpToDate)
             }
-            Volume::Down | Volume::Unusable(_) => false,
+            VolumeState::Down | VolumeState::Unusable(_) => false,
         };
         match self.drbd.wait(TOLD, stop, both) {
             volume if both(&volume) => Ok(()),
@@ -314,6 +314,6 @@ impl UnderSetUp<'_> {
     }
 }
 
-fn caused(failure: Failure) -> Error {
+fn caused(failure: DrbdFailure) -> Error {
     Error::new(failure.to_string())
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::gate::{self, Event, Stamp};
+use crate::gate::{self, GateEvent, Stamp};
 use etcd_rejoin_host::error::Error;
 use etcd_rejoin_host::exit::Exit;
 use etcd_rejoin_host::kmsg;
@@ -17,14 +17,14 @@ pub fn note(path: Option<PathBuf>, instance: Option<&str>, words: &[OsString]) -
         );
         return Exit::USAGE;
     };
-    let event = match Event::parse(words) {
+    let event = match GateEvent::parse(words) {
         Ok(event) => event,
         Err(why) => {
             kmsg::tell(&format!("notify: {why}"));
             return Exit::USAGE;
         }
     };
-    if let (Some(wanted), Event::State { name, .. }) = (instance, &event)
+    if let (Some(wanted), GateEvent::State { name, .. }) = (instance, &event)
         && name != wanted
     {
         return Exit::OK;
@@ -36,10 +36,10 @@ pub fn note(path: Option<PathBuf>, instance: Option<&str>, words: &[OsString]) -
 }
 
 /// The gate still says what was wished before: somebody has to know.
-fn failed(event: &Event, error: &Error) -> Exit {
+fn failed(event: &GateEvent, error: &Error) -> Exit {
     let lost = match event {
-        Event::State { gate, name } => format!("{gate:?} of {name} is lost"),
-        Event::NoChange => "nothing is lost".into(),
+        GateEvent::State { gate, name } => format!("{gate:?} of {name} is lost"),
+        GateEvent::NoChange => "nothing is lost".into(),
     };
     kmsg::tell(&format!("notify: {error}: {lost}"));
     Exit::FAILED

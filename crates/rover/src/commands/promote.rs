@@ -4,7 +4,7 @@ use crate::drbd::{Drbd, summary};
 use crate::gate::accept_loss;
 use crate::rove::VolumeReport;
 use crate::settings::Rover;
-use crate::table::{Connection, Disk, PeerVolume, Resource, Volume, VolumeSeen, Word, word};
+use crate::table::{Connection, Disk, PeerVolume, Resource, VolumeSeen, VolumeState, Word, word};
 use etcd_rejoin_host::exit::{Exit, print};
 
 /// Gives the word for one promotion, or says what it would mean. Where it would change nothing it is not
@@ -13,12 +13,12 @@ pub fn promote(rover: &Rover, accepted: bool) -> Exit {
     let resource = &rover.resource;
     let volume = match Drbd::new(resource, rover.env.iter().cloned()) {
         Ok(mut drbd) => drbd.look(),
-        Err(error) => Volume::Unusable(error.to_string()),
+        Err(error) => VolumeState::Unusable(error.to_string()),
     };
     let seen = match &volume {
-        Volume::Up(volume) => summary(volume),
-        Volume::Down => "it is not up".into(),
-        Volume::Unusable(why) => why.clone(),
+        VolumeState::Up(volume) => summary(volume),
+        VolumeState::Down => "it is not up".into(),
+        VolumeState::Unusable(why) => why.clone(),
     };
     let text = format!("DRBD says of {resource}:\n{seen}\n");
     let means = match means(rover, volume) {
@@ -49,13 +49,13 @@ pub fn promote(rover: &Rover, accepted: bool) -> Exit {
 }
 
 /// What may be lost, as the volume is now; the error says why the word would change nothing.
-fn means(rover: &Rover, volume: Volume) -> Result<String, String> {
+fn means(rover: &Rover, volume: VolumeState) -> Result<String, String> {
     let mut seen = VolumeSeen::by_a_stranger(volume);
     seen.met_peer = VolumeReport::read(&rover.gate).is_ok_and(|report| report.met_peer);
     let resource = match &seen.volume {
-        Volume::Up(resource) => resource,
+        VolumeState::Up(resource) => resource,
         // Whatever it turns out to be.
-        Volume::Down | Volume::Unusable(_) => return Ok(format!("{LOST}\n\n{FIRST}\n")),
+        VolumeState::Down | VolumeState::Unusable(_) => return Ok(format!("{LOST}\n\n{FIRST}\n")),
     };
     let row = match word(&crate::rove::policy(rover), &seen, resource) {
         Word::Primary => {

@@ -4,7 +4,7 @@ use crate::table::{Connection, Disk, PeerVolume, Replication, Role};
 
 /// The resource as the kernel has it, without its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
+pub struct DrbdState {
     /// Our role.
     pub role: Role,
     /// Our disk. A resource without a volume has none.
@@ -22,7 +22,7 @@ pub struct State {
 }
 
 /// One peer while its lines come in, by the key that they share.
-struct Peer {
+struct PeerKeys {
     key: String,
     connected: Option<(String, Connection, Role)>,
     device: Option<(Disk, Replication)>,
@@ -33,9 +33,9 @@ struct Peer {
 ///
 /// Keys that are new to us are passed over: DRBD adds some with every version. A state that is new to
 /// us is an error, because everything is decided from states.
-pub fn parse(text: &str, resource: &str) -> Result<Option<State>, String> {
-    let mut state: Option<State> = None;
-    let mut peers: Vec<Peer> = Vec::new();
+pub fn parse(text: &str, resource: &str) -> Result<Option<DrbdState>, String> {
+    let mut state: Option<DrbdState> = None;
+    let mut peers: Vec<PeerKeys> = Vec::new();
     let mut volumes: Vec<String> = Vec::new();
     let mut disk = Disk::Diskless;
     let mut quorum = None;
@@ -56,7 +56,7 @@ pub fn parse(text: &str, resource: &str) -> Result<Option<State>, String> {
         }
         match object {
             "resource" => {
-                state = Some(State {
+                state = Some(DrbdState {
                     role: role(keys.need("role")?)?,
                     disk: Disk::Diskless,
                     peers: Vec::new(),
@@ -104,11 +104,11 @@ pub fn parse(text: &str, resource: &str) -> Result<Option<State>, String> {
     }
     state.disk = disk;
     state.quorum = quorum;
-    state.peers = peers.into_iter().filter_map(Peer::finish).collect();
+    state.peers = peers.into_iter().filter_map(PeerKeys::finish).collect();
     Ok(Some(state))
 }
 
-impl Peer {
+impl PeerKeys {
     /// A peer device without a connection is none: the lines of a connection that ends now.
     fn finish(self) -> Option<PeerVolume> {
         let (name, connection, role) = self.connected?;
@@ -123,11 +123,11 @@ impl Peer {
     }
 }
 
-fn peer<'a>(peers: &'a mut Vec<Peer>, keys: &Keys) -> &'a mut Peer {
+fn peer<'a>(peers: &'a mut Vec<PeerKeys>, keys: &Keys) -> &'a mut PeerKeys {
     let key = keys.get("peer-node-id").unwrap_or_default();
     let found = peers.iter().position(|peer| peer.key == key);
     let index = found.unwrap_or_else(|| {
-        peers.push(Peer {
+        peers.push(PeerKeys {
             key: key.to_string(),
             connected: None,
             device: None,

@@ -7,7 +7,7 @@ use std::fmt;
 /// The numbers are those of DRBD's `drbd_ret_code` and `drbd_state_rv` (`drbd.h`); `drbdsetup` prints
 /// them in parentheses, and its exit codes are coarser (`user/v84/drbdsetup.c`, `print_config_error`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum FailureKind {
     /// The peer is Primary, or is not yet known to be dead.
     TwoPrimaries,
     /// No disk that can be reached is UpToDate.
@@ -53,67 +53,67 @@ pub enum Kind {
 
 /// A failed command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct DrbdFailure {
     /// What stood in the way.
-    pub kind: Kind,
+    pub kind: FailureKind,
     /// The command as it was given.
     pub command: String,
     /// What DRBD said, shortened.
     pub words: String,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for DrbdFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.command, self.words)
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for DrbdFailure {}
 
 /// The kind behind an exit code and the words beside it.
-pub fn kind(command: &str, code: i32, words: &str) -> Kind {
+pub fn kind(command: &str, code: i32, words: &str) -> FailureKind {
     if let Some(kind) = number(words).and_then(numbered) {
         return kind;
     }
     let says = |part: &str| words.contains(part);
     if says("not defined in your config") {
-        return Kind::NotConfigured;
+        return FailureKind::NotConfigured;
     }
     if says("Parse error") || says("Can not open") || says("no resources defined") {
-        return Kind::BadConfiguration;
+        return FailureKind::BadConfiguration;
     }
     if says("modprobe") || says("generic netlink") || says("Is the module loaded") {
-        return Kind::NoModule;
+        return FailureKind::NoModule;
     }
     if says("No valid meta") {
-        return Kind::NoMetadata;
+        return FailureKind::NoMetadata;
     }
     if says("No such resource") || says("not allocated") {
-        return Kind::NotUp;
+        return FailureKind::NotUp;
     }
     match code {
         // drbdadm hides the words of `outdate` (`drbdadm_main.c`, `adm_outdate`).
-        17 if command == "outdate" => Kind::Primary,
-        5 if command == "outdate" => Kind::LessThanOutdated,
-        17 => Kind::NoUpToDateDisk,
-        16 => Kind::NoLocalDisk,
-        _ => Kind::Other,
+        17 if command == "outdate" => FailureKind::Primary,
+        5 if command == "outdate" => FailureKind::LessThanOutdated,
+        17 => FailureKind::NoUpToDateDisk,
+        16 => FailureKind::NoLocalDisk,
+        _ => FailureKind::Other,
     }
 }
 
-fn numbered(number: i32) -> Option<Kind> {
+fn numbered(number: i32) -> Option<FailureKind> {
     let kind = match number {
-        -1 => Kind::TwoPrimaries,
-        -2 => Kind::NoUpToDateDisk,
-        -4 => Kind::NoLocalDisk,
-        -7 => Kind::PeerNotOutdated,
-        -12 => Kind::HeldOpen,
-        -16 => Kind::LessThanOutdated,
-        -18 | -19 | -23 => Kind::Passing,
-        -25 => Kind::NoQuorum,
-        104 | 105 | 114 | 115 => Kind::BackingDisk,
-        119 => Kind::NoMetadata,
-        127 | 158 => Kind::NotUp,
+        -1 => FailureKind::TwoPrimaries,
+        -2 => FailureKind::NoUpToDateDisk,
+        -4 => FailureKind::NoLocalDisk,
+        -7 => FailureKind::PeerNotOutdated,
+        -12 => FailureKind::HeldOpen,
+        -16 => FailureKind::LessThanOutdated,
+        -18 | -19 | -23 => FailureKind::Passing,
+        -25 => FailureKind::NoQuorum,
+        104 | 105 | 114 | 115 => FailureKind::BackingDisk,
+        119 => FailureKind::NoMetadata,
+        127 | 158 => FailureKind::NotUp,
         _ => return None,
     };
     Some(kind)
@@ -157,33 +157,33 @@ mod tests {
 
     /// As recorded with DRBD 8.4.11 and 9.2.18, drbd-utils 9.22; what a step meets is in
     /// `tests/drbd/failures.rs`.
-    const RECORDED: &[(&str, i32, &str, Kind)] = &[
-        ("status", 10, "etcd: No such resource", Kind::NotUp),
+    const RECORDED: &[(&str, i32, &str, FailureKind)] = &[
+        ("status", 10, "etcd: No such resource", FailureKind::NotUp),
         (
             "role",
             10,
             "0: Failure: (127) Device minor not allocated",
-            Kind::NotUp,
+            FailureKind::NotUp,
         ),
         (
             "sh-dev",
             1,
             "'nosuch' not defined in your config (for this host).",
-            Kind::NotConfigured,
+            FailureKind::NotConfigured,
         ),
         (
             "sh-dev",
             10,
             "a.res:4: Parse error: 'resync-rate' expected,",
-            Kind::BadConfiguration,
+            FailureKind::BadConfiguration,
         ),
         (
             "connect",
             10,
             "etcd: Failure: (102) Local address(port) already in use.",
-            Kind::Other,
+            FailureKind::Other,
         ),
-        ("primary", 1, "", Kind::Other),
+        ("primary", 1, "", FailureKind::Other),
     ];
 
     #[test]

@@ -21,18 +21,18 @@ const AGAIN: Duration = Duration::from_secs(10);
 pub struct Follower {
     command: Option<Command>,
     marker: String,
-    running: Option<Running>,
+    running: Option<Following>,
     started: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Running {
+struct Following {
     child: Child,
-    heard: Arc<Heard>,
+    heard: Arc<Overheard>,
 }
 
 #[derive(Debug, Default)]
-struct Heard {
+struct Overheard {
     /// A line about our resource came since it was last looked at.
     news: AtomicBool,
     /// The resource was taken down.
@@ -68,31 +68,31 @@ impl Follower {
 
     /// It runs, and has said nothing since `listen`: what was seen then is so still.
     pub fn is_quiet(&self) -> bool {
-        let quiet = |running: &Running| !running.heard.news.load(Ordering::SeqCst);
+        let quiet = |running: &Following| !running.heard.news.load(Ordering::SeqCst);
         self.runs() && self.running.as_ref().is_some_and(quiet)
     }
 
     /// The resource was taken down since this was asked last, even if it has come up again.
     pub fn was_down(&self) -> bool {
-        let gone = |running: &Running| running.heard.gone.swap(false, Ordering::SeqCst);
+        let gone = |running: &Following| running.heard.gone.swap(false, Ordering::SeqCst);
         self.running.as_ref().is_some_and(gone)
     }
 
     /// A connection was lost since this was asked last, even if it is there again. Who does not listen
     /// does not know.
     pub fn was_parted(&self) -> bool {
-        let parted = |running: &Running| running.heard.parted.swap(false, Ordering::SeqCst);
+        let parted = |running: &Following| running.heard.parted.swap(false, Ordering::SeqCst);
         !self.runs() || self.running.as_ref().is_none_or(parted)
     }
 
     /// It runs.
     pub fn runs(&self) -> bool {
-        let over = |running: &Running| running.heard.over.load(Ordering::SeqCst);
+        let over = |running: &Following| running.heard.over.load(Ordering::SeqCst);
         self.running.as_ref().is_some_and(|running| !over(running))
     }
 
     /// It begins by saying what is, which is news.
-    fn start(&mut self) -> Option<Running> {
+    fn start(&mut self) -> Option<Following> {
         let command = self.command.as_mut()?;
         command
             .stdin(Stdio::null())
@@ -100,7 +100,7 @@ impl Follower {
             .stderr(Stdio::null())
             .process_group(0);
         let mut child = command.spawn().ok()?;
-        let heard = Arc::new(Heard::default());
+        let heard = Arc::new(Overheard::default());
         heard.news.store(true, Ordering::SeqCst);
         let (said, marker, hears) = (child.stdout.take(), self.marker.clone(), heard.clone());
         let reading = std::thread::Builder::new()
@@ -114,11 +114,11 @@ impl Follower {
         if reading.is_err() {
             heard.over.store(true, Ordering::SeqCst);
         }
-        Some(Running { child, heard })
+        Some(Following { child, heard })
     }
 }
 
-fn hear(said: impl Read, marker: &str, heard: &Heard) {
+fn hear(said: impl Read, marker: &str, heard: &Overheard) {
     let mut said = BufReader::new(said);
     let mut line = Vec::new();
     loop {
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn only_lines_of_our_resource_are_news() {
         let news = |line: &str| {
-            let heard = Heard::default();
+            let heard = Overheard::default();
             hear(line.as_bytes(), "name:etcd", &heard);
             let [news, gone, parted] =
                 [heard.news, heard.gone, heard.parted].map(AtomicBool::into_inner);

@@ -9,8 +9,8 @@ mod settings;
 mod summary;
 mod tool;
 
-pub use events::State;
-pub use failure::{Failure, Kind};
+pub use events::DrbdState;
+pub use failure::{DrbdFailure, FailureKind};
 pub use follow::Follower;
 pub use metadata::Metadata;
 pub use settings::{DEFAULTS, Settings};

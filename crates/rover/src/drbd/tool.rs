@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::failure::{self, Failure, Kind};
+use super::failure::{self, DrbdFailure, FailureKind};
 use super::follow::Follower;
 use super::metadata::{self, Metadata};
 use super::{events, settings};
-use crate::table::{Disk, Resource, Volume};
+use crate::table::{Disk, Resource, VolumeState};
 use etcd_rejoin_host::error::Error;
 use etcd_rejoin_host::program::{self, NotRun};
 use etcd_rejoin_host::signals::Stop;
@@ -90,33 +90,33 @@ impl Drbd {
     }
 
     /// What the kernel says now.
-    pub fn look(&mut self) -> Volume {
+    pub fn look(&mut self) -> VolumeState {
         self.see(SETTINGS_AGE)
     }
 
     /// The same, with settings that are some seconds older: a promotion waits for it.
-    pub fn look_in_haste(&mut self) -> Volume {
+    pub fn look_in_haste(&mut self) -> VolumeState {
         self.see(SETTINGS_AGE_IN_HASTE)
     }
 
-    fn see(&mut self, age: Duration) -> Volume {
+    fn see(&mut self, age: Duration) -> VolumeState {
         let said = match self.run("drbdsetup", &["events2", "--now"], ANSWER, &|| false) {
             Ok(said) => said,
-            Err(failure) => return Volume::Unusable(failure.to_string()),
+            Err(failure) => return VolumeState::Unusable(failure.to_string()),
         };
         let state = match events::parse(&said, &self.resource) {
             Ok(Some(state)) => state,
             Ok(None) => {
                 return match self.device() {
-                    Ok(_) => Volume::Down,
-                    Err(failure) => Volume::Unusable(failure.to_string()),
+                    Ok(_) => VolumeState::Down,
+                    Err(failure) => VolumeState::Unusable(failure.to_string()),
                 };
             }
-            Err(why) => return Volume::Unusable(why),
+            Err(why) => return VolumeState::Unusable(why),
         };
         match self.settings(age) {
-            Ok(settings) => Volume::Up(resource(state, settings)),
-            Err(why) => Volume::Unusable(why),
+            Ok(settings) => VolumeState::Up(resource(state, settings)),
+            Err(why) => VolumeState::Unusable(why),
         }
     }
 
@@ -152,26 +152,26 @@ impl Drbd {
     }
 
     /// Brings the resource up as it is configured: module, disk, network. Up already is success.
-    pub fn bring_up(&mut self, limit: Duration) -> Result<(), Failure> {
+    pub fn bring_up(&mut self, limit: Duration) -> Result<(), DrbdFailure> {
         self.settings = None;
         self.admin("adjust", &[], limit, &|| false).map(drop)
     }
 
     /// Creates metadata on the disk. Finds it any, or anything else, it refuses: it gets no answer to
     /// its question.
-    pub fn create_metadata(&self, limit: Duration) -> Result<(), Failure> {
+    pub fn create_metadata(&self, limit: Duration) -> Result<(), DrbdFailure> {
         self.admin("create-md", &[], limit, &|| false).map(drop)
     }
 
     /// Takes the resource down: network, disk, and all.
-    pub fn take_down(&mut self, limit: Duration) -> Result<(), Failure> {
+    pub fn take_down(&mut self, limit: Duration) -> Result<(), DrbdFailure> {
         self.settings = None;
         self.admin("down", &[], limit, &|| false).map(drop)
     }
 
     /// Declares both disks equal and up to date, without a copy. DRBD refuses where the own metadata is
     /// not fresh and the peer connected.
-    pub fn first_generation(&self, limit: Duration) -> Result<(), Failure> {
+    pub fn first_generation(&self, limit: Duration) -> Result<(), DrbdFailure> {
         // DRBD 9 asks for the volume, 8.4 takes it.
         let volume = format!("{}/0", self.resource);
         let words = ["new-current-uuid", "--clear-bitmap", &volume];
@@ -180,36 +180,36 @@ impl Drbd {
 
     /// Makes us Primary. Success is no evidence that nothing is lost: that is asked before. Already
     /// Primary is success. DRBD calls its `fence-peer` handler meanwhile, DRBD 8.4 up to four times.
-    pub fn promote(&self, limit: Duration, give_up: &dyn Fn() -> bool) -> Result<(), Failure> {
+    pub fn promote(&self, limit: Duration, give_up: &dyn Fn() -> bool) -> Result<(), DrbdFailure> {
         self.admin("primary", &[], limit, give_up).map(drop)
     }
 
     /// Makes us Secondary. Already Secondary is success.
-    pub fn demote(&self, limit: Duration) -> Result<(), Failure> {
+    pub fn demote(&self, limit: Duration) -> Result<(), DrbdFailure> {
         self.admin("secondary", &[], limit, &|| false).map(drop)
     }
 
     /// Records that our disk is outdated, and makes sure that this is recorded.
     ///
     /// The exit code is no evidence: while DRBD holds us to be connected it says yes and records nothing.
-    /// `Kind::NotRecorded` is that: ask again once the connection is seen to be lost. `Kind::Primary`:
-    /// refused, we are Primary. `Kind::LessThanOutdated`: the disk is Inconsistent or worse.
-    pub fn outdate(&mut self, limit: Duration) -> Result<(), Failure> {
+    /// `FailureKind::NotRecorded` is that: ask again once the connection is seen to be lost. `FailureKind::Primary`:
+    /// refused, we are Primary. `FailureKind::LessThanOutdated`: the disk is Inconsistent or worse.
+    pub fn outdate(&mut self, limit: Duration) -> Result<(), DrbdFailure> {
         self.admin("outdate", &[], limit, &|| false)?;
         let (recorded, found) = match self.look() {
-            Volume::Up(resource) if resource.disk == Disk::Diskless => self.on_disk(),
-            Volume::Up(resource) => (
+            VolumeState::Up(resource) if resource.disk == Disk::Diskless => self.on_disk(),
+            VolumeState::Up(resource) => (
                 resource.disk == Disk::Outdated,
                 format!("the disk is {:?}", resource.disk),
             ),
-            Volume::Down => self.on_disk(),
-            Volume::Unusable(why) => (false, why),
+            VolumeState::Down => self.on_disk(),
+            VolumeState::Unusable(why) => (false, why),
         };
         if recorded {
             return Ok(());
         }
-        Err(Failure {
-            kind: Kind::NotRecorded,
+        Err(DrbdFailure {
+            kind: FailureKind::NotRecorded,
             command: self.spoken("drbdadm", &["outdate", &self.resource]),
             words: format!("said yes and recorded nothing: {found}"),
         })
@@ -225,16 +225,18 @@ impl Drbd {
     }
 
     /// What the metadata says, attached or not; `None` where there is none.
-    pub fn metadata(&self) -> Result<Option<Metadata>, Failure> {
+    pub fn metadata(&self) -> Result<Option<Metadata>, DrbdFailure> {
         match self.admin("get-gi", &[], ANSWER, &|| false) {
-            Ok(said) => metadata::parse(&said).map(Some).map_err(|words| Failure {
-                kind: Kind::Other,
-                command: self.spoken("drbdadm", &["get-gi", &self.resource]),
-                words,
-            }),
+            Ok(said) => metadata::parse(&said)
+                .map(Some)
+                .map_err(|words| DrbdFailure {
+                    kind: FailureKind::Other,
+                    command: self.spoken("drbdadm", &["get-gi", &self.resource]),
+                    words,
+                }),
             // It says nothing where there is none; `dump-md` does.
             Err(failure) => match self.admin("dump-md", &[], ANSWER, &|| false) {
-                Err(words) if words.kind == Kind::NoMetadata => Ok(None),
+                Err(words) if words.kind == FailureKind::NoMetadata => Ok(None),
                 Err(words) => Err(words),
                 Ok(_) => Err(failure),
             },
@@ -242,28 +244,28 @@ impl Drbd {
     }
 
     /// The device, such as `/dev/drbd0`: from the configuration, up or not.
-    pub fn device(&self) -> Result<PathBuf, Failure> {
+    pub fn device(&self) -> Result<PathBuf, DrbdFailure> {
         self.path("sh-dev")
     }
 
     /// The disk below it.
-    pub fn backing_disk(&self) -> Result<PathBuf, Failure> {
+    pub fn backing_disk(&self) -> Result<PathBuf, DrbdFailure> {
         self.path("sh-ll-dev")
     }
 
     /// The disk that holds the metadata: the same, unless it is configured apart.
-    pub fn metadata_disk(&self) -> Result<PathBuf, Failure> {
+    pub fn metadata_disk(&self) -> Result<PathBuf, DrbdFailure> {
         self.path("sh-md-dev")
     }
 
-    fn path(&self, question: &str) -> Result<PathBuf, Failure> {
+    fn path(&self, question: &str) -> Result<PathBuf, DrbdFailure> {
         let said = self.admin(question, &[], ANSWER, &|| false)?;
         let path = said.trim();
         if path.lines().count() == 1 && path.starts_with('/') {
             return Ok(path.into());
         }
-        Err(Failure {
-            kind: Kind::Other,
+        Err(DrbdFailure {
+            kind: FailureKind::Other,
             command: self.spoken("drbdadm", &[question, &self.resource]),
             words: format!(
                 "{:?} is not one device",
@@ -277,8 +279,8 @@ impl Drbd {
         &mut self,
         limit: Duration,
         stop: &Stop,
-        wanted: impl Fn(&Volume) -> bool,
-    ) -> Volume {
+        wanted: impl Fn(&VolumeState) -> bool,
+    ) -> VolumeState {
         let deadline = Instant::now() + limit;
         loop {
             let volume = self.look();
@@ -298,7 +300,7 @@ impl Drbd {
         options: &[&str],
         limit: Duration,
         give_up: &dyn Fn() -> bool,
-    ) -> Result<String, Failure> {
+    ) -> Result<String, DrbdFailure> {
         let words: Vec<&str> = [&[word], options, &[self.resource.as_str()]].concat();
         self.run("drbdadm", &words, limit, give_up)
     }
@@ -314,7 +316,7 @@ impl Drbd {
         words: &[&str],
         limit: Duration,
         give_up: &dyn Fn() -> bool,
-    ) -> Result<String, Failure> {
+    ) -> Result<String, DrbdFailure> {
         let command = self.spoken(tool, words);
         log::debug!("runs {command}");
         let ended = program::find(tool, &self.search).and_then(|program| {
@@ -323,7 +325,7 @@ impl Drbd {
             self.add_configuration(tool, &mut command);
             program::run(command.args(words), limit, give_up)
         });
-        let failed = |kind, words| Failure {
+        let failed = |kind, words| DrbdFailure {
             kind,
             command: command.clone(),
             words,
@@ -331,7 +333,7 @@ impl Drbd {
         match ended {
             Ok(ran) if ran.code == 0 && !ran.cut => Ok(ran.out),
             Ok(ran) if ran.code == 0 => Err(failed(
-                Kind::Other,
+                FailureKind::Other,
                 "said more than can be understood".into(),
             )),
             Ok(ran) => {
@@ -346,10 +348,10 @@ impl Drbd {
             }
             Err(why) => {
                 let kind = match &why {
-                    NotRun::NotFound => Kind::NoTool,
-                    NotRun::TimedOut(_) => Kind::TimedOut,
-                    NotRun::GivenUp => Kind::GivenUp,
-                    NotRun::Failed(_) => Kind::Other,
+                    NotRun::NotFound => FailureKind::NoTool,
+                    NotRun::TimedOut(_) => FailureKind::TimedOut,
+                    NotRun::GivenUp => FailureKind::GivenUp,
+                    NotRun::Failed(_) => FailureKind::Other,
                 };
                 Err(failed(kind, format!("{tool} {why}")))
             }
@@ -372,7 +374,7 @@ pub fn is_resource(name: &str) -> bool {
 }
 
 /// State and settings together.
-pub fn resource(state: events::State, settings: settings::Settings) -> Resource {
+pub fn resource(state: events::DrbdState, settings: settings::Settings) -> Resource {
     Resource {
         role: state.role,
         disk: state.disk,

@@ -14,7 +14,7 @@ mod wire;
 pub use ask::{Asked, ask};
 pub use key::Key;
 pub use own::own;
-pub use server::{Deed, Server};
+pub use server::{Deed, FenceServer};
 pub use settle::Means;
 pub use wire::{Answer, Request};
 

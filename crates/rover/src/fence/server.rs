@@ -36,13 +36,13 @@ pub type Deed = dyn Fn(&Request) -> Answer + Send + Sync;
 
 /// Answers until it is dropped.
 #[derive(Debug)]
-pub struct Server {
+pub struct FenceServer {
     address: SocketAddr,
     ending: Arc<AtomicBool>,
     accepting: Option<JoinHandle<()>>,
 }
 
-struct Shared {
+struct Answering {
     key: Key,
     machine: Machine,
     turn: Arc<Turn>,
@@ -52,7 +52,7 @@ struct Shared {
     unproven: Mutex<Vec<(u64, TcpStream)>>,
 }
 
-impl Server {
+impl FenceServer {
     /// Listens, and answers from now on.
     pub fn start(
         listen: SocketAddr,
@@ -60,13 +60,13 @@ impl Server {
         machine: Machine,
         turn: Arc<Turn>,
         deed: Arc<Deed>,
-    ) -> Result<Server, Error> {
+    ) -> Result<FenceServer, Error> {
         let failed = || format!("cannot listen on {listen}");
         let listener = TcpListener::bind(listen).context(failed)?;
         listener.set_nonblocking(true).context(failed)?;
         let address = listener.local_addr().context(failed)?;
         let ending = Arc::new(AtomicBool::new(false));
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(Answering {
             key,
             machine,
             turn,
@@ -79,7 +79,7 @@ impl Server {
             .name("fence".into())
             .spawn(move || accept(&listener, &shared, &end))
             .context(|| "cannot start a thread".into())?;
-        Ok(Server {
+        Ok(FenceServer {
             address,
             ending,
             accepting: Some(accepting),
@@ -92,7 +92,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for FenceServer {
     fn drop(&mut self) {
         self.ending.store(true, Ordering::Relaxed);
         if let Some(accepting) = self.accepting.take() {
@@ -101,7 +101,7 @@ impl Drop for Server {
     }
 }
 
-fn accept(listener: &TcpListener, shared: &Arc<Shared>, ending: &AtomicBool) {
+fn accept(listener: &TcpListener, shared: &Arc<Answering>, ending: &AtomicBool) {
     let tick = Timespec {
         tv_sec: 0,
         tv_nsec: 100_000_000,
@@ -146,7 +146,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>, ending: &AtomicBool) {
     }
 }
 
-impl Shared {
+impl Answering {
     /// Takes a new one in; whether that was possible. A crowd that proves nothing never keeps out the
     /// one that does.
     fn admit(&self, id: u64, stream: &TcpStream) -> bool {

@@ -15,7 +15,7 @@ mod notify;
 mod reader;
 mod stamp;
 
-pub use notify::{Event, notify};
+pub use notify::{GateEvent, notify};
 pub use reader::GateReader;
 pub use stamp::Stamp;
 

@@ -21,7 +21,7 @@ const LOCK_WAIT: Duration = Duration::from_millis(500);
 
 /// What keepalived told its script.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum GateEvent {
     /// A new state of an instance or a group.
     State {
         /// The state.
@@ -33,10 +33,10 @@ pub enum Event {
     NoChange,
 }
 
-impl Event {
+impl GateEvent {
     /// Reads what keepalived appends to the configured words:
     /// `INSTANCE|GROUP NAME STATE PRIORITY` (keepalived.conf(5), `notify`).
-    pub fn parse(words: &[OsString]) -> Result<Event, String> {
+    pub fn parse(words: &[OsString]) -> Result<GateEvent, String> {
         let said = || {
             let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
             words.join(" ").chars().take(200).collect::<String>()
@@ -57,11 +57,11 @@ impl Event {
             .take(200)
             .collect();
         match state.to_str() {
-            Some(word) if gate(word).is_some() => Ok(Event::State {
+            Some(word) if gate(word).is_some() => Ok(GateEvent::State {
                 gate: gate(word).unwrap_or(Gate::Unknown),
                 name,
             }),
-            Some(word) if is_no_change(word) => Ok(Event::NoChange),
+            Some(word) if is_no_change(word) => Ok(GateEvent::NoChange),
             Some(_) | None => Err(format!("{:?} has no state of keepalived", said())),
         }
     }
@@ -84,8 +84,8 @@ pub enum Noted {
 }
 
 /// Writes the event into the gate file.
-pub fn notify(path: &Path, event: &Event, stamp: Stamp) -> Result<Noted, Error> {
-    let Event::State { gate, name } = event else {
+pub fn notify(path: &Path, event: &GateEvent, stamp: Stamp) -> Result<Noted, Error> {
+    let GateEvent::State { gate, name } = event else {
         return Ok(Noted::NoChange);
     };
     let is_fifo = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_fifo());
@@ -144,9 +144,9 @@ mod tests {
         text.split(' ').map(OsString::from).collect()
     }
 
-    fn state(gate: Gate) -> Event {
+    fn state(gate: Gate) -> GateEvent {
         let name = "etcd".into();
-        Event::State { gate, name }
+        GateEvent::State { gate, name }
     }
 
     fn at(ticks: u64) -> Stamp {
@@ -159,10 +159,10 @@ mod tests {
             ("INSTANCE etcd MASTER 100", state(Gate::Master)),
             ("GROUP etcd FAULT 0", state(Gate::Fault)),
             ("--own word INSTANCE etcd DELETED 1", state(Gate::Stop)),
-            ("INSTANCE etcd MASTER_RX_LOWER_PRI 1", Event::NoChange),
-            ("INSTANCE etcd BACKUP_PRIORITY 1", Event::NoChange),
+            ("INSTANCE etcd MASTER_RX_LOWER_PRI 1", GateEvent::NoChange),
+            ("INSTANCE etcd BACKUP_PRIORITY 1", GateEvent::NoChange),
         ] {
-            assert_eq!(Event::parse(&words(text)), Ok(event), "{text}");
+            assert_eq!(GateEvent::parse(&words(text)), Ok(event), "{text}");
         }
         for text in [
             "",
@@ -171,7 +171,7 @@ mod tests {
             "x etcd MASTER 1",
             "INSTANCE MASTER 1",
         ] {
-            assert!(Event::parse(&words(text)).is_err(), "{text}");
+            assert!(GateEvent::parse(&words(text)).is_err(), "{text}");
         }
     }
 

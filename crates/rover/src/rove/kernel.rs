@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use super::parts::Rove;
-use super::under_way::{Done, End, UnderWay};
+use super::under_way::{End, KernelAnswer, UnderWay};
 use crate::gate::GateReader;
 use crate::mount::UnmountError;
 use crate::table::{Checked, Gate, VolumeStep};
@@ -20,8 +20,8 @@ impl Rove<'_> {
         &mut self,
         step: VolumeStep,
         limit: Duration,
-        call: impl FnOnce() -> Done + Send + 'static,
-    ) -> Result<Done, Error> {
+        call: impl FnOnce() -> KernelAnswer + Send + 'static,
+    ) -> Result<KernelAnswer, Error> {
         let call = UnderWay::begin(step, call)?;
         let unwanted = unwanted(self.stop, &mut self.gate);
         // What lets go is always wanted.
@@ -63,11 +63,11 @@ impl Rove<'_> {
     }
 
     /// What is remembered of it. The next look tells what is true.
-    pub(super) fn done(&mut self, done: Done) -> Result<(), Error> {
+    pub(super) fn done(&mut self, done: KernelAnswer) -> Result<(), Error> {
         match done {
             // An answer that nobody waits for any more: it is read again.
-            Done::Read(read) => read.map(drop),
-            Done::Mounted(mounted) => {
+            KernelAnswer::Read(read) => read.map(drop),
+            KernelAnswer::Mounted(mounted) => {
                 if mounted.is_err() {
                     // The superblock may look better than what lies behind it.
                     self.memory.distrusted = true;
@@ -75,7 +75,7 @@ impl Rove<'_> {
                 }
                 mounted
             }
-            Done::Unmounted(unmounted) => {
+            KernelAnswer::Unmounted(unmounted) => {
                 self.memory.holders = match &unmounted {
                     Err(UnmountError::Busy(holders)) => holders.clone(),
                     Ok(()) | Err(UnmountError::Failed(_)) => Vec::new(),

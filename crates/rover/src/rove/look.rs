@@ -8,7 +8,7 @@ use crate::gate::{accept_loss, asked};
 use crate::mount;
 use crate::settings::Rover;
 use crate::table::{
-    AcceptLoss, Child, Gate, Mounted, Role, Volume, VolumePolicy, VolumeSeen, letting_go,
+    AcceptLoss, Child, Gate, Mounted, Role, VolumePolicy, VolumeSeen, VolumeState, letting_go,
 };
 
 /// A peer that was turned off in vain is not turned off again before this: it may boot meanwhile, and connect.
@@ -27,7 +27,7 @@ impl Rove<'_> {
         let volume = self.volume(gate);
         // Down for a moment that no look has seen is down, too: the peer may have gone on meanwhile.
         if self.follower.was_down() {
-            self.memory.update(gate, &Volume::Down);
+            self.memory.update(gate, &VolumeState::Down);
         }
         if self.follower.was_parted() {
             self.memory.known.part();
@@ -81,7 +81,7 @@ impl Rove<'_> {
     /// What DRBD says. Once it has said it, it holds until DRBD has something else to say, for some
     /// seconds at most: a process for each look is felt on a small machine. Never where a promotion is
     /// decided, or what a frozen volume does: there the kernel is asked anew.
-    fn volume(&mut self, gate: Gate) -> Volume {
+    fn volume(&mut self, gate: Gate) -> VolumeState {
         if let Some((at, volume)) = &self.memory.volume
             && self.follower.is_quiet()
             && at.elapsed() < HOLDS
@@ -131,10 +131,10 @@ impl Rove<'_> {
 }
 
 /// Whether this may be taken for what is, as long as DRBD says nothing else.
-fn holds(volume: &Volume, gate: Gate) -> bool {
+fn holds(volume: &VolumeState, gate: Gate) -> bool {
     let resource = match volume {
-        Volume::Up(resource) => resource,
-        Volume::Down | Volume::Unusable(_) => return false,
+        VolumeState::Up(resource) => resource,
+        VolumeState::Down | VolumeState::Unusable(_) => return false,
     };
     let peer_writes = (resource.peers.iter()).any(|peer| peer.role == Role::Primary);
     match resource.role {

@@ -8,21 +8,21 @@ use crate::table::Child;
 use etcd_rejoin_host::error::Error;
 
 /// What starts the member.
-pub type Start = Box<dyn Fn() -> Result<Pid, Error>>;
+pub type StartMember = Box<dyn Fn() -> Result<Pid, Error>>;
 
 /// The member, and whether it runs.
-pub struct Member {
-    start: Start,
+pub struct MemberProcess {
+    start: StartMember,
     running: Option<(Pid, bool)>,
     ended: Option<i32>,
     /// Held while another thread waits for children of its own.
     waiting: Arc<Mutex<()>>,
 }
 
-impl Member {
+impl MemberProcess {
     /// It does not run yet.
-    pub fn new(start: Start) -> Member {
-        Member {
+    pub fn new(start: StartMember) -> MemberProcess {
+        MemberProcess {
             start,
             running: None,
             ended: None,

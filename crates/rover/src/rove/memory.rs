@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::under_way::UnderWay;
-use crate::table::{Gate, PeerFate, Remembered, Volume};
+use crate::table::{Gate, PeerFate, Remembered, VolumeState};
 
 /// A peer that did not answer, or refused, is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
@@ -12,7 +12,7 @@ const MOUNTS_BY_THEN: Duration = Duration::from_secs(30);
 
 /// What is remembered, and since when.
 #[derive(Debug)]
-pub struct Memory {
+pub struct RoveMemory {
     pub known: Remembered,
     pub fate_at: Instant,
     pub letting_go: Option<Instant>,
@@ -23,7 +23,7 @@ pub struct Memory {
     /// Since the last promotion a mount has failed.
     pub distrusted: bool,
     /// What DRBD said last, and since when nothing else was heard.
-    pub volume: Option<(Instant, Volume)>,
+    pub volume: Option<(Instant, VolumeState)>,
     /// Whether DRBD's handler is ours, and when that was read.
     pub handler: Option<(Instant, bool)>,
     /// A call into the kernel that has not come back.
@@ -38,9 +38,9 @@ pub struct Memory {
     pub mount_failed: Option<Instant>,
 }
 
-impl Memory {
+impl RoveMemory {
     pub fn new() -> Self {
-        Memory {
+        RoveMemory {
             known: Remembered::NOTHING,
             fate_at: Instant::now(),
             letting_go: None,
@@ -67,7 +67,7 @@ impl Memory {
     }
 
     /// What this look says about what was known before.
-    pub(super) fn update(&mut self, gate: Gate, volume: &Volume) {
+    pub(super) fn update(&mut self, gate: Gate, volume: &VolumeState) {
         self.known = self.known.after(gate, volume);
         match self.known.fate {
             PeerFate::Alive | PeerFate::Silent if self.fate_at.elapsed() >= ASK_AGAIN => {
@@ -83,11 +83,11 @@ impl Memory {
             self.in_vain = None;
         }
         let suspended = match volume {
-            Volume::Up(resource) => resource.suspended,
-            Volume::Down | Volume::Unusable(_) => false,
+            VolumeState::Up(resource) => resource.suspended,
+            VolumeState::Down | VolumeState::Unusable(_) => false,
         };
         // What is not there is promoted by nobody.
-        self.unsettled &= *volume != Volume::Down;
+        self.unsettled &= *volume != VolumeState::Down;
         self.frozen = suspended.then(|| self.frozen.unwrap_or_else(Instant::now));
     }
 }

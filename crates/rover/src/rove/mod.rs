@@ -28,7 +28,7 @@ use etcd_rejoin_host::exit::Exit;
 use etcd_rejoin_host::kmsg;
 use etcd_rejoin_host::signals::Stop;
 pub use look::policy;
-pub use member::Start;
+pub use member::StartMember;
 use parts::Rove;
 use reconsider::would;
 pub use report::VolumeReport;
@@ -48,7 +48,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(2);
 /// Runs the roving member until it is told to end, or its member has ended.
 ///
 /// `start` makes the member: this program again, as a child that dies with us.
-pub fn rove(settings: &Rover, version: &str, start: Start, stop: &Stop) -> Exit {
+pub fn rove(settings: &Rover, version: &str, start: StartMember, stop: &Stop) -> Exit {
     let mut rove = match Rove::new(settings, start, stop) {
         Ok(rove) => rove,
         Err(error) => {

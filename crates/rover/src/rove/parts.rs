@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::SIGCHLD;
 
-use super::member::{Member, Start};
-use super::memory::Memory;
+use super::member::{MemberProcess, StartMember};
+use super::memory::RoveMemory;
 use super::reconsider::Reconsider;
 use super::report::{VolumeReport, volume_words};
-use super::said::Said;
-use crate::drbd::{Drbd, Follower, Kind};
-use crate::fence::{Answer, Deed, Key, Machine, Request, Server, Turn};
+use super::said::LastSaid;
+use crate::drbd::{Drbd, FailureKind, Follower};
+use crate::fence::{Answer, Deed, FenceServer, Key, Machine, Request, Turn};
 use crate::gate::{self, GateReader, accept_loss};
 use crate::settings::Rover;
 use crate::table::{Reply, Standing, VolumeStep, asked_to_be_left_out, asked_to_outdate};
@@ -31,18 +31,18 @@ pub(super) struct Rove<'a> {
     pub(super) drbd: Drbd,
     pub(super) follower: Follower,
     pub(super) gate: GateReader,
-    pub(super) member: Member,
-    pub(super) memory: Memory,
+    pub(super) member: MemberProcess,
+    pub(super) memory: RoveMemory,
     pub(super) device: Option<PathBuf>,
     pub(super) machine: Machine,
     pub(super) key: Option<Key>,
     pub(super) turn: Arc<Turn>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<Pledges>,
     /// Answers the other rover.
-    pub(super) _server: Option<Server>,
+    pub(super) _server: Option<FenceServer>,
     /// Held for as long as we run: one rover for one gate.
     pub(super) _lock: std::fs::File,
-    pub(super) said: Said,
+    pub(super) said: LastSaid,
     pub(super) failures: u32,
     /// The step that has succeeded last and changed nothing, as it is decided again; and how often.
     pub(super) again: (Option<VolumeStep>, u32),
@@ -52,7 +52,7 @@ pub(super) struct Rove<'a> {
 
 /// What the rover and the one that answers its peer tell each other.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
+pub(super) struct Pledges {
     /// The peer is settled, and we are about to be promoted: no request can outdate us now.
     pub(super) settled: AtomicBool,
     /// See [`Standing::ahead`].
@@ -62,7 +62,11 @@ pub(super) struct Shared {
 }
 
 impl<'a> Rove<'a> {
-    pub(super) fn new(settings: &'a Rover, start: Start, stop: &'a Stop) -> Result<Self, Error> {
+    pub(super) fn new(
+        settings: &'a Rover,
+        start: StartMember,
+        stop: &'a Stop,
+    ) -> Result<Self, Error> {
         // Ignored by whoever started us, a child's status would be lost, for DRBD's own tools too.
         signal_hook::flag::register(SIGCHLD, Arc::default())
             .context(|| "cannot handle SIGCHLD".into())?;
@@ -71,7 +75,7 @@ impl<'a> Rove<'a> {
         let drbd = Drbd::new(&settings.resource, settings.env.iter().cloned())?;
         let machine = Machine::this()?;
         let turn = Arc::new(Turn::default());
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Pledges::default());
         let key = match &settings.fence {
             Some(fence) => Some(Key::read(&fence.key_file).map_err(|why| {
                 let shown = fence.key_file.display();
@@ -79,12 +83,12 @@ impl<'a> Rove<'a> {
             })?),
             None => None,
         };
-        let member = Member::new(start);
+        let member = MemberProcess::new(start);
         let server = match (&settings.fence, &key) {
             (Some(fence), Some(key)) => {
                 let deed = deed(drbd.clone(), shared.clone(), member.waiting());
                 let (key, machine) = (key.clone(), machine.clone());
-                Some(Server::start(
+                Some(FenceServer::start(
                     fence.listen,
                     key,
                     machine,
@@ -101,7 +105,7 @@ impl<'a> Rove<'a> {
             drbd,
             gate: GateReader::open(&settings.gate, settings.gate_instance.as_deref()),
             member,
-            memory: Memory::new(),
+            memory: RoveMemory::new(),
             device: None,
             machine,
             key,
@@ -109,7 +113,7 @@ impl<'a> Rove<'a> {
             shared,
             _server: server,
             _lock: lock,
-            said: Said::default(),
+            said: LastSaid::default(),
             failures: 0,
             again: (None, 0),
             reported: None,
@@ -119,7 +123,7 @@ impl<'a> Rove<'a> {
 }
 
 /// What is done for the other rover, which has proven the shared secret.
-fn deed(drbd: Drbd, shared: Arc<Shared>, waiting: Arc<Mutex<()>>) -> Arc<Deed> {
+fn deed(drbd: Drbd, shared: Arc<Pledges>, waiting: Arc<Mutex<()>>) -> Arc<Deed> {
     Arc::new(move |request| {
         let _waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut drbd = drbd.clone();
@@ -151,7 +155,7 @@ fn deed(drbd: Drbd, shared: Arc<Shared>, waiting: Arc<Mutex<()>>) -> Arc<Deed> {
                     Answer::Outdated
                 }
                 // It has connected again meanwhile: asked once more, it says what it is then.
-                Err(failure) if failure.kind == Kind::NotRecorded => {
+                Err(failure) if failure.kind == FailureKind::NotRecorded => {
                     Answer::Busy(failure.to_string())
                 }
                 Err(failure) => Answer::Failed(failure.to_string()),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::drbd::summary;
 use crate::gate;
 use crate::table::{
-    PeerFate, Volume, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, may_bid,
+    PeerFate, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeState, may_bid,
 };
 use etcd_rejoin_host::error::{Context, Error};
 
@@ -174,11 +174,11 @@ impl Drop for Beat {
 }
 
 /// The volume in one line.
-pub fn volume_words(volume: &Volume) -> String {
+pub fn volume_words(volume: &VolumeState) -> String {
     match volume {
-        Volume::Unusable(words) => words.clone(),
-        Volume::Down => "not up".into(),
-        Volume::Up(resource) => summary(resource),
+        VolumeState::Unusable(words) => words.clone(),
+        VolumeState::Down => "not up".into(),
+        VolumeState::Up(resource) => summary(resource),
     }
 }
 

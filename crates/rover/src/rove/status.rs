@@ -10,7 +10,7 @@ use super::report::{VolumeReport, promotable, volume_words};
 use crate::drbd::{self, Drbd};
 use crate::mount;
 use crate::settings::Rover;
-use crate::table::{Mounted, Volume, VolumePolicy, VolumeSeen, may_bid};
+use crate::table::{Mounted, VolumePolicy, VolumeSeen, VolumeState, may_bid};
 use etcd_rejoin_host::exit::{Exit, print};
 use etcd_rejoin_host::mounts;
 
@@ -28,7 +28,7 @@ fn mounted_for(pid: u32, point: &Path, device: Option<mounts::Device>) -> bool {
 #[derive(Debug)]
 pub struct VolumeStatus {
     resource: String,
-    volume: Volume,
+    volume: VolumeState,
     mounted: Mounted,
     /// It is mounted in the rover's own mount namespace, which is not ours.
     there: bool,
@@ -42,7 +42,7 @@ impl VolumeStatus {
         let drbd = Drbd::new(&settings.resource, settings.env.iter().cloned());
         let (volume, device) = match drbd {
             Ok(mut drbd) => (drbd.look(), drbd.device().ok()),
-            Err(error) => (Volume::Unusable(error.to_string()), None),
+            Err(error) => (VolumeState::Unusable(error.to_string()), None),
         };
         let device = device.and_then(|device| mount::device(&device).ok());
         let mounted = mount::look(&settings.mount, device)
@@ -135,8 +135,8 @@ impl VolumeStatus {
 
     fn split_brain(&self) -> Option<String> {
         match &self.volume {
-            Volume::Up(resource) => drbd::split_brain(&self.resource, resource),
-            Volume::Unusable(_) | Volume::Down => None,
+            VolumeState::Up(resource) => drbd::split_brain(&self.resource, resource),
+            VolumeState::Unusable(_) | VolumeState::Down => None,
         }
     }
 

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use super::kernel::unwanted;
 use super::parts::Rove;
 use super::report::Beat;
-use super::under_way::Done;
-use crate::drbd::{Failure, Kind};
+use super::under_way::KernelAnswer;
+use crate::drbd::{DrbdFailure, FailureKind};
 use crate::fence::{Answer, Asked, Means, Request, Turn, ask};
 use crate::gate::accept_loss;
 use crate::mount::{self, FileSystem};
@@ -83,7 +83,7 @@ impl Rove<'_> {
                 let mount = move || {
                     file_system(&device).and_then(|kind| mount::mount(&device, &point, kind))
                 };
-                let done = self.in_kernel(step, MOUNT, move || Done::Mounted(mount()))?;
+                let done = self.in_kernel(step, MOUNT, move || KernelAnswer::Mounted(mount()))?;
                 self.done(done)
             }
             VolumeStep::StartChild => self.member.start(),
@@ -99,7 +99,8 @@ impl Rove<'_> {
                 let device = mount::device(&self.device()?)?;
                 let point = self.settings.mount.clone();
                 let unmount = move || mount::unmount(&point, device);
-                let done = self.in_kernel(step, SHORT, move || Done::Unmounted(unmount()))?;
+                let done =
+                    self.in_kernel(step, SHORT, move || KernelAnswer::Unmounted(unmount()))?;
                 self.done(done)
             }
             VolumeStep::Demote => {
@@ -118,8 +119,8 @@ impl Rove<'_> {
 
     /// A device that is held open: by a mount in another mount namespace, one that `umount -l` has hidden,
     /// or a program that has the device itself open. DRBD 8.4 does not say who.
-    fn not_demoted(&mut self, failure: Failure) -> Error {
-        if failure.kind != Kind::HeldOpen {
+    fn not_demoted(&mut self, failure: DrbdFailure) -> Error {
+        if failure.kind != FailureKind::HeldOpen {
             return said(failure);
         }
         let device = self.device().and_then(|device| mount::device(&device));
@@ -156,7 +157,7 @@ impl Rove<'_> {
         self.settings.fence_timeout * 4 + Duration::from_secs(10)
     }
 
-    fn promoted(&mut self, promoted: Result<(), Failure>) -> Result<(), Error> {
+    fn promoted(&mut self, promoted: Result<(), DrbdFailure>) -> Result<(), Error> {
         match promoted {
             Ok(()) => {
                 self.memory.known.promote();
@@ -175,8 +176,8 @@ impl Rove<'_> {
     }
 
     /// DRBD has refused this. What passes by itself is no refusal.
-    fn vain(&mut self, kind: Kind) {
-        let passes = matches!(kind, Kind::GivenUp | Kind::Passing);
+    fn vain(&mut self, kind: FailureKind) {
+        let passes = matches!(kind, FailureKind::GivenUp | FailureKind::Passing);
         if self.memory.known.fate == PeerFate::Fenced && !passes {
             self.memory.in_vain = Some(Instant::now());
         }
@@ -268,11 +269,13 @@ impl Rove<'_> {
             Ok((kind, mount::says_clean(&of, kind)))
         };
         let done = self.in_kernel(VolumeStep::CheckFileSystem, SHORT, move || {
-            Done::Read(read())
+            KernelAnswer::Read(read())
         })?;
         let (kind, clean) = match done {
-            Done::Read(read) => read?,
-            done @ (Done::Mounted(_) | Done::Unmounted(_)) => return self.done(done),
+            KernelAnswer::Read(read) => read?,
+            done @ (KernelAnswer::Mounted(_) | KernelAnswer::Unmounted(_)) => {
+                return self.done(done);
+            }
         };
         if clean && !self.memory.distrusted {
             self.memory.known.checked = Checked::Clean;
@@ -298,27 +301,27 @@ impl Rove<'_> {
 }
 
 /// Whether the kernel may still carry it out: it cannot be killed while the handler runs.
-fn is_unsettled(kind: Kind) -> bool {
+fn is_unsettled(kind: FailureKind) -> bool {
     match kind {
-        Kind::TimedOut | Kind::GivenUp => true,
-        Kind::TwoPrimaries
-        | Kind::NoUpToDateDisk
-        | Kind::NoLocalDisk
-        | Kind::PeerNotOutdated
-        | Kind::HeldOpen
-        | Kind::NoQuorum
-        | Kind::Passing
-        | Kind::Primary
-        | Kind::LessThanOutdated
-        | Kind::NotRecorded
-        | Kind::NotConfigured
-        | Kind::BadConfiguration
-        | Kind::NotUp
-        | Kind::NoMetadata
-        | Kind::BackingDisk
-        | Kind::NoModule
-        | Kind::NoTool
-        | Kind::Other => false,
+        FailureKind::TimedOut | FailureKind::GivenUp => true,
+        FailureKind::TwoPrimaries
+        | FailureKind::NoUpToDateDisk
+        | FailureKind::NoLocalDisk
+        | FailureKind::PeerNotOutdated
+        | FailureKind::HeldOpen
+        | FailureKind::NoQuorum
+        | FailureKind::Passing
+        | FailureKind::Primary
+        | FailureKind::LessThanOutdated
+        | FailureKind::NotRecorded
+        | FailureKind::NotConfigured
+        | FailureKind::BadConfiguration
+        | FailureKind::NotUp
+        | FailureKind::NoMetadata
+        | FailureKind::BackingDisk
+        | FailureKind::NoModule
+        | FailureKind::NoTool
+        | FailureKind::Other => false,
     }
 }
 
@@ -347,7 +350,7 @@ fn held_open(failure: &str, holders: &[String]) -> String {
     }
 }
 
-fn said(failure: Failure) -> Error {
+fn said(failure: DrbdFailure) -> Error {
     Error::new(failure.to_string())
 }
 

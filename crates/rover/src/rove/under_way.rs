@@ -12,7 +12,7 @@ const TICK: Duration = Duration::from_millis(5);
 
 /// What came of it.
 #[derive(Debug)]
-pub enum Done {
+pub enum KernelAnswer {
     /// Which file system there is, and whether it says of itself that it is clean.
     Read(Result<(FileSystem, bool), Error>),
     /// It is mounted, or not.
@@ -28,7 +28,7 @@ pub struct UnderWay {
     pub step: VolumeStep,
     /// Since when.
     pub begun: Instant,
-    end: Receiver<Done>,
+    end: Receiver<KernelAnswer>,
 }
 
 /// What is known of its end.
@@ -37,7 +37,7 @@ pub enum End {
     /// It has not ended.
     NotYet,
     /// With this.
-    Done(Done),
+    Done(KernelAnswer),
     /// It has ended without a word.
     Lost,
 }
@@ -46,7 +46,7 @@ impl UnderWay {
     /// Begins it.
     pub fn begin(
         step: VolumeStep,
-        call: impl FnOnce() -> Done + Send + 'static,
+        call: impl FnOnce() -> KernelAnswer + Send + 'static,
     ) -> Result<UnderWay, Error> {
         let (send, end) = channel();
         std::thread::Builder::new()
@@ -81,7 +81,7 @@ mod tests {
         let (let_go, held) = channel();
         let call = move || {
             let _ = held.recv();
-            Done::Unmounted(Ok(()))
+            KernelAnswer::Unmounted(Ok(()))
         };
         (let_go, UnderWay::begin(VolumeStep::Unmount, call).unwrap())
     }
@@ -101,7 +101,10 @@ mod tests {
         let_go.send(()).unwrap();
         // It is heard of later.
         let end = call.wait(LONG, &mut || false);
-        assert!(matches!(end, End::Done(Done::Unmounted(Ok(())))), "{end:?}");
+        assert!(
+            matches!(end, End::Done(KernelAnswer::Unmounted(Ok(())))),
+            "{end:?}"
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use super::step::VolumeDecision::{Do, Refuse, Wait};
 use super::{
     AcceptLoss, Connection, Disk, Fencing, PeerFate, PeerVolume, Replication, Resource, Role,
-    Volume, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeStep,
+    VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeState, VolumeStep,
 };
 
 /// The gate is open and nothing is held: promote, or why not.
@@ -200,14 +200,14 @@ fn connected(seen: &VolumeSeen, resource: &Resource) -> VolumeDecision {
 }
 
 /// Whether a peer is lost, and DRBD has recorded here that its disk lacks writes.
-pub fn is_recorded_outdated(volume: &Volume) -> bool {
+pub fn is_recorded_outdated(volume: &VolumeState) -> bool {
     let lost = |peer: &PeerVolume| {
         peer.connection != Connection::Connected
             && matches!(peer.disk, Disk::Outdated | Disk::Inconsistent)
     };
     match volume {
-        Volume::Up(resource) => resource.peers.iter().any(lost),
-        Volume::Down | Volume::Unusable(_) => false,
+        VolumeState::Up(resource) => resource.peers.iter().any(lost),
+        VolumeState::Down | VolumeState::Unusable(_) => false,
     }
 }
 
@@ -375,27 +375,27 @@ pub struct Standing {
 
 /// Whether the other machine may go on without us, though its own record says so already: it asks before it
 /// is promoted, where it can. A yes does nothing.
-pub fn asked_to_be_left_out(volume: &Volume, standing: Standing) -> Reply {
+pub fn asked_to_be_left_out(volume: &VolumeState, standing: Standing) -> Reply {
     let why = "this disk may hold what the other one lacks";
     asked(volume, standing, |resource| !is_ahead(resource), why)
 }
 
 /// What a rover answers when it is asked to outdate its disk. What only this disk holds would be lost with
 /// it: never a reason to be turned off.
-pub fn asked_to_outdate(volume: &Volume, standing: Standing) -> Reply {
+pub fn asked_to_outdate(volume: &VolumeState, standing: Standing) -> Reply {
     let why = "this disk is still connected, or may hold what the other one lacks";
     asked(volume, standing, may_outdate_itself, why)
 }
 
 fn asked(
-    volume: &Volume,
+    volume: &VolumeState,
     standing: Standing,
     may: impl Fn(&Resource) -> bool,
     why: &'static str,
 ) -> Reply {
     let resource = match volume {
-        Volume::Up(resource) => resource,
-        Volume::Down | Volume::Unusable(_) => return Reply::Cannot,
+        VolumeState::Up(resource) => resource,
+        VolumeState::Down | VolumeState::Unusable(_) => return Reply::Cannot,
     };
     match resource.role {
         Role::Primary => Reply::Primary,

@@ -1,7 +1,7 @@
 //! What a rover remembers between two looks, and what each look makes of it. Pure; the time after which
 //! an answer is too old to count is the rover's.
 
-use super::{Checked, Connection, Disk, Gate, PeerFate, PeerVolume, Resource, Role, Volume};
+use super::{Checked, Connection, Disk, Gate, PeerFate, PeerVolume, Resource, Role, VolumeState};
 
 /// What a peer would answer, if it were asked to outdate itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Remembered {
     };
 
     /// After this look.
-    pub fn after(mut self, gate: Gate, volume: &Volume) -> Self {
+    pub fn after(mut self, gate: Gate, volume: &VolumeState) -> Self {
         // Before the gate makes us forget it: keepalived gives the address up on a no, and would bid
         // again at once, for ever.
         match self.fate {
@@ -58,13 +58,13 @@ impl Remembered {
             PeerFate::Unknown => {}
         }
         match volume {
-            Volume::Up(resource) => self.hear(resource),
+            VolumeState::Up(resource) => self.hear(resource),
             // While it was down, the peer may have gone on without us.
-            Volume::Down => {
+            VolumeState::Down => {
                 (self.met_peer, self.beside, self.promoted) = (false, false, false);
             }
             // A tool that fails tells nothing.
-            Volume::Unusable(_) => {}
+            VolumeState::Unusable(_) => {}
         }
         if gate != Gate::Master {
             self.fate = PeerFate::Unknown;
@@ -151,8 +151,8 @@ mod tests {
     use super::*;
     use crate::table::{Fencing, Replication};
 
-    fn up(disk: Disk, peer: (Connection, Disk)) -> Volume {
-        Volume::Up(Resource {
+    fn up(disk: Disk, peer: (Connection, Disk)) -> VolumeState {
+        VolumeState::Up(Resource {
             role: Role::Secondary,
             disk,
             peers: vec![PeerVolume {
@@ -203,9 +203,9 @@ mod tests {
         memory = memory.after(Gate::Master, &up(Disk::UpToDate, TOGETHER));
         memory = memory.after(Gate::Master, &up(Disk::UpToDate, LOST));
         assert!(memory.met_peer, "a lost peer was met");
-        memory = memory.after(Gate::Master, &Volume::Unusable("no answer".into()));
+        memory = memory.after(Gate::Master, &VolumeState::Unusable("no answer".into()));
         assert!(memory.met_peer, "a tool that fails tells nothing");
-        memory = memory.after(Gate::Master, &Volume::Down);
+        memory = memory.after(Gate::Master, &VolumeState::Down);
         assert!(!memory.met_peer);
     }
 
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn the_fate_of_a_peer_that_is_not_shown_at_all_holds_too() {
         let mut none = up(Disk::UpToDate, LOST);
-        if let Volume::Up(resource) = &mut none {
+        if let VolumeState::Up(resource) = &mut none {
             resource.peers.clear();
         }
         let mut memory = Remembered::NOTHING;
@@ -257,9 +257,9 @@ mod tests {
     fn what_is_down_is_promoted_by_nobody() {
         let mut memory = Remembered::NOTHING;
         memory.promote();
-        let unusable = Volume::Unusable("no answer".into());
+        let unusable = VolumeState::Unusable("no answer".into());
         assert!(memory.after(Gate::Master, &unusable).promoted);
-        assert!(!memory.after(Gate::Master, &Volume::Down).promoted);
+        assert!(!memory.after(Gate::Master, &VolumeState::Down).promoted);
     }
 
     #[test]
@@ -269,7 +269,7 @@ mod tests {
             memory.fate = no;
             memory = memory.after(Gate::Master, &up(Disk::UpToDate, LOST));
             memory = memory.after(Gate::Fault, &up(Disk::UpToDate, LOST));
-            memory = memory.after(Gate::Backup, &Volume::Unusable("no answer".into()));
+            memory = memory.after(Gate::Backup, &VolumeState::Unusable("no answer".into()));
             assert_eq!((memory.fate, memory.tried), (PeerFate::Unknown, no));
             let back = memory.after(Gate::Backup, &up(Disk::UpToDate, TOGETHER));
             assert_eq!(back.tried, PeerFate::Unknown);

@@ -72,12 +72,12 @@ fn held(seen: &VolumeSeen) -> bool {
 /// What DRBD's tools do not say now is still what this rover has made of it.
 fn primary(seen: &VolumeSeen) -> bool {
     match &seen.volume {
-        Volume::Up(resource) => match resource.role {
+        VolumeState::Up(resource) => match resource.role {
             Role::Primary => true,
             Role::Secondary | Role::Unknown => false,
         },
-        Volume::Unusable(_) => seen.promoted,
-        Volume::Down => false,
+        VolumeState::Unusable(_) => seen.promoted,
+        VolumeState::Down => false,
     }
 }
 
@@ -97,7 +97,7 @@ fn overdue(policy: &VolumePolicy, seen: &VolumeSeen) -> bool {
 
 /// A Secondary stands in nobody's way, whatever else is stuck.
 fn in_the_way(seen: &VolumeSeen) -> bool {
-    primary(seen) || !matches!(seen.volume, Volume::Up(_))
+    primary(seen) || !matches!(seen.volume, VolumeState::Up(_))
 }
 
 /// Why the volume must not be held here, the wish first, then what is wrong with it.
@@ -133,10 +133,10 @@ fn unsound(seen: &VolumeSeen) -> Option<VolumeReason> {
     let mounted = seen.mounted == Mounted::Yes;
     let resource = match &seen.volume {
         // A tool that fails for once is no reason to stop what runs.
-        Volume::Unusable(_) => return None,
-        Volume::Down if mounted || running => return Some(VolumeReason::RoleLost),
-        Volume::Down => return None,
-        Volume::Up(resource) => resource,
+        VolumeState::Unusable(_) => return None,
+        VolumeState::Down if mounted || running => return Some(VolumeReason::RoleLost),
+        VolumeState::Down => return None,
+        VolumeState::Up(resource) => resource,
     };
     match resource.role {
         Role::Primary => {}
@@ -249,7 +249,7 @@ const HAND_OVER: Duration = Duration::from_secs(5);
 /// becomes DUnknown): where there is a fence command it is turned off in the middle of its shutdown. To a
 /// Primary it is Outdated.
 fn handing_over(seen: &VolumeSeen) -> bool {
-    let Volume::Up(resource) = &seen.volume else {
+    let VolumeState::Up(resource) = &seen.volume else {
         return false;
     };
     let takes_over = |peer: &PeerVolume| {
@@ -270,13 +270,13 @@ fn released(seen: &VolumeSeen, reason: VolumeReason) -> VolumeDecision {
         _ => {}
     }
     match &seen.volume {
-        Volume::Unusable(_) => Refuse(VolumeReason::Unusable),
+        VolumeState::Unusable(_) => Refuse(VolumeReason::Unusable),
         // On the standby too: it has to receive what the other machine writes.
-        Volume::Down => Do(VolumeStep::BringUp, VolumeReason::VolumeDown),
-        Volume::Up(resource) if evidence::is_half_up(resource) => {
+        VolumeState::Down => Do(VolumeStep::BringUp, VolumeReason::VolumeDown),
+        VolumeState::Up(resource) if evidence::is_half_up(resource) => {
             Do(VolumeStep::BringUp, VolumeReason::HalfUp)
         }
-        Volume::Up(_) => Wait(reason),
+        VolumeState::Up(_) => Wait(reason),
     }
 }
 
@@ -291,10 +291,12 @@ fn climb(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
         };
     }
     let resource = match &seen.volume {
-        Volume::Unusable(_) if seen.child == Child::Running => return Wait(VolumeReason::Unusable),
-        Volume::Unusable(_) => return Refuse(VolumeReason::Unusable),
-        Volume::Down => return Do(VolumeStep::BringUp, VolumeReason::VolumeDown),
-        Volume::Up(resource) => resource,
+        VolumeState::Unusable(_) if seen.child == Child::Running => {
+            return Wait(VolumeReason::Unusable);
+        }
+        VolumeState::Unusable(_) => return Refuse(VolumeReason::Unusable),
+        VolumeState::Down => return Do(VolumeStep::BringUp, VolumeReason::VolumeDown),
+        VolumeState::Up(resource) => resource,
     };
     if evidence::is_half_up(resource) {
         return Do(VolumeStep::BringUp, VolumeReason::HalfUp);

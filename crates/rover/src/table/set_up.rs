@@ -1,7 +1,7 @@
 //! The first set-up of the volume: what comes next, from what is seen. Pure. Said by a person, never
 //! done by itself.
 
-use super::{Connection, Disk, PeerVolume, Replication, Resource, Role, Volume};
+use super::{Connection, Disk, PeerVolume, Replication, Resource, Role, VolumeState};
 
 /// What is on a disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct SetUpSeen {
     /// We were asked to end.
     pub ending: bool,
     /// The volume.
-    pub volume: Volume,
+    pub volume: VolumeState,
     /// What is on the disk below DRBD, attached or not.
     pub on_disk: OnDisk,
     /// Why no file system can be made on this machine; empty where it can.
@@ -115,9 +115,9 @@ pub fn set_up(seen: &SetUpSeen) -> SetUp {
     }
     let (first, on_disk) = (seen.first, &seen.on_disk);
     match &seen.volume {
-        Volume::Unusable(why) => SetUp::Fail(why.clone()),
-        Volume::Down => detached(on_disk, false),
-        Volume::Up(resource) => match resource.disk {
+        VolumeState::Unusable(why) => SetUp::Fail(why.clone()),
+        VolumeState::Down => detached(on_disk, false),
+        VolumeState::Up(resource) => match resource.disk {
             Disk::Diskless if resource.role == Role::Primary => {
                 SetUp::Refuse("the resource is Primary, without a disk of its own".into())
             }

@@ -126,7 +126,7 @@ pub struct Resource {
 
 /// The volume.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Volume {
+pub enum VolumeState {
     /// No kernel module, no tools, no such resource configured: the tool's own words.
     Unusable(String),
     /// Configured, not up.
@@ -232,7 +232,7 @@ pub struct VolumeSeen {
     /// SIGTERM or SIGINT asked us to end.
     pub ending: bool,
     /// The volume.
-    pub volume: Volume,
+    pub volume: VolumeState,
     /// The mount.
     pub mounted: Mounted,
     /// The child.
@@ -283,7 +283,7 @@ pub struct VolumeSeen {
 
 impl VolumeSeen {
     /// What somebody sees who remembers nothing and holds nothing, with the gate open.
-    pub fn by_a_stranger(volume: Volume) -> VolumeSeen {
+    pub fn by_a_stranger(volume: VolumeState) -> VolumeSeen {
         VolumeSeen {
             gate: Gate::Master,
             keepalived_gone: false,

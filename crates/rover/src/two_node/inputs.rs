@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::args::TwoNodeArgs;
-use super::plan::{Grammar, Machine, Plan, Ports, TieBreaker, Tls, Wish};
+use super::plan::{Grammar, Plan, PlannedMachine, Ports, TieBreaker, Tls, WishChannel};
 use super::secrets::{self, Secrets};
-use super::values::Checker;
+use super::values::FlagCheck;
 use crate::fence::Key;
 
 /// Reads the flags; the errors are all mistakes there are.
 pub fn plan(args: &TwoNodeArgs) -> Result<Plan, Vec<String>> {
-    let mut check = Checker::default();
+    let mut check = FlagCheck::default();
     let interface = args.interface.as_deref();
     if args.machines.len() != 2 {
         check.mistakes.push(format!(
@@ -60,8 +60,8 @@ pub fn plan(args: &TwoNodeArgs) -> Result<Plan, Vec<String>> {
     let tie_breaker = check.tie_breaker(args);
     let token = token(&mut check, args.cluster_token.as_deref());
     let secrets = check.secrets(args);
-    let machines: Vec<Machine> = machines.into_iter().flatten().map(|(m, _)| m).collect();
-    let whole = (<[Machine; 2]>::try_from(machines).ok()).zip(virtual_ip);
+    let machines: Vec<PlannedMachine> = machines.into_iter().flatten().map(|(m, _)| m).collect();
+    let whole = (<[PlannedMachine; 2]>::try_from(machines).ok()).zip(virtual_ip);
     let Some((((machines, (virtual_ip, prefix)), grammar), vrid)) = whole.zip(args.drbd).zip(vrid)
     else {
         return Err(check.mistakes);
@@ -79,8 +79,8 @@ pub fn plan(args: &TwoNodeArgs) -> Result<Plan, Vec<String>> {
         advert_int: advert_int.unwrap_or(1),
         unicast: !args.multicast,
         wish: match args.fifo {
-            true => Wish::Fifo,
-            false => Wish::Script,
+            true => WishChannel::Fifo,
+            false => WishChannel::Script,
         },
         gate: args.gate.clone(),
         mount: args.mount.clone(),
@@ -98,7 +98,7 @@ pub fn plan(args: &TwoNodeArgs) -> Result<Plan, Vec<String>> {
     }
 }
 
-fn minor(check: &mut Checker, value: &str) -> Option<u32> {
+fn minor(check: &mut FlagCheck, value: &str) -> Option<u32> {
     let minor = check.number::<u32>("--minor", value, "is not a minor number");
     if minor.is_some_and(|minor| minor > 0xf_ffff) {
         check.mistake("--minor", value, "is beyond DRBD's 1048575");
@@ -106,7 +106,7 @@ fn minor(check: &mut Checker, value: &str) -> Option<u32> {
     minor
 }
 
-fn advert_int(check: &mut Checker, value: &str) -> Option<u8> {
+fn advert_int(check: &mut FlagCheck, value: &str) -> Option<u8> {
     let why = "is not a number of seconds from 1 to 40";
     let advert_int = check.number::<u8>("--advert-int", value, why);
     if advert_int.is_some_and(|seconds| !(1..=40).contains(&seconds)) {
@@ -116,7 +116,7 @@ fn advert_int(check: &mut Checker, value: &str) -> Option<u8> {
 }
 
 /// The token: as given, else random.
-fn token(check: &mut Checker, given: Option<&str>) -> String {
+fn token(check: &mut FlagCheck, given: Option<&str>) -> String {
     match given {
         Some(token) => {
             let why = "is not a token: letters, digits, - _ .";
@@ -135,7 +135,11 @@ fn token(check: &mut Checker, given: Option<&str>) -> String {
 
 /// The router ID: as given, else from the virtual IP, so that two pairs on one network differ as
 /// their addresses do.
-fn vrid(check: &mut Checker, given: Option<&str>, virtual_ip: Option<(IpAddr, u8)>) -> Option<u8> {
+fn vrid(
+    check: &mut FlagCheck,
+    given: Option<&str>,
+    virtual_ip: Option<(IpAddr, u8)>,
+) -> Option<u8> {
     let why = "is not a VRRP router ID: write 1 to 255";
     match given {
         Some(value) => match check.number("--vrid", value, why)? {
@@ -155,14 +159,14 @@ fn vrid(check: &mut Checker, given: Option<&str>, virtual_ip: Option<(IpAddr, u8
     }
 }
 
-impl Checker {
+impl FlagCheck {
     /// `name=HOST,lan=ADDRESS,...`
     fn machine(
         &mut self,
         value: &str,
         interface: Option<&str>,
         priority: u8,
-    ) -> Option<(Machine, bool)> {
+    ) -> Option<(PlannedMachine, bool)> {
         let flag = "--machine";
         let mut parts = BTreeMap::new();
         for part in value.split(',').filter(|part| !part.is_empty()) {
@@ -209,7 +213,7 @@ impl Checker {
         let lan = part("lan").map(|lan| self.address("--machine lan", lan));
         let replication = part("replication");
         let replication = replication.map(|at| self.address("--machine replication", at));
-        let machine = Machine {
+        let machine = PlannedMachine {
             name: part("name")?.to_string(),
             lan: lan??,
             replication: replication??,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::plan::{Plan, Wish};
+use super::plan::{Plan, WishChannel};
 
 /// The configuration of machine `this`.
 pub fn keepalived(plan: &Plan, this: usize) -> String {
@@ -16,11 +16,11 @@ pub fn keepalived(plan: &Plan, this: usize) -> String {
         ..
     } = plan;
     let (fifo, notify) = match plan.wish {
-        Wish::Script => (
+        WishChannel::Script => (
             String::new(),
             format!("    notify \"{program} notify --gate {gate}\"\n"),
         ),
-        Wish::Fifo => (format!("    vrrp_notify_fifo {gate}\n"), String::new()),
+        WishChannel::Fifo => (format!("    vrrp_notify_fifo {gate}\n"), String::new()),
     };
     let mut text = format!(
         "# /etc/keepalived/keepalived.conf on {name}: written by etcd-rejoin two-node config.\n\

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use super::plan::{ETC, Plan, Wish};
+use super::plan::{ETC, Plan, WishChannel};
 
 /// The member on a machine's own disk.
 pub fn resident(plan: &Plan, this: usize) -> String {
@@ -36,8 +36,8 @@ pub fn roving(plan: &Plan, this: usize) -> String {
     text += &etcd(plan, "etcd3", plan.virtual_ip, &dir, None);
     text += &tls(plan, true);
     let what = match plan.wish {
-        Wish::Script => "what `etcd-rejoin notify` writes",
-        Wish::Fifo => "the FIFO that keepalived writes into",
+        WishChannel::Script => "what `etcd-rejoin notify` writes",
+        WishChannel::Fifo => "the FIFO that keepalived writes into",
     };
     let _ = write!(
         text,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::plan::{ETC, Plan, Wish};
+use super::plan::{ETC, Plan, WishChannel};
 use super::unit::NAME;
 use super::write::File;
 
@@ -68,8 +68,8 @@ pub fn next_steps(plan: &Plan, files: &[File]) -> String {
         third = if third.is_empty() { "   " } else { &third },
     );
     let wish = match plan.wish {
-        Wish::Script => String::new(),
-        Wish::Fifo => format!(
+        WishChannel::Script => String::new(),
+        WishChannel::Fifo => format!(
             "   keepalived makes the FIFO {} where there is none: mkdir -p its folder at boot.\n",
             plan.gate
         ),

@@ -20,7 +20,7 @@ pub enum Grammar {
 
 /// How keepalived says what it wishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum WishChannel {
     /// It calls `etcd-rejoin notify`. The gate file outlives a restart of the entrypoint.
     Script,
     /// It writes into a FIFO.
@@ -29,7 +29,7 @@ pub enum Wish {
 
 /// One of the two machines.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Machine {
+pub struct PlannedMachine {
     /// Its host name.
     pub name: String,
     /// Its address on the network of the virtual IP.
@@ -78,7 +78,7 @@ pub struct Ports {
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The two machines.
-    pub machines: [Machine; 2],
+    pub machines: [PlannedMachine; 2],
     /// The address that follows the roving member.
     pub virtual_ip: IpAddr,
     /// The length of its network's prefix.
@@ -100,7 +100,7 @@ pub struct Plan {
     /// Announced from address to address.
     pub unicast: bool,
     /// How keepalived says what it wishes.
-    pub wish: Wish,
+    pub wish: WishChannel,
     /// Where.
     pub gate: String,
     /// Where the volume is mounted.

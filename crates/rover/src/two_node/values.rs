@@ -9,11 +9,11 @@ const SHOWN: usize = 80;
 
 /// Collects mistakes instead of stopping at the first.
 #[derive(Default)]
-pub(super) struct Checker {
+pub(super) struct FlagCheck {
     pub(super) mistakes: Vec<String>,
 }
 
-impl Checker {
+impl FlagCheck {
     pub(super) fn mistake(&mut self, flag: &str, value: impl Display, why: &str) {
         let value: String = value.to_string().chars().take(SHOWN).collect();
         self.mistakes

@@ -2,7 +2,7 @@
 
 use etcd_rejoin_rover::table::{
     Checked, Child, Connection, Disk, Fencing, Gate, Mounted, PeerFate, Replication, Resource,
-    Role, Volume, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeStep,
+    Role, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeState, VolumeStep,
     decide_volume, handler_exit_code,
 };
 
@@ -64,7 +64,7 @@ pub fn everybody_was_met(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDeci
 /// A fenced or outdated peer proves the same, frozen or not.
 pub fn resource_only_freezes(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
     changed(policy, seen, |seen| {
-        if let Volume::Up(resource) = &mut seen.volume
+        if let VolumeState::Up(resource) = &mut seen.volume
             && resource.fencing == Fencing::ResourceOnly
         {
             resource.fencing = Fencing::ResourceAndStonith;
@@ -75,7 +75,7 @@ pub fn resource_only_freezes(policy: &VolumePolicy, seen: &VolumeSeen) -> Volume
 /// Neither fencing nor quorum is asked for.
 pub fn any_settings_will_do(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
     changed(policy, seen, |seen| {
-        if let Volume::Up(resource) = &mut seen.volume
+        if let VolumeState::Up(resource) = &mut seen.volume
             && resource.fencing == Fencing::DontCare
         {
             resource.fencing = Fencing::ResourceAndStonith;
@@ -86,7 +86,7 @@ pub fn any_settings_will_do(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeD
 /// The same, and a split brain is a lost peer.
 pub fn stand_alone_is_lost(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
     changed(policy, seen, |seen| {
-        if let Volume::Up(resource) = &mut seen.volume {
+        if let VolumeState::Up(resource) = &mut seen.volume {
             for peer in &mut resource.peers {
                 if peer.connection == Connection::StandAlone {
                     peer.connection = Connection::Connecting;
@@ -99,7 +99,7 @@ pub fn stand_alone_is_lost(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDe
 /// A running resync is no hindrance: `drbdadm primary` returns 0.
 pub fn sync_target_will_do(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
     changed(policy, seen, |seen| {
-        if let Volume::Up(resource) = &mut seen.volume
+        if let VolumeState::Up(resource) = &mut seen.volume
             && resource.peers[0].replication == Replication::SyncTarget
         {
             resource.peers[0].replication = Replication::Established;
@@ -138,7 +138,7 @@ pub fn starts_unmounted(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecis
 /// Mounts what it wants to have promoted, and starts the member, without a look at the role.
 pub fn mounts_unpromoted(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
     changed(policy, seen, |seen| {
-        if let Volume::Up(resource) = &mut seen.volume
+        if let VolumeState::Up(resource) = &mut seen.volume
             && seen.gate == Gate::Master
         {
             resource.role = Role::Primary;
@@ -155,7 +155,7 @@ pub fn mounts_unpromoted(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDeci
 /// The peer's disk is thought to be outdated whenever it is lost.
 pub fn lost_is_outdated(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
     changed(policy, seen, |seen| {
-        if let Volume::Up(resource) = &mut seen.volume
+        if let VolumeState::Up(resource) = &mut seen.volume
             && resource.peers[0].connection == Connection::Connecting
         {
             resource.peers[0].disk = Disk::Outdated;

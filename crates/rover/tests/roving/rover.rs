@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use etcd_rejoin_rover::table::{
     AcceptLoss, Checked, Child, Connection, Disk, Gate, Mounted, PeerAnswer, PeerFate, PeerVolume,
-    Remembered, Replication, Reply, Resource, Role, Settle, Settled, Settling, Standing, Volume,
-    VolumePolicy, VolumeSeen, VolumeStep, asked_to_be_left_out, settle,
+    Remembered, Replication, Reply, Resource, Role, Settle, Settled, Settling, Standing,
+    VolumePolicy, VolumeSeen, VolumeState, VolumeStep, asked_to_be_left_out, settle,
 };
 
 use crate::cluster::Cluster;
@@ -88,8 +88,8 @@ impl World {
             keepalived_gone: false,
             ending: false,
             volume: match machine.up {
-                true => Volume::Up(self.resource(at, settings)),
-                false => Volume::Down,
+                true => VolumeState::Up(self.resource(at, settings)),
+                false => VolumeState::Down,
             },
             mounted: if machine.mounted {
                 Mounted::Yes
@@ -204,8 +204,8 @@ impl Cluster {
             return PeerFate::Silent;
         }
         let volume = match world.machines[other].up {
-            true => Volume::Up(world.resource(other, &self.settings)),
-            false => Volume::Down,
+            true => VolumeState::Up(world.resource(other, &self.settings)),
+            false => VolumeState::Down,
         };
         match asked_to_be_left_out(&volume, standing) {
             Reply::Primary | Reply::NotNow(_) => PeerFate::Alive,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use etcd_rejoin_rover::table::{
     AcceptLoss, Checked, Child, Connection, Disk, Fencing, Gate, Mounted, PeerFate, PeerVolume,
-    Replication, Role, Volume, VolumePolicy, VolumeSeen,
+    Replication, Role, VolumePolicy, VolumeSeen, VolumeState,
 };
 
 /// What holds in one observation: `(what, which)`.
@@ -161,15 +161,15 @@ pub fn facts(policy: &VolumePolicy, seen: &VolumeSeen) -> Facts {
         ("self fence", yes_no(policy.self_fence)),
     ]);
     let resource = match &seen.volume {
-        Volume::Unusable(_) => {
+        VolumeState::Unusable(_) => {
             facts.push(("volume", "unusable"));
             return facts;
         }
-        Volume::Down => {
+        VolumeState::Down => {
             facts.push(("volume", "down"));
             return facts;
         }
-        Volume::Up(resource) => resource,
+        VolumeState::Up(resource) => resource,
     };
     facts.extend([
         ("volume", "up"),

@@ -1,7 +1,7 @@
 //! Is a lost machine settled as we meant it? `settling.txt` and `handler.txt` say it in words.
 
 use etcd_rejoin_rover::table::{
-    HandlerDecision, PeerAnswer, Resource, Settle, Settled, Settling, Volume, decide_handler,
+    HandlerDecision, PeerAnswer, Resource, Settle, Settled, Settling, VolumeState, decide_handler,
     settle,
 };
 
@@ -125,7 +125,7 @@ fn handler(at: usize, lines: &[String]) -> Handler {
         }
     }
     let (_, seen) = text::variant(at, &others);
-    let Volume::Up(own) = seen.volume else {
+    let VolumeState::Up(own) = seen.volume else {
         panic!("line {at}: the handler is of a resource that is up");
     };
     Handler {

@@ -7,7 +7,7 @@ use crate::cases::Meaning;
 
 use etcd_rejoin_rover::table::{
     AcceptLoss, Checked, Child, Connection, Disk, Fencing, Gate, Mounted, PeerFate, PeerVolume,
-    Replication, Resource, Role, Volume, VolumeDecision, VolumePolicy, VolumeSeen, VolumeStep,
+    Replication, Resource, Role, VolumeDecision, VolumePolicy, VolumeSeen, VolumeState, VolumeStep,
 };
 
 pub type Case = crate::cases::Case<(VolumePolicy, VolumeSeen)>;
@@ -78,7 +78,7 @@ pub fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
     let mut volume = None;
     let mut seen = VolumeSeen {
         met_peer: true,
-        ..VolumeSeen::by_a_stranger(Volume::Down)
+        ..VolumeSeen::by_a_stranger(VolumeState::Down)
     };
     for line in lines {
         let (verb, words) = line.split_once(' ').expect("a verb and words");
@@ -100,8 +100,8 @@ pub fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
             }
             "here" => here(at, &mut seen, &mut resource, words),
             "volume" => match words {
-                "unusable" => volume = Some(Volume::Unusable("no such resource".into())),
-                "down" => volume = Some(Volume::Down),
+                "unusable" => volume = Some(VolumeState::Unusable("no such resource".into())),
+                "down" => volume = Some(VolumeState::Down),
                 "up" => volume = None,
                 words => words.split(' ').for_each(|word| match word {
                     "suspended" | "just-suspended" => {
@@ -162,7 +162,7 @@ pub fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
             _ => panic!("line {at}: {verb:?} is no verb of this file"),
         }
     }
-    seen.volume = volume.unwrap_or(Volume::Up(resource));
+    seen.volume = volume.unwrap_or(VolumeState::Up(resource));
     (policy, seen)
 }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use super::findings::{Findings, Look};
+use super::findings::{CheckFindings, Sources};
 use super::programs::{flag, key_file, program};
 use crate::two_node::host::Host;
 use crate::two_node::plan::Grammar;
@@ -22,14 +22,14 @@ pub struct Setting<'a> {
 }
 
 /// One resource with what it inherits.
-pub struct Resource<'a> {
+pub struct ResourceConf<'a> {
     pub name: &'a str,
     pub at: &'a At,
     settings: Vec<Setting<'a>>,
     hosts: Vec<&'a Statement>,
 }
 
-impl Resource<'_> {
+impl ResourceConf<'_> {
     /// The option that wins: the resource's own comes after the common one.
     pub fn get(&self, section: &str, name: &str) -> Option<&Setting<'_>> {
         let mut all = self.settings.iter().rev();
@@ -88,22 +88,22 @@ impl Resource<'_> {
 }
 
 /// The configuration, and the module's parameters.
-pub struct Drbd<'a> {
+pub struct DrbdConf<'a> {
     host: &'a Host,
-    pub resources: Vec<Resource<'a>>,
+    pub resources: Vec<ResourceConf<'a>>,
     pub grammar: Option<Grammar>,
     wanted: Option<&'a str>,
 }
 
-impl<'a> Drbd<'a> {
-    pub fn new(host: &'a Host, look: &'a Look, statements: &'a [Statement]) -> Self {
-        let wanted = look.env.get("REJOIN_DRBD").map(String::as_str);
+impl<'a> DrbdConf<'a> {
+    pub fn new(host: &'a Host, sources: &'a Sources, statements: &'a [Statement]) -> Self {
+        let wanted = sources.env.get("REJOIN_DRBD").map(String::as_str);
         let common: Vec<&Statement> = named(statements, "common").collect();
-        let mut resources: Vec<Resource> = named(statements, "resource")
+        let mut resources: Vec<ResourceConf> = named(statements, "resource")
             .filter(|statement| statement.value() != "template")
             .map(|statement| resource(statement, &common))
             .collect();
-        let grammar = (look.grammar)
+        let grammar = (sources.grammar)
             .or_else(|| module_version(host))
             .or_else(|| guessed(&resources));
         // Where one is ours, the others are not our business.
@@ -112,7 +112,7 @@ impl<'a> Drbd<'a> {
         {
             resources.retain(|resource| resource.name == wanted);
         }
-        Drbd {
+        DrbdConf {
             host,
             resources,
             grammar,
@@ -120,7 +120,7 @@ impl<'a> Drbd<'a> {
         }
     }
 
-    pub fn check(&self, out: &mut Findings) {
+    pub fn check(&self, out: &mut CheckFindings) {
         if let Some(wanted) = self.wanted
             && !self
                 .resources
@@ -153,7 +153,7 @@ impl<'a> Drbd<'a> {
     }
 
     /// What lets one machine know about the other.
-    fn evidence(&self, resource: &Resource, out: &mut Findings) {
+    fn evidence(&self, resource: &ResourceConf, out: &mut CheckFindings) {
         let (fencing, quorum) = (resource.fencing(), resource.quorum());
         let setting = resource
             .get("net", "fencing")
@@ -245,7 +245,7 @@ impl<'a> Drbd<'a> {
     }
 
     /// What throws writes away.
-    fn data(&self, resource: &Resource, out: &mut Findings) {
+    fn data(&self, resource: &ResourceConf, out: &mut CheckFindings) {
         if let Some(s) = resource.is_not("net", "protocol", &["C"]) {
             let what = format!(
                 "protocol {} acknowledges a write before the peer's disk has it",
@@ -301,7 +301,7 @@ impl<'a> Drbd<'a> {
 
     /// Who takes DRBD down at a shutdown. The services of drbd-utils (`scripts/drbd`, `drbd@.service`) do it in
     /// no order with the member; DRBD itself does not, and the peer is lost when the network goes.
-    fn service(&self, out: &mut Findings) {
+    fn service(&self, out: &mut CheckFindings) {
         let wants = Path::new("/etc/systemd/system/multi-user.target.wants");
         let enabled = |name: &str| self.host.has_link(&wants.join(name));
         let of_resources = self.resources.iter().flat_map(|resource| {
@@ -334,7 +334,7 @@ impl<'a> Drbd<'a> {
     }
 
     /// The kernel module: what handlers run, if any.
-    fn module(&self, out: &mut Findings) {
+    fn module(&self, out: &mut CheckFindings) {
         let place = "/sys/module/drbd/parameters/usermode_helper";
         let Ok(helper) = self.host.read(Path::new(place)) else {
             return;
@@ -359,7 +359,7 @@ impl<'a> Drbd<'a> {
 }
 
 /// Times that do not fit each other.
-fn times(resource: &Resource, out: &mut Findings) {
+fn times(resource: &ResourceConf, out: &mut CheckFindings) {
     let timeout = resource.number("net", "timeout").unwrap_or(60.0) / 10.0;
     let Some(setting) = resource
         .get("net", "timeout")
@@ -384,13 +384,13 @@ fn named<'a>(all: &'a [Statement], name: &'a str) -> impl Iterator<Item = &'a St
 }
 
 /// A resource's options: the common ones first, then its own, those of its parts last.
-fn resource<'a>(statement: &'a Statement, common: &[&'a Statement]) -> Resource<'a> {
+fn resource<'a>(statement: &'a Statement, common: &[&'a Statement]) -> ResourceConf<'a> {
     let mut settings = Vec::new();
     for whole in common {
         collect(whole, &mut settings);
     }
     collect(statement, &mut settings);
-    Resource {
+    ResourceConf {
         name: statement.value(),
         at: &statement.at,
         settings,
@@ -440,10 +440,10 @@ fn module_version(host: &Host) -> Option<Grammar> {
 }
 
 /// What the words say: each grammar has some that the other refuses.
-fn guessed(resources: &[Resource]) -> Option<Grammar> {
-    let any = |test: &dyn Fn(&Resource) -> bool| resources.iter().any(test);
-    let ids = |r: &Resource| r.hosts.iter().any(|host| host.last("node-id").is_some());
-    let nine = |r: &Resource| {
+fn guessed(resources: &[ResourceConf]) -> Option<Grammar> {
+    let any = |test: &dyn Fn(&ResourceConf) -> bool| resources.iter().any(test);
+    let ids = |r: &ResourceConf| r.hosts.iter().any(|host| host.last("node-id").is_some());
+    let nine = |r: &ResourceConf| {
         ids(r)
             || r.get("net", "fencing").is_some()
             || r.get("options", "auto-promote").is_some()

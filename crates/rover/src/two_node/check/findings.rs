@@ -19,7 +19,7 @@ pub enum Severity {
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct CheckFinding {
     /// How bad it is.
     pub severity: Severity,
     /// Where, as `file:line`, `file`, or the name of a variable.
@@ -32,13 +32,13 @@ pub struct Finding {
     pub cure: String,
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for CheckFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
             Severity::Danger => "danger",
             Severity::Warning => "warning",
         };
-        let Finding {
+        let CheckFinding {
             place,
             name,
             what,
@@ -51,7 +51,7 @@ impl fmt::Display for Finding {
 
 /// Where to look.
 #[derive(Clone, Debug)]
-pub struct Look {
+pub struct Sources {
     /// The machine.
     pub host: Host,
     /// `drbd.conf`.
@@ -74,9 +74,9 @@ pub struct Look {
 
 /// Collects the findings.
 #[derive(Debug, Default)]
-pub struct Findings(pub Vec<Finding>);
+pub struct CheckFindings(pub Vec<CheckFinding>);
 
-impl Findings {
+impl CheckFindings {
     fn add(
         &mut self,
         severity: Severity,
@@ -85,7 +85,7 @@ impl Findings {
         what: impl Into<String>,
         cure: impl Into<String>,
     ) {
-        self.0.push(Finding {
+        self.0.push(CheckFinding {
             severity,
             place: place.to_string(),
             name,

@@ -1,7 +1,7 @@
 //! The kernel's handler beside the roving member: both ask the same peer, in the same way.
 
-use super::drbd::{Drbd, Resource};
-use super::findings::{Findings, Look};
+use super::drbd::{DrbdConf, ResourceConf};
+use super::findings::{CheckFindings, Sources};
 use super::programs::{flag, seconds};
 use crate::fence::Key;
 use crate::two_node::statements::At;
@@ -10,37 +10,37 @@ use crate::two_node::statements::At;
 pub const FENCE_TIMEOUT: f64 = 8.0;
 
 /// Holds them against each other.
-pub fn check(look: &Look, drbd: &Drbd, out: &mut Findings) {
+pub fn check(sources: &Sources, drbd: &DrbdConf, out: &mut CheckFindings) {
     for resource in &drbd.resources {
         if let Some((line, at)) = ours(resource) {
-            peer(look, line, at, out);
-            key(look, line, at, out);
-            command(look, line, at, out);
-            time(look, line, at, out);
+            peer(sources, line, at, out);
+            key(sources, line, at, out);
+            command(sources, line, at, out);
+            time(sources, line, at, out);
         }
     }
 }
 
 /// The handler, where it is ours and asked.
-fn ours<'a>(resource: &'a Resource) -> Option<(&'a str, &'a At)> {
+fn ours<'a>(resource: &'a ResourceConf) -> Option<(&'a str, &'a At)> {
     let handler = resource.handler();
     handler.filter(|(line, _)| !resource.quorum() && line.contains("fence-peer"))
 }
 
-fn env<'a>(look: &'a Look, name: &str) -> Option<&'a str> {
-    look.env.get(name).map(String::as_str)
+fn env<'a>(sources: &'a Sources, name: &str) -> Option<&'a str> {
+    sources.env.get(name).map(String::as_str)
 }
 
-fn peer(look: &Look, line: &str, at: &At, out: &mut Findings) {
-    if let (Some(ours), Some(theirs)) = (env(look, "REJOIN_FENCE_PEER"), flag(line, "--peer"))
+fn peer(sources: &Sources, line: &str, at: &At, out: &mut CheckFindings) {
+    if let (Some(ours), Some(theirs)) = (env(sources, "REJOIN_FENCE_PEER"), flag(line, "--peer"))
         && ours != theirs
     {
         let what = format!("the handler asks {theirs}, REJOIN_FENCE_PEER={ours}");
         out.danger(at, "fence-peer-differs", what, "give both the same");
     }
-    if look.env.contains_key("REJOIN_DRBD") && env(look, "REJOIN_FENCE_PEER").is_none() {
+    if sources.env.contains_key("REJOIN_DRBD") && env(sources, "REJOIN_FENCE_PEER").is_none() {
         out.danger(
-            &look.env_from,
+            &sources.env_from,
             "no-fence-peer",
             "REJOIN_FENCE_PEER is not set: the entrypoint here does not answer the other machine's handler, which then cannot tell us from a dead machine",
             "set REJOIN_FENCE_PEER, REJOIN_FENCE_LISTEN and REJOIN_FENCE_KEY_FILE",
@@ -49,12 +49,15 @@ fn peer(look: &Look, line: &str, at: &At, out: &mut Findings) {
 }
 
 /// The other machine has one secret for both.
-fn key(look: &Look, line: &str, at: &At, out: &mut Findings) {
-    let paths = (env(look, "REJOIN_FENCE_KEY_FILE"), flag(line, "--key-file"));
+fn key(sources: &Sources, line: &str, at: &At, out: &mut CheckFindings) {
+    let paths = (
+        env(sources, "REJOIN_FENCE_KEY_FILE"),
+        flag(line, "--key-file"),
+    );
     let (Some(ours), Some(theirs)) = paths else {
         return;
     };
-    let read = |path: &str| Key::read(&look.host.path(path.as_ref())).ok();
+    let read = |path: &str| Key::read(&sources.host.path(path.as_ref())).ok();
     if let (Some(one), Some(two)) = (read(ours), read(theirs))
         && !one.is(&two)
     {
@@ -65,12 +68,12 @@ fn key(look: &Look, line: &str, at: &At, out: &mut Findings) {
     }
 }
 
-fn command(look: &Look, line: &str, at: &At, out: &mut Findings) {
+fn command(sources: &Sources, line: &str, at: &At, out: &mut CheckFindings) {
     let commands = (
-        env(look, "REJOIN_FENCE_COMMAND"),
+        env(sources, "REJOIN_FENCE_COMMAND"),
         flag(line, "--fence-command"),
     );
-    let roving = look.env.contains_key("REJOIN_DRBD");
+    let roving = sources.env.contains_key("REJOIN_DRBD");
     let missing = |has: &str, lacks: &str| {
         format!(
             "{has} is set, {lacks} is not: one of them assumes that a silent machine is dead, the other one turns it off"
@@ -92,10 +95,11 @@ fn command(look: &Look, line: &str, at: &At, out: &mut Findings) {
 }
 
 /// Once REJOIN_FENCE_TIMEOUT is over, the entrypoint asks what the handler did not settle.
-fn time(look: &Look, line: &str, at: &At, out: &mut Findings) {
+fn time(sources: &Sources, line: &str, at: &At, out: &mut CheckFindings) {
     let handler = flag(line, "--timeout").map_or(Some(FENCE_TIMEOUT), seconds);
-    let ours = env(look, "REJOIN_FENCE_TIMEOUT").map_or(Some(FENCE_TIMEOUT), seconds);
-    if let (Some(handler), Some(ours), true) = (handler, ours, look.env.contains_key("REJOIN_DRBD"))
+    let ours = env(sources, "REJOIN_FENCE_TIMEOUT").map_or(Some(FENCE_TIMEOUT), seconds);
+    if let (Some(handler), Some(ours), true) =
+        (handler, ours, sources.env.contains_key("REJOIN_DRBD"))
         && handler > ours
     {
         let what = format!(

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::findings::Findings;
+use super::findings::CheckFindings;
 use super::programs::{flag, is_one_path, program};
 use crate::two_node::host::Host;
 use crate::two_node::statements::{At, Statement};
@@ -118,7 +118,7 @@ impl<'a> Keepalived<'a> {
         .unwrap_or(3.6)
     }
 
-    pub fn check(&self, host: &Host, out: &mut Findings) {
+    pub fn check(&self, host: &Host, out: &mut CheckFindings) {
         let file = self.file.display();
         if self.instances.is_empty() {
             let what = "no vrrp_instance is configured";
@@ -172,7 +172,7 @@ impl<'a> Keepalived<'a> {
         }
     }
 
-    fn security(&self, host: &Host, out: &mut Findings) {
+    fn security(&self, host: &Host, out: &mut CheckFindings) {
         let file = self.file.display();
         if self.global("enable_script_security").is_none() {
             let what = "keepalived runs scripts as root even where others can exchange them";
@@ -211,7 +211,7 @@ impl<'a> Keepalived<'a> {
         }
     }
 
-    fn instance(&self, instance: &Statement, out: &mut Findings) {
+    fn instance(&self, instance: &Statement, out: &mut CheckFindings) {
         let name = instance.value();
         let nopreempt = instance.last("nopreempt");
         let master = instance.last("state").filter(|s| s.value() == "MASTER");
@@ -252,7 +252,7 @@ impl<'a> Keepalived<'a> {
     }
 
     /// The probe keeps a machine that must not be promoted from bidding.
-    fn probe(&self, instance: &Statement, out: &mut Findings) {
+    fn probe(&self, instance: &Statement, out: &mut CheckFindings) {
         let tracked = instance.all("track_script").flat_map(|track| &track.block);
         let tracked: Vec<&Statement> = tracked
             .filter(|track| {
@@ -296,7 +296,7 @@ impl<'a> Keepalived<'a> {
     }
 
     /// What does not fit the other machine's configuration.
-    pub fn beside(&self, other: &Keepalived, out: &mut Findings) {
+    pub fn beside(&self, other: &Keepalived, out: &mut CheckFindings) {
         for ours in &self.instances {
             let name = ours.value();
             let Some(theirs) = other.instances.iter().find(|i| i.value() == name) else {

@@ -13,14 +13,14 @@ use std::path::Path;
 
 use super::statements::{Style, read};
 use super::tools::{self, Verdict};
-use findings::Findings;
-pub use findings::{Finding, Look, Severity};
+use findings::CheckFindings;
+pub use findings::{CheckFinding, Severity, Sources};
 
 /// Everything that is found, the dangers first; and what could not be asked, in words.
-pub fn check(look: &Look) -> (Vec<Finding>, Vec<String>) {
-    let mut findings = Findings::default();
+pub fn check(sources: &Sources) -> (Vec<CheckFinding>, Vec<String>) {
+    let mut findings = CheckFindings::default();
     let mut notes = Vec::new();
-    let host = &look.host;
+    let host = &sources.host;
     if host.is_own() && in_a_container() {
         findings.warning(
             "/",
@@ -29,28 +29,28 @@ pub fn check(look: &Look) -> (Vec<Finding>, Vec<String>) {
             "run this on the machine, or with --root=DIR where its file system is mounted here",
         );
     }
-    let (statements, unread) = read(host, &look.drbd_conf, Style::Drbd);
+    let (statements, unread) = read(host, &sources.drbd_conf, Style::Drbd);
     let readable = unread.is_empty();
     findings.unread(unread);
-    let drbd = drbd::Drbd::new(host, look, &statements);
+    let drbd = drbd::DrbdConf::new(host, sources, &statements);
     if readable || !statements.is_empty() {
         drbd.check(&mut findings);
     }
     if readable {
-        let verdict = tools::drbd_reads(&host.path(&look.drbd_conf), drbd.grammar);
-        let place = look.drbd_conf.display();
+        let verdict = tools::drbd_reads(&host.path(&sources.drbd_conf), drbd.grammar);
+        let place = sources.drbd_conf.display();
         asked(&mut findings, &mut notes, place, "drbdadm-refuses", verdict);
     }
-    let (statements, unread) = read(host, &look.keepalived_conf, Style::Keepalived);
+    let (statements, unread) = read(host, &sources.keepalived_conf, Style::Keepalived);
     let readable = unread.is_empty();
     findings.unread(unread);
-    let ours = keepalived::Keepalived::new(&statements, &look.keepalived_conf);
+    let ours = keepalived::Keepalived::new(&statements, &sources.keepalived_conf);
     if readable || !statements.is_empty() {
         ours.check(host, &mut findings);
     }
     if readable && host.is_own() {
-        let verdict = tools::keepalived(&look.keepalived_conf, &ours.interfaces());
-        let place = look.keepalived_conf.display();
+        let verdict = tools::keepalived(&sources.keepalived_conf, &ours.interfaces());
+        let place = sources.keepalived_conf.display();
         asked(
             &mut findings,
             &mut notes,
@@ -59,27 +59,27 @@ pub fn check(look: &Look) -> (Vec<Finding>, Vec<String>) {
             verdict,
         );
     }
-    if let Some(path) = &look.other_keepalived_conf {
+    if let Some(path) = &sources.other_keepalived_conf {
         let (statements, unread) = read(host, path, Style::Keepalived);
         findings.unread(unread);
         let other = keepalived::Keepalived::new(&statements, path);
         ours.beside(&other, &mut findings);
     }
-    settings::check(look, &drbd, &ours, &mut findings);
-    together::check(look, &drbd, &ours, &mut findings);
-    if !look.env.contains_key("REJOIN_DRBD") && !look.whole_env {
+    settings::check(sources, &drbd, &ours, &mut findings);
+    together::check(sources, &drbd, &ours, &mut findings);
+    if !sources.env.contains_key("REJOIN_DRBD") && !sources.whole_env {
         notes.push(
             "the roving member's settings were not looked at: name its file with --env-file".into(),
         );
     }
-    let Findings(mut findings) = findings;
+    let CheckFindings(mut findings) = findings;
     findings.sort_by_key(|finding| finding.severity);
     findings.dedup();
     (findings, notes)
 }
 
 fn asked(
-    findings: &mut Findings,
+    findings: &mut CheckFindings,
     notes: &mut Vec<String>,
     place: impl fmt::Display,
     name: &'static str,

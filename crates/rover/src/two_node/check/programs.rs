@@ -4,12 +4,12 @@ use std::fmt::Display;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::findings::Findings;
+use super::findings::CheckFindings;
 use crate::fence::Key;
 use crate::two_node::host::{Host, Program};
 
 /// A command line's program: it is there, executable, and nobody but root can exchange it.
-pub fn program(host: &Host, place: &dyn Display, whose: &str, line: &str, out: &mut Findings) {
+pub fn program(host: &Host, place: &dyn Display, whose: &str, line: &str, out: &mut CheckFindings) {
     let word = line.split_whitespace().next().unwrap_or_default();
     match host.program(word) {
         Program::Missing => out.danger(
@@ -63,7 +63,7 @@ pub fn is_one_path(one: &str, two: &str) -> bool {
 }
 
 /// The secret that the entrypoints share.
-pub fn key_file(host: &Host, place: &dyn Display, path: &str, out: &mut Findings) {
+pub fn key_file(host: &Host, place: &dyn Display, path: &str, out: &mut CheckFindings) {
     let meta = match host.metadata(Path::new(path)) {
         Ok(meta) if meta.is_file() => meta,
         Ok(_) => {

@@ -2,19 +2,19 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::drbd::Drbd;
-use super::findings::{Findings, Look};
+use super::drbd::DrbdConf;
+use super::findings::{CheckFindings, Sources};
 use super::keepalived::Keepalived;
 
 /// What the environment says, and whether it fits the machine.
-pub fn check(look: &Look, drbd: &Drbd, keepalived: &Keepalived, out: &mut Findings) {
-    let from = &look.env_from;
-    if look.whole_env && !look.env.contains_key("REJOIN_DRBD") {
+pub fn check(sources: &Sources, drbd: &DrbdConf, keepalived: &Keepalived, out: &mut CheckFindings) {
+    let from = &sources.env_from;
+    if sources.whole_env && !sources.env.contains_key("REJOIN_DRBD") {
         let what = "REJOIN_DRBD is not set: what is started with this does not own the volume";
         let cure = "name the environment file of the roving member, or set REJOIN_DRBD, REJOIN_MOUNT and REJOIN_GATE";
         out.danger(from, "no-rover", what, cure);
-    } else if look.whole_env {
-        for mistake in &look.mistakes {
+    } else if sources.whole_env {
+        for mistake in &sources.mistakes {
             // Of the machine that is looked at, which may be another one: looked at by itself.
             if !mistake.starts_with("REJOIN_FENCE_KEY_FILE=") {
                 let cure = "the entrypoint ends with 78 until it is corrected";
@@ -22,18 +22,18 @@ pub fn check(look: &Look, drbd: &Drbd, keepalived: &Keepalived, out: &mut Findin
             }
         }
     }
-    peer(look, drbd, out);
-    instance(look, keepalived, out);
+    peer(sources, drbd, out);
+    instance(sources, keepalived, out);
 }
 
 /// The other machine is the other one, and is asked over another network.
-fn peer(look: &Look, drbd: &Drbd, out: &mut Findings) {
+fn peer(sources: &Sources, drbd: &DrbdConf, out: &mut CheckFindings) {
     let place = "REJOIN_FENCE_PEER";
-    let Some(address) = look.env.get(place).and_then(|peer| peer.parse().ok()) else {
+    let Some(address) = sources.env.get(place).and_then(|peer| peer.parse().ok()) else {
         return;
     };
     let peer = |address: SocketAddr| address.ip();
-    let listen = look.env.get("REJOIN_FENCE_LISTEN");
+    let listen = sources.env.get("REJOIN_FENCE_LISTEN");
     let ours: Option<IpAddr> = listen.and_then(|own| own.parse().ok()).map(peer);
     let peer = peer(address);
     if ours == Some(peer) || peer.is_loopback() {
@@ -55,8 +55,8 @@ fn peer(look: &Look, drbd: &Drbd, out: &mut Findings) {
 }
 
 /// A FIFO carries the words of all instances and groups.
-fn instance(look: &Look, keepalived: &Keepalived, out: &mut Findings) {
-    let told = look.env.get("REJOIN_GATE_INSTANCE");
+fn instance(sources: &Sources, keepalived: &Keepalived, out: &mut CheckFindings) {
+    let told = sources.env.get("REJOIN_GATE_INSTANCE");
     let names: Vec<&str> = keepalived.names().collect();
     let known = names.join(", ");
     match (told, keepalived.fifo()) {

@@ -1,7 +1,7 @@
 //! What fits only alone: DRBD, keepalived and the roving member's environment, held against each other.
 
-use super::drbd::Drbd;
-use super::findings::{Findings, Look};
+use super::drbd::DrbdConf;
+use super::findings::{CheckFindings, Sources};
 use super::handler::{self, FENCE_TIMEOUT};
 use super::keepalived::Keepalived;
 use super::programs::{flag, is_one_path, key_file, program, seconds};
@@ -15,28 +15,28 @@ const FENCING: f64 = 3.0;
 const DEMOTE_TIMEOUT: f64 = 20.0;
 
 /// Holds them against each other.
-pub fn check(look: &Look, drbd: &Drbd, keepalived: &Keepalived, out: &mut Findings) {
-    let env = |name: &str| look.env.get(name).map(String::as_str);
-    times(look, drbd, keepalived, out);
-    gate(look, keepalived, out);
+pub fn check(sources: &Sources, drbd: &DrbdConf, keepalived: &Keepalived, out: &mut CheckFindings) {
+    let env = |name: &str| sources.env.get(name).map(String::as_str);
+    times(sources, drbd, keepalived, out);
+    gate(sources, keepalived, out);
     if let Some(key) = env("REJOIN_FENCE_KEY_FILE") {
-        key_file(&look.host, &"REJOIN_FENCE_KEY_FILE", key, out);
+        key_file(&sources.host, &"REJOIN_FENCE_KEY_FILE", key, out);
     }
     if let Some(command) = env("REJOIN_FENCE_COMMAND") {
         program(
-            &look.host,
+            &sources.host,
             &"REJOIN_FENCE_COMMAND",
             "the fence command",
             command,
             out,
         );
     }
-    handler::check(look, drbd, out);
+    handler::check(sources, drbd, out);
 }
 
 /// The gate is where keepalived says it is.
-fn gate(look: &Look, keepalived: &Keepalived, out: &mut Findings) {
-    let Some(gate) = look.env.get("REJOIN_GATE") else {
+fn gate(sources: &Sources, keepalived: &Keepalived, out: &mut CheckFindings) {
+    let Some(gate) = sources.env.get("REJOIN_GATE") else {
         return;
     };
     let gates = keepalived.gates();
@@ -77,9 +77,9 @@ fn gate(look: &Look, keepalived: &Keepalived, out: &mut Findings) {
 }
 
 /// Times longer than keepalived's election: the other machine is master and waits for us.
-fn times(look: &Look, drbd: &Drbd, keepalived: &Keepalived, out: &mut Findings) {
+fn times(sources: &Sources, drbd: &DrbdConf, keepalived: &Keepalived, out: &mut CheckFindings) {
     let election = keepalived.election();
-    let told = |name: &str| look.env.get(name).and_then(|value| seconds(value));
+    let told = |name: &str| sources.env.get(name).and_then(|value| seconds(value));
     for resource in &drbd.resources {
         let (seconds, at) = resource.noticed_after();
         if seconds > election {
@@ -104,8 +104,8 @@ fn times(look: &Look, drbd: &Drbd, keepalived: &Keepalived, out: &mut Findings) 
         }
     }
     let fence = told("REJOIN_FENCE_TIMEOUT").unwrap_or(FENCE_TIMEOUT);
-    if look.env.contains_key("REJOIN_FENCE_PEER")
-        && !look.env.contains_key("REJOIN_FENCE_COMMAND")
+    if sources.env.contains_key("REJOIN_FENCE_PEER")
+        && !sources.env.contains_key("REJOIN_FENCE_COMMAND")
         && fence > FENCING * election
     {
         let what = format!(
@@ -119,7 +119,7 @@ fn times(look: &Look, drbd: &Drbd, keepalived: &Keepalived, out: &mut Findings) 
         );
     }
     let demotion = told("REJOIN_DEMOTE_TIMEOUT").unwrap_or(DEMOTE_TIMEOUT);
-    if look.env.contains_key("REJOIN_DRBD") && demotion > DEMOTION * election {
+    if sources.env.contains_key("REJOIN_DRBD") && demotion > DEMOTION * election {
         let what = format!(
             "letting the volume go may take {demotion:.0} s, and keepalived elects after {election:.1} s: the other machine is master all that time, and serves nothing"
         );
