@@ -1,108 +1,16 @@
-//! Do we say to DRBD's tools what they understand, and understand what they say? A stand-in gives the
-//! answers that were recorded; the real `drbdadm`, in its dry run, judges our words under both grammars.
+//! Do we say to DRBD's tools what they understand, and does the program do with them what it should? A stand-in
+//! gives the answers that were recorded; the real `drbdadm`, in its dry run, judges our words under both grammars.
 
-#[path = "support/executable.rs"]
-mod executable;
-#[path = "drbd/failures.rs"]
-mod failures;
 #[path = "drbd/grammar.rs"]
 mod grammar;
-#[path = "drbd/looks.rs"]
-mod looks;
-#[path = "drbd/nine.rs"]
-mod nine;
 #[path = "drbd/rover.rs"]
 mod rover;
 #[path = "drbd/set_up.rs"]
 mod set_up;
+#[path = "../crates/rover/tests/drbd/stand_in.rs"]
+mod stand_in;
 
-use std::ffi::OsString;
-use std::fs;
-use std::path::PathBuf;
-use std::time::Duration;
-
-use etcd_rejoin::rover::drbd::Drbd;
-
-const LONG: Duration = Duration::from_secs(60);
-
-/// The recorded output of this name.
-fn recorded(name: &str) -> String {
-    let path = format!(
-        "{}/crates/rover/tests/fixtures/drbd/{name}",
-        env!("CARGO_MANIFEST_DIR")
-    );
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-/// DRBD's tools, as far as they matter here: programs that write down how they were called, and do
-/// what they were told to.
-struct StandIn {
-    dir: tempfile::TempDir,
-}
-
-const PROGRAM: &str = "#!/bin/sh
-here=${0%/*} me=${0##*/}
-echo \"$me $*\" >> \"$here/calls\"
-cd \"$here\" || exit 98
-[ -e \"$me.$1\" ] || { echo \"$me $1: not foreseen\" >&2; exit 99; }
-. \"./$me.$1\"
-";
-
-impl StandIn {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let stand_in = StandIn { dir };
-        for tool in ["drbdadm", "drbdsetup"] {
-            stand_in.program(tool, PROGRAM);
-        }
-        stand_in.answers("drbdadm sh-dev", "echo /dev/drbd0");
-        stand_in.answers("drbdsetup show", "cat show");
-        stand_in.answers("drbdsetup events2", "cat state");
-        stand_in.put("show", &recorded("8.4/fencing.show"));
-        stand_in.put("state", &recorded("8.4/connected.events2"));
-        stand_in
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn put(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
-    }
-
-    fn program(&self, name: &str, text: &str) {
-        executable::executable(&self.path(name), text);
-    }
-
-    /// What `tool verb` does from now on, in shell.
-    fn answers(&self, call: &str, script: &str) {
-        self.put(&call.replace(' ', "."), script);
-    }
-
-    /// `tool verb` says this on standard error, and ends so.
-    fn fails(&self, call: &str, code: i32, words: &str) {
-        self.answers(call, &format!("cat >&2 <<'END'\n{words}\nEND\nexit {code}"));
-    }
-
-    /// The calls that change something, in their order.
-    fn changes(&self) -> Vec<String> {
-        let all = self.calls().into_iter();
-        let asks = ["events2", "show", "sh-", "get-gi", "dump-md"];
-        all.filter(|call| !asks.iter().any(|ask| call.contains(ask)))
-            .collect()
-    }
-
-    fn calls(&self) -> Vec<String> {
-        let all = fs::read_to_string(self.path("calls")).unwrap_or_default();
-        all.lines().map(String::from).collect()
-    }
-
-    fn env(&self) -> [(OsString, OsString); 1] {
-        [("PATH".into(), self.dir.path().into())]
-    }
-
-    fn drbd(&self) -> Drbd {
-        Drbd::new("etcd", self.env()).unwrap()
-    }
-}
+const FIXTURES: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/crates/rover/tests/fixtures/drbd"
+);

@@ -6,7 +6,7 @@ use std::process::Command;
 use etcd_rejoin::program;
 
 use crate::set_up::{empty_machine, init};
-use crate::{LONG, recorded};
+use crate::stand_in::{LONG, recorded};
 
 const CONFIGURATION: &str = "global { usage-count no; }
 resource etcd {

@@ -5,8 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::nine::stand_in;
-use crate::{LONG, StandIn, recorded};
+use crate::stand_in::{LONG, StandIn, nine, recorded};
 
 const PRIMARY: &str = "drbdadm primary etcd";
 const SECONDARY: &str = "drbdadm secondary etcd";
@@ -93,7 +92,7 @@ fn called(stand_in: &StandIn, call: &str) -> bool {
 /// The whole loop: it waits without quorum, and where it may not, and promotes once it may.
 #[test]
 fn a_rover_promotes_once_it_has_quorum_and_may() {
-    let stand_in = stand_in("no-quorum");
+    let stand_in = nine("no-quorum");
     stand_in.answers("drbdadm primary", "exit 0");
     let _rover = Rover::new(&stand_in);
     let says = |reason: &str| said(&stand_in).contains(&format!("reason={reason}"));
@@ -109,7 +108,7 @@ fn a_rover_promotes_once_it_has_quorum_and_may() {
 
 /// The handler may run for long. Whatever the kernel makes of the promotion then, a demotion comes after it.
 fn promoting() -> (StandIn, Rover) {
-    let stand_in = stand_in("primary-lost");
+    let stand_in = nine("primary-lost");
     stand_in.answers("drbdadm primary", "exec sleep 600");
     stand_in.answers("drbdadm secondary", "exit 0");
     let rover = Rover::new(&stand_in);

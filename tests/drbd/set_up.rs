@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::{StandIn, recorded};
+use crate::stand_in::{StandIn, recorded};
 
 /// A machine whose disk is empty, beside one that is ready.
 pub fn empty_machine() -> StandIn {

@@ -8,7 +8,7 @@ use etcd_rejoin::rover::fence::Answer;
 use tempfile::TempDir;
 
 use crate::executable::executable;
-use crate::{LONG, Peer, SECRET, nobody};
+use crate::peer::{LONG, Peer, SECRET, nobody};
 
 /// A machine with a handler: a key, and stand-ins for DRBD's tool and for the fence command.
 struct Handler {
@@ -243,7 +243,7 @@ fn a_silent_peer_leaves_time_to_ask_for_our_own_role() {
 #[test]
 fn a_peer_that_gives_way_is_asked_again() {
     // It asks us just now, and would go first; then it hears that we are Primary.
-    let peer = Peer::of(crate::machine("0"), Answer::Outdated);
+    let peer = Peer::of(crate::peer::machine("0"), Answer::Outdated);
     let turn = peer.turn.take(Instant::now()).unwrap();
     let handler = Handler::new(&peer.at()).arg(&["--timeout", "10s"]);
     std::thread::scope(|scope| {
@@ -258,7 +258,7 @@ fn a_peer_that_gives_way_is_asked_again() {
 /// Of two Secondaries whose promotions wait for each other's rover neither would ever give way.
 #[test]
 fn a_secondary_that_is_refused_for_now_is_refused() {
-    let peer = Peer::of(crate::machine("0"), Answer::Outdated);
+    let peer = Peer::of(crate::peer::machine("0"), Answer::Outdated);
     let _turn = peer.turn.take(Instant::now()).unwrap();
     let handler = Handler::new(&peer.at()).role("Secondary");
     let asked = Instant::now();

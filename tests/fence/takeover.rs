@@ -10,7 +10,7 @@ use etcd_rejoin::rover::fence::{Answer, FenceServer, Request, Turn};
 use tempfile::TempDir;
 
 use crate::executable::executable;
-use crate::{SECRET, key, machine, nobody};
+use crate::peer::{SECRET, key, machine, nobody};
 
 const TOGETHER: &str = include_str!("../../crates/rover/tests/fixtures/drbd/8.4/connected.events2");
 

@@ -1,8 +1,8 @@
 //! A look is what the kernel says, or why it cannot be known.
 
-use etcd_rejoin::rover::table::{Connection, Disk, Fencing, Resource, Role, VolumeState};
+use etcd_rejoin_rover::table::{Connection, Disk, Fencing, Resource, Role, VolumeState};
 
-use crate::{StandIn, recorded};
+use crate::stand_in::{StandIn, recorded};
 
 fn up(volume: VolumeState) -> Resource {
     match volume {

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use etcd_rejoin::rover::fence::{Answer, Asked, ask};
+use etcd_rejoin_rover::fence::{Answer, Asked, ask};
 
-use crate::{LONG, Peer, asks, key, machine, outdate, silent};
+use crate::peer::{LONG, Peer, asks, key, machine, outdate, silent};
 
 #[test]
 fn of_two_that_ask_at_once_the_lower_one_goes_first() {

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use etcd_rejoin::rover::drbd::{DrbdFailure, FailureKind};
+use etcd_rejoin_rover::drbd::{DrbdFailure, FailureKind};
 
-use crate::{LONG, StandIn, recorded};
+use crate::stand_in::{LONG, StandIn, recorded};
 
 /// Command, exit code, words, kind: DRBD 8.4.11 and 9.2.18 with drbd-utils 9.22.
 const MEASURED: &[(&str, i32, &str, FailureKind)] = &[
@@ -160,7 +160,7 @@ fn a_name_that_is_no_resource_reaches_no_tool() {
     for name in ["", "all", "-x", "a b", "a/0", "ä"] {
         let stand_in = StandIn::new();
         assert!(
-            etcd_rejoin::rover::drbd::Drbd::new(name, stand_in.env()).is_err(),
+            etcd_rejoin_rover::drbd::Drbd::new(name, stand_in.env()).is_err(),
             "{name}"
         );
     }

@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
-use etcd_rejoin::rover::table::{
+use etcd_rejoin_rover::table::{
     Child, Mounted, Resource, Role, VolumeDecision, VolumePolicy, VolumeSeen, VolumeState,
     decide_volume,
 };
 
-use crate::{StandIn, recorded};
+use crate::stand_in::nine;
 
 const POLICY: VolumePolicy = VolumePolicy {
     can_fence: false,
@@ -19,15 +19,8 @@ const POLICY: VolumePolicy = VolumePolicy {
     self_fence: false,
 };
 
-pub fn stand_in(state: &str) -> StandIn {
-    let stand_in = StandIn::new();
-    stand_in.put("show", &recorded("9/quorum.show"));
-    stand_in.put("state", &recorded(&format!("9/{state}.events2")));
-    stand_in
-}
-
 fn seen(state: &str) -> Resource {
-    match stand_in(state).drbd().look() {
+    match nine(state).drbd().look() {
         VolumeState::Up(resource) => resource,
         other => panic!("{state}: {other:?}"),
     }

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use etcd_rejoin::rover::fence::{Answer, Asked, Key};
+use etcd_rejoin_rover::fence::{Answer, Asked, Key};
 
-use crate::{LONG, Peer, asks, key, nobody, outdate, silent};
+use crate::peer::{LONG, Peer, asks, key, nobody, outdate, silent};
 
 /// A server for one connection; what it does is up to the test.
 fn fake(serve: impl FnOnce(TcpStream) + Send + 'static) -> (String, JoinHandle<()>) {
@@ -168,7 +168,7 @@ fn what_we_said_ourselves_is_no_answer() {
 #[test]
 fn a_machine_that_is_led_to_itself_gets_nothing() {
     // Our own server, greeted in another machine's name.
-    let peer = Peer::of(crate::machine("asker"), Answer::Outdated);
+    let peer = Peer::of(crate::peer::machine("asker"), Answer::Outdated);
     let (at, serving, _) = between(&peer.at(), |n, said| match n {
         0 => said.replacen("asker", "other", 1),
         1 => said.replacen("asker", "other", 1),
