@@ -97,9 +97,9 @@ pub enum Data {
 impl Report {
     /// Our own report about what was seen last.
     pub fn of(config: &Config, seen: &Observation, instance: &Instance) -> Report {
-        let (data, identity) = match &seen.data {
-            DataDir::Own(identity) => (Data::Own, Some(*identity)),
-            DataDir::Damaged { head } => (Data::Damaged, *head),
+        let (data, identity) = match seen.counts_as() {
+            DataDir::Own(identity) => (Data::Own, Some(identity)),
+            DataDir::Damaged { head } => (Data::Damaged, head),
             DataDir::Empty if seen.set_aside > 0 || seen.misplaced.is_some() => {
                 (Data::SetAside, None)
             }

@@ -201,7 +201,7 @@ fn versions(
     peers: &Client,
     stop: &Stop,
 ) -> (Versions, String) {
-    let damaged = match &seen.data {
+    let damaged = match seen.counts_as() {
         DataDir::Damaged { .. } => written_for(config),
         DataDir::Own(_) | DataDir::Empty => None,
     };

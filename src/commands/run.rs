@@ -224,7 +224,7 @@ impl Run<'_> {
         };
         self.saw(&look);
         if let Some(why) = self.unfit.take() {
-            match look.seen.data {
+            match look.seen.counts_as() {
                 // etcd may know the key. All that is given up is to be told of a removal beforehand.
                 DataDir::Own(_) => log::warn!("asks nobody over https: {why}"),
                 DataDir::Damaged { .. } | DataDir::Empty => {
@@ -519,7 +519,7 @@ impl Run<'_> {
     /// Answers other entrypoints from now on, with what was seen last.
     fn serve(&mut self, look: &Look) -> Result<(), Exit> {
         // Own data starts at once; only where it was given up does it wait with the others.
-        if matches!(look.seen.data, DataDir::Own(_)) && !look.seen.given_up {
+        if matches!(look.seen.counts_as(), DataDir::Own(_)) && !look.seen.given_up {
             return Ok(());
         }
         let report = Report::of(&self.config, &look.seen, self.observer.instance());

@@ -446,7 +446,7 @@ impl Status<'_> {
             Decision::Start(..) | Decision::Wait(_) | Decision::Refuse(_) => None,
         };
         let identity = look.contents.finding.identity();
-        let state = match &seen.data {
+        let state = match seen.counts_as() {
             DataDir::Own(_) => "own",
             DataDir::Damaged { .. } => "damaged",
             DataDir::Empty => "empty",

@@ -36,16 +36,16 @@ pub fn still_to_ask(policy: &Policy, seen: &Observation, open: bool) -> ToAsk {
         return ToAsk::Everybody;
     }
     let leads = |own: Identity| (seen.quorate.as_ref()).is_some_and(|q| q.cluster == own.cluster);
-    match &seen.data {
-        DataDir::Own(own) if leads(*own) => ToAsk::TwinBesideLeader,
-        DataDir::Own(own) if needs_no_leader(policy, seen, *own) => match far(seen, *own) {
+    match seen.counts_as() {
+        DataDir::Own(own) if leads(own) => ToAsk::TwinBesideLeader,
+        DataDir::Own(own) if needs_no_leader(policy, seen, own) => match far(seen, own) {
             Far::Unknown => ToAsk::HowFar,
             Far::Enough | Far::Lacking { .. } => ToAsk::TwinBesideListed,
         },
         DataDir::Own(own) => {
-            let led = far(seen, *own) == Far::Lacking { led: true };
+            let led = far(seen, own) == Far::Lacking { led: true };
             let no_progress = seen.stalled || seen.trial != Trial::None;
-            match seen.given_up || no_progress || led || !is_listed(policy, seen, *own) {
+            match seen.given_up || no_progress || led || !is_listed(policy, seen, own) {
                 true => ToAsk::Leader,
                 false => ToAsk::LeaderForAMoment,
             }
@@ -60,9 +60,9 @@ pub fn still_to_ask(policy: &Policy, seen: &Observation, open: bool) -> ToAsk {
 
 /// Whether own data starts because others list it as it is, without a proven leader.
 pub fn is_settled(policy: &Policy, seen: &Observation) -> bool {
-    match &seen.data {
+    match seen.counts_as() {
         DataDir::Own(own) => {
-            !seen.heard_out && seen.quorate.is_none() && needs_no_leader(policy, seen, *own)
+            !seen.heard_out && seen.quorate.is_none() && needs_no_leader(policy, seen, own)
         }
         DataDir::Damaged { .. } | DataDir::Empty => false,
     }

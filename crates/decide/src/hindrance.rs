@@ -48,7 +48,8 @@ fn misfit(seen: &Observation) -> Option<String> {
     let etcd = &seen.surroundings.etcd;
     let mut versions = seen.surroundings.versions;
     // What reads well is for etcd to judge, whoever wrote it.
-    versions.damaged = (versions.damaged).filter(|_| matches!(seen.data, DataDir::Damaged { .. }));
+    versions.damaged =
+        (versions.damaged).filter(|_| matches!(seen.counts_as(), DataDir::Damaged { .. }));
     match fits(&versions) {
         Ok(()) => None,
         Err(Misfit::Data(version)) => Some(format!(

@@ -230,9 +230,9 @@ pub fn decide(policy: &Policy, seen: &Observation) -> Decision {
         Some(Misplaced::Foreign { .. }) => return Refuse(Reason::WalDirNotEmpty),
         None => {}
     }
-    let decision = match &seen.data {
-        DataDir::Own(own) => own_data(policy, seen, *own),
-        DataDir::Damaged { head } => damaged(policy, seen, *head),
+    let decision = match seen.counts_as() {
+        DataDir::Own(own) => own_data(policy, seen, own),
+        DataDir::Damaged { head } => damaged(policy, seen, head),
         DataDir::Empty => empty(policy, seen),
     };
     match decision {

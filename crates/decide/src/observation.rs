@@ -244,17 +244,6 @@ pub enum Trial {
     Other,
 }
 
-impl Trial {
-    /// Whether a torn end of the WAL is damage: etcd cuts off what a torn write leaves, so one that it
-    /// could not read is none. Its files and its own words have to agree.
-    pub fn proves_damage(self, torn: bool) -> bool {
-        match self {
-            Trial::Unreadable => torn,
-            Trial::None | Trial::Behind | Trial::OldList | Trial::Other => false,
-        }
-    }
-}
-
 /// What another member of the cluster holds, in its entrypoint's own words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Holds {
@@ -385,8 +374,10 @@ pub enum Steady {
 /// Everything that was seen in one look.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Observation {
-    /// The data dir.
+    /// The data dir, as it was found. See [`Observation::counts_as`].
     pub data: DataDir,
+    /// The last record of its WAL is cut: etcd cuts that off by itself.
+    pub torn: bool,
     /// What this data proves to have been committed once, by its WAL, snapshots and database.
     pub committed: Progress,
     /// The join note: an entry that was added from this volume, and that never ran.
@@ -459,6 +450,7 @@ impl Default for Observation {
     fn default() -> Self {
         Observation {
             data: DataDir::Empty,
+            torn: false,
             committed: Progress::default(),
             join_note: None,
             added: None,
@@ -495,6 +487,17 @@ impl Default for Observation {
 }
 
 impl Observation {
+    /// What the data dir counts as. A torn end of the WAL is damage where etcd could not read its data: it cuts off
+    /// what a torn write leaves, so this is none. The files and etcd's own words have to agree.
+    pub fn counts_as(&self) -> DataDir {
+        match (&self.data, self.trial) {
+            (DataDir::Own(own), Trial::Unreadable) if self.torn => {
+                DataDir::Damaged { head: Some(*own) }
+            }
+            (found, _) => found.clone(),
+        }
+    }
+
     /// The views of the peers that run etcd.
     pub fn views(&self) -> impl Iterator<Item = (ClusterId, &[Member])> {
         self.peers.iter().filter_map(|peer| match &peer.heard {

@@ -51,7 +51,7 @@ fn documented_as(decision: &Decision) -> &'static str {
 }
 
 fn documented_data(seen: &Observation) -> &'static str {
-    match seen.data {
+    match seen.counts_as() {
         DataDir::Own(_) => "own",
         DataDir::Damaged { .. } => "damaged",
         DataDir::Empty => "empty",

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::ask::{NO_ANSWER, hear, learn_version, prove, tells_more};
 use super::{Listening, Look, Observer, all, is_promise};
-use crate::datadir::Contents;
+use crate::datadir::{Contents, Finding};
 use crate::decide::{
     self, DataDir, Heard, Identity, MemberProgress, Observation, Peer, Quorate, ToAsk, Trial,
 };
@@ -182,7 +182,7 @@ impl<'a> Gathering<'a> {
             return;
         }
         // What the first one proves is enough for own data, and for nothing else.
-        if matches!(self.seen.data, DataDir::Own(_)) && !self.observer.patient {
+        if matches!(self.seen.counts_as(), DataDir::Own(_)) && !self.observer.patient {
             match self.gateways_open {
                 0 => self.spare_at = Instant::now() + HEAD_START,
                 _ => return self.spare.push(url.to_string()),
@@ -210,6 +210,7 @@ impl<'a> Gathering<'a> {
         let config = self.observer.config.clone();
         self.seen = Observation {
             data: contents.finding.data_dir(),
+            torn: matches!(contents.finding, Finding::Own { torn: true, .. }),
             committed: contents.committed,
             join_note: contents.join_note,
             promise: (contents.promise.as_deref()).is_some_and(|note| is_promise(&config, note)),
@@ -449,7 +450,13 @@ impl<'a> Gathering<'a> {
         self.identity().map(|identity| identity.cluster)
     }
 
-    pub(super) fn into_look(mut self, contents: Contents, begin: Instant) -> Look {
+    pub(super) fn into_look(mut self, mut contents: Contents, begin: Instant) -> Look {
+        if let (DataDir::Own(_), DataDir::Damaged { head }) =
+            (&self.seen.data, self.seen.counts_as())
+        {
+            let what = "the end of the WAL does not read, and etcd could not repair it".into();
+            contents.finding = Finding::Damaged { head, what };
+        }
         if self.seen.data != DataDir::Empty {
             // Asked while the volume was taken for an empty one: no proof that it has what lies here.
             let without = |quorate: &mut Quorate| quorate.reached.is_none();

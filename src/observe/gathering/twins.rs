@@ -35,7 +35,7 @@ impl Gathering<'_> {
 
     /// Asks who answers at one of our peer URLs.
     pub(super) fn ask_twin_peer(&mut self, url: &str) {
-        match self.seen.data {
+        match self.seen.counts_as() {
             // An entrypoint that holds nothing is no rival of what an etcd has written here.
             DataDir::Own(_) => self.ask_whether_we_run(url, |observer, url, deadline| {
                 lists_members(observer, url, deadline).ok()
@@ -92,7 +92,7 @@ impl Gathering<'_> {
     pub(super) fn answered_as_us(&mut self, running: Option<Running>) {
         match running {
             // It may be on its way out. Only one that stays is a reason to refuse.
-            Some(Running::Entrypoint(url)) if !matches!(self.seen.data, DataDir::Own(_)) => {
+            Some(Running::Entrypoint(url)) if !matches!(self.seen.counts_as(), DataDir::Own(_)) => {
                 self.doubts_open += 1;
                 self.ask(move |observer, deadline| {
                     let left = deadline.saturating_duration_since(Instant::now());
@@ -139,7 +139,7 @@ impl Gathering<'_> {
             self.ask_twin(url);
         }
         // An entry that has our name alone is perhaps another member's, which published `localhost`.
-        if !matches!(self.seen.data, DataDir::Own(_)) {
+        if !matches!(self.seen.counts_as(), DataDir::Own(_)) {
             let ours = &self.observer.config.policy.peer_urls;
             let elsewhere = |url: &&String| !ours.iter().any(|own| same_url(own, url));
             for url in entry.peer_urls.iter().filter(elsewhere) {

@@ -317,7 +317,7 @@ fn variants(name: &str) -> &'static [&'static str] {
 }
 
 fn data(seen: &Observation) -> &'static str {
-    match seen.data {
+    match seen.counts_as() {
         DataDir::Empty => "empty",
         DataDir::Own(_) => "own",
         DataDir::Damaged { head: Some(_) } => "damaged",

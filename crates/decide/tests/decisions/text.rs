@@ -144,6 +144,10 @@ fn read_data_dir(at: usize, seen: &mut Observation, words: &str) {
     seen.data = match words[..] {
         ["empty"] => DataDir::Empty,
         ["own", member] => DataDir::Own(identity(member)),
+        ["torn", member] => {
+            seen.torn = true;
+            DataDir::Own(identity(member))
+        }
         ["damaged"] => DataDir::Damaged { head: None },
         ["damaged", member] => DataDir::Damaged {
             head: Some(identity(member)),

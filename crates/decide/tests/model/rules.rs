@@ -441,6 +441,7 @@ fn what_the_model_does_not_know_is_shown_by_a_case() {
         ("old lists", unmodelled::lists_are_tried_for_ever),
         ("cannot start", unmodelled::hindrances_do_not_matter),
         ("misled", unmodelled::any_url_leads_here),
+        ("torn", unmodelled::etcds_word_is_damage),
         ("how far", unmodelled::how_far_does_not_matter),
         ("denied", unmodelled::denied_steps_are_repeated),
         ("no leader", unmodelled::empty_removes_without_leader),

@@ -248,6 +248,11 @@ pub fn failed_starts_again(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| seen.failed = None)
 }
 
+/// That etcd could not read its data is enough for damage.
+pub fn etcds_word_is_damage(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.torn = true)
+}
+
 /// Whoever lists us as we are here proves a leader, however far it has come.
 pub fn how_far_does_not_matter(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| seen.progress.clear())
