@@ -1,5 +1,6 @@
 //! One look in progress: who was asked, what was heard, and when it is enough.
 
+mod news;
 mod patience;
 mod twins;
 
@@ -13,29 +14,13 @@ use crate::datadir::{Contents, Finding};
 use crate::decide::{
     self, DataDir, Heard, Identity, MemberProgress, Observation, Peer, Quorate, ToAsk, Trial,
 };
-use crate::gateway::{Failure, Status};
+use crate::gateway::Failure;
 use crate::membership::{ClusterId, Member, MemberId};
 use crate::signals::Ended;
-use twins::Running;
+use news::{News, WhoRuns};
 
 /// Own data: so long the first gateway is asked alone. Every question is a round of Raft for the others.
 const HEAD_START: Duration = Duration::from_millis(5);
-
-pub(super) enum News {
-    /// The peer of this number, how it answered, and how long that took.
-    Peer(usize, Heard, Duration),
-    /// The version of this peer's cluster is known too, or was not to be had.
-    Version(usize),
-    /// Who has proven a leader at this URL.
-    Gateway(String, Result<(MemberId, Quorate), Failure>),
-    /// How far a listed member has come, asked before a restart like any other.
-    Far(Option<Status>),
-    Twin(Option<Running>),
-    /// Who answers at one of our own URLs while our assembly serves.
-    OwnUrl(Option<Running>),
-    /// Whether an entrypoint of our name still answers there.
-    Stays(bool),
-}
 
 pub(super) struct Gathering<'a> {
     observer: &'a Observer,
@@ -59,7 +44,7 @@ pub(super) struct Gathering<'a> {
     spare_at: Instant,
     twins: Vec<String>,
     twins_open: usize,
-    running: Vec<Running>,
+    running: Vec<WhoRuns>,
     /// Questions at our own peer URLs while our assembly serves.
     own_urls_open: usize,
     /// Entrypoints of our name that were heard once, and are asked again.
@@ -329,7 +314,7 @@ impl<'a> Gathering<'a> {
     /// A member has proven a leader.
     fn proven(&mut self, url: String, member: MemberId, quorate: Quorate) {
         // Behind a balancer, or where our own URLs are among those of the others, it may be ourselves.
-        self.running.push(Running::Member(member));
+        self.running.push(WhoRuns::Member(member));
         self.ask_twins_of(&quorate.members);
         let known = self.seen.quorate.as_ref().map(|known| known.cluster);
         let better = match (known, self.own_cluster()) {

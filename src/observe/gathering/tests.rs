@@ -1,4 +1,5 @@
 use super::*;
+use crate::gateway::Status;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
@@ -308,7 +309,7 @@ fn an_entrypoint_of_our_name_counts_only_if_it_stays() {
         let observer = observer(dir.path());
         let (mut gathering, _news) = gathering(&observer);
         gathering.seen.data = data;
-        let heard = Running::Entrypoint("http://n1.invalid:1".into());
+        let heard = WhoRuns::Entrypoint("http://n1.invalid:1".into());
         gathering.absorb(News::OwnUrl(Some(heard)));
         assert_eq!(gathering.until(), gathering.deadline);
         assert!(!gathering.is_twin());
@@ -338,7 +339,7 @@ fn a_promised_first_start_waits_for_an_entrypoint_of_our_name() {
     gathering.note_time();
     gathering.gateways_open = 1;
     assert!(gathering.until() < gathering.deadline);
-    let heard = Running::Entrypoint("http://n1.invalid:1".into());
+    let heard = WhoRuns::Entrypoint("http://n1.invalid:1".into());
     gathering.absorb(News::OwnUrl(Some(heard)));
     assert_eq!(gathering.until(), gathering.deadline);
 }
@@ -352,7 +353,7 @@ fn own_data_does_not_mind_an_entrypoint_of_our_name() {
         member: MemberId(7),
         cluster: ClusterId(1),
     });
-    let heard = Running::Entrypoint("http://n1.invalid:1".into());
+    let heard = WhoRuns::Entrypoint("http://n1.invalid:1".into());
     gathering.absorb(News::OwnUrl(Some(heard)));
     assert_eq!(gathering.doubts_open, 0);
     assert!(!gathering.is_twin());
@@ -364,7 +365,7 @@ fn an_etcd_at_our_own_url_is_noticed_while_we_serve() {
     let dir = tempfile::tempdir().unwrap();
     let observer = observer(dir.path());
     let (mut gathering, _news) = gathering(&observer);
-    let lists = Running::ListsMembers("http://me:2380".into(), ClusterId(1), quorate(1).members);
+    let lists = WhoRuns::ListsMembers("http://me:2380".into(), ClusterId(1), quorate(1).members);
     gathering.absorb(News::OwnUrl(Some(lists)));
     assert!(gathering.is_twin());
 }

@@ -5,31 +5,23 @@ use std::time::{Duration, Instant};
 
 use super::super::all;
 use super::super::ask::is_another;
-use super::{Gathering, Listening, News, Observer};
+use super::news::{News, WhoRuns};
+use super::{Gathering, Listening, Observer};
 use crate::decide::{DataDir, Heard};
 use crate::gateway::{Failure, connect};
-use crate::membership::{ClusterId, Member, MemberId, same_url};
+use crate::membership::{Member, MemberId, same_url};
 
 /// An entrypoint of our name is asked again after this: one that is just being replaced is gone then.
 const MOMENT: Duration = Duration::from_millis(500);
 /// And again, if nobody answers: on its way from entrypoint to etcd it is silent for a while, too.
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// Who runs at an address that is ours.
-pub(in crate::observe) enum Running {
-    Member(MemberId),
-    /// At this URL.
-    ListsMembers(String, ClusterId, Vec<Member>),
-    /// An entrypoint of our name at this URL, which is not this process.
-    Entrypoint(String),
-}
-
 impl Gathering<'_> {
     /// Asks who answers at one of our client URLs.
     pub(super) fn ask_twin(&mut self, url: &str) {
         self.ask_whether_we_run(url, |observer, url, deadline| {
             let status = observer.clients.status(url, deadline).ok()?;
-            Some(Running::Member(status.member))
+            Some(WhoRuns::Member(status.member))
         });
     }
 
@@ -47,7 +39,7 @@ impl Gathering<'_> {
                         Err(Failure::NotEtcd {
                             status: Some(404), ..
                         }) => match is_another(observer, url, deadline) {
-                            Some(true) => Some(Running::Entrypoint(url.into())),
+                            Some(true) => Some(WhoRuns::Entrypoint(url.into())),
                             Some(false) | None => None,
                         },
                         Err(_) => None,
@@ -73,7 +65,7 @@ impl Gathering<'_> {
             self.ask(move |observer, deadline| {
                 let another = is_another(observer, &url, deadline);
                 let running = match another {
-                    Some(true) => Some(Running::Entrypoint(url.clone())),
+                    Some(true) => Some(WhoRuns::Entrypoint(url.clone())),
                     Some(false) => None,
                     None => lists_members(observer, &url, deadline).ok(),
                 };
@@ -89,10 +81,10 @@ impl Gathering<'_> {
     }
 
     /// Somebody answered at an address that is ours.
-    pub(super) fn answered_as_us(&mut self, running: Option<Running>) {
+    pub(super) fn answered_as_us(&mut self, running: Option<WhoRuns>) {
         match running {
             // It may be on its way out. Only one that stays is a reason to refuse.
-            Some(Running::Entrypoint(url)) if !matches!(self.seen.counts_as(), DataDir::Own(_)) => {
+            Some(WhoRuns::Entrypoint(url)) if !matches!(self.seen.counts_as(), DataDir::Own(_)) => {
                 self.doubts_open += 1;
                 self.ask(move |observer, deadline| {
                     let left = deadline.saturating_duration_since(Instant::now());
@@ -105,7 +97,7 @@ impl Gathering<'_> {
                     News::Stays(stays)
                 });
             }
-            Some(Running::Entrypoint(_)) | None => {}
+            Some(WhoRuns::Entrypoint(_)) | None => {}
             Some(running) => self.running.push(running),
         }
     }
@@ -113,7 +105,7 @@ impl Gathering<'_> {
     fn ask_whether_we_run(
         &mut self,
         url: &str,
-        who: fn(&Observer, &str, Instant) -> Option<Running>,
+        who: fn(&Observer, &str, Instant) -> Option<WhoRuns>,
     ) {
         if self.twins.iter().any(|known| known == url) {
             return;
@@ -171,9 +163,9 @@ impl Gathering<'_> {
             ids.extend(self.own_id(members));
         }
         self.running.iter().any(|running| match running {
-            Running::Member(id) => ids.contains(id),
+            WhoRuns::Member(id) => ids.contains(id),
             // An etcd at our own peer URL, while none of ours runs here.
-            Running::ListsMembers(url, cluster, members) => match self.identity() {
+            WhoRuns::ListsMembers(url, cluster, members) => match self.identity() {
                 // Another member that is listed with this URL, which we were given by mistake, is no twin.
                 Some(own) => {
                     let url = std::slice::from_ref(url);
@@ -184,7 +176,7 @@ impl Gathering<'_> {
                 }
                 None => self.own_id(members).is_some(),
             },
-            Running::Entrypoint(_) => false,
+            WhoRuns::Entrypoint(_) => false,
         })
     }
 }
@@ -201,9 +193,9 @@ fn stays(observer: &Observer, url: &str, deadline: Instant) -> bool {
     }
 }
 
-fn lists_members(observer: &Observer, url: &str, deadline: Instant) -> Result<Running, Failure> {
+fn lists_members(observer: &Observer, url: &str, deadline: Instant) -> Result<WhoRuns, Failure> {
     let view = observer.peers.peer_members(url, deadline)?;
-    Ok(Running::ListsMembers(
+    Ok(WhoRuns::ListsMembers(
         url.into(),
         view.cluster,
         view.members,

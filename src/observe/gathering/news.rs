@@ -1,0 +1,33 @@
+//! What comes of one question.
+
+use std::time::Duration;
+
+use crate::decide::{Heard, Quorate};
+use crate::gateway::{Failure, Status};
+use crate::membership::{ClusterId, Member, MemberId};
+
+/// What came of one question.
+pub(in crate::observe) enum News {
+    /// The peer of this number, how it answered, and how long that took.
+    Peer(usize, Heard, Duration),
+    /// The version of this peer's cluster is known too, or was not to be had.
+    Version(usize),
+    /// Who has proven a leader at this URL.
+    Gateway(String, Result<(MemberId, Quorate), Failure>),
+    /// How far a listed member has come, asked before a restart like any other.
+    Far(Option<Status>),
+    Twin(Option<WhoRuns>),
+    /// Who answers at one of our own URLs while our assembly serves.
+    OwnUrl(Option<WhoRuns>),
+    /// Whether an entrypoint of our name still answers there.
+    Stays(bool),
+}
+
+/// Who runs at an address that is ours.
+pub(in crate::observe) enum WhoRuns {
+    Member(MemberId),
+    /// At this URL.
+    ListsMembers(String, ClusterId, Vec<Member>),
+    /// An entrypoint of our name at this URL, which is not this process.
+    Entrypoint(String),
+}
