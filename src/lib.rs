@@ -19,6 +19,7 @@ pub mod logging;
 pub mod observe;
 pub mod path;
 mod ports;
+pub mod run;
 pub mod tls;
 
 pub use etcd_rejoin_decide as decide;

@@ -1,12 +1,13 @@
-//! The program. Its main job is the loop in `commands::run`: look at the member and its cluster (`observe`), decide
+//! The program. Its main job is the loop in `run`: look at the member and its cluster (`observe`), decide
 //! one thing (`decide`), do it (`act`), and look again; at its end our place is etcd's (`handover`).
 
 use std::process::exit;
 
+use etcd_rejoin::commands::Exit;
 use etcd_rejoin::commands::dispatch::Caller;
-use etcd_rejoin::commands::{Exit, supervise};
 use etcd_rejoin::config::environment;
 use etcd_rejoin::handover::{self, Called};
+use etcd_rejoin::run::trial::{images, supervise};
 use etcd_rejoin::signals::Stop;
 
 fn main() {
@@ -36,7 +37,7 @@ fn end(called: &Called) -> Exit {
     if let Some(exit) = supervise::supervise(called, &stop) {
         return exit;
     }
-    match supervise::phase(&called.words) {
+    match images::phase(&called.words) {
         Ok((phase, words)) => Caller {
             called,
             stop: &stop,

@@ -40,7 +40,6 @@ const NO_ACCEPT: Timespec = Timespec {
 /// The running server. Dropping it closes the port.
 pub struct Server {
     shared: Arc<Board>,
-    since: Instant,
     wake: UnixStream,
     thread: Option<JoinHandle<()>>,
 }
@@ -65,7 +64,6 @@ impl Server {
             .context(|| "cannot start a thread".into())?;
         Ok(Server {
             shared,
-            since: Instant::now(),
             wake,
             thread: Some(thread),
         })
@@ -85,11 +83,6 @@ impl Server {
             .filter(|knock| others || !matches!(knock, Knock::Unreadable(_)))
             .cloned()
             .collect()
-    }
-
-    /// How long it has listened.
-    pub fn listened(&self) -> Duration {
-        self.since.elapsed()
     }
 }
 

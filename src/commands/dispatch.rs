@@ -7,8 +7,7 @@ use std::path::PathBuf;
 
 use clap::CommandFactory;
 
-use super::supervise::Phase;
-use super::{Exit, leave, other, print, probe, quarantine, rove, run, status, watch};
+use super::{Exit, leave, other, print, probe, quarantine, rove, status};
 use crate::cli::{
     self, Call, Cli, Command, EnvFile, EtcdFlags, Probed, QuarantineAction, RunArgs, TwoNodeAction,
 };
@@ -19,6 +18,9 @@ use crate::logging;
 use crate::rover::commands::{config, fence_peer, init, notify, promote};
 use crate::rover::rove::VolumeStatus;
 use crate::rover::settings::Rover;
+use crate::run;
+use crate::run::trial::health;
+use crate::run::trial::images::Phase;
 use crate::signals::Stop;
 
 /// Who called us, and how we are told to end.
@@ -171,7 +173,7 @@ impl Caller<'_> {
                 Phase::First if config.rover.is_some() => self.rove(&config),
                 Phase::First => run::run(config, log, called, stop, steps, None),
                 Phase::Again(handed) => run::run(config, log, called, stop, steps, Some(handed)),
-                Phase::Watch(handed) => watch::watch(config, stop, handed),
+                Phase::Watch(handed) => health::watch(config, stop, handed),
             },
             Err(mistakes) => {
                 for mistake in mistakes {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::watch::own_client_urls;
 use super::{Exit, must_exist, print};
 use crate::config::Config;
 use crate::datadir::{Depth, Finding, Volume};
@@ -74,7 +73,7 @@ fn try_leave(config: &Config, volume: &Volume) -> Result<MemberId, Error> {
             }
         }
     }
-    urls.extend(own_client_urls(config));
+    urls.extend(config.own_client_urls());
     match ask(
         [&clients, &peers],
         urls,

@@ -3,17 +3,10 @@
 pub mod dispatch;
 pub mod leave;
 mod other;
-mod preflight;
 pub mod probe;
 pub mod quarantine;
-mod rejoin;
 pub mod rove;
-pub mod run;
-mod said;
 pub mod status;
-pub mod supervise;
-pub mod watch;
-mod watching;
 
 pub use etcd_rejoin_host::exit::{Exit, print};
 

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::watch::own_client_urls;
 use super::{Exit, print};
 use crate::config::Config;
 use crate::gateway::Client;
@@ -48,7 +47,7 @@ pub fn promotable(gate: Option<PathBuf>) -> Exit {
 pub fn health(config: &Config) -> Result<(), String> {
     let clients = Client::new(&config.client_tls, None).map_err(|error| error.to_string())?;
     let mut why = String::from("ETCD_LISTEN_CLIENT_URLS names no URL");
-    for url in own_client_urls(config) {
+    for url in config.own_client_urls() {
         match clients.health(&url, Instant::now() + config.timeout) {
             Ok(true) => return Ok(()),
             Ok(false) => why = format!("{url}: etcd says that it is not healthy"),

@@ -6,21 +6,21 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::preflight;
 use super::probe;
 use super::{Exit, print};
 use crate::config::Config;
 use crate::datadir::{Finding, Volume};
 use crate::decide::{
-    Bootstrap, DataDir, Decision, Heard, Observation, Progress, Reason, Steady, Trial, decide,
-    hindrance,
+    DataDir, Decision, Heard, Memory, Observation, Progress, Reason, decide, hindrance,
 };
 use crate::error::Error;
 use crate::explain;
 use crate::logging::one_line;
 use crate::membership::{Member, MemberId, quorum};
-use crate::observe::{Listening, Look, NoLook, Observer};
+use crate::observe::{Beside, Look, NoLook, Observer};
 use crate::rover::rove::VolumeStatus;
+use crate::run::due::Due;
+use crate::run::preflight;
 use crate::signals::Stop;
 
 /// What is printed, and what the exit code says.
@@ -103,11 +103,18 @@ pub fn status(config: Config, stop: &Stop, wanted: Wanted) -> Exit {
             return Exit::FAILED;
         }
     };
-    let listening = match holders.any() {
-        Some(_) => Listening::Holder,
-        None => Listening::Nothing,
+    let health = holders.any().is_some().then(|| probe::health(&config));
+    if matches!(health, Some(Ok(()))) && holders.etcd.is_none() {
+        // It may have started meanwhile.
+        holders.etcd = volume.held_by_etcd().unwrap_or_default();
+    }
+    let beside = match holders.any() {
+        Some(_) => Beside::Holder {
+            etcd: holders.etcd.is_some(),
+        },
+        None => Beside::Nothing,
     };
-    let mut look = match observer.look(Trial::None, listening) {
+    let mut look = match observer.look(&Memory::default(), beside) {
         Ok(look) => look,
         Err(NoLook::Stopped(signal)) => return Exit::signal(signal),
         Err(NoLook::Failed(error)) => {
@@ -115,34 +122,22 @@ pub fn status(config: Config, stop: &Stop, wanted: Wanted) -> Exit {
             return Exit::FAILED;
         }
     };
-    let health = holders.any().is_some().then(|| probe::health(&config));
-    if matches!(health, Some(Ok(()))) && holders.etcd.is_none() {
-        // It may have started meanwhile.
-        holders.etcd = volume.held_by_etcd().unwrap_or_default();
-    }
-    if holders.any().is_some() {
-        // What answers as our member is the one that holds the data dir.
-        look.seen.twin = false;
-        // The entrypoint itself, beside which a person asks: what does it see, and wait for?
-        look.seen.in_use = holders.etcd.is_some();
-    }
-    // Nobody waits in front of a screen for it to stay so, or until the log would name another way on.
-    look.seen.steady = Steady::HalfAMinute;
-    look.seen.waited |= config.policy.bootstrap == Bootstrap::All;
-    // What holds the data dir holds the ports too, and has looked for itself.
-    if holders.any().is_none() {
-        let (decision, peers) = (decide(&config.policy, &look.seen), observer.peers());
-        look.seen.surroundings =
-            preflight::surroundings(&config, &look.seen, &decision, peers, true, stop);
-        if let Some(signal) = stop.raised() {
-            return Exit::signal(signal);
-        }
-        if matches!(decision, Decision::Do(..)) {
-            look.seen.own_urls = observer.own_urls(false);
-        }
-    }
-    let status = Status {
-        decision: decide(&config.policy, &look.seen),
+    let due = Due {
+        config: &config,
+        observer: &observer,
+        stop,
+    };
+    let decision = match holders.any() {
+        // What holds the data dir holds the ports too, and has looked for itself.
+        Some(_) => decide(&config.policy, &look.seen),
+        // A person's question answers nobody.
+        None => match due.decide(&mut look, |_| Ok(false)) {
+            Ok(decision) => decision,
+            Err(exit) => return exit,
+        },
+    };
+    let status = Shown {
+        decision,
         rejoin_fails: preflight::rejoin_fails(&config, &look.seen),
         program: preflight::program(&config).map_err(|(_, why)| why),
         config: &config,
@@ -194,7 +189,7 @@ impl Holders {
     }
 }
 
-struct Status<'a> {
+struct Shown<'a> {
     config: &'a Config,
     look: Look,
     decision: Decision,
@@ -218,7 +213,7 @@ struct Words {
     to_change: String,
 }
 
-impl Status<'_> {
+impl Shown<'_> {
     fn words(&self) -> Words {
         match (&self.health, self.holders.etcd.as_deref()) {
             (Some(Ok(())), Some(holder)) => {

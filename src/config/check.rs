@@ -86,6 +86,27 @@ impl Config {
             .iter()
             .filter(|(name, _)| *name != self.policy.name)
     }
+
+    /// Where our own etcd answers clients, seen from here.
+    pub fn own_client_urls(&self) -> Vec<String> {
+        let listen = match self.listen_client_http_urls.as_slice() {
+            [] => &self.listen_client_urls,
+            http => http,
+        };
+        let here = |url: &String| {
+            url.replace("://0.0.0.0:", "://127.0.0.1:")
+                .replace("://[::]:", "://[::1]:")
+                .replace("://:", "://127.0.0.1:")
+        };
+        let mut urls: Vec<String> = listen.iter().map(here).collect();
+        // A certificate may name the advertised host only.
+        for url in &self.advertise_client_urls {
+            if url.starts_with("https:") && !urls.contains(url) {
+                urls.push(url.clone());
+            }
+        }
+        urls
+    }
 }
 
 /// Checks everything. The error is the list of all mistakes.

@@ -133,6 +133,7 @@ fn names(policy: &Policy, look: &Look, reason: Reason) -> Vec<String> {
         Heard::Etcd { .. } => false,
     };
     match reason {
+        Reason::KeyUnfit => look.seen.unfit.iter().cloned().collect(),
         Reason::NotAllHeard => {
             let mut names = match look.seen.peers.is_empty() {
                 true => look.failures.clone(),

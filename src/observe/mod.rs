@@ -13,10 +13,10 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::assembly::Instance;
+use crate::assembly::{Instance, Report, Server};
 use crate::config::Config;
 use crate::datadir::{Contents, Depth, Finding, Known, Volume};
-use crate::decide::{Bootstrap, Observation, Trial};
+use crate::decide::{Bootstrap, Memory, Observation, Steady, Trial, listens};
 use crate::error::Error;
 use crate::gateway::Client;
 use crate::signals::{Ended, Stop};
@@ -65,13 +65,27 @@ pub struct Look {
 
 /// What listens on our own peer addresses while we look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listening {
+enum Listening {
     /// Nothing of ours: whoever answers at our peer URLs is somebody else.
     Nothing,
     /// Our own assembly: its answer comes back from our peer URLs, unless they lead elsewhere.
     Assembly,
-    /// The process that holds the data dir, beside which a person asks.
+    /// The process that holds the data dir.
     Holder,
+}
+
+/// Beside what of ours we look.
+#[derive(Clone, Copy)]
+pub enum Beside<'a> {
+    /// Nothing.
+    Nothing,
+    /// Our own assembly, where the others ask, and may knock.
+    Assembly(&'a Server),
+    /// The process that holds the data dir: a person asks.
+    Holder {
+        /// It is an etcd, or has started one.
+        etcd: bool,
+    },
 }
 
 /// Why there is no look.
@@ -113,15 +127,14 @@ impl Observer {
         }
     }
 
-    /// Who we say we are where our assembly answers.
-    pub fn instance(&self) -> &Instance {
-        &self.instance
+    /// Whether it hears everybody out.
+    pub fn is_patient(&self) -> bool {
+        self.patient
     }
 
-    /// How many of our own questions at our own peer URLs were not answered, or not yet: each may look like
-    /// somebody's failed handshake to our assembly.
-    pub fn own_unanswered(&self) -> usize {
-        self.own_unanswered.load(Ordering::SeqCst)
+    /// What we tell the other entrypoints about what was seen.
+    pub fn report(&self, seen: &Observation) -> Report {
+        Report::of(&self.config, seen, &self.instance)
     }
 
     /// The client for peer URLs.
@@ -134,13 +147,14 @@ impl Observer {
         &self.clients
     }
 
-    /// Why nobody can be asked over https, in words.
-    pub fn unfit(&self) -> Option<&str> {
-        self.peers.unfit().or(self.clients.unfit())
-    }
-
-    /// Looks once. `trial` is what the last one in this run died of.
-    pub fn look(&self, trial: Trial, listening: Listening) -> Result<Look, NoLook> {
+    /// Looks once; what is remembered completes what is seen.
+    pub fn look(&self, memory: &Memory, beside: Beside) -> Result<Look, NoLook> {
+        let listening = match beside {
+            Beside::Nothing => Listening::Nothing,
+            Beside::Assembly(_) => Listening::Assembly,
+            Beside::Holder { .. } => Listening::Holder,
+        };
+        let trial = memory.trial();
         let begin = Instant::now();
         let deadline = begin + self.config.timeout;
         let (tx, rx) = channel();
@@ -165,13 +179,56 @@ impl Observer {
         gathering.deadline = deadline_after_reading(begin, Instant::now(), self.config.timeout);
         gathering.know_volume(&contents, trial);
         gathering.listen(&rx).map_err(NoLook::Stopped)?;
-        let look = gathering.into_look(contents, begin);
+        let mut look = gathering.into_look(contents, begin);
+        look.seen = self.complete(look.seen, memory, beside);
         let leaderless = look.seen.quorate.is_none();
         self.leaderless.store(leaderless, Ordering::Relaxed);
         if !leaderless {
             *all(&self.endpoints) = look.endpoints.clone();
         }
         Ok(look)
+    }
+
+    /// With all that nobody has to be asked for.
+    fn complete(&self, seen: Observation, memory: &Memory, beside: Beside) -> Observation {
+        let mut seen = memory.complete(seen, self.now());
+        seen.unfit = self
+            .peers
+            .unfit()
+            .or(self.clients.unfit())
+            .map(String::from);
+        match beside {
+            Beside::Nothing => {}
+            Beside::Assembly(server) => {
+                // Each of our own questions at our own peer URLs that was not answered, or not yet, may look there
+                // like somebody's failed handshake.
+                seen.knocks = server.knocks(self.own_unanswered.load(Ordering::SeqCst));
+                seen.listened = self.still_listens(memory).is_zero();
+            }
+            Beside::Holder { etcd } => {
+                // What answers as our member is the one that holds the data dir.
+                seen.twin = false;
+                // The entrypoint itself, beside which a person asks: what does it see, and wait for?
+                seen.in_use = etcd;
+            }
+        }
+        if self.patient {
+            // Nobody waits in front of a screen for it to stay so, or until the log would name another way on.
+            seen.steady = Steady::HalfAMinute;
+            seen.waited |= self.config.policy.bootstrap == Bootstrap::All;
+        }
+        seen
+    }
+
+    /// How long our assembly has still to listen before a cluster may be founded.
+    pub fn still_listens(&self, memory: &Memory) -> Duration {
+        listens(&self.config.policy, self.config.election_timeout)
+            .saturating_sub(memory.listened(self.now()))
+    }
+
+    /// How long this process has been looking.
+    pub fn now(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// Reads the data dir in a thread of its own: gigabytes on a slow disk must not delay a stop.

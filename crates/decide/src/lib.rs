@@ -28,13 +28,13 @@ pub use entries::{data_elsewhere, founded_again, listing_twice, own_id};
 pub use first_start::listens;
 pub use hindrance::{hindrance, rejoin_fails};
 pub use leaving::may_leave;
-pub use memory::{Event, Memory};
+pub use memory::{Happened, Memory};
 pub use observation::{
     Bootstrap, DataDir, Elsewhere, Heard, Holds, Identity, JoinAs, JoinsOnly, Knock,
     MemberProgress, Misplaced, Observation, Peer, Policy, Progress, Quorate, Steady, Trial,
 };
 pub use own_url::{FoundThere, OwnUrl, misled};
-pub use reason::{Gravity, Reason, Row, cures_table, table};
+pub use reason::{Ending, Gravity, Reason, Row, cures_table, table};
 pub use surroundings::{Dir, Surroundings};
 pub use versions::{MinorVersion, Misfit, Versions, fits};
 
@@ -229,6 +229,10 @@ pub fn decide(policy: &Policy, seen: &Observation) -> Decision {
         }
         Some(Misplaced::Foreign { .. }) => return Refuse(Reason::WalDirNotEmpty),
         None => {}
+    }
+    // Nobody can be asked, and their answers would decide. Own data starts all the same.
+    if seen.unfit.is_some() && !matches!(seen.counts_as(), DataDir::Own(_)) {
+        return Refuse(Reason::KeyUnfit);
     }
     let decision = match seen.counts_as() {
         DataDir::Own(own) => own_data(policy, seen, own),

@@ -1,5 +1,5 @@
-//! What a run of the entrypoint remembers of its own last steps, and what each event makes of it. Pure: time comes
-//! in, as how long this process has been looking.
+//! What a run of the entrypoint remembers of its own last steps, and what becomes of that with all that happens. Pure:
+//! time comes in, as how long this process has been looking.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub struct Memory {
 
 /// What happens to a run of the entrypoint.
 #[derive(Clone, Copy, Debug)]
-pub enum Event<'a> {
+pub enum Happened<'a> {
     /// A look has seen this.
     Saw(&'a Observation),
     /// Our assembly listens from now on.
@@ -71,17 +71,17 @@ pub enum Event<'a> {
 }
 
 impl Memory {
-    /// After this event, which happens now.
-    pub fn after(mut self, event: Event, now: Duration) -> Memory {
-        match event {
-            Event::Saw(seen) if !self.lists_the_same(seen) => {
+    /// After this, which has happened now.
+    pub fn after(mut self, happened: Happened, now: Duration) -> Memory {
+        match happened {
+            Happened::Saw(seen) if !self.lists_the_same(seen) => {
                 let views = seen.views();
                 self.listed = views.map(|(id, members)| (id, members.to_vec())).collect();
                 self.same_since = now;
             }
-            Event::Saw(_) => {}
-            Event::Listens => self.listens_since = Some(now),
-            Event::Did(step, reason, added) => {
+            Happened::Saw(_) => {}
+            Happened::Listens => self.listens_since = Some(now),
+            Happened::Did(step, reason, added) => {
                 self.trial = Trial::None;
                 self.denied = None;
                 self.added = added.or(self.added);
@@ -94,18 +94,18 @@ impl Memory {
                     self.in_vain = 0;
                 }
             }
-            Event::NotTaken => self.in_vain = self.in_vain.saturating_add(1),
-            Event::DoesWithout => self.in_vain = MAX_CHORE_TRIES,
-            Event::Denied(step, words) => self.denied = Some((step.clone(), words.into())),
+            Happened::NotTaken => self.in_vain = self.in_vain.saturating_add(1),
+            Happened::DoesWithout => self.in_vain = MAX_CHORE_TRIES,
+            Happened::Denied(step, words) => self.denied = Some((step.clone(), words.into())),
             // Once it has run, no entry that was added is one that never ran.
-            Event::Starts(start) => {
+            Happened::Starts(start) => {
                 return Memory {
                     tried: Some(start.clone()),
                     old_lists: self.old_lists,
                     ..Memory::default()
                 };
             }
-            Event::Died(of, exit) => {
+            Happened::Died(of, exit) => {
                 self.trial = of;
                 self.old_lists = match of {
                     Trial::OldList => self.old_lists.saturating_add(1),
@@ -184,9 +184,9 @@ mod tests {
         promote: false,
     };
 
-    fn after(memory: &Memory, events: &[Event]) -> Memory {
-        let step = |memory: Memory, event: &Event| memory.after(*event, Duration::ZERO);
-        events.iter().fold(memory.clone(), step)
+    fn after(memory: &Memory, happened: &[Happened]) -> Memory {
+        let step = |memory: Memory, now: &Happened| memory.after(*now, Duration::ZERO);
+        happened.iter().fold(memory.clone(), step)
     }
 
     fn seen(memory: &Memory) -> Observation {
@@ -212,41 +212,44 @@ mod tests {
     fn a_failed_start_is_remembered_until_a_step_changes_what_starts() {
         let failed = after(
             &Memory::default(),
-            &[Event::Starts(&START), Event::Died(Trial::Behind, 7)],
+            &[Happened::Starts(&START), Happened::Died(Trial::Behind, 7)],
         );
         assert_eq!(failed.failed_with(), Some(7));
-        let leftovers = Event::Did(&Step::SetAsideLeftovers, Reason::Leftovers, None);
+        let leftovers = Happened::Did(&Step::SetAsideLeftovers, Reason::Leftovers, None);
         let aside = seen(&after(&failed, &[leftovers]));
         assert_eq!((aside.failed, aside.trial), (Some(START), Trial::None));
-        let given_up = Event::Did(&Step::GiveUp, Reason::DataBehind, None);
+        let given_up = Happened::Did(&Step::GiveUp, Reason::DataBehind, None);
         assert_eq!(after(&failed, &[given_up]).failed_with(), None);
-        let again = after(&failed, &[Event::Starts(&START)]);
+        let again = after(&failed, &[Happened::Starts(&START)]);
         assert_eq!(seen(&again).failed, None);
     }
 
     #[test]
     fn old_lists_are_counted_over_trials_and_the_leftovers_between_them() {
-        let old = [Event::Starts(&START), Event::Died(Trial::OldList, 1)];
-        let leftovers = Event::Did(&Step::SetAsideLeftovers, Reason::Leftovers, None);
+        let old = [Happened::Starts(&START), Happened::Died(Trial::OldList, 1)];
+        let leftovers = Happened::Did(&Step::SetAsideLeftovers, Reason::Leftovers, None);
         let mut memory = Memory::default();
         for times in 1..4 {
             memory = after(&after(&memory, &old), &[leftovers]);
             assert_eq!(seen(&memory).old_lists, times);
         }
-        let other = [Event::Starts(&START), Event::Died(Trial::Other, 1)];
+        let other = [Happened::Starts(&START), Happened::Died(Trial::Other, 1)];
         assert_eq!(seen(&after(&memory, &other)).old_lists, 0);
     }
 
     #[test]
     fn what_was_added_never_ran_until_etcd_starts() {
         let add = Step::AddMember { learner: true };
-        let did = Event::Did(&add, Reason::NotListed, Some(MemberId(7)));
+        let did = Happened::Did(&add, Reason::NotListed, Some(MemberId(7)));
         let added = after(&Memory::default(), &[did]);
         assert_eq!(seen(&added).added, Some(MemberId(7)));
         let step = Step::SettleJoin(MemberId(7));
-        let settled = after(&added, &[Event::Did(&step, Reason::NoteAdded, None)]);
+        let settled = after(&added, &[Happened::Did(&step, Reason::NoteAdded, None)]);
         assert_eq!(seen(&settled).added, Some(MemberId(7)));
-        assert_eq!(seen(&after(&added, &[Event::Starts(&START)])).added, None);
+        assert_eq!(
+            seen(&after(&added, &[Happened::Starts(&START)])).added,
+            None
+        );
     }
 
     #[test]
@@ -255,21 +258,21 @@ mod tests {
         let mut memory = Memory::default();
         for _ in 0..3 {
             assert!(!none(&memory));
-            memory = after(&memory, &[Event::NotTaken]);
+            memory = after(&memory, &[Happened::NotTaken]);
         }
         assert!(none(&memory));
-        assert!(none(&after(&Memory::default(), &[Event::DoesWithout])));
+        assert!(none(&after(&Memory::default(), &[Happened::DoesWithout])));
         let remove = Step::RemoveMember(MemberId(7));
-        let undone = Event::Did(&remove, Reason::AddedNotOurs, None);
+        let undone = Happened::Did(&remove, Reason::AddedNotOurs, None);
         assert!(none(&after(&memory, &[undone])));
-        let lost = Event::Did(&remove, Reason::DataLost, None);
+        let lost = Happened::Did(&remove, Reason::DataLost, None);
         assert!(!none(&after(&memory, &[lost])));
     }
 
     #[test]
     fn what_is_listed_is_steady_once_it_has_stayed_the_same() {
         let at = Duration::from_secs;
-        let memory = Memory::default().after(Event::Saw(&lists(1)), at(5));
+        let memory = Memory::default().after(Happened::Saw(&lists(1)), at(5));
         for (now, steady) in [
             (5, Steady::No),
             (8, Steady::Seconds),
@@ -278,9 +281,9 @@ mod tests {
             assert_eq!(memory.complete(lists(1), at(now)).steady, steady, "{now}");
         }
         assert_eq!(memory.complete(lists(2), at(35)).steady, Steady::No);
-        let another = memory.after(Event::Saw(&lists(2)), at(35));
+        let another = memory.after(Happened::Saw(&lists(2)), at(35));
         assert_eq!(another.complete(lists(2), at(37)).steady, Steady::No);
-        let same = another.after(Event::Saw(&lists(2)), at(37));
+        let same = another.after(Happened::Saw(&lists(2)), at(37));
         assert_eq!(same.complete(lists(2), at(38)).steady, Steady::Seconds);
     }
 
@@ -288,7 +291,7 @@ mod tests {
     fn what_outlives_an_etcd_on_trial_is_handed_on() {
         let failed = after(
             &Memory::default(),
-            &[Event::Starts(&START), Event::Died(Trial::OldList, 1)],
+            &[Happened::Starts(&START), Happened::Died(Trial::OldList, 1)],
         );
         let words = serde_json::to_string(&failed).unwrap();
         assert_eq!(serde_json::from_str::<Memory>(&words).unwrap(), failed);

@@ -431,6 +431,8 @@ pub struct Observation {
     pub refused: Option<String>,
     /// A client URL that was given to us answers, and proves no leader: in its own words.
     pub unclear: Option<String>,
+    /// Why nobody can be asked over https, if so: a certificate or key of ours that is no use.
+    pub unfit: Option<String>,
     /// Our own member answers somewhere, although it does not run here.
     pub twin: bool,
     /// `REJOIN_BOOTSTRAP_WAIT` is over.
@@ -476,6 +478,7 @@ impl Default for Observation {
             heard_out: false,
             refused: None,
             unclear: None,
+            unfit: None,
             twin: false,
             waited: false,
             knocks: Vec::new(),
@@ -564,6 +567,12 @@ impl Observation {
                 (Knock::Probe, true) => false,
                 (knock, _) => !is_known(knock),
             })
+    }
+
+    /// Whether the other entrypoints are told what this member holds. Own data starts at once; only where it was
+    /// given up does it wait with the others.
+    pub fn tells_the_others(&self) -> bool {
+        !matches!(self.data, DataDir::Own(_)) || self.given_up
     }
 
     /// Whether somebody refuses to answer us.

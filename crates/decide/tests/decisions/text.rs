@@ -232,6 +232,7 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
             ("probed", "") => seen.knocks.push(Knock::Probe),
             ("unreadable", "") => seen.knocks.push(Knock::Unreadable("TLS".into())),
             ("twin", "") => seen.twin = true,
+            ("key-unfit", "") => seen.unfit = Some("the key is of another certificate".into()),
             ("gateway-unclear", "") => seen.unclear = Some("no leader".into()),
             ("gateway-refuses", "") => seen.refused = Some("403".into()),
             ("trial", "behind") => seen.trial = Trial::Behind,

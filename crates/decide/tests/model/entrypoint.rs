@@ -2,7 +2,7 @@
 //! may happen.
 
 use etcd_rejoin_decide::membership::{MemberId, quorum};
-use etcd_rejoin_decide::{Begin, Event, Reason, Start, Step, Trial};
+use etcd_rejoin_decide::{Begin, Happened, Reason, Start, Step, Trial};
 
 use crate::look::{member_id, members};
 use crate::remembered::Remembered;
@@ -239,7 +239,7 @@ impl Slot {
         };
         // What becomes etcd itself remembers nothing.
         self.memory = match trial {
-            true => self.memory.after(Event::Starts(&start)),
+            true => self.memory.after(Happened::Starts(&start)),
             false => Remembered::NOTHING,
         };
         self.process = Process::Etcd { trial, promote };
@@ -251,13 +251,13 @@ impl Slot {
         self.stop();
         if on_trial {
             self.process = Process::Looking;
-            self.memory = memory.after(Event::Died(of, 1));
+            self.memory = memory.after(Happened::Died(of, 1));
         }
     }
 
     /// For what reason tells how long it pauses, and there is no time in this world. Nor are steps counted that the
     /// cluster did not take: that is for chores, and there are none.
     fn did(&mut self, step: &Step, added: Option<MemberId>) {
-        self.memory = (self.memory).after(Event::Did(step, Reason::DataLost, added));
+        self.memory = (self.memory).after(Happened::Did(step, Reason::DataLost, added));
     }
 }

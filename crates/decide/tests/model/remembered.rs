@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use etcd_rejoin_decide::{Event, Memory};
+use etcd_rejoin_decide::{Happened, Memory};
 
 static TABLE: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
 
@@ -20,8 +20,8 @@ impl Remembered {
     }
 
     /// There is no time in this world.
-    pub fn after(self, event: Event) -> Remembered {
-        let memory = self.memory().after(event, Duration::ZERO);
+    pub fn after(self, happened: Happened) -> Remembered {
+        let memory = self.memory().after(happened, Duration::ZERO);
         let mut table = table();
         let known = table.iter().position(|known| *known == memory);
         let place = known.unwrap_or_else(|| {

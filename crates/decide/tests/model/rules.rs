@@ -437,6 +437,7 @@ fn what_the_model_does_not_know_is_shown_by_a_case() {
         ("listening", unmodelled::nobody_listens),
         ("nonsense", unmodelled::nonsense_is_promised),
         ("start failed", unmodelled::failed_starts_again),
+        ("key unfit", unmodelled::keys_are_never_unfit),
         ("old list", unmodelled::no_list_is_tried_again),
         ("old lists", unmodelled::lists_are_tried_for_ever),
         ("cannot start", unmodelled::hindrances_do_not_matter),

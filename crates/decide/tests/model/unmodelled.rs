@@ -351,6 +351,11 @@ pub fn joining_is_always_allowed(policy: &Policy, seen: &Observation) -> Decisio
     decide(&policy, seen)
 }
 
+/// Whom nobody answers is silent, whyever that is.
+pub fn keys_are_never_unfit(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.unfit = None)
+}
+
 /// A list that was old once is old for ever.
 pub fn no_list_is_tried_again(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| seen.old_lists = 0)

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, access, statvfs};
 
-use super::Exit;
 use crate::config::Config;
 use crate::datadir::lookup;
 use crate::decide::{
@@ -22,6 +21,7 @@ use crate::mounts;
 use crate::ports;
 use crate::program::run_or_kill;
 use crate::signals::Stop;
+use etcd_rejoin_host::exit::Exit;
 
 /// How long etcd may take to say its version.
 const FLAGS: Duration = Duration::from_secs(5);

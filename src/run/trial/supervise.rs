@@ -7,81 +7,21 @@
 //! one's affair; if etcd fails before it was ever healthy, the first image takes over again.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::Exit;
-use super::rejoin::Rejoin;
-use super::watching::{Watching, bury};
+use super::images::{
+    AGAIN, Handed, NOT_FOR_PEOPLE, SUPERVISE, WATCH, become_image, ourselves, phase, read,
+};
+use super::watcher::{Watching, bury};
 use crate::config::Config;
 use crate::datadir::{LockError, Volume};
-use crate::decide::{Start, Trial};
-use crate::error::{Context, Error};
+use crate::decide::{Happened, Trial};
 use crate::handover::{self, Called, Etcd, LastWords, Outcome, ProcessEnd, TrialError};
 use crate::logging::{self, LogConfig};
 use crate::signals::Stop;
-
-/// The hidden first word of the image that supervises a trial.
-const SUPERVISE: &str = "__supervise";
-/// Of the one that watches its health.
-const WATCH: &str = "__watch";
-/// Of the one that looks again after it.
-const AGAIN: &str = "__again";
-/// So often in a row etcd may take an old list from another member before it counts as a failed start.
-const MAX_OUTDATED: u8 = 5;
-/// What a person hears who writes one of them.
-const NOT_FOR_PEOPLE: &str = "this command is not for people";
-
-/// What one image hands on to the next, in its second word. Nothing secret: command lines can be read
-/// by everybody.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Handed {
-    /// How etcd is started.
-    pub start: Start,
-    /// How many steps may still be taken.
-    pub steps_left: Option<u32>,
-    /// What the last trial died of.
-    pub trial: Trial,
-    /// The exit code of the trial that failed, if the same start would fail again.
-    pub failed: Option<i32>,
-    /// So many trials in a row took an old list of members from another one.
-    pub outdated: u8,
-    /// What is said of a rejoin at its end.
-    pub rejoin: Rejoin,
-}
-
-/// Which image this is, unless it is the one that supervises.
-#[derive(Debug)]
-pub enum Phase {
-    /// The first.
-    First,
-    /// The one that watches its health.
-    Watch(Handed),
-    /// The one that looks again after a failed trial.
-    Again(Handed),
-}
-
-/// Reads the hidden words; what is left is what the user wrote.
-pub fn phase(words: &[OsString]) -> Result<(Phase, &[OsString]), Error> {
-    let phase = match words.first().and_then(|word| word.to_str()) {
-        Some(WATCH) => Phase::Watch,
-        Some(AGAIN) => Phase::Again,
-        None | Some(_) => return Ok((Phase::First, words)),
-    };
-    let (handed, written) = match words {
-        [_, handed, written @ ..] => (handed.as_os_str(), written),
-        _ => (OsStr::new(""), [].as_slice()),
-    };
-    Ok((phase(read(handed)?), written))
-}
-
-fn read(handed: &OsStr) -> Result<Handed, Error> {
-    serde_json::from_str(handed.to_str().unwrap_or_default()).context(|| NOT_FOR_PEOPLE.into())
-}
+use etcd_rejoin_host::exit::Exit;
 
 /// Hands etcd to the image that supervises it. Returns only to fail.
 pub fn hand_over(
@@ -101,47 +41,6 @@ pub fn hand_over(
         .args(etcd.to_words(called.env.iter().cloned()))
         .args(written);
     become_image(command, stop)
-}
-
-impl Handed {
-    fn to_word(&self) -> OsString {
-        serde_json::to_string(self).unwrap_or_default().into()
-    }
-}
-
-/// Becomes the next image. Returns only to fail.
-fn become_image(mut image: Command, stop: &Stop) -> Exit {
-    // A stop now must not fall between two images.
-    if let Err(error) = Stop::hold() {
-        log::warn!("{error}");
-    }
-    match stop.end_at_once() {
-        Ok(None) => {}
-        Ok(Some(signal)) => return Exit::signal(signal),
-        Err(error) => log::warn!("{error}"),
-    }
-    let error = image.exec();
-    log::error!("cannot run ourselves again: {error}");
-    Exit::FAILED
-}
-
-/// This program again, as this image.
-fn ourselves(called: &Called, image: &str, handed: OsString) -> Command {
-    let mut command = Command::new(own_program(&called.name));
-    command.arg0(&called.name).arg(image).arg(handed);
-    command
-}
-
-/// Our very file: by its path, so that `ps` shows its name; by the kernel's link if the path leads to
-/// another file by now.
-fn own_program(name: &OsStr) -> PathBuf {
-    let link = PathBuf::from("/proc/self/exe");
-    let id = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
-    match (std::fs::read_link(&link), id(&link)) {
-        (Ok(path), Ok(own)) if id(&path).is_ok_and(|found| found == own) => path,
-        (_, Ok(_)) => link,
-        (_, Err(_)) => name.into(),
-    }
 }
 
 /// What the words of the image that supervises say.
@@ -238,15 +137,9 @@ impl Told<'_> {
                 return exit;
             }
         };
-        handed.trial = cause(&outcome.last_words);
-        handed.outdated = match took_another_list(&outcome.last_words) {
-            true => handed.outdated.saturating_add(1),
-            false => 0,
-        };
-        handed.failed = match handed.outdated {
-            1..=MAX_OUTDATED => None,
-            _ => Some(exit.0),
-        };
+        let died = Happened::Died(cause(&outcome.last_words), exit.0);
+        // How long an etcd ran is nothing to be remembered.
+        handed.memory = handed.memory.after(died, Duration::ZERO);
         become_image(self.image(AGAIN, handed.to_word()), stop)
     }
 }
@@ -279,19 +172,11 @@ fn ended(outcome: &Outcome) -> Result<Exit, Exit> {
     }
 }
 
-/// The list that etcd took from another member was an older one, or nobody was there just then: a member that starts
-/// lists what it has read of its log so far. It was recorded as `member-count-unequal` and `nobody-to-fetch-from`.
-fn took_another_list(words: &LastWords) -> bool {
+/// The list that etcd took from another member was an older one, or nobody was there just then. It was recorded as
+/// `member-count-unequal` and `nobody-to-fetch-from`.
+fn took_an_old_list(words: &str) -> bool {
     let texts = ["error validating peerURLs", "cannot fetch cluster info"];
-    match words {
-        LastWords::Surroundings(words) => texts.iter().any(|text| words.contains(text)),
-        LastWords::None
-        | LastWords::Behind
-        | LastWords::Removed
-        | LastWords::AlreadyBootstrapped
-        | LastWords::DataUnreadable(_)
-        | LastWords::Unknown => false,
-    }
+    texts.iter().any(|text| words.contains(text))
 }
 
 /// What etcd printed may tell its data from its surroundings; the files decide.
@@ -299,6 +184,7 @@ fn cause(words: &LastWords) -> Trial {
     match words {
         LastWords::Behind => Trial::Behind,
         LastWords::DataUnreadable(_) => Trial::Unreadable,
+        LastWords::Surroundings(words) if took_an_old_list(words) => Trial::OldList,
         LastWords::None
         | LastWords::Removed
         | LastWords::AlreadyBootstrapped
@@ -319,7 +205,10 @@ mod tests {
             "discovery failed: error validating peerURLs {ClusterID:1 Members:[]}: unmatched member while checking PeerURLs",
             "discovery failed: cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs",
         ] {
-            assert!(took_another_list(&LastWords::Surroundings(words.into())));
+            assert_eq!(
+                cause(&LastWords::Surroundings(words.into())),
+                Trial::OldList
+            );
         }
         for words in [
             LastWords::Surroundings(
@@ -329,7 +218,7 @@ mod tests {
             LastWords::Removed,
             LastWords::Unknown,
         ] {
-            assert!(!took_another_list(&words));
+            assert_ne!(cause(&words), Trial::OldList);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
+use super::images::{DONE, HEALTHY};
 use crate::handover::{Next, Watch};
 
 /// One that ends sooner than this has ended at once.
@@ -54,8 +55,8 @@ impl Watching {
             .flat_map(BufRead::lines)
         {
             match line.as_deref() {
-                Ok(super::watch::HEALTHY) => watch.healthy(),
-                Ok(super::watch::DONE) => done = true,
+                Ok(HEALTHY) => watch.healthy(),
+                Ok(DONE) => done = true,
                 Ok(_) | Err(_) => {}
             }
         }

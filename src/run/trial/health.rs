@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use super::Exit;
-use super::supervise::Handed;
+use super::images::{DONE, HEALTHY, Handed, NOT_FOR_PEOPLE};
 use crate::config::Config;
 use crate::datadir::{Depth, Volume};
 use crate::decide::Begin;
@@ -18,11 +17,7 @@ use crate::gateway::{Client, Failure, PeerView};
 use crate::membership::{Member, MemberId};
 use crate::observe::Observer;
 use crate::signals::Stop;
-
-/// What is said on standard output once etcd is healthy.
-pub const HEALTHY: &str = "healthy";
-/// And when there is nothing left to watch.
-pub const DONE: &str = "done";
+use etcd_rejoin_host::exit::Exit;
 
 /// One question to our own etcd or to a voter.
 const QUESTION: Duration = Duration::from_secs(1);
@@ -59,6 +54,10 @@ pub fn watch(config: Config, stop: &Stop, handed: Handed) -> Exit {
 }
 
 fn until_all_is_so(config: Config, stop: &Stop, handed: &Handed) -> Exit {
+    let Some(start) = handed.memory.tried() else {
+        log::error!("{NOT_FOR_PEOPLE}");
+        return Exit::USAGE;
+    };
     let config = Arc::new(config);
     let volume = Volume::new(&config.data_dir, config.wal_dir.as_deref());
     let observer = match Observer::new(config.clone(), volume.clone(), stop.clone()) {
@@ -71,19 +70,19 @@ fn until_all_is_so(config: Config, stop: &Stop, handed: &Handed) -> Exit {
     let watcher = Watcher {
         clients: observer.clients().clone(),
         peers: observer.peers().clone(),
-        own: match &handed.start.begin {
+        own: match &start.begin {
             Begin::New => Some(config.policy.static_id),
             Begin::Existing { id, .. } => Some(*id),
             Begin::WithData => identity(&volume),
         },
         volume,
-        with_data: handed.start.begin == Begin::WithData,
+        with_data: start.begin == Begin::WithData,
         config,
         healthy: AtomicBool::new(false),
         gateway_off: AtomicBool::new(false),
     };
     let all = std::thread::scope(|scope| {
-        let promoted = scope.spawn(|| match handed.start.promote {
+        let promoted = scope.spawn(|| match start.promote {
             true => watcher.until_promoted(stop),
             false => Ok(()),
         });
@@ -93,7 +92,7 @@ fn until_all_is_so(config: Config, stop: &Stop, handed: &Handed) -> Exit {
     });
     match all {
         Ok(()) => {
-            if let Some(line) = handed.rejoin.line(&handed.start, watcher.own) {
+            if let Some(line) = handed.rejoin.line(start, watcher.own) {
                 line.log();
             }
             // Nobody listens any more: then etcd has ended, and so do we.
@@ -187,7 +186,7 @@ impl Watcher {
     }
 
     fn until_promoted(&self, stop: &Stop) -> Result<(), Exit> {
-        let mut said = Said::default();
+        let mut said = StandsInTheWay::default();
         until(stop, || self.healthy.load(Ordering::Relaxed) || self.runs())?;
         until(stop, || self.is_promoted(&mut said))
     }
@@ -195,7 +194,7 @@ impl Watcher {
     /// Our etcd has answered through Raft, or the cluster has seen it publish itself.
     fn is_healthy(&self) -> bool {
         let deadline = Instant::now() + QUESTION;
-        let urls = own_client_urls(&self.config);
+        let urls = self.config.own_client_urls();
         if urls.iter().any(|url| self.answers(url, deadline)) {
             return true;
         }
@@ -252,7 +251,7 @@ impl Watcher {
     }
 
     /// Asks the voters to promote us, each of them once; true when there is nothing left to ask.
-    fn is_promoted(&self, said: &mut Said) -> bool {
+    fn is_promoted(&self, said: &mut StandsInTheWay) -> bool {
         let mut voters: Vec<String> = Vec::new();
         let mut learner = None;
         for members in self.lists() {
@@ -343,9 +342,9 @@ impl Watcher {
 
 /// What has been said of why we are no voter yet, and when.
 #[derive(Default)]
-struct Said(Vec<(String, Instant)>);
+struct StandsInTheWay(Vec<(String, Instant)>);
 
-impl Said {
+impl StandsInTheWay {
     /// Says what is new, and now and then what is not.
     fn say(&mut self, words: &str) {
         let known = (self.0.iter()).find(|(said, at)| said == words && at.elapsed() < REMIND);
@@ -357,27 +356,6 @@ impl Said {
         self.0.truncate(MOST_SAID);
         self.0.insert(0, (words.into(), Instant::now()));
     }
-}
-
-/// Where our own etcd answers clients, seen from here.
-pub fn own_client_urls(config: &Config) -> Vec<String> {
-    let listen = match config.listen_client_http_urls.as_slice() {
-        [] => &config.listen_client_urls,
-        http => http,
-    };
-    let here = |url: &String| {
-        url.replace("://0.0.0.0:", "://127.0.0.1:")
-            .replace("://[::]:", "://[::1]:")
-            .replace("://:", "://127.0.0.1:")
-    };
-    let mut urls: Vec<String> = listen.iter().map(here).collect();
-    // A certificate may name the advertised host only.
-    for url in &config.advertise_client_urls {
-        if url.starts_with("https:") && !urls.contains(url) {
-            urls.push(url.clone());
-        }
-    }
-    urls
 }
 
 /// Whose data lies here; etcd may write to it meanwhile.

@@ -1,0 +1,75 @@
+//! What is due after a look. What only a step has to know is asked where a step is due, and it is decided again.
+
+use crate::assembly::Server;
+use crate::config::Config;
+use crate::decide::{Decision, OwnUrl, Step, decide};
+use crate::observe::{Look, Observer};
+use crate::signals::Stop;
+use etcd_rejoin_host::exit::Exit;
+
+use super::preflight;
+
+/// Decides, with all that has to be asked for it.
+#[derive(Clone, Copy)]
+pub struct Due<'a> {
+    /// How this member is set up.
+    pub config: &'a Config,
+    /// Who has looked.
+    pub observer: &'a Observer,
+    /// What ends it.
+    pub stop: &'a Stop,
+}
+
+impl Due<'_> {
+    /// What is due. `serve` answers the other entrypoints, where that is wanted before a step: whether it does, and
+    /// listens at our peer ports.
+    pub fn decide(
+        &self,
+        look: &mut Look,
+        serve: impl FnOnce(&Look) -> Result<bool, Exit>,
+    ) -> Result<Decision, Exit> {
+        let decision = decide(&self.config.policy, &look.seen);
+        let step = match &decision {
+            Decision::Do(step, _) => Some(step),
+            Decision::Start(..) | Decision::Wait(_) | Decision::Refuse(_) => None,
+        };
+        // A person wants to see all of it.
+        if step.is_none() && !self.observer.is_patient() {
+            return Ok(decision);
+        }
+        let serves = step.map_or(Ok(false), |_| serve(look))?;
+        let peers = self.observer.peers();
+        look.seen.surroundings = preflight::surroundings(
+            self.config,
+            &look.seen,
+            &decision,
+            peers,
+            !serves,
+            self.stop,
+        );
+        if let Some(signal) = self.stop.raised() {
+            return Err(stopped(signal));
+        }
+        if step.is_some_and(Step::counts_on_our_url) {
+            look.seen.own_urls = self.own_urls(look, serves);
+        }
+        Ok(decide(&self.config.policy, &look.seen))
+    }
+
+    /// Where our own peer URLs lead. Own data, which answers nobody, answers for this moment; a person's
+    /// question answers nobody at all.
+    fn own_urls(&self, look: &Look, serves: bool) -> Vec<OwnUrl> {
+        if serves || self.observer.is_patient() {
+            return self.observer.own_urls(serves);
+        }
+        // Where the port is not free, etcd will say so.
+        let server = Server::start(self.config, &self.observer.report(&look.seen), self.stop);
+        self.observer.own_urls(server.is_ok())
+    }
+}
+
+/// Ends because of this signal.
+pub(super) fn stopped(signal: i32) -> Exit {
+    log::info!("stopped by signal {signal} before etcd ran");
+    Exit::signal(signal)
+}
