@@ -11,7 +11,7 @@ use log::Level;
 use crate::config::Config;
 use crate::datadir::Finding;
 use crate::decide::{
-    Begin, Decision, Gravity, Heard, Holds, Peer, Policy, Reason, Start, Steady, Step, is_settled,
+    Begin, Decision, Gravity, Heard, Holds, Peer, Policy, Start, Steady, Step, Why, is_settled,
     own_id,
 };
 use crate::logging::Line;
@@ -278,11 +278,11 @@ fn noted(look: &Look) -> Vec<(&'static str, String)> {
 pub fn decision(config: &Config, decision: &Decision) -> String {
     match decision {
         // It is no new one: it begins empty where the other one has it all.
-        Decision::Start(start, Reason::SecondOfTwo) => {
+        Decision::Start(start, Why::SecondOfTwo) => {
             start_words(start).replace("as new member", "empty, again as member")
         }
         Decision::Start(start, _) => start_words(start),
-        Decision::Do(Step::RemoveMember(id), Reason::AddedNotOurs) => {
+        Decision::Do(Step::RemoveMember(id), Why::AddedNotOurs(_)) => {
             format!("removes its entry {id}, which this volume did not add, from the cluster")
         }
         Decision::Do(step, _) => step_words(config, step),

@@ -421,7 +421,7 @@ impl Shown<'_> {
                 .map(|peer| &peer.name)
                 .any(|name| failure.starts_with(&format!("{name}: ")))
         };
-        for failure in look.failures.iter().filter(said) {
+        for failure in look.seen.failures.iter().filter(said) {
             line("no answer", failure.clone());
         }
         line("decision", words.action);
@@ -486,7 +486,7 @@ impl Shown<'_> {
                 "margin": explain::margin(&config.policy, look, self.healthy()),
                 "reached": quorate.and_then(|quorate| progress(quorate.reached?)),
             },
-            "failures": look.failures,
+            "failures": look.seen.failures,
             "volume": self.roving.as_ref().map(VolumeStatus::to_json),
             "decision": words.kind,
             "step": step,

@@ -175,7 +175,7 @@ fn quorum_goes_on(policy: &Policy, seen: &Observation) -> bool {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::decide::Step;
+    use crate::decide::{Step, Why};
     use crate::membership::MemberId;
 
     /// We are n1 of `n` members, of which so many are heard empty.
@@ -338,10 +338,10 @@ mod tests {
 
     #[test]
     fn who_may_join_again_is_not_told_to_allow_it() {
-        let quarantine = Decision::Do(Step::Quarantine, Reason::Removed);
+        let quarantine = Decision::Do(Step::Quarantine, Why::Removed);
         assert!(removed(&quarantine).starts_with("nothing to do"));
         assert!(!removed(&quarantine).contains("REJOIN_AS=auto"));
-        assert!(removed(&Decision::Refuse(Reason::Removed)).contains("REJOIN_AS=auto"));
+        assert!(removed(&Decision::Refuse(Why::Removed)).contains("REJOIN_AS=auto"));
     }
 
     #[test]

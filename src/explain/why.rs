@@ -136,7 +136,7 @@ fn names(policy: &Policy, look: &Look, reason: Reason) -> Vec<String> {
         Reason::KeyUnfit => look.seen.unfit.iter().cloned().collect(),
         Reason::NotAllHeard => {
             let mut names = match look.seen.peers.is_empty() {
-                true => look.failures.clone(),
+                true => look.seen.failures.clone(),
                 false => peers(unheard),
             };
             names.extend(knocks(policy, &look.seen));
@@ -222,11 +222,11 @@ fn names(policy: &Policy, look: &Look, reason: Reason) -> Vec<String> {
         },
         Reason::CannotStart => hindrance(&look.seen).into_iter().collect(),
         Reason::DataLostNoLeader | Reason::NotListedNoLeader => {
-            let mut names = look.failures.clone();
+            let mut names = look.seen.failures.clone();
             names.extend(knocks(policy, &look.seen));
             names
         }
-        Reason::DataDamagedNoQuorum | Reason::GivenUp => look.failures.clone(),
+        Reason::DataDamagedNoQuorum | Reason::GivenUp => look.seen.failures.clone(),
         _ => Vec::new(),
     }
 }

@@ -74,7 +74,7 @@ impl Client {
         };
         let (lister, members) = self.linearizable_list(client_url, deadline)?;
         match lister.cluster == *known {
-            true => Ok(quorate(lister, members)),
+            true => Ok(quorate(client_url, lister, members)),
             false => self.read_then_list(client_url, deadline),
         }
     }
@@ -130,7 +130,7 @@ impl Client {
         // A URL may be a balancer's: the list of a member that did not read proves nothing.
         match reader {
             Some(reader) if reader != lister => Err(in_turn(client_url)),
-            Some(_) | None => Ok(quorate(lister, members)),
+            Some(_) | None => Ok(quorate(client_url, lister, members)),
         }
     }
 
@@ -256,11 +256,12 @@ impl Client {
     }
 }
 
-fn quorate(lister: reply::Answerer, members: Vec<Member>) -> (MemberId, Quorate) {
+fn quorate(client_url: &str, lister: reply::Answerer, members: Vec<Member>) -> (MemberId, Quorate) {
     let quorate = Quorate {
         cluster: lister.cluster,
         members,
         reached: None,
+        at: client_url.into(),
     };
     (lister.member, quorate)
 }

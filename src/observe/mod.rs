@@ -57,8 +57,6 @@ pub struct Look {
     pub contents: Contents,
     /// Client URLs of other members, the one that proved a leader first.
     pub endpoints: Vec<String>,
-    /// What stood in the way, endpoint by endpoint.
-    pub failures: Vec<String>,
     /// How long it took.
     pub took: Duration,
 }

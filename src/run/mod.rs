@@ -19,7 +19,7 @@ use log::Level;
 
 use crate::config::Config;
 use crate::datadir::{Lock, LockError, Volume};
-use crate::decide::{DataDir, Decision, Ending, Happened, Memory, Reason, decide};
+use crate::decide::{DataDir, Decision, Ending, Happened, Memory, Reason, Why, decide};
 use crate::explain;
 use crate::handover::Called;
 use crate::logging::{Line, LogConfig};
@@ -148,7 +148,7 @@ impl Entrypoint<'_> {
         match &decision {
             Decision::Start(start, _) => self.start(start, &look, &decision),
             Decision::Do(step, _) => self.step(step, &look, &decision),
-            Decision::Wait(Reason::Listening) => {
+            Decision::Wait(Why::Listening(_)) => {
                 self.serve(&look)?;
                 self.said.say(self.line(&look, &decision));
                 // It ends by itself: REJOIN_WAIT is for what does not.
@@ -162,9 +162,9 @@ impl Entrypoint<'_> {
                 self.serve(&look)?;
                 self.wait(self.line(&look, &decision))
             }
-            Decision::Refuse(reason) => {
+            Decision::Refuse(why) => {
                 self.line(&look, &decision).log();
-                Err(self.end(*reason, &look).unwrap_or_else(|exit| exit))
+                Err(self.end(why.reason(), &look).unwrap_or_else(|exit| exit))
             }
         }
     }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{DataDir, Elsewhere, Heard, Identity, Observation, Peer, Policy, Quorate};
+use super::{
+    DataDir, Elsewhere, Evidence, Heard, Histories, Identity, Observation, Peer, Policy, Quorate,
+};
 use crate::membership::{ClusterId, Member, MemberId, quorum};
 
 /// Which entry of a member list is ours.
@@ -98,15 +100,24 @@ pub(super) fn is_another_cluster(policy: &Policy, seen: &Observation, own: Clust
     strangers > 0 && all - strangers < quorum(all)
 }
 
-/// Whether a quorate cluster lacks what was committed on this volume. Its ID is no proof of one history: that of a
+/// Both histories, where a quorate cluster lacks what was committed on this volume. Its ID is no proof of one history: that of a
 /// static cluster follows from URLs and token (etcd `membership/cluster.go`, `genID`), so members that were wiped
 /// and founded anew, or rolled back to a copy, have the same one.
 ///
 /// Where it has come further than this volume meanwhile, only what it lists can tell.
-pub(super) fn is_other_history(policy: &Policy, seen: &Observation, quorate: &Quorate) -> bool {
-    let reached = quorate.reached;
-    reached.is_some_and(|reached| reached.lacks(seen.committed))
-        || founded_again(policy, seen, quorate)
+pub(super) fn other_history(
+    policy: &Policy,
+    seen: &Observation,
+    quorate: &Quorate,
+) -> Option<Histories> {
+    let founded_again = founded_again(policy, seen, quorate);
+    let lacks = (quorate.reached).is_some_and(|reached| reached.lacks(seen.committed));
+    (lacks || founded_again).then(|| Histories {
+        here: seen.committed,
+        there: quorate.reached,
+        at: quorate.at.clone(),
+        founder: founded_again.then_some(policy.static_id),
+    })
 }
 
 /// Whether the cluster lists at our place the member that we were founded as, and this is the data of a later one:
@@ -157,6 +168,16 @@ pub(super) fn refuse_us(
         Some(quorate) => too_many(&quorate.members),
         None if seen.views().next().is_none() => seen.is_refused(),
         None => seen.views().any(|(_, members)| too_many(members)),
+    }
+}
+
+/// Who refuses us what.
+pub(super) fn refusals(seen: &Observation) -> Evidence {
+    let denied = seen.denied.iter().map(|(_, words)| words);
+    Evidence {
+        peers: seen.peers_that(|heard| matches!(heard, Heard::Refused(_))),
+        words: seen.refused.iter().chain(denied).cloned().collect(),
+        knocks: Vec::new(),
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::Decision::{Do, Refuse, Wait};
 use super::{
-    Begin, Bootstrap, Decision, Heard, Holds, Knock, Observation, Policy, Reason, Start, Step,
+    Alone, Begin, Bootstrap, Decision, Evidence, Founders, Heard, Holds, Knock, Observation, Peer,
+    Policy, Start, Step, Unheard, Why,
 };
 use crate::membership::{Member, quorum};
 
@@ -20,28 +21,28 @@ pub(super) fn founding(policy: &Policy, seen: &Observation, decision: Decision) 
         Do(step, _) => *step == Step::Promise,
         Wait(_) | Refuse(_) => false,
     };
-    let promised = decision == Wait(Reason::FirstStartPromise);
-    let knocks = || seen.knocks_of_a_cluster(policy);
-    if (founds || promised) && knocks().next().is_some() {
+    let promised = matches!(decision, Wait(Why::FirstStartPromise(..)));
+    let knocks: Vec<Knock> = seen.knocks_of_a_cluster(policy).cloned().collect();
+    if (founds || promised) && !knocks.is_empty() {
         let answers =
             |heard: &Heard| matches!(heard, Heard::Entrypoint { .. } | Heard::Etcd { .. });
         let answering = seen.initial_peers().filter(|peer| answers(&peer.heard));
         let others_known = policy.initial_others() == 0 && policy.knows_others;
         if answering.count() != policy.initial_others() || others_known {
             // Who is silent may belong to that cluster, and lead us back to it.
-            return Wait(Reason::NotAllHeard);
+            return not_all_heard(policy, seen);
         }
-        let only_probes = knocks().all(|knock| *knock == Knock::Probe);
+        let only_probes = knocks.iter().all(|knock| *knock == Knock::Probe);
         return match only_probes && policy.initial_others() > 0 {
             // It may have left this very first start for etcd, and says so within moments.
-            true => Wait(Reason::CalledByACluster),
-            false => Refuse(Reason::CalledByACluster),
+            true => Wait(Why::CalledByACluster(knocks)),
+            false => Refuse(Why::CalledByACluster(knocks)),
         };
     }
     // `now` tries at once; and who is alone on this machine's own addresses cannot be a member of anything.
     let can_be_called = policy.has_others() || policy.is_reachable();
     if founds && can_be_called && !seen.listened && policy.bootstrap != Bootstrap::Now {
-        return Wait(Reason::Listening);
+        return Wait(Why::Listening(Alone(policy.initial_others() == 0)));
     }
     decision
 }
@@ -70,6 +71,33 @@ pub fn listens(policy: &Policy, election_timeout: Duration) -> Duration {
         0 => ALONE.max(Duration::from_secs(2) + election_timeout),
         _ => BESIDE_OTHERS.max(Duration::from_millis(500) + election_timeout),
     }
+}
+
+/// A first start waits for who was not heard. Who is alone in another initial cluster, or is asked for by a running
+/// cluster, is in none.
+fn not_all_heard(policy: &Policy, seen: &Observation) -> Decision {
+    let unheard = |heard: &Heard| match heard {
+        Heard::Silent(_) | Heard::Nonsense(_) | Heard::Refused(_) => true,
+        Heard::Entrypoint { holds, .. } => matches!(holds, Holds::Alone | Holds::Called),
+        Heard::Etcd { .. } => false,
+    };
+    Wait(Why::NotAllHeard(Unheard {
+        evidence: Evidence {
+            peers: seen.peers_that(unheard),
+            words: match seen.peers.is_empty() {
+                true => seen.failures.clone(),
+                false => Vec::new(),
+            },
+            knocks: seen.knocks_of_a_cluster(policy).cloned().collect(),
+        },
+        alone: policy.initial_others() == 0,
+        forbids: policy.forbids_founding(),
+    }))
+}
+
+/// The peers that hold this, by their own words.
+fn that_hold(seen: &Observation, wanted: impl Fn(&Holds) -> bool) -> Vec<Peer> {
+    seen.peers_that(|heard| matches!(heard, Heard::Entrypoint { holds, .. } if wanted(holds)))
 }
 
 /// No etcd was heard: the entrypoints ask each other whether this is a first start.
@@ -102,31 +130,47 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
     let left = count.data > 0 && seen.promise && seen.set_aside == 0;
     if left && policy.bootstrap != Bootstrap::Now {
         // It has left the first start already: all had promised then.
-        return new(true, Reason::FirstStartContinued);
+        return new(true, Why::FirstStartContinued);
     }
     if count.data + count.foreign > 0 {
-        return Wait(Reason::PeerHasData);
+        let data = |holds: &Holds| matches!(holds, Holds::Own(_) | Holds::Damaged);
+        return Wait(Why::PeerHasData(that_hold(seen, data)));
     }
     if count.disagree {
-        return Refuse(Reason::PeersDisagree);
+        let differs = |heard: &Heard| {
+            matches!(
+                heard,
+                Heard::Entrypoint {
+                    differs: Some(_),
+                    ..
+                }
+            )
+        };
+        return Refuse(Why::PeersDisagree(seen.peers_that(differs)));
     }
     let alone = policy.initial_others() == 0;
     // Whatever else stands in the way of founding: this is what a person has to know.
-    if alone && !policy.knows_others && seen.knocks_of_a_cluster(policy).next().is_some() {
-        return Refuse(Reason::CalledByACluster);
+    let knocks: Vec<Knock> = seen.knocks_of_a_cluster(policy).cloned().collect();
+    if alone && !policy.knows_others && !knocks.is_empty() {
+        return Refuse(Why::CalledByACluster(knocks));
     }
     let all_heard = silent == 0 && !(alone && policy.knows_others);
     if all_heard && (count.set_aside > 0 || seen.set_aside > 0) {
-        return Refuse(Reason::DataSetAside);
+        let set_aside = |holds: &Holds| *holds == Holds::SetAside;
+        return Refuse(Why::DataSetAside(that_hold(seen, set_aside)));
     }
-    if policy.joins_only.is_some() || policy.bootstrap == Bootstrap::Never {
+    if let Some(forbids) = policy.forbids_founding() {
         return match all_heard {
-            true => Wait(Reason::FoundingForbidden),
-            false => Wait(Reason::NotAllHeard),
+            true => Wait(Why::FoundingForbidden(forbids)),
+            false => not_all_heard(policy, seen),
         };
     }
     if policy.bootstrap == Bootstrap::Now && is_ruled_out(policy, seen) {
-        return Wait(Reason::NowRuledOut);
+        return Wait(Why::NowRuledOut(Evidence {
+            peers: seen.peers_that(|heard| !matches!(heard, Heard::Silent(_))),
+            words: seen.unclear.iter().cloned().collect(),
+            knocks: Vec::new(),
+        }));
     }
     let nothing_set_aside = count.set_aside == 0 && seen.set_aside == 0;
     let majority = quorum(policy.initial.len());
@@ -140,16 +184,25 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
         // the same cluster with the same IDs: it is only asked to promise first.
         Bootstrap::Now => (true, count.empty == 0),
     };
+    let founders = match policy.bootstrap {
+        Bootstrap::Quorum if silent > 0 => Founders::Majority,
+        Bootstrap::Now if silent > 0 => Founders::Whoever,
+        Bootstrap::All | Bootstrap::Never | Bootstrap::Quorum | Bootstrap::Now => Founders::All,
+    };
+    let promise = || {
+        let unpromised = that_hold(seen, |holds| *holds == Holds::Empty);
+        Why::FirstStartPromise(founders, unpromised)
+    };
     match (
         seen.promise,
         may_promise && nothing_set_aside,
         may_start && nothing_set_aside,
     ) {
-        (_, true, true) if alone => new(false, Reason::FirstStart),
-        (true, _, true) => new(true, Reason::FirstStart),
-        (true, _, false) if silent == 0 => Wait(Reason::FirstStartPromise),
-        (false, true, _) => Do(Step::Promise, Reason::FirstStartPromise),
-        (true | false, _, _) => Wait(Reason::NotAllHeard),
+        (_, true, true) if alone => new(false, Why::FirstStart(Founders::Alone)),
+        (true, _, true) => new(true, Why::FirstStart(founders)),
+        (true, _, false) if silent == 0 => Wait(promise()),
+        (false, true, _) => Do(Step::Promise, promise()),
+        (true | false, _, _) => not_all_heard(policy, seen),
     }
 }
 
@@ -197,11 +250,11 @@ fn is_ruled_out(policy: &Policy, seen: &Observation) -> bool {
     seen.unclear.is_some() || !(seen.peers.iter()).all(|peer| of_this_first_start(&peer.heard))
 }
 
-pub(super) fn new(trial: bool, reason: Reason) -> Decision {
+pub(super) fn new(trial: bool, why: Why) -> Decision {
     let start = Start {
         begin: Begin::New,
         trial,
         promote: false,
     };
-    Decision::Start(start, reason)
+    Decision::Start(start, why)
 }

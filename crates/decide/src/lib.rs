@@ -11,6 +11,7 @@ mod empty;
 mod enough;
 mod entries;
 mod first_start;
+mod held;
 mod hindrance;
 mod leaving;
 pub mod membership;
@@ -26,6 +27,9 @@ pub use empty::add_as;
 pub use enough::{ToAsk, is_settled, still_to_ask};
 pub use entries::{data_elsewhere, founded_again, listing_twice, own_id};
 pub use first_start::listens;
+pub use held::{
+    Alone, Confirmed, Evidence, Founders, Histories, Leaderless, Misleads, Outlook, Unheard, Whose,
+};
 pub use hindrance::{hindrance, rejoin_fails};
 pub use leaving::may_leave;
 pub use memory::{Happened, Memory};
@@ -34,7 +38,7 @@ pub use observation::{
     MemberProgress, Misplaced, Observation, Peer, Policy, Progress, Quorate, Steady, Trial,
 };
 pub use own_url::{FoundThere, OwnUrl, misled};
-pub use reason::{Ending, Gravity, Reason, Row, cures_table, table};
+pub use reason::{Ending, Gravity, Reason, Row, Why, cures_table, table};
 pub use surroundings::{Dir, Surroundings};
 pub use versions::{MinorVersion, Misfit, Versions, fits};
 
@@ -42,6 +46,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::membership::{Member, MemberId};
 use empty::empty;
+use entries::refusals;
 use first_start::founding;
 use own::{damaged, own_data};
 
@@ -182,24 +187,29 @@ impl Step {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Decision {
     /// Become etcd.
-    Start(Start, Reason),
+    Start(Start, Why),
     /// Change one thing, then look again.
-    Do(Step, Reason),
+    Do(Step, Why),
     /// Look again later.
-    Wait(Reason),
+    Wait(Why),
     /// Only a person can tell.
-    Refuse(Reason),
+    Refuse(Why),
 }
 
 impl Decision {
+    /// The row that decided, and what in it held.
+    pub fn why(&self) -> &Why {
+        match self {
+            Decision::Start(_, why)
+            | Decision::Do(_, why)
+            | Decision::Wait(why)
+            | Decision::Refuse(why) => why,
+        }
+    }
+
     /// The row that decided.
     pub fn reason(&self) -> Reason {
-        match self {
-            Decision::Start(_, reason)
-            | Decision::Do(_, reason)
-            | Decision::Wait(reason)
-            | Decision::Refuse(reason) => *reason,
-        }
+        self.why().reason()
     }
 }
 
@@ -216,35 +226,47 @@ fn may_list_another(seen: &Observation) -> bool {
 /// The decision table.
 pub fn decide(policy: &Policy, seen: &Observation) -> Decision {
     if seen.in_use {
-        return Wait(Reason::DataDirInUse);
+        return Wait(Why::DataDirInUse);
     }
     if seen.left {
-        return Refuse(Reason::Left);
+        return Refuse(Why::Left);
     }
     // No lost disk, but a changed setting. Taken for a lost one, the member would come back empty beside its own data,
     // or what somebody else keeps in the WAL dir would be gone.
-    match seen.misplaced {
-        Some(Misplaced::WhereItWas { .. } | Misplaced::WithinDataDir { .. }) => {
-            return Refuse(Reason::WalElsewhere);
+    match &seen.misplaced {
+        Some(wal @ (Misplaced::WhereItWas { .. } | Misplaced::WithinDataDir { .. })) => {
+            return Refuse(Why::WalElsewhere(wal.clone()));
         }
-        Some(Misplaced::Foreign { .. }) => return Refuse(Reason::WalDirNotEmpty),
+        Some(wal @ Misplaced::Foreign { .. }) => {
+            return Refuse(Why::WalDirNotEmpty(wal.clone()));
+        }
         None => {}
     }
     // Nobody can be asked, and their answers would decide. Own data starts all the same.
-    if seen.unfit.is_some() && !matches!(seen.counts_as(), DataDir::Own(_)) {
-        return Refuse(Reason::KeyUnfit);
+    if let Some(why) = &seen.unfit
+        && !matches!(seen.counts_as(), DataDir::Own(_))
+    {
+        return Refuse(Why::KeyUnfit(why.clone()));
     }
     let decision = match seen.counts_as() {
         DataDir::Own(own) => own_data(policy, seen, own),
         DataDir::Damaged { head } => damaged(policy, seen, head),
         DataDir::Empty => empty(policy, seen),
     };
+    match stands_in_the_way(policy, seen, &decision) {
+        Some(decision) => decision,
+        None => founding(policy, seen, decision),
+    }
+}
+
+/// What keeps us from what the rows of the data dir decide.
+fn stands_in_the_way(policy: &Policy, seen: &Observation, decision: &Decision) -> Option<Decision> {
     match decision {
         // Nothing has changed since: it would fail again, for ever, and nobody would hear of it.
         Decision::Start(start, _)
-            if seen.failed.as_ref() == Some(&start) && !may_list_another(seen) =>
+            if seen.failed.as_ref() == Some(start) && !may_list_another(seen) =>
         {
-            Refuse(Reason::StartFailed)
+            return Some(Refuse(Why::StartFailed));
         }
         // No lost disk, perhaps, but a changed ETCD_DATA_DIR: without this row an empty cluster is founded, under
         // the same IDs, and all that was written lies unread beside it. A rejoin needs none of it.
@@ -255,48 +277,53 @@ pub fn decide(policy: &Policy, seen: &Observation) -> Decision {
             _,
         )
         | Do(Step::Promise, _)
-        | Wait(Reason::Listening | Reason::FirstStartPromise)
-        | Refuse(Reason::DataSetAside)
-            if data_elsewhere(policy, seen).is_some() =>
-        {
-            Refuse(Reason::DataElsewhere)
+        | Wait(Why::Listening(_) | Why::FirstStartPromise(..))
+        | Refuse(Why::DataSetAside(_)) => {
+            if let Some(data) = data_elsewhere(policy, seen) {
+                return Some(Refuse(Why::DataElsewhere(data.clone())));
+            }
         }
+        Decision::Start(..) | Do(..) | Wait(_) | Refuse(_) => {}
+    }
+    match decision {
         // A refused start leaves `member/snap/db`: nothing may lie there when etcd begins anew.
         Decision::Start(..) if seen.leftovers && seen.data == DataDir::Empty => {
-            Do(Step::SetAsideLeftovers, Reason::Leftovers)
+            Some(Do(Step::SetAsideLeftovers, Why::Leftovers))
         }
-        // A quarantine that was killed halfway takes the whole of `member/` along, and what an add notes there.
-        Do(Step::AddMember { .. }, _) if seen.leftovers => {
-            Do(Step::SetAsideLeftovers, Reason::Leftovers)
-        }
-        // It would come back empty, and that member would be refused.
-        Do(step, _) if !policy.peer_urls_given && step.counts_on_a_start() => {
-            Refuse(Reason::PeerUrlsNotGiven)
-        }
-        // What it began would not end: added, it could be reached by nobody, and its vote would be missing. It may
-        // be told in time, as a name that is not there yet.
-        Do(step, _)
-            if misled(&policy.name, &seen.own_urls).is_some() && step.counts_on_our_url() =>
-        {
-            Wait(Reason::PeerUrlMisleads)
-        }
-        // Asked again, the cluster would say the same; a person has to allow it.
-        Do(step, _)
-            if seen
-                .denied
-                .as_ref()
-                .is_some_and(|(denied, _)| *denied == step) =>
-        {
-            Refuse(Reason::NotAllowed)
-        }
-        // What was removed could not be added and started again.
-        Do(step, _) if step.counts_on_a_start() && listing_twice(policy, seen).next().is_some() => {
-            Refuse(Reason::UrlListedTwice)
-        }
-        // A full disk or a port in use is no reason to leave the cluster.
-        Do(step, _) if step.counts_on_a_start() && hindrance(seen).is_some() => {
-            Refuse(Reason::CannotStart)
-        }
-        decision => founding(policy, seen, decision),
+        Do(step, _) => step_is_kept_from(policy, seen, step),
+        Decision::Start(..) | Wait(_) | Refuse(_) => None,
     }
+}
+
+/// What keeps us from a step.
+fn step_is_kept_from(policy: &Policy, seen: &Observation, step: &Step) -> Option<Decision> {
+    // A quarantine that was killed halfway takes the whole of `member/` along, and what an add notes there.
+    if seen.leftovers && matches!(step, Step::AddMember { .. }) {
+        return Some(Do(Step::SetAsideLeftovers, Why::Leftovers));
+    }
+    // It would come back empty, and that member would be refused.
+    if !policy.peer_urls_given && step.counts_on_a_start() {
+        return Some(Refuse(Why::PeerUrlsNotGiven));
+    }
+    // What it began would not end: added, it could be reached by nobody, and its vote would be missing. It may
+    // be told in time, as a name that is not there yet.
+    if let Some(words) = misled(&policy.name, &seen.own_urls)
+        && step.counts_on_our_url()
+    {
+        return Some(Wait(Why::PeerUrlMisleads(Misleads::Seen(words))));
+    }
+    // Asked again, the cluster would say the same; a person has to allow it.
+    if (seen.denied.as_ref()).is_some_and(|(denied, _)| denied == step) {
+        return Some(Refuse(Why::NotAllowed(refusals(seen))));
+    }
+    if !step.counts_on_a_start() {
+        return None;
+    }
+    // What was removed could not be added and started again.
+    let twice: Vec<Member> = listing_twice(policy, seen).cloned().collect();
+    if !twice.is_empty() {
+        return Some(Refuse(Why::UrlListedTwice(twice)));
+    }
+    // A full disk or a port in use is no reason to leave the cluster.
+    hindrance(seen).map(|words| Refuse(Why::CannotStart(words)))
 }

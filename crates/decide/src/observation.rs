@@ -38,7 +38,7 @@ pub enum JoinAs {
 }
 
 /// Why a member may join a cluster, and found none whatever is heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JoinsOnly {
     /// `ETCD_INITIAL_CLUSTER_STATE=existing`: the user forbids founding.
     State,
@@ -47,6 +47,8 @@ pub enum JoinsOnly {
     /// The initial cluster gives two members one peer URL: one of them can never be heard, and etcd refuses
     /// to found it (etcd `server/config/config.go`, `VerifyBootstrap`).
     SharedUrl,
+    /// `REJOIN_BOOTSTRAP=never`: so does the user.
+    Never,
 }
 
 impl JoinsOnly {
@@ -56,6 +58,7 @@ impl JoinsOnly {
             JoinsOnly::State => "ETCD_INITIAL_CLUSTER_STATE=existing",
             JoinsOnly::Outside => "an ETCD_INITIAL_CLUSTER without this member's name and peer URL",
             JoinsOnly::SharedUrl => "an ETCD_INITIAL_CLUSTER that gives two members one peer URL",
+            JoinsOnly::Never => "REJOIN_BOOTSTRAP=never",
         }
     }
 
@@ -69,6 +72,7 @@ impl JoinsOnly {
             JoinsOnly::SharedUrl => {
                 "give each member a peer URL of its own in ETCD_INITIAL_CLUSTER"
             }
+            JoinsOnly::Never => "set REJOIN_BOOTSTRAP=all",
         }
     }
 }
@@ -113,6 +117,12 @@ impl Policy {
             .iter()
             .filter(|(name, _)| *name != self.name)
             .count()
+    }
+
+    /// Why no cluster is founded whatever is heard, if so.
+    pub fn forbids_founding(&self) -> Option<JoinsOnly> {
+        let never = self.bootstrap == Bootstrap::Never;
+        self.joins_only.or(never.then_some(JoinsOnly::Never))
     }
 
     /// Whether the initial cluster names only ourselves, and no others are known.
@@ -337,6 +347,8 @@ pub struct Quorate {
     /// How far the member that proved the leader has come, asked after the proof; none where there is no data
     /// to hold it against.
     pub reached: Option<Progress>,
+    /// The client URL where it was asked.
+    pub at: String,
 }
 
 /// Who has asked for us at our own peer URL while only our assembly listened there.
@@ -429,6 +441,8 @@ pub struct Observation {
     pub heard_out: bool,
     /// The gateway refuses us, in its own words.
     pub refused: Option<String>,
+    /// What stood in the way of a leader's proof, endpoint by endpoint.
+    pub failures: Vec<String>,
     /// A client URL that was given to us answers, and proves no leader: in its own words.
     pub unclear: Option<String>,
     /// Why nobody can be asked over https, if so: a certificate or key of ours that is no use.
@@ -477,6 +491,7 @@ impl Default for Observation {
             progress: Vec::new(),
             heard_out: false,
             refused: None,
+            failures: Vec::new(),
             unclear: None,
             unfit: None,
             twin: false,

@@ -5,69 +5,73 @@ use super::Decision::{Do, Refuse, Wait};
 use super::enough::is_settled;
 use super::entries::*;
 use super::own_url::misled;
-use super::{Begin, Decision, Identity, JoinAs, Observation, Policy, Reason, Start, Step, Trial};
+use super::{
+    Alone, Begin, Confirmed, Decision, Evidence, Identity, JoinAs, Leaderless, Misleads,
+    Observation, Outlook, Policy, Start, Steady, Step, Trial, Whose, Why,
+};
 use crate::membership::Member;
 
 /// Own data starts as it is, unless the cluster positively contradicts it.
 pub(super) fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> Decision {
     if another_members(policy, seen, own) {
-        return Refuse(Reason::VolumeOfAnotherMember);
+        return Refuse(Why::VolumeOfAnotherMember(Whose::Listed(seen.running())));
     }
     if founded_as_another(policy, seen, own) {
-        return Refuse(Reason::VolumeOfAnotherMember);
+        return Refuse(Why::VolumeOfAnotherMember(Whose::Founded));
     }
     if seen.twin {
-        return Refuse(Reason::TwinAlive);
+        return Refuse(Why::TwinAlive);
     }
     let quorate = (seen.quorate.as_ref()).filter(|quorate| quorate.cluster == own.cluster);
     let Some(quorate) = quorate else {
         if is_another_cluster(policy, seen, own.cluster) {
-            return Refuse(Reason::OtherCluster);
+            return Refuse(Why::OtherCluster(seen.running()));
         }
         if seen.given_up {
-            return Wait(Reason::GivenUp);
+            return Wait(Why::GivenUp(Some(leaderless(policy, seen))));
         }
-        return match seen.views().next() {
-            Some(_) if is_settled(policy, seen) => with_data(seen, own, None, Reason::OwnData),
-            Some(_) => with_data(seen, own, None, Reason::NoLeader),
-            None => with_data(seen, own, None, Reason::NobodyAnswers),
+        let reason = match seen.views().next() {
+            Some(_) if is_settled(policy, seen) => Why::OwnData(Confirmed::ByPeer),
+            Some(_) => Why::NoLeader,
+            None => Why::NobodyAnswers(Alone(policy.is_alone())),
         };
+        return with_data(seen, own, None, reason);
     };
     // Whatever is done beside it would be done to the only copy: what follows sets it aside, or lets an etcd
     // loose on it that panics ("tocommit", "conflict with committed entry") or overwrites what others acknowledged.
-    if is_other_history(policy, seen, quorate) {
-        return Refuse(Reason::OtherHistory);
+    if let Some(histories) = other_history(policy, seen, quorate) {
+        return Refuse(Why::OtherHistory(histories));
     }
     let Some(entry) = by_id(&quorate.members, own.member) else {
         return match (policy.join, seen.given_up) {
-            (JoinAs::Never, true | false) => Refuse(Reason::Removed),
+            (JoinAs::Never, true | false) => Refuse(Why::Removed),
             (JoinAs::Auto | JoinAs::Voter | JoinAs::Learner, true) => {
-                Do(Step::Quarantine, Reason::GivenUp)
+                Do(Step::Quarantine, Why::GivenUp(None))
             }
             (JoinAs::Auto | JoinAs::Voter | JoinAs::Learner, false) => {
-                Do(Step::Quarantine, Reason::Removed)
+                Do(Step::Quarantine, Why::Removed)
             }
         };
     };
     if seen.given_up {
         // Never start it again: a remove that timed out may still be applied to it.
         return match policy.join {
-            JoinAs::Never => Refuse(Reason::JoiningForbidden),
+            JoinAs::Never => Refuse(Why::JoiningForbidden),
             JoinAs::Auto | JoinAs::Voter | JoinAs::Learner => {
-                Do(Step::RemoveMember(own.member), Reason::GivenUp)
+                Do(Step::RemoveMember(own.member), Why::GivenUp(None))
             }
         };
     }
     match seen.trial {
         Trial::Behind if policy.join != JoinAs::Never => {
-            return Do(Step::GiveUp, Reason::DataBehind);
+            return Do(Step::GiveUp, Why::DataBehind);
         }
         Trial::Behind | Trial::Unreadable | Trial::OldList | Trial::Other | Trial::None => {}
     }
     // Before its URLs: an update drops the learner's mark from the list, and with it the promotion
     // (recorded from 3.4.23, 3.5.16 and 3.5.30). Once it is a voter they are updated.
     if entry.learner {
-        return with_data(seen, own, Some(entry), Reason::OwnLearner);
+        return with_data(seen, own, Some(entry), Why::OwnLearner);
     }
     // Only a chore: where the cluster does not take it, own data starts all the same.
     if policy.join != JoinAs::Never
@@ -78,12 +82,21 @@ pub(super) fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> De
         && entry.name == policy.name
         && !entry.has_exactly_peer_urls(&policy.peer_urls)
     {
-        let anothers =
-            others(&quorate.members, own.member).any(|m| m.has_peer_url(&policy.peer_urls));
-        return match anothers || misled(&policy.name, &seen.own_urls).is_some() {
+        let anothers = others(&quorate.members, own.member);
+        let anothers = anothers.filter(|member| member.has_peer_url(&policy.peer_urls));
+        let misleads = match misled(&policy.name, &seen.own_urls) {
+            Some(words) => Some(Misleads::Seen(words)),
+            None => Some(anothers.cloned().collect::<Vec<_>>())
+                .filter(|members| !members.is_empty())
+                .map(Misleads::Listed),
+        };
+        return match misleads {
             // The URL that is listed works, or did.
-            true => with_data(seen, own, Some(entry), Reason::PeerUrlMisleads),
-            false => Do(Step::UpdatePeerUrls(own.member), Reason::PeerUrlsChanged),
+            Some(misleads) => with_data(seen, own, Some(entry), Why::PeerUrlMisleads(misleads)),
+            None => {
+                let reason = Why::PeerUrlsChanged(policy.peer_urls.clone());
+                Do(Step::UpdatePeerUrls(own.member), reason)
+            }
         };
     }
     // What was set aside is deleted only now that the cluster has this member's data again: it
@@ -91,9 +104,9 @@ pub(super) fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> De
     let well = entry.started() && !seen.stalled && seen.trial == Trial::None;
     match policy.keep {
         Some(keep) if well && !seen.no_chores && seen.set_aside > keep => {
-            Do(Step::DeleteSetAside { keep }, Reason::SetAsideNotNeeded)
+            Do(Step::DeleteSetAside { keep }, Why::SetAsideNotNeeded)
         }
-        Some(_) | None => with_data(seen, own, Some(entry), Reason::OwnData),
+        Some(_) | None => with_data(seen, own, Some(entry), Why::OwnData(Confirmed::ByLeader)),
     }
 }
 
@@ -107,58 +120,69 @@ fn founded_as_another(policy: &Policy, seen: &Observation, own: Identity) -> boo
         && policy.static_others.contains(&own.member)
 }
 
-fn with_data(
-    seen: &Observation,
-    own: Identity,
-    entry: Option<&Member>,
-    reason: Reason,
-) -> Decision {
+/// No leader is proven, and what is here is not started without one.
+fn leaderless(policy: &Policy, seen: &Observation) -> Leaderless {
+    Leaderless {
+        evidence: Evidence {
+            words: seen.failures.clone(),
+            ..Evidence::default()
+        },
+        noted: false,
+        outlook: match (policy.is_alone(), seen.steady) {
+            (true, _) => Outlook::Nobody,
+            (false, Steady::No) => Outlook::Election,
+            (false, Steady::Seconds | Steady::HalfAMinute) => Outlook::Others,
+        },
+    }
+}
+
+fn with_data(seen: &Observation, own: Identity, entry: Option<&Member>, why: Why) -> Decision {
     let promote = seen.added_learner == Some(own.member) && entry.is_none_or(|entry| entry.learner);
     let start = Start {
         begin: Begin::WithData,
         trial: seen.stalled || promote,
         promote,
     };
-    Decision::Start(start, reason)
+    Decision::Start(start, why)
 }
 
 /// Damaged data is given up only once the cluster has confirmed that it does not need it.
 pub(super) fn damaged(policy: &Policy, seen: &Observation, head: Option<Identity>) -> Decision {
     if head.is_some_and(|head| another_members(policy, seen, head)) {
-        return Refuse(Reason::VolumeOfAnotherMember);
+        return Refuse(Why::VolumeOfAnotherMember(Whose::Listed(seen.running())));
     }
     if seen.twin {
-        return Refuse(Reason::TwinAlive);
+        return Refuse(Why::TwinAlive);
     }
     if two_clusters(seen) {
-        return Refuse(Reason::TwoClusters);
+        return Refuse(Why::TwoClusters(seen.running()));
     }
     if let Some(head) = head {
         let heard = seen.views().map(|(cluster, _)| cluster);
         let mut clusters = heard.chain(seen.quorate.as_ref().map(|quorate| quorate.cluster));
         if clusters.any(|cluster| cluster != head.cluster) {
-            return Refuse(Reason::OtherCluster);
+            return Refuse(Why::OtherCluster(seen.running()));
         }
     }
     if two_entries(policy, seen) {
-        return Refuse(Reason::TwoEntries);
+        return Refuse(Why::TwoEntries);
     }
     let own =
         |members: &[Member]| head.map_or_else(|| own_id(policy, members), |head| Some(head.member));
     if refuse_us(policy, seen, own) {
-        return Refuse(Reason::NotAllowed);
+        return Refuse(Why::NotAllowed(refusals(seen)));
     }
     let Some(quorate) = &seen.quorate else {
-        return Wait(Reason::DataDamagedNoQuorum);
+        return Wait(Why::DataDamagedNoQuorum(leaderless(policy, seen)));
     };
-    if is_other_history(policy, seen, quorate) {
-        return Refuse(Reason::OtherHistory);
+    if let Some(histories) = other_history(policy, seen, quorate) {
+        return Refuse(Why::OtherHistory(histories));
     }
     let listed = match head {
         // The WAL's own ID decides: another ID under our URL means that this one is gone already.
         Some(head) => by_id(&quorate.members, head.member),
         None => match own_entry(policy, &quorate.members) {
-            Entry::Two => return Refuse(Reason::TwoEntries),
+            Entry::Two => return Refuse(Why::TwoEntries),
             Entry::One(entry) => Some(entry),
             Entry::None => None,
         },
@@ -167,15 +191,15 @@ pub(super) fn damaged(policy: &Policy, seen: &Observation, head: Option<Identity
     // repaired disk or under another etcd, and would then be removed while it runs.
     let to_give_up = head.is_some() && !seen.given_up;
     match (listed, policy.join) {
-        (_, JoinAs::Never) => Refuse(Reason::JoiningForbidden),
+        (_, JoinAs::Never) => Refuse(Why::JoiningForbidden),
         (Some(_), JoinAs::Auto | JoinAs::Voter | JoinAs::Learner) if to_give_up => {
-            Do(Step::GiveUp, Reason::DataDamaged)
+            Do(Step::GiveUp, Why::DataDamaged)
         }
         (Some(entry), JoinAs::Auto | JoinAs::Voter | JoinAs::Learner) => {
-            Do(Step::RemoveMember(entry.id), Reason::DataDamaged)
+            Do(Step::RemoveMember(entry.id), Why::DataDamaged)
         }
         (None, JoinAs::Auto | JoinAs::Voter | JoinAs::Learner) => {
-            Do(Step::Quarantine, Reason::DataDamaged)
+            Do(Step::Quarantine, Why::DataDamaged)
         }
     }
 }

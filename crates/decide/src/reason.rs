@@ -1,8 +1,15 @@
 //! The rows of the decision table by name: when each holds, what is decided, what would change it.
 //!
-//! The tables of `docs/`, `status` and the log are printed from here; `decide` gives the row its meaning.
+//! The tables of `docs/`, `status` and the log are printed from here; `decide` gives the row its meaning. A row
+//! whose words depend on the case names in brackets what it holds for them (`held.rs`).
 
 use std::fmt;
+
+use crate::held::{
+    Alone, Confirmed, Evidence, Founders, Histories, Leaderless, Misleads, Unheard, Whose,
+};
+use crate::membership::Member;
+use crate::{Elsewhere, JoinsOnly, Knock, Misplaced, Peer};
 
 /// A row of the table, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,10 +91,21 @@ pub enum Gravity {
 }
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $variant:ident, $name:literal, $data:literal, $when:literal, $decision:literal, $cure:literal $(, $mark:ident)*;)*) => {
+    ($($variant:ident $(($($held:ty),+))?, $name:literal, $data:literal, $when:literal, $decision:literal, $cure:literal $(, $mark:ident)*;)*) => {
         /// The name of a row: why something was decided.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Reason { $(#[doc = $when] $variant,)* }
+
+        /// A row, and what in it held.
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        pub enum Why { $(#[doc = $when] $variant $(($($held),+))?,)* }
+
+        impl Why {
+            /// The name of the row.
+            pub fn reason(&self) -> Reason {
+                match self { $(Why::$variant { .. } => Reason::$variant,)* }
+            }
+        }
 
         impl Reason {
             /// Every reason, in the order of the table.
@@ -111,61 +129,61 @@ reasons! {
         "wait", "stop the other process, or give this one a data dir of its own";
     Left, "left", "any", "this member left on purpose",
         "refuse", "`etcd-rejoin leave --undo` lets it join again";
-    WalElsewhere, "wal-elsewhere", "empty", "the WAL lies where the last start had it, or within the data dir, and ETCD_WAL_DIR leads to a place that has none",
+    WalElsewhere(Misplaced), "wal-elsewhere", "empty", "the WAL lies where the last start had it, or within the data dir, and ETCD_WAL_DIR leads to a place that has none",
         "refuse", "set ETCD_WAL_DIR to where the WAL lies, or move the files; ETCD_WAL_DIR is left out where the WAL lies within the data dir", surroundings;
-    WalDirNotEmpty, "wal-dir-not-empty", "empty", "ETCD_WAL_DIR is a place by itself that holds no WAL, and something that is not ours: etcd would delete it when it makes its WAL there",
+    WalDirNotEmpty(Misplaced), "wal-dir-not-empty", "empty", "ETCD_WAL_DIR is a place by itself that holds no WAL, and something that is not ours: etcd would delete it when it makes its WAL there",
         "refuse", "name a directory of its own in ETCD_WAL_DIR", surroundings;
-    KeyUnfit, "key-unfit", "damaged, empty", "the certificate or key with which the others are asked over https is no use",
+    KeyUnfit(String), "key-unfit", "damaged, empty", "the certificate or key with which the others are asked over https is no use",
         "refuse", "correct the file that it names", configuration;
-    VolumeOfAnotherMember, "volume-of-another-member", "own, damaged", "the cluster lists the volume's member under a name and peer URLs that are not ours; or nobody answers, and it is the ID that another member of our initial cluster was founded with",
+    VolumeOfAnotherMember(Whose), "volume-of-another-member", "own, damaged", "the cluster lists the volume's member under a name and peer URLs that are not ours; or nobody answers, and it is the ID that another member of our initial cluster was founded with",
         "refuse", "mount this member's own volume, or correct ETCD_NAME and ETCD_INITIAL_ADVERTISE_PEER_URLS";
     TwinAlive, "twin-alive", "any", "our member already runs somewhere else",
         "refuse", "stop the other process that runs as this member, or give this one a name and URLs of its own";
-    OtherCluster, "other-cluster", "own, damaged", "the others are another cluster than the one on this volume",
+    OtherCluster(Vec<Peer>), "other-cluster", "own, damaged", "the others are another cluster than the one on this volume",
         "refuse", "point this member at its own cluster, or move the data dir away by hand if it is not wanted";
-    OtherHistory, "other-history", "own, damaged", "quorate, with this volume's cluster ID, and without what was committed here: it has come less far than this volume, or lists again what this member was founded as and was removed since",
+    OtherHistory(Histories), "other-history", "own, damaged", "quorate, with this volume's cluster ID, and without what was committed here: it has come less far than this volume, or lists again what this member was founded as and was removed since",
         "refuse", "keep a copy of both sides, and decide which one is right. This volume's: stop the others, move their data away, start this member once with etcd's --force-new-cluster (docs/lost-majority.md of etcd-rejoin says how), and start the others empty. The others': move this data dir away by hand, and this member joins them empty";
     StartFailed, "start-failed", "own, empty", "the same start has just failed on trial, and nothing has changed since",
         "refuse", "what etcd printed says why; the exit code is etcd's", as_etcd;
-    CannotStart, "cannot-start", "any", "a step is due that counts on a start, and etcd could not start here: it cannot listen at one of its URLs, the disk is full or read-only, the WAL dir is a mount point, or it is older than the cluster or the data",
+    CannotStart(String), "cannot-start", "any", "a step is due that counts on a start, and etcd could not start here: it cannot listen at one of its URLs, the disk is full or read-only, the WAL dir is a mount point, or it is older than the cluster or the data",
         "refuse", "free the port or the disk, correct the URL, or run an etcd that is as new as the others; until then no step is taken", surroundings;
-    UrlListedTwice, "url-listed-twice", "any", "a step is due that counts on a start, and the cluster lists a peer URL of another member twice: no etcd joins beside that",
+    UrlListedTwice(Vec<Member>), "url-listed-twice", "any", "a step is due that counts on a start, and the cluster lists a peer URL of another member twice: no etcd joins beside that",
         "refuse", "run `etcdctl member update` as it says, with each URL once; until then no step is taken";
     PeerUrlsNotGiven, "peer-urls-not-given", "any", "this member has to join the others, and nobody said what its peer URL is: etcd's default, http://localhost:2380, leads each of them to itself",
         "refuse", "set ETCD_INITIAL_ADVERTISE_PEER_URLS, or name this member in ETCD_INITIAL_CLUSTER", configuration;
-    GivenUp, "given-up", "own", "this identity was given up: listed / not listed / no leader",
+    GivenUp(Option<Leaderless>), "given-up", "own", "this identity was given up: listed / not listed / no leader",
         "remove-member / quarantine / wait", "nothing to do: it goes on once the others have a leader", loss;
     DataBehind, "data-behind", "own", "quorate, listed; on trial etcd found that acknowledged entries are missing here",
         "give-up", "nothing to do", loss;
     Removed, "removed", "own", "quorate, id not listed; joining allowed / REJOIN_AS=never",
         "quarantine / refuse", "nothing to do: it joins again / REJOIN_AS=auto lets it join again, and sets its data aside", loss;
-    PeerUrlsChanged, "peer-urls-changed", "own", "quorate, listed under our name with other peer URLs",
+    PeerUrlsChanged(Vec<String>), "peer-urls-changed", "own", "quorate, listed under our name with other peer URLs",
         "update-peer-urls", "nothing to do";
-    PeerUrlMisleads, "peer-url-misleads", "any", "the others would look for this member at its peer URL from now on, and that leads nowhere, or to somebody else, as far as can be told from here: instead of a step that counts on it / of publishing it",
+    PeerUrlMisleads(Misleads), "peer-url-misleads", "any", "the others would look for this member at its peer URL from now on, and that leads nowhere, or to somebody else, as far as can be told from here: instead of a step that counts on it / of publishing it",
         "wait / start with data", "correct ETCD_INITIAL_ADVERTISE_PEER_URLS; where the others do reach this member there, name the URL in REJOIN_IGNORE";
     SetAsideNotNeeded, "set-aside-not-needed", "own", "quorate, listed as a started voter; REJOIN_DATA=delete and more set aside than REJOIN_DATA_KEEP",
         "delete-set-aside", "REJOIN_DATA=quarantine keeps what was set aside";
     OwnLearner, "own-learner", "own", "quorate, listed as learner",
         "start with data", "nothing to do: it is promoted when it has caught up, if we added it";
-    OwnData, "own-data", "own", "quorate, listed / a peer lists this member just as it is here",
+    OwnData(Confirmed), "own-data", "own", "quorate, listed / a peer lists this member just as it is here",
         "start with data", "nothing to do";
     NoLeader, "no-leader", "own", "others answer, no leader is proven",
         "start with data", "nothing to do: it may be the one that is missing";
-    NobodyAnswers, "nobody-answers", "own", "no other member answers",
+    NobodyAnswers(Alone), "nobody-answers", "own", "no other member answers",
         "start with data", "nothing to do: etcd waits for the others";
-    TwoClusters, "two-clusters", "damaged, empty", "the answers name two cluster IDs",
+    TwoClusters(Vec<Peer>), "two-clusters", "damaged, empty", "the answers name two cluster IDs",
         "refuse", "find out which cluster is the right one, and stop or reconfigure the members of the other";
     TwoEntries, "two-entries", "damaged, empty", "our peer URL and our name are two different entries of the member list",
         "refuse", "remove the entry that is not wanted with `etcdctl member remove`, or correct ETCD_NAME and the peer URL";
     DataDamaged, "data-damaged", "damaged", "quorate; its id listed / the same, and given up or not to be read / not listed",
         "give-up / remove-member / quarantine", "nothing to do", loss;
-    DataDamagedNoQuorum, "data-damaged-no-quorum", "damaged", "no leader is proven: it may be the last copy",
+    DataDamagedNoQuorum(Leaderless), "data-damaged-no-quorum", "damaged", "no leader is proven: it may be the last copy",
         "wait", "bring the other members back; only if they are lost for good: repair or restore by hand", no_majority;
     JoiningForbidden, "joining-forbidden", "any", "quorate, and a remove or add would be needed, but REJOIN_AS=never",
         "refuse", "REJOIN_AS=auto lets it rejoin";
     DataLost, "data-lost", "empty", "quorate, listed as started",
         "remove-member", "nothing to do", loss;
-    AddedNotOurs, "added-not-ours", "empty", "quorate, listed as unstarted, and no note on this volume names it: it may have voted on another one, or, as a learner, acknowledged what counts once it is promoted",
+    AddedNotOurs(Member), "added-not-ours", "empty", "quorate, listed as unstarted, and no note on this volume names it: it may have voted on another one, or, as a learner, acknowledged what counts once it is promoted",
         "remove-member", "nothing to do";
     AddedUnderOldUrl, "added-under-old-url", "empty", "quorate, and the unstarted member that our join note names has other peer URLs than ours now",
         "remove-member", "nothing to do";
@@ -173,7 +191,7 @@ reasons! {
         "note-join / settle-join", "nothing to do";
     AddedNotStarted, "added-not-started", "empty", "listed as unstarted, and a note on this volume proves that it never ran",
         "start existing", "nothing to do";
-    PeerLags, "peer-lags", "empty", "the same, but a peer does not list the members yet that the leader does, and etcd may take its list from there",
+    PeerLags(Vec<String>), "peer-lags", "empty", "the same, but a peer does not list the members yet that the leader does, and etcd may take its list from there",
         "wait", "nothing to do: it goes on when that peer has caught up, or has listed the same for three seconds";
     NotListed, "not-listed", "empty", "quorate, not listed",
         "add-member", "nothing to do";
@@ -181,35 +199,35 @@ reasons! {
         "wait", "nothing to do: it goes on once the other one is a started voter (`etcdctl member list` shows it); one that shall stay a learner has to be removed until this member has joined";
     SecondOfTwo, "second-of-two", "empty", "no leader; for thirty seconds a two-member cluster that waits for us, and no third member asks for us: the other one holds every acknowledged write",
         "start existing", "nothing to do", loss;
-    DataLostNoLeader, "data-lost-no-leader", "empty", "no leader, listed; no note on this volume proves that it never ran, or what the others list has not stayed the same for three seconds (thirty, where it is the other one of two)",
+    DataLostNoLeader(Leaderless), "data-lost-no-leader", "empty", "no leader, listed; no note on this volume proves that it never ran, or what the others list has not stayed the same for three seconds (thirty, where it is the other one of two)",
         "wait", "bring back enough of the other members for a leader; if they are lost for good, run plain etcd once with --force-new-cluster in the place of the member that has the last copy (docs/lost-majority.md of etcd-rejoin)", no_majority;
-    NotListedNoLeader, "not-listed-no-leader", "empty", "no leader, not listed in what is seen",
+    NotListedNoLeader(Leaderless), "not-listed-no-leader", "empty", "no leader, not listed in what is seen",
         "wait", "bring back enough of the other members for a leader; if they are lost for good, run plain etcd once with --force-new-cluster in the place of the member that has the last copy (docs/lost-majority.md of etcd-rejoin)", no_majority;
-    NotAllowed, "not-allowed", "any", "so many of the others refuse to answer us that the rest, with us, is no quorum, or none of them is etcd yet; or a step of ours is refused: TLS, user, or gateway",
+    NotAllowed(Evidence), "not-allowed", "any", "so many of the others refuse to answer us that the rest, with us, is no quorum, or none of them is etcd yet; or a step of ours is refused: TLS, user, or gateway",
         "refuse", "see the refusal's own words; REJOIN_CACERT, REJOIN_CERT, REJOIN_KEY, REJOIN_USER and REJOIN_PASSWORD_FILE say how we speak to client URLs, ETCD_PEER_* how to peer URLs";
     FirstStartContinued, "first-start-continued", "empty", "founding promise; a peer has left the first start for etcd",
         "start new", "nothing to do";
-    FirstStart, "first-start", "empty", "every other member has promised (with REJOIN_BOOTSTRAP=quorum a majority, with `now` whoever answers), or there is none; and no running cluster asks for us",
+    FirstStart(Founders), "first-start", "empty", "every other member has promised (with REJOIN_BOOTSTRAP=quorum a majority, with `now` whoever answers), or there is none; and no running cluster asks for us",
         "start new", "nothing to do";
-    FirstStartPromise, "first-start-promise", "empty", "every other member was heard empty or promised in one look (with REJOIN_BOOTSTRAP=quorum a majority, with `now` whoever answers) / not all have promised yet",
+    FirstStartPromise(Founders, Vec<Peer>), "first-start-promise", "empty", "every other member was heard empty or promised in one look (with REJOIN_BOOTSTRAP=quorum a majority, with `now` whoever answers) / not all have promised yet",
         "promise / wait", "nothing to do: it goes on when the others have promised too";
-    Listening, "listening", "empty", "a first start is due, and a running cluster that lists this member would ask for it now",
+    Listening(Alone), "listening", "empty", "a first start is due, and a running cluster that lists this member would ask for it now",
         "wait", "nothing to do: it goes on when it has listened for a second and a half (as the only member of the initial cluster: five seconds; longer with a long election timeout), and no cluster asks for it";
-    CalledByACluster, "called-by-a-cluster", "empty", "a first start is due, and a running cluster asks for this member at its peer URL: one that the initial cluster does not name, or that cannot be read / an etcd looks whether this member is here, and has not said yet who it is",
+    CalledByACluster(Vec<Knock>), "called-by-a-cluster", "empty", "a first start is due, and a running cluster asks for this member at its peer URL: one that the initial cluster does not name, or that cannot be read / an etcd looks whether this member is here, and has not said yet who it is",
         "refuse / wait", "nothing was founded; name the other members in ETCD_INITIAL_CLUSTER, or their client URLs in ETCD_OTHER_PEERS_CLIENT_URLS, and this member joins them again; if it shall not, `etcdctl member remove` it there", shown;
-    PeerHasData, "peer-has-data", "empty", "no etcd runs yet, and a peer holds data: this is no first start",
+    PeerHasData(Vec<Peer>), "peer-has-data", "empty", "no etcd runs yet, and a peer holds data: this is no first start",
         "wait", "start etcd on the peers that hold data; this member joins them";
-    NotAllHeard, "not-all-heard", "empty", "some member of the initial cluster was not heard: an empty disk beside a cut cable looks the same",
+    NotAllHeard(Unheard), "not-all-heard", "empty", "some member of the initial cluster was not heard: an empty disk beside a cut cable looks the same",
         "wait", "start the missing members";
-    NowRuledOut, "now-ruled-out", "empty", "REJOIN_BOOTSTRAP=now, and somebody answers who is not known to be in the same first start",
+    NowRuledOut(Evidence), "now-ruled-out", "empty", "REJOIN_BOOTSTRAP=now, and somebody answers who is not known to be in the same first start",
         "wait", "see who answers there, and start it, or correct the URL; `now` founds where nobody answers who is not empty too";
-    DataSetAside, "data-set-aside", "empty", "all are empty, but a volume holds data that was set aside, or a database without its WAL",
+    DataSetAside(Vec<Peer>), "data-set-aside", "empty", "all are empty, but a volume holds data that was set aside, or a database without its WAL",
         "refuse", "put it back with `etcd-rejoin quarantine put-back`, or bring the WAL back, then see docs/lost-majority.md of etcd-rejoin; or delete it by hand if it is not wanted", shown;
-    DataElsewhere, "data-elsewhere", "empty", "a first start is due, and etcd's data lies at another place that this member may have had: its ID or its cluster is ours, or it lies in the data dir, around it, or where etcd images keep it",
+    DataElsewhere(Elsewhere), "data-elsewhere", "empty", "a first start is due, and etcd's data lies at another place that this member may have had: its ID or its cluster is ours, or it lies in the data dir, around it, or where etcd images keep it",
         "refuse", "set ETCD_DATA_DIR to where the data lies; if this member shall begin without it, move it away, or name its path in REJOIN_IGNORE", shown;
-    FoundingForbidden, "founding-forbidden", "empty", "all are empty, but ETCD_INITIAL_CLUSTER_STATE=existing or REJOIN_BOOTSTRAP=never, or ETCD_INITIAL_CLUSTER cannot be founded as it is written",
+    FoundingForbidden(JoinsOnly), "founding-forbidden", "empty", "all are empty, but ETCD_INITIAL_CLUSTER_STATE=existing or REJOIN_BOOTSTRAP=never, or ETCD_INITIAL_CLUSTER cannot be founded as it is written",
         "wait", "start the cluster that this member shall join, or allow it to found one";
-    PeersDisagree, "peers-disagree", "empty", "all are empty, and were given another initial cluster or token",
+    PeersDisagree(Vec<Peer>), "peers-disagree", "empty", "all are empty, and were given another initial cluster or token",
         "refuse", "give every member the same ETCD_INITIAL_CLUSTER and ETCD_INITIAL_CLUSTER_TOKEN", shown;
     Leftovers, "leftovers", "empty", "files without a WAL lie where etcd is about to start",
         "set-aside-leftovers", "nothing to do";

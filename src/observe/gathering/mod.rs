@@ -57,7 +57,6 @@ pub(super) struct Gathering<'a> {
     strangers: Vec<(String, Quorate)>,
     refused: Option<String>,
     unclear: Option<String>,
-    failures: Vec<String>,
     /// How long the slowest answer of a peer took so far.
     way: Duration,
     /// Since when only so much has been missing that it is not waited for long.
@@ -109,7 +108,6 @@ impl<'a> Gathering<'a> {
             strangers: Vec::new(),
             refused: None,
             unclear: None,
-            failures: Vec::new(),
             way: Duration::ZERO,
             listed_at: None,
             quorate_at: None,
@@ -348,7 +346,7 @@ impl<'a> Gathering<'a> {
         {
             *said = Some(words.clone());
         }
-        self.failures.push(words);
+        self.seen.failures.push(words);
     }
 
     /// A peer that is etcd tells where the gateways are.
@@ -457,11 +455,11 @@ impl<'a> Gathering<'a> {
             }
         }
         // In the order in which they failed the same words would be news in every look.
-        self.failures.sort_unstable();
+        self.seen.failures.sort_unstable();
         for peer in &self.seen.peers {
             match &peer.heard {
                 Heard::Silent(why) | Heard::Refused(why) | Heard::Nonsense(why) => {
-                    self.failures.push(format!("{}: {why}", peer.name));
+                    self.seen.failures.push(format!("{}: {why}", peer.name));
                 }
                 Heard::Etcd { .. } | Heard::Entrypoint { .. } => {}
             }
@@ -492,7 +490,6 @@ impl<'a> Gathering<'a> {
             seen,
             contents,
             endpoints,
-            failures: self.failures,
             took: begin.elapsed(),
         }
     }

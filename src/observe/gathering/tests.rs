@@ -46,6 +46,7 @@ fn quorate(cluster: u64) -> Quorate {
         cluster: ClusterId(cluster),
         members: vec![member],
         reached: Some(decide::Progress::default()),
+        at: String::new(),
     }
 }
 
@@ -400,7 +401,7 @@ fn what_is_said_of_failures_does_not_depend_on_their_order() {
         }
         let contents = observer.volume.inspect(Depth::Quick).unwrap();
         let look = gathering.into_look(contents, Instant::now());
-        (look.seen.peers, look.seen.refused, look.failures)
+        (look.seen.peers, look.seen.refused, look.seen.failures)
     };
     let (peers, refused, failures) = said([0, 1]);
     assert_eq!(

@@ -195,6 +195,7 @@ fn read_cluster(at: usize, policy: &Policy, seen: &mut Observation, words: &str)
                 cluster,
                 members,
                 reached: Some(Progress::default()),
+                at: "http://leader:2379".into(),
             });
         }
         _ => panic!("line {at}: {kind:?} is no cluster"),

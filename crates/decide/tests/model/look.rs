@@ -280,6 +280,7 @@ impl<const N: usize> Look<N> {
                 cluster: cluster_id(list & GROWN != 0),
                 members: members::<N>(list),
                 reached: Some(progress(reached)),
+                at: String::new(),
             }),
             knocks: self.knocks(),
             ..Observation::default()

@@ -2,8 +2,8 @@
 
 use etcd_rejoin_decide::membership::Member;
 use etcd_rejoin_decide::{
-    Begin, Bootstrap, DataDir, Decision, Heard, Holds, Observation, Policy, Reason, Start, Step,
-    Trial, decide,
+    Begin, Bootstrap, DataDir, Decision, Founders, Heard, Holds, Observation, Policy, Start, Step,
+    Trial, Unheard, Why, decide,
 };
 
 use Decision::{Do, Wait};
@@ -16,13 +16,13 @@ fn our_entry<'a>(policy: &Policy, members: &'a [Member]) -> Option<&'a Member> {
         .find(|member| member.has_peer_url(&policy.peer_urls))
 }
 
-pub fn start(begin: Begin, reason: Reason) -> Decision {
+pub fn start(begin: Begin, why: Why) -> Decision {
     let start = Start {
         begin,
         trial: true,
         promote: false,
     };
-    Decision::Start(start, reason)
+    Decision::Start(start, why)
 }
 
 fn existing(entry: &Member, members: &[Member]) -> Decision {
@@ -30,7 +30,7 @@ fn existing(entry: &Member, members: &[Member]) -> Decision {
         id: entry.id,
         members: members.to_vec(),
     };
-    start(begin, Reason::AddedNotStarted)
+    start(begin, Why::AddedNotStarted)
 }
 
 fn is_silent(seen: &Observation) -> bool {
@@ -65,7 +65,7 @@ pub fn changed(policy: &Policy, seen: &Observation, change: impl Fn(&mut Observa
 /// Nobody answers, so this must be a first start.
 pub fn silence_is_a_first_start(policy: &Policy, seen: &Observation) -> Decision {
     match seen.data {
-        DataDir::Empty if is_silent(seen) => start(Begin::New, Reason::FirstStart),
+        DataDir::Empty if is_silent(seen) => start(Begin::New, Why::FirstStart(Founders::All)),
         _ => decide(policy, seen),
     }
 }
@@ -73,7 +73,7 @@ pub fn silence_is_a_first_start(policy: &Policy, seen: &Observation) -> Decision
 /// An empty volume always tries `new` first, and lets etcd find out.
 pub fn new_first(policy: &Policy, seen: &Observation) -> Decision {
     match (&seen.data, &seen.quorate) {
-        (DataDir::Empty, None) => start(Begin::New, Reason::FirstStart),
+        (DataDir::Empty, None) => start(Begin::New, Why::FirstStart(Founders::All)),
         _ => decide(policy, seen),
     }
 }
@@ -97,7 +97,7 @@ pub fn no_promise(policy: &Policy, seen: &Observation) -> Decision {
     let mut asked = seen.clone();
     asked.promise = false;
     match decide(policy, &asked) {
-        Do(Step::Promise, _) => start(Begin::New, Reason::FirstStart),
+        Do(Step::Promise, _) => start(Begin::New, Why::FirstStart(Founders::All)),
         decision => decision,
     }
 }
@@ -105,7 +105,7 @@ pub fn no_promise(policy: &Policy, seen: &Observation) -> Decision {
 /// One's own promise is enough, whatever the others have promised.
 pub fn one_promise_is_enough(policy: &Policy, seen: &Observation) -> Decision {
     match decide(policy, seen) {
-        Wait(Reason::FirstStartPromise) => start(Begin::New, Reason::FirstStart),
+        Wait(Why::FirstStartPromise(..)) => start(Begin::New, Why::FirstStart(Founders::All)),
         decision => decision,
     }
 }
@@ -113,7 +113,7 @@ pub fn one_promise_is_enough(policy: &Policy, seen: &Observation) -> Decision {
 /// Who has promised waits until all promised ones are heard again.
 pub fn promise_is_not_continued(policy: &Policy, seen: &Observation) -> Decision {
     match decide(policy, seen) {
-        Decision::Start(_, Reason::FirstStartContinued) => Wait(Reason::NotAllHeard),
+        Decision::Start(_, Why::FirstStartContinued) => Wait(Why::NotAllHeard(Unheard::default())),
         decision => decision,
     }
 }
@@ -121,9 +121,9 @@ pub fn promise_is_not_continued(policy: &Policy, seen: &Observation) -> Decision
 /// A late starter of a first start uses `existing`.
 pub fn late_starter_is_existing(policy: &Policy, seen: &Observation) -> Decision {
     match decide(policy, seen) {
-        Decision::Start(_, Reason::FirstStartContinued) => match unstarted(policy, seen, false) {
+        Decision::Start(_, Why::FirstStartContinued) => match unstarted(policy, seen, false) {
             Some((entry, members)) => existing(entry, members),
-            None => Wait(Reason::NotAllHeard),
+            None => Wait(Why::NotAllHeard(Unheard::default())),
         },
         decision => decision,
     }
@@ -201,7 +201,7 @@ pub fn damaged_is_empty(policy: &Policy, seen: &Observation) -> Decision {
 /// Listed as started, and empty: `existing` without remove and add.
 pub fn started_starts_again(policy: &Policy, seen: &Observation) -> Decision {
     match (decide(policy, seen), &seen.quorate) {
-        (Do(Step::RemoveMember(_), Reason::DataLost), Some(quorate)) => {
+        (Do(Step::RemoveMember(_), Why::DataLost), Some(quorate)) => {
             let entry = our_entry(policy, &quorate.members).unwrap();
             existing(entry, &quorate.members)
         }
@@ -212,9 +212,9 @@ pub fn started_starts_again(policy: &Policy, seen: &Observation) -> Decision {
 /// The same where no leader is proven.
 pub fn started_starts_again_without_leader(policy: &Policy, seen: &Observation) -> Decision {
     match decide(policy, seen) {
-        Wait(Reason::DataLostNoLeader) => (seen.views())
+        Wait(Why::DataLostNoLeader(held)) => (seen.views())
             .find_map(|(_, members)| Some(existing(our_entry(policy, members)?, members)))
-            .unwrap_or(Wait(Reason::DataLostNoLeader)),
+            .unwrap_or(Wait(Why::DataLostNoLeader(held))),
         decision => decision,
     }
 }
@@ -266,7 +266,7 @@ pub fn any_two_wait_for_us(policy: &Policy, seen: &Observation) -> Decision {
 /// Of two members the other one holds all, whoever else asks for us.
 pub fn the_third_does_not_ask(policy: &Policy, seen: &Observation) -> Decision {
     match changed(policy, seen, |seen| seen.knocks.clear()) {
-        Decision::Start(start, Reason::SecondOfTwo) => Decision::Start(start, Reason::SecondOfTwo),
+        Decision::Start(start, Why::SecondOfTwo) => Decision::Start(start, Why::SecondOfTwo),
         _ => decide(policy, seen),
     }
 }
@@ -274,7 +274,7 @@ pub fn the_third_does_not_ask(policy: &Policy, seen: &Observation) -> Decision {
 /// Without a note about its entry a member waits, instead of being removed and added again.
 pub fn unnoted_waits(policy: &Policy, seen: &Observation) -> Decision {
     match decide(policy, seen) {
-        Do(Step::RemoveMember(_), Reason::AddedNotOurs) => Wait(Reason::AddedNotOurs),
+        Do(Step::RemoveMember(_), why @ Why::AddedNotOurs(_)) => Wait(why),
         decision => decision,
     }
 }
@@ -289,8 +289,8 @@ pub fn no_join_note(policy: &Policy, seen: &Observation) -> Decision {
 /// The add comes before the remove.
 pub fn add_before_remove(policy: &Policy, seen: &Observation) -> Decision {
     match decide(policy, seen) {
-        Do(Step::RemoveMember(_), Reason::DataLost) => {
-            Do(Step::AddMember { learner: false }, Reason::NotListed)
+        Do(Step::RemoveMember(_), Why::DataLost) => {
+            Do(Step::AddMember { learner: false }, Why::NotListed)
         }
         decision => decision,
     }
@@ -300,7 +300,7 @@ pub fn add_before_remove(policy: &Policy, seen: &Observation) -> Decision {
 pub fn illness_of_others_holds_back(policy: &Policy, seen: &Observation) -> Decision {
     let all_well = (seen.peers.iter()).all(|peer| matches!(peer.heard, Heard::Etcd { .. }));
     match decide(policy, seen) {
-        Do(Step::RemoveMember(_), _) if !all_well => Wait(Reason::AnotherRejoins),
+        Do(Step::RemoveMember(_), _) if !all_well => Wait(Why::AnotherRejoins),
         decision => decision,
     }
 }
@@ -329,7 +329,7 @@ pub fn never_promoted(policy: &Policy, seen: &Observation) -> Decision {
 /// Own data waits for a leader.
 pub fn own_data_waits(policy: &Policy, seen: &Observation) -> Decision {
     match decide(policy, seen) {
-        Decision::Start(_, Reason::NobodyAnswers | Reason::NoLeader) => Wait(Reason::NoLeader),
+        Decision::Start(_, Why::NobodyAnswers(_) | Why::NoLeader) => Wait(Why::NoLeader),
         decision => decision,
     }
 }
@@ -339,7 +339,7 @@ pub fn unlisted_in_a_view_is_removed(policy: &Policy, seen: &Observation) -> Dec
     let unlisted = matches!(seen.data, DataDir::Own(own) if seen.views()
         .any(|(_, members)| members.iter().all(|member| member.id != own.member)));
     match unlisted {
-        true => Do(Step::Quarantine, Reason::Removed),
+        true => Do(Step::Quarantine, Why::Removed),
         false => decide(policy, seen),
     }
 }
@@ -360,7 +360,7 @@ pub fn any_history_is_ours(policy: &Policy, seen: &Observation) -> Decision {
 /// Damaged data is set aside at once.
 pub fn quarantine_before_remove(policy: &Policy, seen: &Observation) -> Decision {
     match seen.data {
-        DataDir::Damaged { .. } => Do(Step::Quarantine, Reason::DataDamaged),
+        DataDir::Damaged { .. } => Do(Step::Quarantine, Why::DataDamaged),
         DataDir::Own(_) | DataDir::Empty => decide(policy, seen),
     }
 }
@@ -383,7 +383,7 @@ pub fn no_give_up_note(policy: &Policy, seen: &Observation) -> Decision {
 /// An identity that was given up starts again where no leader is proven.
 pub fn given_up_starts(policy: &Policy, seen: &Observation) -> Decision {
     match decide(policy, seen) {
-        Wait(Reason::GivenUp) => start(Begin::WithData, Reason::NoLeader),
+        Wait(Why::GivenUp(_)) => start(Begin::WithData, Why::NoLeader),
         decision => decision,
     }
 }

@@ -12,8 +12,8 @@
 
 use etcd_rejoin_decide::membership::{InitialCluster, Member};
 use etcd_rejoin_decide::{
-    Bootstrap, DataDir, Decision, Heard, Holds, JoinAs, Observation, Policy, Reason, Steady, Step,
-    Surroundings, Trial, decide,
+    Bootstrap, DataDir, Decision, Evidence, Heard, Holds, JoinAs, Observation, Policy, Steady,
+    Step, Surroundings, Trial, Why, decide,
 };
 
 use Decision::{Do, Wait};
@@ -128,7 +128,7 @@ pub fn refusals_are_silence(policy: &Policy, seen: &Observation) -> Decision {
 pub fn one_refusal_is_enough(policy: &Policy, seen: &Observation) -> Decision {
     match (&seen.data, &seen.quorate) {
         (DataDir::Empty | DataDir::Damaged { .. }, Some(_)) if seen.is_refused() => {
-            Decision::Refuse(Reason::NotAllowed)
+            Decision::Refuse(Why::NotAllowed(Evidence::default()))
         }
         _ => decide(policy, seen),
     }
@@ -217,8 +217,8 @@ pub fn whoever_was_not_asked_is_promised(policy: &Policy, seen: &Observation) ->
 /// A promise starts whatever the lists say of us.
 pub fn outdated_promise_starts(policy: &Policy, seen: &Observation) -> Decision {
     match decide(policy, seen) {
-        Wait(Reason::DataLostNoLeader) if seen.promise => {
-            start(etcd_rejoin_decide::Begin::New, Reason::FirstStartContinued)
+        Wait(Why::DataLostNoLeader(_)) if seen.promise => {
+            start(etcd_rejoin_decide::Begin::New, Why::FirstStartContinued)
         }
         decision => decision,
     }
@@ -283,8 +283,8 @@ pub fn chores_are_never_given_up(policy: &Policy, seen: &Observation) -> Decisio
 /// The entry that our note names stays where our peer URLs have changed since: nobody removes it.
 pub fn old_urls_are_left_behind(policy: &Policy, seen: &Observation) -> Decision {
     match decide(policy, seen) {
-        Do(Step::RemoveMember(_), Reason::AddedUnderOldUrl) => {
-            Do(Step::AddMember { learner: false }, Reason::NotListed)
+        Do(Step::RemoveMember(_), Why::AddedUnderOldUrl) => {
+            Do(Step::AddMember { learner: false }, Why::NotListed)
         }
         decision => decision,
     }
@@ -293,7 +293,7 @@ pub fn old_urls_are_left_behind(policy: &Policy, seen: &Observation) -> Decision
 /// A learner is added although another one is in the way.
 pub fn learners_are_added_side_by_side(policy: &Policy, seen: &Observation) -> Decision {
     match decide(policy, seen) {
-        Wait(Reason::AnotherRejoins) => Do(Step::AddMember { learner: true }, Reason::NotListed),
+        Wait(Why::AnotherRejoins) => Do(Step::AddMember { learner: true }, Why::NotListed),
         decision => decision,
     }
 }
@@ -330,7 +330,7 @@ pub fn now_passes_over_answers(policy: &Policy, seen: &Observation) -> Decision 
 pub fn set_aside_is_deleted_at_once(policy: &Policy, seen: &Observation) -> Decision {
     match (policy.keep, decide(policy, seen)) {
         (Some(keep), Decision::Start(..)) if seen.set_aside > keep => {
-            Do(Step::DeleteSetAside { keep }, Reason::SetAsideNotNeeded)
+            Do(Step::DeleteSetAside { keep }, Why::SetAsideNotNeeded)
         }
         (_, decision) => decision,
     }
@@ -395,8 +395,8 @@ pub fn empty_removes_without_leader(policy: &Policy, seen: &Observation) -> Deci
     let ours = |member: &&Member| member.has_peer_url(&policy.peer_urls);
     let entry = (seen.views()).find_map(|(_, members)| members.iter().find(ours));
     match (decide(policy, seen), entry) {
-        (Wait(Reason::DataLostNoLeader), Some(entry)) => {
-            Do(Step::RemoveMember(entry.id), Reason::DataLost)
+        (Wait(Why::DataLostNoLeader(_)), Some(entry)) => {
+            Do(Step::RemoveMember(entry.id), Why::DataLost)
         }
         (decision, _) => decision,
     }
@@ -420,7 +420,7 @@ pub fn a_log_is_short(policy: &Policy, seen: &Observation) -> Decision {
 pub fn learners_keep_out(policy: &Policy, seen: &Observation) -> Decision {
     let any = (seen.quorate.iter()).any(|quorate| quorate.members.iter().any(|m| m.learner));
     match decide(policy, seen) {
-        Do(Step::AddMember { .. }, _) if any => Wait(Reason::AnotherRejoins),
+        Do(Step::AddMember { .. }, _) if any => Wait(Why::AnotherRejoins),
         decision => decision,
     }
 }
