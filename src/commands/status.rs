@@ -11,7 +11,7 @@ use super::{Exit, print};
 use crate::config::Config;
 use crate::datadir::{Finding, Volume};
 use crate::decide::{
-    DataDir, Decision, Heard, Memory, Observation, Progress, Reason, decide, hindrance,
+    Decision, Heard, Memory, Observation, Progress, Reason, decide, hindrance, in_one_line,
 };
 use crate::error::Error;
 use crate::explain;
@@ -250,9 +250,9 @@ impl Shown<'_> {
                     Decision::Wait(_) => "wait",
                     Decision::Refuse(_) => "refuse",
                 },
-                action: explain::decision(self.config, &self.decision),
-                why: explain::why(&self.config.policy, &self.look, &self.decision),
-                to_change: explain::cure(&self.config.policy, &self.look, &self.decision),
+                action: self.decision.sentence(),
+                why: self.decision.because(),
+                to_change: self.decision.cure(),
             },
         }
     }
@@ -260,17 +260,16 @@ impl Shown<'_> {
     /// Why this etcd would not be started again, if it would not, and the cure: one that waits for ever never
     /// comes to its next start, and one of another cluster may be well.
     fn refused(&self) -> Option<(String, String)> {
-        let (policy, look) = (&self.config.policy, &self.look);
         let stopped = Observation {
             in_use: false,
-            ..look.seen.clone()
+            ..self.look.seen.clone()
         };
-        let decision = decide(policy, &stopped);
-        let why = explain::why(policy, look, &decision);
+        let decision = decide(&self.config.policy, &stopped);
+        let why = decision.because();
         let cure = match decision {
-            Decision::Refuse(_) => format!("stop it; {}", explain::cure(policy, look, &decision)),
+            Decision::Refuse(_) => format!("stop it; {}", decision.cure()),
             Decision::Do(..) if !self.is_healthy() => {
-                let next = explain::decision(self.config, &decision);
+                let next = decision.sentence();
                 format!("restart it: it then {next}")
             }
             Decision::Do(..) | Decision::Start(..) | Decision::Wait(_) => return None,
@@ -305,13 +304,13 @@ impl Shown<'_> {
             .iter()
             .flat_map(|quorate| &quorate.members);
         let voters = members.filter(|member| !member.learner).count();
-        let margin = explain::margin(&self.config.policy, &self.look, self.healthy());
+        let margin = (self.look.seen).margin(&self.config.policy, self.healthy());
         margin.is_some_and(|margin| margin < voters as i64 - quorum(voters) as i64)
     }
 
     /// What the cluster survives, where that is known.
     fn survives(&self) -> Option<String> {
-        let margin = explain::margin(&self.config.policy, &self.look, self.healthy());
+        let margin = (self.look.seen).margin(&self.config.policy, self.healthy());
         Some(match margin? {
             ..=-1 => "survives nothing: members are down".into(),
             0 => "survives no further failure".into(),
@@ -369,9 +368,9 @@ impl Shown<'_> {
             (Heard::Etcd { cluster, members }, Some(quorate))
                 if *cluster == quorate.cluster && ids(members) == ids(&quorate.members) =>
             {
-                explain::heard_short(heard).into()
+                heard.short().into()
             }
-            _ => explain::heard(heard),
+            _ => heard.words(),
         }
     }
 
@@ -389,8 +388,8 @@ impl Shown<'_> {
         if let Some(held) = self.holders.to_text() {
             line("", held);
         }
-        for note in explain::notes(look) {
-            line("", note);
+        for (name, value) in look.seen.notes() {
+            line("", format!("{name}={value}"));
         }
         if let Err(why) = &self.program {
             line("etcd", why.clone());
@@ -402,16 +401,16 @@ impl Shown<'_> {
             Some(quorate) => {
                 let survives = self.survives().map(|words| format!(", {words}"));
                 let survives = survives.unwrap_or_default();
-                let (state, id) = (explain::cluster(&self.config.policy, look), quorate.cluster);
+                let (state, id) = (look.seen.cluster_word(&self.config.policy), quorate.cluster);
                 line("cluster", format!("{state} {id}{survives}"));
                 for member in &quorate.members {
-                    let shown = explain::members(std::slice::from_ref(member));
+                    let shown = in_one_line(std::slice::from_ref(member));
                     line("", format!("{shown} {}", member.peer_urls.join(",")));
                 }
             }
             None => line(
                 "cluster",
-                explain::cluster(&self.config.policy, look).into(),
+                look.seen.cluster_word(&self.config.policy).into(),
             ),
         }
         // Peers have said theirs above.
@@ -441,35 +440,31 @@ impl Shown<'_> {
             Decision::Start(..) | Decision::Wait(_) | Decision::Refuse(_) => None,
         };
         let identity = look.contents.finding.identity();
-        let state = match seen.counts_as() {
-            DataDir::Own(_) => "own",
-            DataDir::Damaged { .. } => "damaged",
-            DataDir::Empty => "empty",
-        };
         let damage = match &look.contents.finding {
             Finding::Damaged { what, .. } => Some(what),
             Finding::Own { .. } | Finding::Empty => None,
         };
         let peers: Vec<_> = (seen.peers.iter())
             .map(|peer| {
-                let (short, full) = (
-                    explain::heard_short(&peer.heard),
-                    explain::heard(&peer.heard),
-                );
+                let (short, full) = (peer.heard.short(), peer.heard.words());
                 json!({"name": peer.name, "heard": short, "words": full})
             })
+            .collect();
+        let notes = seen.notes().into_iter();
+        let notes: Vec<_> = notes
+            .map(|(name, value)| format!("{name}={value}"))
             .collect();
         let quorate = seen.quorate.as_ref();
         json!({
             "name": config.policy.name,
             "data_dir": {
                 "path": config.data_dir.display().to_string(),
-                "state": state,
+                "state": seen.data.word(),
                 "damage": damage,
                 "member_id": identity.map(|identity| identity.member),
                 "cluster_id": identity.map(|identity| identity.cluster),
                 "committed": progress(seen.committed),
-                "notes": explain::notes(look),
+                "notes": notes,
                 "set_aside": seen.set_aside,
                 "held_by": self.holders.any(),
             },
@@ -480,10 +475,10 @@ impl Shown<'_> {
             },
             "peers": peers,
             "cluster": {
-                "state": explain::cluster(&self.config.policy, look),
+                "state": look.seen.cluster_word(&self.config.policy),
                 "id": quorate.map(|quorate| quorate.cluster),
                 "members": quorate.map(|quorate| &quorate.members),
-                "margin": explain::margin(&config.policy, look, self.healthy()),
+                "margin": seen.margin(&config.policy, self.healthy()),
                 "reached": quorate.and_then(|quorate| progress(quorate.reached?)),
             },
             "failures": look.seen.failures,

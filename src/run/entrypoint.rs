@@ -13,11 +13,10 @@ use super::rejoin::Rejoin;
 use super::said::LastSaid;
 use crate::config::Config;
 use crate::datadir::Volume;
-use crate::decide::{Decision, Happened, Memory};
-use crate::explain;
+use crate::decide::{Happened, Memory};
 use crate::handover::Called;
 use crate::logging::{Line, LogConfig};
-use crate::observe::{Look, Observer};
+use crate::observe::Observer;
 use crate::signals::Stop;
 use etcd_rejoin_host::exit::Exit;
 
@@ -53,10 +52,6 @@ impl Entrypoint<'_> {
     pub(super) fn remember(&mut self, happened: Happened) {
         let memory = std::mem::take(&mut self.memory);
         self.memory = memory.after(happened, self.observer.now());
-    }
-
-    pub(super) fn line(&self, look: &Look, decision: &Decision) -> Line {
-        explain::line(&self.config, look, decision)
     }
 
     /// Waits for others. The line says since when: a time, which stays the same at each look.

@@ -48,8 +48,8 @@ impl Entrypoint<'_> {
         if let Err(error) = self.volume.note_wal_dir() {
             log::debug!("{error}");
         }
-        let member = explain::starts_as(look, start);
-        let mut line = self.line(look, decision);
+        let member = look.seen.starts_as(start);
+        let mut line = explain::line(decision);
         if let Some(member) = member {
             line = line.with("member", member);
         }

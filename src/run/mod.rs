@@ -19,7 +19,7 @@ use log::Level;
 
 use crate::config::Config;
 use crate::datadir::{Lock, LockError, Volume};
-use crate::decide::{DataDir, Decision, Ending, Happened, Memory, Reason, Why, decide};
+use crate::decide::{DataDir, Decision, Ending, Happened, Memory, Reason, Why, decide, to_go_on};
 use crate::explain;
 use crate::handover::Called;
 use crate::logging::{Line, LogConfig};
@@ -125,11 +125,7 @@ impl Entrypoint<'_> {
                 }
                 Err(LockError::Held { holder }) => {
                     let row = Reason::DataDirInUse.row();
-                    let words = format!(
-                        "waits: {} ({holder}); {}",
-                        row.when,
-                        explain::to_go_on(row.cure),
-                    );
+                    let words = format!("waits: {} ({holder}); {}", row.when, to_go_on(row.cure),);
                     self.wait(Line::new(Level::Info, words).with("reason", row.name))?;
                 }
             }
@@ -150,7 +146,7 @@ impl Entrypoint<'_> {
             Decision::Do(step, _) => self.step(step, &look, &decision),
             Decision::Wait(Why::Listening(_)) => {
                 self.serve(&look)?;
-                self.said.say(self.line(&look, &decision));
+                self.said.say(explain::line(&decision));
                 // It ends by itself: REJOIN_WAIT is for what does not.
                 let left = self.observer.still_listens(&self.memory);
                 self.pause(PAUSES.1.min(left))
@@ -160,10 +156,10 @@ impl Entrypoint<'_> {
                     self.pause = SOON;
                 }
                 self.serve(&look)?;
-                self.wait(self.line(&look, &decision))
+                self.wait(explain::line(&decision))
             }
             Decision::Refuse(why) => {
-                self.line(&look, &decision).log();
+                explain::line(&decision).log();
                 Err(self.end(why.reason(), &look).unwrap_or_else(|exit| exit))
             }
         }
@@ -208,8 +204,7 @@ impl Entrypoint<'_> {
             }
         };
         if decision.reason() == Reason::PeerUrlMisleads {
-            self.said
-                .warn(explain::why(&self.config.policy, look, &decision));
+            self.said.warn(decision.because());
         }
         if let (Some(why), DataDir::Own(_)) = (&look.seen.unfit, look.seen.counts_as()) {
             // etcd may know the key. All that is given up is to be told of a removal beforehand.

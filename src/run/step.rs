@@ -29,8 +29,8 @@ impl Entrypoint<'_> {
             return Err(Exit::STEPS_TAKEN);
         }
         let name = step.name();
-        let mut line = self.line(look, decision).with("step", name);
-        if let Some(member) = explain::whose(look, step) {
+        let mut line = explain::line(decision).with("step", name);
+        if let Some(member) = look.seen.whose(step) {
             line = line.with("member", member);
         }
         // The same step again, because the cluster was not ready for it, is no news.
@@ -39,7 +39,7 @@ impl Entrypoint<'_> {
         let actor = Actor::new(&self.config, &self.volume, clients, self.stop);
         match actor.perform(step, look) {
             Ok(done) => {
-                let level = match explain::tells_more(step) {
+                let level = match step.tells_more() {
                     true => log::Level::Info,
                     false => log::Level::Debug,
                 };

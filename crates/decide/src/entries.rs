@@ -74,7 +74,7 @@ pub fn data_elsewhere<'a>(policy: &Policy, seen: &'a Observation) -> Option<&'a 
 }
 
 /// The members that list a peer URL twice; our own entry goes before we join, or is updated.
-pub fn listing_twice<'a>(
+pub(super) fn listing_twice<'a>(
     policy: &'a Policy,
     seen: &'a Observation,
 ) -> impl Iterator<Item = &'a Member> {
@@ -122,7 +122,7 @@ pub(super) fn other_history(
 
 /// Whether the cluster lists at our place the member that we were founded as, and this is the data of a later one:
 /// an ID that was removed never comes back (etcd `membership/cluster.go`, `ValidateConfigurationChange`).
-pub fn founded_again(policy: &Policy, seen: &Observation, quorate: &Quorate) -> bool {
+fn founded_again(policy: &Policy, seen: &Observation, quorate: &Quorate) -> bool {
     let own = match seen.data {
         DataDir::Own(own) | DataDir::Damaged { head: Some(own) } => own,
         DataDir::Damaged { head: None } | DataDir::Empty => return false,

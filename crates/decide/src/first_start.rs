@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Decision::{Do, Refuse, Wait};
 use super::{
     Alone, Begin, Bootstrap, Decision, Evidence, Founders, Heard, Holds, Knock, Observation, Peer,
-    Policy, Start, Step, Unheard, Why,
+    Policy, Start, Step, Unheard, Why, Without,
 };
 use crate::membership::{Member, quorum};
 
@@ -30,7 +30,7 @@ pub(super) fn founding(policy: &Policy, seen: &Observation, decision: Decision) 
         let others_known = policy.initial_others() == 0 && policy.knows_others;
         if answering.count() != policy.initial_others() || others_known {
             // Who is silent may belong to that cluster, and lead us back to it.
-            return not_all_heard(policy, seen);
+            return not_all_heard(policy, seen, Without::Nothing);
         }
         let only_probes = knocks.iter().all(|knock| *knock == Knock::Probe);
         return match only_probes && policy.initial_others() > 0 {
@@ -75,7 +75,7 @@ pub fn listens(policy: &Policy, election_timeout: Duration) -> Duration {
 
 /// A first start waits for who was not heard. Who is alone in another initial cluster, or is asked for by a running
 /// cluster, is in none.
-fn not_all_heard(policy: &Policy, seen: &Observation) -> Decision {
+fn not_all_heard(policy: &Policy, seen: &Observation, without: Without) -> Decision {
     let unheard = |heard: &Heard| match heard {
         Heard::Silent(_) | Heard::Nonsense(_) | Heard::Refused(_) => true,
         Heard::Entrypoint { holds, .. } => matches!(holds, Holds::Alone | Holds::Called),
@@ -92,6 +92,7 @@ fn not_all_heard(policy: &Policy, seen: &Observation) -> Decision {
         },
         alone: policy.initial_others() == 0,
         forbids: policy.forbids_founding(),
+        without,
     }))
 }
 
@@ -102,27 +103,7 @@ fn that_hold(seen: &Observation, wanted: impl Fn(&Holds) -> bool) -> Vec<Peer> {
 
 /// No etcd was heard: the entrypoints ask each other whether this is a first start.
 pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
-    let mut count = Assembly::default();
-    for peer in seen.initial_peers() {
-        match &peer.heard {
-            Heard::Entrypoint { holds, differs } => {
-                count.disagree |= differs.is_some();
-                match holds {
-                    Holds::Empty => count.empty += 1,
-                    // Its cluster will be another one than ours: we shall join it, and it counts for
-                    // nothing here.
-                    // The same for one that a cluster asks for.
-                    Holds::Alone | Holds::Called => {}
-                    Holds::Promised => count.promised += 1,
-                    Holds::SetAside => count.set_aside += 1,
-                    Holds::Own(cluster) if *cluster != policy.static_cluster => count.foreign += 1,
-                    Holds::Own(_) | Holds::Damaged => count.data += 1,
-                }
-            }
-            // Views are asked before: no peer runs etcd here.
-            Heard::Silent(_) | Heard::Refused(_) | Heard::Nonsense(_) | Heard::Etcd { .. } => {}
-        }
-    }
+    let count = Assembly::of(policy, seen);
     // Counted against the initial cluster: a member that was not even asked is silent too.
     let heard = count.empty + count.promised + count.set_aside + count.foreign + count.data;
     let silent = policy.initial_others().saturating_sub(heard);
@@ -162,7 +143,7 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
     if let Some(forbids) = policy.forbids_founding() {
         return match all_heard {
             true => Wait(Why::FoundingForbidden(forbids)),
-            false => not_all_heard(policy, seen),
+            false => not_all_heard(policy, seen, Without::Nothing),
         };
     }
     if policy.bootstrap == Bootstrap::Now && is_ruled_out(policy, seen) {
@@ -202,7 +183,32 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
         (true, _, true) => new(true, Why::FirstStart(founders)),
         (true, _, false) if silent == 0 => Wait(promise()),
         (false, true, _) => Do(Step::Promise, promise()),
-        (true | false, _, _) => not_all_heard(policy, seen),
+        (true | false, _, _) => {
+            let here = 1 + count.promised + if seen.promise { 0 } else { count.empty };
+            let goes_on = here >= majority && nothing_set_aside && knocks.is_empty();
+            not_all_heard(policy, seen, without(policy, seen, goes_on))
+        }
+    }
+}
+
+/// What would go on without those who were not heard. `goes_on`: a majority is here, and nothing contradicts.
+fn without(policy: &Policy, seen: &Observation, goes_on: bool) -> Without {
+    let unpromised = |peer: &&Peer| {
+        let empty = Heard::Entrypoint {
+            holds: Holds::Empty,
+            differs: None,
+        };
+        peer.heard == empty
+    };
+    let unpromised = seen.initial_peers().filter(unpromised);
+    let unpromised: Vec<String> = unpromised.map(|peer| peer.name.clone()).collect();
+    match policy.bootstrap {
+        Bootstrap::Quorum if seen.promise && !unpromised.is_empty() => {
+            Without::QuorumOn(unpromised)
+        }
+        Bootstrap::Quorum if goes_on => Without::WaitIsOver,
+        Bootstrap::All if seen.waited && goes_on => Without::QuorumOnAll,
+        Bootstrap::All | Bootstrap::Never | Bootstrap::Quorum | Bootstrap::Now => Without::Nothing,
     }
 }
 
@@ -216,6 +222,35 @@ struct Assembly {
     foreign: usize,
     set_aside: usize,
     disagree: bool,
+}
+
+impl Assembly {
+    fn of(policy: &Policy, seen: &Observation) -> Assembly {
+        let mut count = Assembly::default();
+        for peer in seen.initial_peers() {
+            match &peer.heard {
+                Heard::Entrypoint { holds, differs } => {
+                    count.disagree |= differs.is_some();
+                    match holds {
+                        Holds::Empty => count.empty += 1,
+                        // Its cluster will be another one than ours: we shall join it, and it counts for
+                        // nothing here.
+                        // The same for one that a cluster asks for.
+                        Holds::Alone | Holds::Called => {}
+                        Holds::Promised => count.promised += 1,
+                        Holds::SetAside => count.set_aside += 1,
+                        Holds::Own(cluster) if *cluster != policy.static_cluster => {
+                            count.foreign += 1;
+                        }
+                        Holds::Own(_) | Holds::Damaged => count.data += 1,
+                    }
+                }
+                // Views are asked before: no peer runs etcd here.
+                Heard::Silent(_) | Heard::Refused(_) | Heard::Nonsense(_) | Heard::Etcd { .. } => {}
+            }
+        }
+        count
+    }
 }
 
 /// `REJOIN_BOOTSTRAP=now` beside an etcd that has never been part of a running cluster.

@@ -20,15 +20,18 @@ mod observation;
 mod own;
 mod own_url;
 mod reason;
+mod seen;
 mod surroundings;
+mod told;
 mod versions;
 
 pub use empty::add_as;
 pub use enough::{ToAsk, is_settled, still_to_ask};
-pub use entries::{data_elsewhere, founded_again, listing_twice, own_id};
+pub use entries::{data_elsewhere, own_id};
 pub use first_start::listens;
 pub use held::{
     Alone, Confirmed, Evidence, Founders, Histories, Leaderless, Misleads, Outlook, Unheard, Whose,
+    Without,
 };
 pub use hindrance::{hindrance, rejoin_fails};
 pub use leaving::may_leave;
@@ -39,14 +42,16 @@ pub use observation::{
 };
 pub use own_url::{FoundThere, OwnUrl, misled};
 pub use reason::{Ending, Gravity, Reason, Row, Why, cures_table, table};
+pub use seen::in_one_line;
 pub use surroundings::{Dir, Surroundings};
+pub use told::{Urgency, to_go_on};
 pub use versions::{MinorVersion, Misfit, Versions, fits};
 
 use serde::{Deserialize, Serialize};
 
 use crate::membership::{Member, MemberId};
 use empty::empty;
-use entries::refusals;
+use entries::{listing_twice, refusals};
 use first_start::founding;
 use own::{damaged, own_data};
 

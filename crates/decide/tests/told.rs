@@ -1,0 +1,246 @@
+//! Is what is said of a decision true of the case at hand? The words of each row stand in the table of the
+//! documentation; here are those that depend on more.
+
+use etcd_rejoin_decide::membership::{ClusterId, InitialCluster, Member, MemberId};
+use etcd_rejoin_decide::{
+    Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, JoinsOnly, Observation, Peer,
+    Policy, Quorate, Reason, Steady, Urgency, decide,
+};
+
+/// We are n1 of these.
+fn policy(initial: &[&str]) -> Policy {
+    let urls: Vec<String> = (initial.iter())
+        .map(|name| format!("{name}={}", url(name)))
+        .collect();
+    Policy {
+        name: "n1".into(),
+        peer_urls: vec![url("n1")],
+        peer_urls_given: true,
+        initial: InitialCluster::parse(&urls.join(",")).unwrap(),
+        static_id: MemberId(1),
+        static_others: vec![],
+        static_cluster: ClusterId(1),
+        bootstrap: Bootstrap::All,
+        join: JoinAs::Auto,
+        joins_only: None,
+        listens_wide: false,
+        knows_others: false,
+        keep: None,
+    }
+}
+
+fn url(name: &str) -> String {
+    format!("http://{name}:2380")
+}
+
+fn member(name: &str, started: bool) -> Member {
+    let client_url = started.then(|| format!("http://{name}:2379"));
+    Member {
+        id: MemberId(name[1..].parse().unwrap()),
+        name: name.into(),
+        peer_urls: vec![url(name)],
+        client_urls: client_url.into_iter().collect(),
+        learner: false,
+    }
+}
+
+fn peer(name: &str, heard: Heard) -> Peer {
+    Peer {
+        name: name.into(),
+        initial: true,
+        heard,
+    }
+}
+
+fn empty() -> Heard {
+    Heard::Entrypoint {
+        holds: Holds::Empty,
+        differs: None,
+    }
+}
+
+fn silent() -> Heard {
+    Heard::Silent("refused".into())
+}
+
+/// What is said to us, of `n` members, of which so many others are heard empty, when its wait is over or not.
+fn waits(policy: &Policy, empty_others: usize, waited: bool) -> String {
+    let others = policy.initial.iter().filter(|(name, _)| *name != "n1");
+    let peers = others.enumerate().map(|(at, (name, _))| match at {
+        at if at < empty_others => peer(name, empty()),
+        _ => peer(name, silent()),
+    });
+    let seen = Observation {
+        peers: peers.collect(),
+        waited,
+        ..Observation::default()
+    };
+    let decision = decide(policy, &seen);
+    assert_eq!(decision.reason(), Reason::NotAllHeard);
+    decision.cure()
+}
+
+const THREE: [&str; 3] = ["n1", "n2", "n3"];
+const FIVE: [&str; 5] = ["n1", "n2", "n3", "n4", "n5"];
+
+/// Without a leader n2 lists these.
+fn without_a_leader(policy: &Policy, listed: &[&str], started: bool, steady: Steady) -> Decision {
+    let members = listed.iter().map(|name| member(name, started)).collect();
+    let cluster = policy.static_cluster;
+    let seen = Observation {
+        steady,
+        peers: vec![peer("n2", Heard::Etcd { cluster, members })],
+        ..Observation::default()
+    };
+    decide(policy, &seen)
+}
+
+#[test]
+fn without_a_leader_it_depends_on_who_is_listed() {
+    let cure = |policy: &Policy, listed: &[&str], started| {
+        let soon = without_a_leader(policy, listed, started, Steady::No);
+        assert!(soon.cure().starts_with("nothing to do yet"));
+        assert_eq!(soon.urgency(), Urgency::Told);
+        let later = without_a_leader(policy, listed, started, Steady::HalfAMinute);
+        assert_eq!(later.reason(), Reason::DataLostNoLeader);
+        assert_eq!(later.urgency(), Urgency::Alarm);
+        later.cure()
+    };
+    let mut policy = policy(&THREE);
+    let lost = cure(&policy, &THREE, true);
+    assert!(lost.contains("--force-new-cluster") && !lost.contains("name no others"));
+    let two = cure(&policy, &THREE[..2], true);
+    assert!(two.contains("--force-new-cluster") && two.contains("name no others"));
+    let begun = cure(&policy, &THREE, false);
+    assert!(begun.contains("REJOIN_BOOTSTRAP=now here too") && !begun.contains("--force"));
+    policy.joins_only = Some(JoinsOnly::State);
+    assert!(cure(&policy, &THREE, false).contains("--force-new-cluster"));
+}
+
+#[test]
+fn of_two_members_the_other_one_is_given_half_a_minute() {
+    let policy = policy(&THREE[..2]);
+    let at = |steady| without_a_leader(&policy, &THREE[..2], true, steady);
+    assert!((at(Steady::No).cure()).ends_with("the others may elect a leader"));
+    assert!(at(Steady::Seconds).cure().contains("thirty seconds"));
+    let starts = at(Steady::HalfAMinute);
+    assert_eq!(starts.reason(), Reason::SecondOfTwo);
+    assert_eq!(
+        starts.sentence(),
+        "starts etcd empty, again as member 1, which the others fill"
+    );
+}
+
+#[test]
+fn whose_promise_is_missing_is_named() {
+    let mut policy = policy(&THREE);
+    policy.bootstrap = Bootstrap::Quorum;
+    let mut seen = Observation {
+        promise: true,
+        peers: vec![peer("n2", empty()), peer("n3", silent())],
+        ..Observation::default()
+    };
+    let cure = decide(&policy, &seen).cure();
+    assert!(cure.contains("REJOIN_BOOTSTRAP=quorum on n2 too"), "{cure}");
+    seen.promise = false;
+    assert!(!decide(&policy, &seen).cure().contains("on n2"));
+}
+
+#[test]
+fn who_may_join_again_is_not_told_to_allow_it() {
+    let mut policy = policy(&THREE);
+    let cluster = policy.static_cluster;
+    let seen = Observation {
+        data: DataDir::Own(Identity {
+            member: MemberId(9),
+            cluster,
+        }),
+        quorate: Some(Quorate {
+            cluster,
+            members: vec![member("n2", true), member("n3", true)],
+            reached: None,
+            at: String::new(),
+        }),
+        ..Observation::default()
+    };
+    let decision = decide(&policy, &seen);
+    assert_eq!(decision.reason(), Reason::Removed);
+    assert!(decision.cure().starts_with("nothing to do"));
+    assert!(!decision.cure().contains("REJOIN_AS=auto"));
+    policy.join = JoinAs::Never;
+    assert!(decide(&policy, &seen).cure().contains("REJOIN_AS=auto"));
+}
+
+#[test]
+fn quorum_is_named_only_where_it_goes_on() {
+    let quorum = "REJOIN_BOOTSTRAP=quorum on each member that waits goes on without";
+    let (three, five) = (policy(&THREE), policy(&FIVE));
+    assert!(waits(&three, 1, true).ends_with(quorum));
+    assert!(waits(&five, 2, true).ends_with(quorum));
+    for cure in [
+        waits(&three, 0, true),
+        waits(&policy(&THREE[..2]), 0, true),
+        waits(&five, 1, true),
+        waits(&three, 1, false),
+        waits(&five, 2, false),
+    ] {
+        assert_eq!(cure, "start the missing members");
+    }
+}
+
+#[test]
+fn quorum_itself_says_when_it_goes_on() {
+    let mut policy = policy(&THREE);
+    policy.bootstrap = Bootstrap::Quorum;
+    let over = "when REJOIN_BOOTSTRAP_WAIT is over";
+    assert!(waits(&policy, 1, false).ends_with(over));
+    assert_eq!(waits(&policy, 0, false), "start the missing members");
+}
+
+#[test]
+fn who_only_joins_is_not_told_to_found() {
+    for (only, bootstrap, what) in [
+        (
+            Some(JoinsOnly::State),
+            Bootstrap::All,
+            "ETCD_INITIAL_CLUSTER_STATE=existing",
+        ),
+        (None, Bootstrap::Never, "REJOIN_BOOTSTRAP=never"),
+        (
+            Some(JoinsOnly::SharedUrl),
+            Bootstrap::All,
+            "two members one peer URL",
+        ),
+        (
+            Some(JoinsOnly::Outside),
+            Bootstrap::All,
+            "without this member's name and peer URL",
+        ),
+    ] {
+        let policy = Policy {
+            joins_only: only,
+            bootstrap,
+            ..policy(&THREE)
+        };
+        let cure = waits(&policy, 1, true);
+        assert!(cure.contains(what), "{cure}");
+        assert!(!cure.contains("quorum"), "{cure}");
+        assert!(
+            cure.contains("STATE") == (only == Some(JoinsOnly::State)),
+            "{cure}"
+        );
+    }
+}
+
+#[test]
+fn the_only_member_is_told_at_once_that_nobody_else_has_its_data() {
+    let policy = policy(&THREE[..1]);
+    let seen = Observation {
+        data: DataDir::Damaged { head: None },
+        ..Observation::default()
+    };
+    let decision = decide(&policy, &seen);
+    assert_eq!(decision.reason(), Reason::DataDamagedNoQuorum);
+    assert_eq!(decision.urgency(), Urgency::Alarm);
+    assert!(decision.cure().starts_with("restore a snapshot"));
+}
