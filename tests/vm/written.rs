@@ -8,9 +8,9 @@ use super::pair::Pair;
 
 #[test]
 #[ignore = "needs qemu"]
-fn what_config_two_node_writes_survives_a_killed_master() {
+fn what_two_node_config_writes_survives_a_killed_master() {
     // Two pairs at a time would be slow.
-    let lab = lab("what_config_two_node_writes_survives_a_killed_master");
+    let lab = lab("what_two_node_config_writes_survives_a_killed_master");
     lab.guests.iter().for_each(Guest::kill);
     let pair = Pair::new("ext4");
     pair.set_up_as_written();

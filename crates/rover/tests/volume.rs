@@ -18,8 +18,8 @@ use std::sync::OnceLock;
 use etcd_rejoin_rover::table::{
     AcceptLoss, Disk, Gate, PeerFate, Remembered, Reply, Role, Standing, VolumeDecision,
     VolumePolicy, VolumeReason, VolumeSeen, VolumeState, VolumeStep, Word, Would,
-    asked_to_be_left_out, asked_to_outdate, decide_volume, letting_go, may_bid, may_outdate_itself,
-    word,
+    asked_to_be_left_out, asked_to_outdate, child_is_settled, decide_volume, letting_go, may_bid,
+    may_outdate_itself, word,
 };
 
 use text::{Case, in_words};
@@ -106,6 +106,8 @@ fn what_is_let_go_is_measured() {
                 "line {}: {seen:?}",
                 case.line
             );
+            // An end that is forgotten leaves nothing behind.
+            assert!(!(lets_go && child_is_settled(seen)), "line {}", case.line);
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::gate::{accept_loss, asked};
 use crate::mount;
 use crate::settings::Rover;
 use crate::table::{
-    AcceptLoss, Child, Gate, Mounted, Role, VolumePolicy, VolumeSeen, VolumeState, letting_go,
+    AcceptLoss, Child, Gate, Mounted, Role, VolumePolicy, VolumeSeen, VolumeState,
+    child_is_settled, letting_go,
 };
 
 /// A peer that was turned off in vain is not turned off again before this: it may boot meanwhile, and connect.
@@ -66,12 +67,7 @@ impl Rove<'_> {
         };
         self.memory.letting_go = since;
         seen.demoting_for = since.map(|since| since.elapsed());
-        // Its end is settled once the gate has closed and everything is let go.
-        if let Child::Ended(_) = seen.child
-            && since.is_none()
-            && gate != Gate::Master
-            && !seen.ending
-        {
+        if child_is_settled(&seen) {
             self.member.forget();
             seen.child = Child::None;
         }

@@ -55,6 +55,16 @@ pub fn letting_go(seen: &VolumeSeen) -> Option<VolumeReason> {
     unwanted(seen).filter(|_| held(seen)).or(stopping)
 }
 
+/// Whether the end of the member needs nothing any more: the gate has closed, and everything is let go. It is
+/// forgotten then, and the next master starts another one.
+pub fn child_is_settled(seen: &VolumeSeen) -> bool {
+    let ended = match seen.child {
+        Child::Ended(_) => true,
+        Child::None | Child::Running | Child::Stopping => false,
+    };
+    ended && seen.gate != Gate::Master && !seen.ending && letting_go(seen).is_none()
+}
+
 /// Whether anything here stands in the way of the other machine, or would be left behind by an end.
 fn held(seen: &VolumeSeen) -> bool {
     let child = match seen.child {
