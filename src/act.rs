@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::Config;
 use crate::datadir::Volume;
-use crate::decide::{DataDir, Step, add_as};
+use crate::decide::{DataDir, Step, Wants, add_as};
 use crate::error::{Context, Error};
 use crate::gateway::{Client, Failure};
 use crate::membership::{ClusterId, Member, MemberId};
@@ -46,8 +46,10 @@ pub struct Done {
 pub enum Undone {
     /// This signal asked us to stop; what was sent may still be applied.
     Stopped(i32),
-    /// The cluster said no, or nothing: look again, then perhaps try again.
+    /// The cluster said nothing, or nothing clear: look again, then perhaps try again.
     Cluster(String),
+    /// The cluster said a clear no to what was asked for now: nothing will come of it. Look again, too.
+    NotNow(String),
     /// The cluster refuses us: who we are, not what we ask for.
     Refused(String),
     /// The list has changed since the look.
@@ -110,6 +112,14 @@ impl<'a> Actor<'a> {
                 })
             }
             Step::RemoveMember(id) => self.remove(*id, look),
+            Step::NoteLeft => self.local(|volume| {
+                volume.note_left()?;
+                Ok("noted that this member left".into())
+            }),
+            Step::ForgetLeft => self.local(|volume| {
+                volume.forget_left()?;
+                Ok("took back the note that this member left".into())
+            }),
             Step::UpdatePeerUrls(id) => self.update(*id, look),
         };
         words.map(|words| Done {
@@ -164,8 +174,13 @@ impl<'a> Actor<'a> {
 
     fn remove(&self, id: MemberId, look: &Look) -> Result<String, Undone> {
         let (url, cluster) = (endpoint(look)?, cluster(look));
+        // Who leaves may be asked to remove itself: it runs, and nobody else may be reached from here.
+        let never = match self.config.policy.wants {
+            Wants::Start => Some(id),
+            Wants::Leave => None,
+        };
         let removed = self.change(REPEAT_AFTER, move |clients, deadline| {
-            if members_still(clients, &url, cluster, Some(id), deadline)?.is_none() {
+            if members_still(clients, &url, cluster, never, deadline)?.is_none() {
                 return Ok(None);
             }
             match clients.member_remove(&url, id, deadline) {
@@ -237,6 +252,7 @@ impl<'a> Actor<'a> {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(failure @ Failure::Refused(_))) => Err(Undone::Refused(failure.to_string())),
             Ok(Err(failure)) if failure.is_bad_url() => Err(Undone::Refused(failure.to_string())),
+            Ok(Err(failure)) if failure.is_clear_no() => Err(Undone::NotNow(failure.to_string())),
             Ok(Err(failure)) => Err(Undone::Cluster(failure.to_string())),
             Err(Ended::Stopped(signal)) => Err(Undone::Stopped(signal)),
             Err(Ended::Deadline | Ended::Closed) => Err(Undone::Cluster(

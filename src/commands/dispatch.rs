@@ -83,12 +83,18 @@ impl Caller<'_> {
                     self.at_once(&file, &etcd, |config| quarantine::put_back(&config, &name))
                 }
             },
-            Command::Leave { undo, file, etcd } => {
-                self.at_once(&file, &etcd, |config| match undo {
-                    true => leave::undo(&config),
-                    false => leave::leave(config),
-                })
-            }
+            Command::Leave {
+                undo: true,
+                file,
+                etcd,
+            } => self.at_once(&file, &etcd, |config| leave::undo(&config)),
+            Command::Leave {
+                undo: false,
+                file,
+                etcd,
+            } => self.with_config(&file, &etcd.etcd_flags, |config| {
+                leave::leave(config, self.stop)
+            }),
             Command::Notify {
                 gate,
                 instance,

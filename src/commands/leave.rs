@@ -1,29 +1,94 @@
-//! Leaving on purpose: said explicitly, and final until said otherwise.
+//! Leaving on purpose: said explicitly, and final until said otherwise. The loop of a start, with another wish.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Exit, must_exist, print};
+use crate::act::{Actor, Undone};
 use crate::config::Config;
-use crate::datadir::{Depth, Finding, Volume};
-use crate::decide::{Identity, Reason, may_leave};
-use crate::error::Error;
-use crate::gateway::{Client, Failure};
-use crate::membership::{Member, MemberId};
+use crate::datadir::Volume;
+use crate::decide::{Decision, Happened, Memory, Removal, Wants, decide, to_go_on};
+use crate::observe::{Beside, NoLook, Observer};
+use crate::signals::Stop;
 
-const CHANGE_TIME: Duration = Duration::from_secs(8);
+/// The pause between two looks.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Removes this member from its cluster, and notes that it shall not come back by itself.
-pub fn leave(config: Config) -> Exit {
+pub fn leave(mut config: Config, stop: &Stop) -> Exit {
+    config.policy.wants = Wants::Leave;
     let config = Arc::new(config);
     let volume = Volume::new(&config.data_dir, config.wal_dir.as_deref());
-    match try_leave(&config, &volume) {
-        Ok(id) => print(&format!(
-            "member {id} has left; `etcd-rejoin leave --undo` lets it join again\n"
-        )),
+    let observer = match Observer::new(config.clone(), volume.clone(), stop.clone()) {
+        Ok(observer) => observer.patient(),
         Err(error) => {
             eprintln!("etcd-rejoin: {error}");
-            Exit::FAILED
+            return Exit::CONFIG;
+        }
+    };
+    observer.ask_too(config.own_client_urls());
+    let mut memory = Memory::default();
+    loop {
+        let look = match observer.look(&memory, Beside::Holder { etcd: true }) {
+            Ok(look) => look,
+            Err(NoLook::Stopped(signal)) => return Exit::signal(signal),
+            Err(NoLook::Failed(error)) => {
+                eprintln!("etcd-rejoin: {error}");
+                return Exit::FAILED;
+            }
+        };
+        let decision = decide(&config.policy, &look.seen);
+        let step = match &decision {
+            Decision::Do(step, _) => step,
+            Decision::Done(_) => {
+                let identity = look.contents.finding.identity();
+                let member = identity.map_or_else(String::new, |own| format!(" {}", own.member));
+                return print(&format!(
+                    "member{member} has left; `etcd-rejoin leave --undo` lets it join again\n"
+                ));
+            }
+            Decision::Wait(_) | Decision::Start(..) => {
+                match stop.sleep_until(Instant::now() + PAUSE) {
+                    Some(signal) => return Exit::signal(signal),
+                    None => continue,
+                }
+            }
+            Decision::Refuse(_) => {
+                eprintln!(
+                    "etcd-rejoin: {}: {}; {}",
+                    decision.sentence(),
+                    decision.because(),
+                    to_go_on(&decision.cure())
+                );
+                return Exit::FAILED;
+            }
+        };
+        let removal;
+        let event =
+            match Actor::new(&config, &volume, observer.clients(), stop).perform(step, &look) {
+                Ok(_) => Happened::Did(step, decision.reason(), None),
+                Err(Undone::Changed) => Happened::NotTaken,
+                Err(Undone::Refused(words) | Undone::NotNow(words)) => {
+                    removal = Removal::Refused(words);
+                    Happened::Asked(&removal)
+                }
+                Err(Undone::Cluster(words)) => {
+                    removal = Removal::Unsure(Some(words));
+                    Happened::Asked(&removal)
+                }
+                Err(Undone::Stopped(signal)) => return Exit::signal(signal),
+                Err(Undone::Failed(error)) => {
+                    eprintln!("etcd-rejoin: {error}");
+                    return Exit::FAILED;
+                }
+            };
+        let pause = match event {
+            Happened::Did(..) => Duration::ZERO,
+            _ => PAUSE,
+        };
+        memory = memory.after(event, observer.now());
+        if let Some(signal) = stop.sleep_until(Instant::now() + pause) {
+            return Exit::signal(signal);
         }
     }
 }
@@ -41,150 +106,4 @@ pub fn undo(config: &Config) -> Exit {
             Exit::FAILED
         }
     }
-}
-
-fn try_leave(config: &Config, volume: &Volume) -> Result<MemberId, Error> {
-    let contents = volume.inspect(Depth::Quick)?;
-    if let Some(misplaced) = contents.misplaced {
-        return Err(Error::new(misplaced.to_string()));
-    }
-    let identity = match contents.finding {
-        Finding::Own { identity, .. } => identity,
-        Finding::Damaged {
-            head: Some(head), ..
-        } => head,
-        Finding::Damaged { head: None, .. } | Finding::Empty => {
-            let path = config.data_dir.display();
-            return Err(Error::new(format!(
-                "{path} has no data that says which member this is"
-            )));
-        }
-    };
-    let clients = Client::new(&config.client_tls, config.credentials.clone())?;
-    let peers = Client::new(&config.peer_client_tls, None)?;
-    let mut urls = config.other_client_urls.clone();
-    for (_, peer_urls) in config.other_members() {
-        for url in peer_urls {
-            let view = peers.peer_members(url, Instant::now() + config.timeout);
-            for member in view.into_iter().flat_map(|view| view.members) {
-                if member.id != identity.member {
-                    urls.extend(member.client_urls);
-                }
-            }
-        }
-    }
-    urls.extend(config.own_client_urls());
-    match ask(
-        [&clients, &peers],
-        urls,
-        identity,
-        volume,
-        contents.left,
-        config,
-    ) {
-        Ok(()) => Ok(identity.member),
-        Err(NotLeft { why, noted: false }) => Err(Error::new(why)),
-        Err(NotLeft { why, noted: true }) => Err(Error::new(format!(
-            "{why}; it may be removed all the same, so it stays noted that it left: its next start \
-             refuses (reason={}); run `etcd-rejoin leave` again, or `etcd-rejoin leave --undo` to stay",
-            Reason::Left
-        ))),
-    }
-}
-
-/// Why the member has not left, as far as is known.
-struct NotLeft {
-    why: String,
-    /// The note that it left stays.
-    noted: bool,
-}
-
-/// Asks one gateway after the other to remove us, until one of our own cluster has done it.
-///
-/// `noted` is whether an earlier attempt has left its note.
-fn ask(
-    [clients, peers]: [&Client; 2],
-    urls: Vec<String>,
-    own: Identity,
-    volume: &Volume,
-    noted: bool,
-    config: &Config,
-) -> Result<(), NotLeft> {
-    let mut why = format!("no member of cluster {} answers", own.cluster);
-    // A remove that got no clear no may be applied later: then the note must stay.
-    let mut unsure = noted;
-    let mut asked = false;
-    for url in urls {
-        let quorate = match clients.quorate_members(&url, Instant::now() + config.timeout) {
-            Ok(quorate) => quorate,
-            // What became of a remove says more than who did not answer after it.
-            Err(_) if asked => continue,
-            Err(failure) => {
-                why = failure.to_string();
-                continue;
-            }
-        };
-        // "Member not found" is a success only where the member was: another cluster says so of every ID.
-        if quorate.cluster != own.cluster {
-            let other = format!(
-                "{url} leads to cluster {}, this member is of cluster {}",
-                quorate.cluster, own.cluster
-            );
-            eprintln!("etcd-rejoin: {other}: nothing is asked there");
-            if !asked {
-                why = other;
-            }
-            continue;
-        }
-        let answers = |others: &[&Member]| answering(peers, others, config.timeout);
-        may_leave(&config.policy, own.member, &quorate.members, answers)
-            .map_err(|why| NotLeft { why, noted: unsure })?;
-        // First the note: a member that is removed and not noted would come back by itself.
-        volume.note_left().map_err(|error| NotLeft {
-            why: error.to_string(),
-            noted: unsure,
-        })?;
-        match clients.member_remove(&url, own.member, Instant::now() + CHANGE_TIME) {
-            Ok(()) => return Ok(()),
-            Err(failure) if failure.is_member_not_found() => return Ok(()),
-            Err(failure) => {
-                // "Unavailable" and "deadline exceeded" say nothing about what was proposed before.
-                let no = match &failure {
-                    Failure::Refused(_) => true,
-                    Failure::Rejected { code, .. } => ![4, 14].contains(code),
-                    _ => false,
-                };
-                unsure |= !no && !failure.is_unhealthy_cluster();
-                why = failure.to_string();
-                asked = true;
-            }
-        }
-        if !unsure {
-            // Still a member: without this it would not start again.
-            volume.forget_left().map_err(|error| NotLeft {
-                why: error.to_string(),
-                noted: true,
-            })?;
-        }
-    }
-    Err(NotLeft {
-        why: format!("cannot leave the cluster: {why}"),
-        noted: unsure,
-    })
-}
-
-/// How many of them answer as etcd at one of their peer URLs: all are asked at once.
-fn answering(peers: &Client, members: &[&Member], timeout: Duration) -> usize {
-    let deadline = Instant::now() + timeout;
-    let answers = |member: &Member| {
-        let mut urls = member.peer_urls.iter();
-        urls.any(|url| peers.peer_members(url, deadline).is_ok())
-    };
-    std::thread::scope(|scope| {
-        let asked: Vec<_> = (members.iter())
-            .map(|member| scope.spawn(|| answers(member)))
-            .collect();
-        let answered = asked.into_iter().map(|asked| asked.join().unwrap_or(false));
-        answered.filter(|answers| *answers).count()
-    })
 }

@@ -249,6 +249,7 @@ impl Shown<'_> {
                     Decision::Do(..) => "do",
                     Decision::Wait(_) => "wait",
                     Decision::Refuse(_) => "refuse",
+                    Decision::Done(_) => "done",
                 },
                 action: self.decision.sentence(),
                 why: self.decision.because(),
@@ -272,7 +273,9 @@ impl Shown<'_> {
                 let next = decision.sentence();
                 format!("restart it: it then {next}")
             }
-            Decision::Do(..) | Decision::Start(..) | Decision::Wait(_) => return None,
+            Decision::Do(..) | Decision::Start(..) | Decision::Wait(_) | Decision::Done(_) => {
+                return None;
+            }
         };
         Some((format!("; {}: {why}", decision.reason()), cure))
     }
@@ -437,7 +440,9 @@ impl Shown<'_> {
         let seen = &look.seen;
         let step = match &self.decision {
             Decision::Do(step, _) => Some(step.name()),
-            Decision::Start(..) | Decision::Wait(_) | Decision::Refuse(_) => None,
+            Decision::Start(..) | Decision::Wait(_) | Decision::Refuse(_) | Decision::Done(_) => {
+                None
+            }
         };
         let identity = look.contents.finding.identity();
         let damage = match &look.contents.finding {

@@ -10,7 +10,7 @@ use super::passed_on::PassedOn;
 use super::raw::{EtcdSettings, Raw, RejoinSettings};
 use super::reach;
 use crate::access::{Credentials, TlsFiles};
-use crate::decide::{JoinsOnly, Policy};
+use crate::decide::{JoinsOnly, Policy, Wants};
 use crate::membership::{MemberId, digest};
 use crate::path::resolved;
 use crate::rover::settings::{self, Rover};
@@ -296,6 +296,7 @@ impl Checker {
             name_of != name && !urls.iter().any(|url| peer_urls.contains(url))
         };
         Policy {
+            wants: Wants::Start,
             static_cluster: initial.static_cluster_id(&token),
             static_id: initial.static_id(&name, &token).unwrap_or(MemberId(0)),
             static_others: (initial.iter())

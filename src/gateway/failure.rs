@@ -122,6 +122,19 @@ impl Failure {
         self.says(code::UNAVAILABLE, "unhealthy cluster")
     }
 
+    /// A clear no: nothing will come of what was asked for. "Unavailable" and "deadline exceeded" say nothing about
+    /// what was proposed before.
+    pub fn is_clear_no(&self) -> bool {
+        match self {
+            Failure::Refused(_) => true,
+            Failure::Rejected { code, .. } => {
+                ![code::DEADLINE_EXCEEDED, code::UNAVAILABLE].contains(code)
+                    || self.is_unhealthy_cluster()
+            }
+            Failure::Unreachable { .. } | Failure::GatewayOff(_) | Failure::NotEtcd { .. } => false,
+        }
+    }
+
     /// The change would leave fewer started members than a quorum.
     pub fn is_not_enough_started(&self) -> bool {
         matches!(self, Failure::Rejected { message, .. }

@@ -125,6 +125,11 @@ impl Observer {
         }
     }
 
+    /// Asks at these client URLs too.
+    pub fn ask_too(&self, urls: Vec<String>) {
+        all(&self.endpoints).extend(urls);
+    }
+
     /// Whether it hears everybody out.
     pub fn is_patient(&self) -> bool {
         self.patient

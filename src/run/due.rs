@@ -31,7 +31,9 @@ impl Due<'_> {
         let decision = decide(&self.config.policy, &look.seen);
         let step = match &decision {
             Decision::Do(step, _) => Some(step),
-            Decision::Start(..) | Decision::Wait(_) | Decision::Refuse(_) => None,
+            Decision::Start(..) | Decision::Wait(_) | Decision::Refuse(_) | Decision::Done(_) => {
+                None
+            }
         };
         // A person wants to see all of it.
         if step.is_none() && !self.observer.is_patient() {

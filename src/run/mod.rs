@@ -158,6 +158,8 @@ impl Entrypoint<'_> {
                 self.serve(&look)?;
                 self.wait(explain::line(&decision))
             }
+            // A start is never done: it becomes etcd.
+            Decision::Done(_) => Err(Exit::OK),
             Decision::Refuse(why) => {
                 explain::line(&decision).log();
                 Err(self.end(why.reason(), &look).unwrap_or_else(|exit| exit))

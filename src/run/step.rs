@@ -61,7 +61,7 @@ impl Entrypoint<'_> {
                 self.remember(Happened::Denied(step, &words));
                 Ok(())
             }
-            Err(Undone::Cluster(words)) => self.not_taken(step, &words),
+            Err(Undone::Cluster(words) | Undone::NotNow(words)) => self.not_taken(step, &words),
         }
     }
 

@@ -19,7 +19,7 @@ pub(super) fn founding(policy: &Policy, seen: &Observation, decision: Decision) 
     let founds = match &decision {
         Decision::Start(start, _) => start.begin == Begin::New,
         Do(step, _) => *step == Step::Promise,
-        Wait(_) | Refuse(_) => false,
+        Wait(_) | Refuse(_) | Decision::Done(_) => false,
     };
     let promised = matches!(decision, Wait(Why::FirstStartPromise(..)));
     let knocks: Vec<Knock> = seen.knocks_of_a_cluster(policy).cloned().collect();

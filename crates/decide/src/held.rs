@@ -128,6 +128,17 @@ pub enum Outlook {
     Nobody,
 }
 
+/// What would be left of a cluster without this member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rest {
+    /// Other members.
+    pub members: usize,
+    /// Those of them that are voters.
+    pub voters: usize,
+    /// Those of these that have started, and answer at their peer URLs.
+    pub answering: usize,
+}
+
 impl Observation {
     /// The peers that answered so.
     pub(crate) fn peers_that(&self, wanted: impl Fn(&Heard) -> bool) -> Vec<Peer> {

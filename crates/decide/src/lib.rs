@@ -34,11 +34,11 @@ pub use held::{
     Without,
 };
 pub use hindrance::{hindrance, rejoin_fails};
-pub use leaving::may_leave;
 pub use memory::{Happened, Memory};
 pub use observation::{
     Bootstrap, DataDir, Elsewhere, Heard, Holds, Identity, JoinAs, JoinsOnly, Knock,
-    MemberProgress, Misplaced, Observation, Peer, Policy, Progress, Quorate, Steady, Trial,
+    MemberProgress, Misplaced, Observation, Peer, Policy, Progress, Quorate, Removal, Steady,
+    Trial, Wants,
 };
 pub use own_url::{FoundThere, OwnUrl, misled};
 pub use reason::{Ending, Gravity, Reason, Row, Why, cures_table, table};
@@ -53,6 +53,7 @@ use crate::membership::{Member, MemberId};
 use empty::empty;
 use entries::{listing_twice, refusals};
 use first_start::founding;
+use leaving::leaving;
 use own::{damaged, own_data};
 
 /// What etcd is told about the cluster when it starts.
@@ -117,6 +118,10 @@ pub enum Step {
         /// How many to keep.
         keep: usize,
     },
+    /// Write that this member left on purpose.
+    NoteLeft,
+    /// Take that back: it is still a member.
+    ForgetLeft,
 }
 
 impl Step {
@@ -133,6 +138,8 @@ impl Step {
             Step::GiveUp => "give-up",
             Step::Promise => "promise",
             Step::DeleteSetAside { .. } => "delete-set-aside",
+            Step::NoteLeft => "note-left",
+            Step::ForgetLeft => "forget-left",
         }
     }
 
@@ -148,7 +155,9 @@ impl Step {
             | Step::SettleJoin(_)
             | Step::Promise
             | Step::SetAsideLeftovers
-            | Step::DeleteSetAside { .. } => false,
+            | Step::DeleteSetAside { .. }
+            | Step::NoteLeft
+            | Step::ForgetLeft => false,
         }
     }
 
@@ -163,7 +172,9 @@ impl Step {
             | Step::Quarantine
             | Step::SetAsideLeftovers
             | Step::GiveUp
-            | Step::Promise => false,
+            | Step::Promise
+            | Step::NoteLeft
+            | Step::ForgetLeft => false,
         }
     }
 
@@ -183,7 +194,9 @@ impl Step {
             | Step::Promise
             | Step::SetAsideLeftovers
             | Step::UpdatePeerUrls(_)
-            | Step::DeleteSetAside { .. } => false,
+            | Step::DeleteSetAside { .. }
+            | Step::NoteLeft
+            | Step::ForgetLeft => false,
         }
     }
 }
@@ -199,6 +212,8 @@ pub enum Decision {
     Wait(Why),
     /// Only a person can tell.
     Refuse(Why),
+    /// Nothing is left to do.
+    Done(Why),
 }
 
 impl Decision {
@@ -208,7 +223,8 @@ impl Decision {
             Decision::Start(_, why)
             | Decision::Do(_, why)
             | Decision::Wait(why)
-            | Decision::Refuse(why) => why,
+            | Decision::Refuse(why)
+            | Decision::Done(why) => why,
         }
     }
 
@@ -230,6 +246,13 @@ fn may_list_another(seen: &Observation) -> bool {
 
 /// The decision table.
 pub fn decide(policy: &Policy, seen: &Observation) -> Decision {
+    match policy.wants {
+        Wants::Start => start(policy, seen),
+        Wants::Leave => leaving(policy, seen),
+    }
+}
+
+fn start(policy: &Policy, seen: &Observation) -> Decision {
     if seen.in_use {
         return Wait(Why::DataDirInUse);
     }
@@ -288,7 +311,7 @@ fn stands_in_the_way(policy: &Policy, seen: &Observation, decision: &Decision) -
                 return Some(Refuse(Why::DataElsewhere(data.clone())));
             }
         }
-        Decision::Start(..) | Do(..) | Wait(_) | Refuse(_) => {}
+        Decision::Start(..) | Do(..) | Wait(_) | Refuse(_) | Decision::Done(_) => {}
     }
     match decision {
         // A refused start leaves `member/snap/db`: nothing may lie there when etcd begins anew.
@@ -296,7 +319,7 @@ fn stands_in_the_way(policy: &Policy, seen: &Observation, decision: &Decision) -
             Some(Do(Step::SetAsideLeftovers, Why::Leftovers))
         }
         Do(step, _) => step_is_kept_from(policy, seen, step),
-        Decision::Start(..) | Wait(_) | Refuse(_) => None,
+        Decision::Start(..) | Wait(_) | Refuse(_) | Decision::Done(_) => None,
     }
 }
 

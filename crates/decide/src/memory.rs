@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Observation, Reason, Start, Steady, Step, Trial};
+use super::{Observation, Reason, Removal, Start, Steady, Step, Trial};
 use crate::membership::{ClusterId, Member, MemberId};
 
 /// What the others list without a leader has to stay the same for so long before it counts for what it leaves out.
@@ -16,6 +16,10 @@ const STEADY: Duration = Duration::from_secs(3);
 const LONG_STEADY: Duration = Duration::from_secs(30);
 /// Own data starts without a step that it can do without, when the cluster has not taken it so often.
 const MAX_CHORE_TRIES: u8 = 3;
+
+/// So long a person waits for `leave`. etcd refuses a change while a member has been connected for less than five
+/// seconds (etcd `server/etcdserver/server.go`, `HealthInterval`).
+const A_PERSON_WAITS: Duration = Duration::from_secs(10);
 
 /// What no look can tell, because it is over. Gone with the process; an etcd on trial is outlived by what its
 /// supervisor has to know.
@@ -47,6 +51,12 @@ pub struct Memory {
     /// Since when they list the same.
     #[serde(skip)]
     same_since: Duration,
+    /// It was this run that noted that the member left.
+    #[serde(skip)]
+    noted_left: bool,
+    /// What became of the removal that it asked for.
+    #[serde(skip)]
+    removal: Removal,
 }
 
 /// What happens to a run of the entrypoint.
@@ -62,6 +72,8 @@ pub enum Happened<'a> {
     NotTaken,
     /// A step that own data can do without has failed.
     DoesWithout,
+    /// What became of a removal that was asked for, so that this member leaves.
+    Asked(&'a Removal),
     /// The cluster refuses us this step, in these words.
     Denied(&'a Step, &'a str),
     /// etcd is started like this.
@@ -85,6 +97,7 @@ impl Memory {
                 self.trial = Trial::None;
                 self.denied = None;
                 self.added = added.or(self.added);
+                self.noted_left |= *step == Step::NoteLeft;
                 if step.changes_what_starts() {
                     self.failed = None;
                     self.old_lists = 0;
@@ -94,6 +107,9 @@ impl Memory {
                     self.in_vain = 0;
                 }
             }
+            // One that may be applied later stays so, whatever the next one is answered with.
+            Happened::Asked(Removal::Refused(_)) if matches!(self.removal, Removal::Unsure(_)) => {}
+            Happened::Asked(removal) => self.removal = removal.clone(),
             Happened::NotTaken => self.in_vain = self.in_vain.saturating_add(1),
             Happened::DoesWithout => self.in_vain = MAX_CHORE_TRIES,
             Happened::Denied(step, words) => self.denied = Some((step.clone(), words.into())),
@@ -125,6 +141,12 @@ impl Memory {
             old_lists: self.old_lists,
             added: self.added,
             denied: self.denied.clone(),
+            removal: match seen.left && !self.noted_left {
+                // By an earlier run: what became of it nobody knows.
+                true => Removal::Unsure(None),
+                false => self.removal.clone(),
+            },
+            over: now >= A_PERSON_WAITS,
             no_chores: self.in_vain >= MAX_CHORE_TRIES,
             steady: match now.saturating_sub(self.same_since) {
                 _ if !self.lists_the_same(&seen) => Steady::No,

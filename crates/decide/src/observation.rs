@@ -77,9 +77,20 @@ impl JoinsOnly {
     }
 }
 
+/// What a command is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// To become etcd.
+    Start,
+    /// That this member leaves its cluster for good.
+    Leave,
+}
+
 /// What the user wants; fixed for the life of the process.
 #[derive(Clone, Debug)]
 pub struct Policy {
+    /// What this run is for.
+    pub wants: Wants,
     /// Our name (`ETCD_NAME`).
     pub name: String,
     /// Our advertised peer URLs.
@@ -370,6 +381,18 @@ pub enum Knock {
     Unreadable(String),
 }
 
+/// What became of the removal that this member has asked for, so that it leaves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Removal {
+    /// It was not asked for, as far as is known.
+    #[default]
+    NotAsked,
+    /// The cluster said no, in these words: nothing will come of it.
+    Refused(String),
+    /// No answer that is a clear no: it may be applied later. Words, if there are any.
+    Unsure(Option<String>),
+}
+
 /// For how long what the others list without a leader has stayed the same.
 ///
 /// A member that has just started answers its peers while it still reads its log, and lists what it has read so far.
@@ -459,6 +482,10 @@ pub struct Observation {
     pub steady: Steady,
     /// A step that own data can do without was refused or has failed in this run.
     pub no_chores: bool,
+    /// What became of the removal that leaving is.
+    pub removal: Removal,
+    /// So long no person waits for a command to end.
+    pub over: bool,
 }
 
 impl Default for Observation {
@@ -500,6 +527,8 @@ impl Default for Observation {
             listened: false,
             steady: Steady::No,
             no_chores: false,
+            removal: Removal::NotAsked,
+            over: false,
         }
     }
 }

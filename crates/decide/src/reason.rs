@@ -6,9 +6,9 @@
 use std::fmt;
 
 use crate::held::{
-    Alone, Confirmed, Evidence, Founders, Histories, Leaderless, Misleads, Unheard, Whose,
+    Alone, Confirmed, Evidence, Founders, Histories, Leaderless, Misleads, Rest, Unheard, Whose,
 };
-use crate::membership::Member;
+use crate::membership::{ClusterId, Member, MemberId};
 use crate::{Elsewhere, JoinsOnly, Knock, Misplaced, Peer};
 
 /// A row of the table, for people.
@@ -127,8 +127,22 @@ macro_rules! reasons {
 reasons! {
     DataDirInUse, "data-dir-in-use", "any", "another process holds the data dir",
         "wait", "stop the other process, or give this one a data dir of its own";
-    Left, "left", "any", "this member left on purpose",
-        "refuse", "`etcd-rejoin leave --undo` lets it join again";
+    Left, "left", "any", "this member left on purpose: at its start / for `leave`",
+        "refuse / done", "`etcd-rejoin leave --undo` lets it join again";
+    Leaving, "leaving", "own, damaged", "`leave`: quorate, and the others have a quorum without it; no note of it / noted",
+        "note-left / remove-member", "nothing to do";
+    WouldCostQuorum(Rest), "would-cost-quorum", "own, damaged", "`leave`: the others would have no quorum without it: too few of them answer at their peer URLs, or none of them is a voter that has started",
+        "refuse", "bring them back, or let a learner be promoted, then leave again; to end the cluster of an only member, stop it", surroundings;
+    LeftToAnother(MemberId, MemberId), "left-to-another", "own, damaged", "`leave`: the member whose data this is is gone from the cluster, and another one has its place there",
+        "refuse", "to take that one out too, run `etcdctl member remove`", surroundings;
+    LeavingUnheard(ClusterId, Vec<Peer>), "leaving-unheard", "own, damaged", "`leave`: no leader of its own cluster is proven / for ten seconds",
+        "wait / refuse", "bring back enough of the members for a leader, then leave again", surroundings;
+    LeavingRefused(Option<String>), "leaving-refused", "own, damaged", "`leave`: for ten seconds the cluster has refused to remove it, or has not been heard: noted that it left / not noted",
+        "forget-left / refuse", "see the refusal's own words, then leave again", surroundings;
+    LeavingUnsure(Option<String>), "leaving-unsure", "own, damaged", "`leave`: it may be removed all the same, as no answer was a clear no, so it stays noted that it left",
+        "refuse", "run `etcd-rejoin leave` again, or `etcd-rejoin leave --undo` to stay: until then its next start refuses (reason=left)", surroundings;
+    NoIdentity, "no-identity", "damaged, empty", "`leave`: nothing here says which member this is",
+        "refuse", "leave where its data lies, or take its entry out with `etcdctl member remove`", surroundings;
     WalElsewhere(Misplaced), "wal-elsewhere", "empty", "the WAL lies where the last start had it, or within the data dir, and ETCD_WAL_DIR leads to a place that has none",
         "refuse", "set ETCD_WAL_DIR to where the WAL lies, or move the files; ETCD_WAL_DIR is left out where the WAL lies within the data dir", surroundings;
     WalDirNotEmpty(Misplaced), "wal-dir-not-empty", "empty", "ETCD_WAL_DIR is a place by itself that holds no WAL, and something that is not ours: etcd would delete it when it makes its WAL there",

@@ -116,17 +116,8 @@ impl Observation {
             Some(identity) => Some(identity.member),
             None => own_id(policy, &quorate.members),
         };
-        // An etcd of another cluster, or one that does not know of this member, is somebody else there.
-        let answers = |member: &Member| {
-            let by_peer = self.asked(member).any(|peer| match &peer.heard {
-                Heard::Etcd { cluster, members } => {
-                    quorate.cluster == *cluster
-                        && members.iter().any(|listed| listed.id == member.id)
-                }
-                _ => false,
-            });
-            by_peer || member.client_urls.contains(&quorate.at)
-        };
+        let answers =
+            |member: &Member| self.answers(member) || member.client_urls.contains(&quorate.at);
         let (mut voters, mut healthy) = (0, 0);
         for member in quorate.members.iter().filter(|member| !member.learner) {
             let was_asked = || self.asked(member).next().is_some();
@@ -140,7 +131,20 @@ impl Observation {
         Some(healthy - quorum(voters) as i64)
     }
 
-    fn asked(&self, member: &Member) -> impl Iterator<Item = &Peer> {
+    /// Whether this member of the quorate cluster answers as etcd at its own peer URL.
+    pub fn answers(&self, member: &Member) -> bool {
+        let ours = self.quorate.as_ref().map(|quorate| quorate.cluster);
+        self.asked(member).any(|peer| match &peer.heard {
+            // An etcd of another cluster, or one that does not know of this member, is somebody else there.
+            Heard::Etcd { cluster, members } => {
+                ours == Some(*cluster) && members.iter().any(|listed| listed.id == member.id)
+            }
+            _ => false,
+        })
+    }
+
+    /// The peers that this member is.
+    pub fn asked(&self, member: &Member) -> impl Iterator<Item = &Peer> {
         (self.peers.iter())
             .filter(|peer| peer.name == member.name || peer.name == member.id.to_string())
     }
@@ -172,7 +176,11 @@ impl Observation {
             | Step::SettleJoin(id)
             | Step::RemoveMember(id)
             | Step::UpdatePeerUrls(id) => Some(*id),
-            Step::Quarantine | Step::GiveUp | Step::DeleteSetAside { .. } => self.own(),
+            Step::Quarantine
+            | Step::GiveUp
+            | Step::DeleteSetAside { .. }
+            | Step::NoteLeft
+            | Step::ForgetLeft => self.own(),
             Step::AddMember { .. } | Step::SetAsideLeftovers | Step::Promise => None,
         }
     }

@@ -6,7 +6,8 @@ use super::{
     Leaderless, Misleads, Misplaced, Outlook, Peer, Progress, Start, Step, Unheard, Whose, Why,
     Without,
 };
-use crate::membership::Member;
+use crate::held::Rest;
+use crate::membership::{Member, quorum};
 
 /// How much a decision matters to whoever reads only what matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,7 +61,9 @@ impl Decision {
             }
             Decision::Do(step, _) => step.words(),
             Decision::Wait(_) => "waits".into(),
+            Decision::Refuse(why) if why.is_of_leaving() => "cannot leave the cluster".into(),
             Decision::Refuse(_) => "refuses to start".into(),
+            Decision::Done(_) => "has left the cluster".into(),
         }
     }
 
@@ -121,14 +124,17 @@ impl Decision {
                 .naming(held.evidence.words()),
             (Why::Removed, _) => row.because("quorate, id not listed").cured(match self {
                 Decision::Refuse(_) => "REJOIN_AS=auto lets it join again, and sets its data aside",
-                Decision::Do(..) | Decision::Start(..) | Decision::Wait(_) => {
+                Decision::Do(..)
+                | Decision::Start(..)
+                | Decision::Wait(_)
+                | Decision::Done(_) => {
                     "nothing to do: it joins again; REJOIN_AS=never keeps it out"
                 }
             }),
             (Why::PeerUrlMisleads(misleads), _) => row
                 .because(match self {
                     Decision::Start(..) => "quorate, listed; its new peer URL leads nowhere, or to somebody else, and is not published",
-                    Decision::Do(..) | Decision::Wait(_) | Decision::Refuse(_) => "the others would look for this member at its peer URL, and that leads nowhere, or to somebody else",
+                    Decision::Do(..) | Decision::Wait(_) | Decision::Refuse(_) | Decision::Done(_) => "the others would look for this member at its peer URL, and that leads nowhere, or to somebody else",
                 })
                 .naming(match misleads {
                     Misleads::Seen(words) => vec![words.clone()],
@@ -171,6 +177,7 @@ impl Decision {
             (Why::NotAllowed(evidence) | Why::NowRuledOut(evidence), _) => {
                 row.naming(evidence.words())
             }
+            (why, _) if why.is_of_leaving() => told_of_leaving(why, row),
             (why, _) => self.told_of_first_start(why, row),
         }
     }
@@ -191,7 +198,13 @@ impl Decision {
                     (Decision::Do(..), Founders::Alone | Founders::All) => {
                         "every other member was heard empty or promised in one look"
                     }
-                    (Decision::Start(..) | Decision::Wait(_) | Decision::Refuse(_), _) => {
+                    (
+                        Decision::Start(..)
+                        | Decision::Wait(_)
+                        | Decision::Refuse(_)
+                        | Decision::Done(_),
+                        _,
+                    ) => {
                         "not every other member has promised yet"
                     }
                 })
@@ -205,7 +218,10 @@ impl Decision {
                     Decision::Wait(_) => row
                         .because("a first start is due, and an etcd looks whether this member is here, and has not said yet who it is")
                         .cured("nothing to do yet: it goes on when that etcd has said that it belongs to this first start, and refuses when it is of another cluster"),
-                    Decision::Start(..) | Decision::Do(..) | Decision::Refuse(_) => row.because(
+                    Decision::Start(..)
+                    | Decision::Do(..)
+                    | Decision::Refuse(_)
+                    | Decision::Done(_) => row.because(
                         "a first start is due, and a running cluster asks for this member at its peer URL",
                     ),
                 }
@@ -236,6 +252,59 @@ impl Decision {
             // The table says it all.
             _ => row,
         }
+    }
+}
+
+impl Why {
+    /// A row that holds for `leave` alone.
+    fn is_of_leaving(&self) -> bool {
+        matches!(
+            self,
+            Why::Leaving
+                | Why::WouldCostQuorum(_)
+                | Why::LeftToAnother(..)
+                | Why::LeavingUnheard(..)
+                | Why::LeavingRefused(_)
+                | Why::LeavingUnsure(_)
+                | Why::NoIdentity
+        )
+    }
+}
+
+fn told_of_leaving(why: &Why, row: Told) -> Told {
+    match why {
+        Why::WouldCostQuorum(Rest { members: 0, .. }) => {
+            row.because("it is the only member").cured("to end this cluster, stop it")
+        }
+        Why::WouldCostQuorum(Rest { voters: 0, .. }) => row
+            .because("no other member is a voter yet")
+            .cured("once one is (a learner has to be promoted), leave again"),
+        Why::WouldCostQuorum(rest) => row
+            .because(format!(
+                "the others would have no quorum without this member: {} of {} other voters answer at their peer URLs, and {} have to",
+                rest.answering,
+                rest.voters,
+                quorum(rest.voters)
+            ))
+            .cured("bring them back, then leave again"),
+        Why::LeftToAnother(own, other) => row
+            .because(format!(
+                "member {own}, whose data this is, is not in the cluster any more, and member {other} has its place there"
+            ))
+            .cured(format!(
+                "to take that one out, run `etcdctl member remove {other}`"
+            )),
+        Why::LeavingUnheard(own, peers) => row
+            .because(format!("no leader of cluster {own} is proven"))
+            .naming(said(peers)),
+        Why::LeavingRefused(words) => row
+            .because("the cluster did not remove it within ten seconds, and it stays a member")
+            .naming(words.clone()),
+        Why::LeavingUnsure(words) => row
+            .because("it may be removed all the same, so it stays noted that it left")
+            .naming(words.clone()),
+        Why::Leaving => row.because("the others have a quorum without it"),
+        _ => row.because("nothing here says which member this is"),
     }
 }
 
@@ -430,6 +499,8 @@ impl Step {
             Step::SetAsideLeftovers => "sets files aside that no etcd needs".into(),
             Step::GiveUp => "gives this member up: it is never started again".into(),
             Step::Promise => "promises to found a cluster with the others".into(),
+            Step::NoteLeft => "notes that it left".into(),
+            Step::ForgetLeft => "takes back the note that it left".into(),
             Step::DeleteSetAside { keep } => {
                 format!("deletes what was set aside, all but the newest {keep}")
             }
@@ -442,7 +513,9 @@ impl Step {
             Step::AddMember { .. }
             | Step::Quarantine
             | Step::SetAsideLeftovers
-            | Step::DeleteSetAside { .. } => true,
+            | Step::DeleteSetAside { .. }
+            | Step::NoteLeft
+            | Step::ForgetLeft => true,
             Step::NoteJoin(_)
             | Step::SettleJoin(_)
             | Step::RemoveMember(_)

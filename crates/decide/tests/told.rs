@@ -13,6 +13,7 @@ fn policy(initial: &[&str]) -> Policy {
         .map(|name| format!("{name}={}", url(name)))
         .collect();
     Policy {
+        wants: etcd_rejoin_decide::Wants::Start,
         name: "n1".into(),
         peer_urls: vec![url("n1")],
         peer_urls_given: true,

@@ -12,7 +12,7 @@ use super::ask::{NO_ANSWER, hear, learn_version, prove, tells_more};
 use super::{Listening, Look, Observer, all, is_promise};
 use crate::datadir::{Contents, Finding};
 use crate::decide::{
-    self, DataDir, Heard, Identity, MemberProgress, Observation, Peer, Quorate, ToAsk, Trial,
+    self, DataDir, Heard, Identity, MemberProgress, Observation, Peer, Quorate, ToAsk, Trial, Wants,
 };
 use crate::gateway::Failure;
 use crate::membership::{ClusterId, Member, MemberId};
@@ -136,23 +136,47 @@ impl<'a> Gathering<'a> {
     pub(super) fn ask_peers(&mut self) {
         let config = self.observer.config.clone();
         for (index, (name, urls)) in config.other_members().enumerate() {
-            for url in urls {
-                let (name, url) = (name.to_string(), url.clone());
-                self.unheard[index] += 1;
-                self.ask_on(move |observer, deadline, tx| {
-                    let asked = Instant::now();
-                    let heard = hear(observer, &name, &url, deadline);
-                    let cluster = cluster_of(&heard);
-                    // As above: perhaps nobody listens any more.
-                    let _ = tx.send(News::Peer(index, heard, asked.elapsed()));
-                    if let Some(cluster) = cluster {
-                        if !observer.clients.trusts_lists() {
-                            learn_version(observer, &url, cluster, deadline);
-                        }
-                        let _ = tx.send(News::Version(index));
+            self.ask_peer(index, name, urls);
+        }
+    }
+
+    /// Asks the other members that are listed, and that nobody has named: are they there, without us?
+    fn ask_listed(&mut self, members: &[Member]) {
+        let own = self.own_id(members);
+        let asked = |member: &&Member| self.seen.asked(member).next().is_none();
+        let others = members.iter().filter(|member| Some(member.id) != own);
+        let unasked: Vec<Member> = others.filter(asked).cloned().collect();
+        for member in unasked {
+            let name = member.id.to_string();
+            let index = self.seen.peers.len();
+            self.seen.peers.push(Peer {
+                name: name.clone(),
+                initial: false,
+                heard: Heard::Silent(NO_ANSWER.into()),
+            });
+            self.unheard.push(0);
+            self.unversioned.push(0);
+            self.ask_peer(index, &name, &member.peer_urls);
+        }
+    }
+
+    fn ask_peer(&mut self, index: usize, name: &str, urls: &[String]) {
+        for url in urls {
+            let (name, url) = (name.to_string(), url.clone());
+            self.unheard[index] += 1;
+            self.ask_on(move |observer, deadline, tx| {
+                let asked = Instant::now();
+                let heard = hear(observer, &name, &url, deadline);
+                let cluster = cluster_of(&heard);
+                // As above: perhaps nobody listens any more.
+                let _ = tx.send(News::Peer(index, heard, asked.elapsed()));
+                if let Some(cluster) = cluster {
+                    if !observer.clients.trusts_lists() {
+                        learn_version(observer, &url, cluster, deadline);
                     }
-                });
-            }
+                    let _ = tx.send(News::Version(index));
+                }
+            });
         }
     }
 
@@ -314,6 +338,9 @@ impl<'a> Gathering<'a> {
         // Behind a balancer, or where our own URLs are among those of the others, it may be ourselves.
         self.running.push(WhoRuns::Member(member));
         self.ask_twins_of(&quorate.members);
+        if self.observer.config.policy.wants == Wants::Leave {
+            self.ask_listed(&quorate.members);
+        }
         let known = self.seen.quorate.as_ref().map(|known| known.cluster);
         let better = match (known, self.own_cluster()) {
             (None, _) => true,

@@ -7,7 +7,7 @@ use etcd_rejoin_decide::membership::{ClusterId, InitialCluster, Member, MemberId
 use etcd_rejoin_decide::{
     Begin, Bootstrap, DataDir, Decision, Dir, Elsewhere, FoundThere, Heard, Holds, Identity,
     JoinAs, JoinsOnly, Knock, MemberProgress, Misplaced, Observation, OwnUrl, Peer, Policy,
-    Progress, Quorate, Start, Steady, Step, Surroundings, ToAsk, Trial, decide,
+    Progress, Quorate, Removal, Start, Steady, Step, Surroundings, ToAsk, Trial, Wants, decide,
 };
 
 pub type Case = crate::cases::Case<(Policy, Observation)>;
@@ -75,6 +75,7 @@ pub fn policy(initial: &str) -> Policy {
         .map(|name| format!("{name}={}", url(name)))
         .collect();
     Policy {
+        wants: Wants::Start,
         name: "n3".into(),
         peer_urls: vec![url("n3")],
         peer_urls_given: true,
@@ -98,6 +99,7 @@ pub fn policy(initial: &str) -> Policy {
 fn read_policy(at: usize, policy: &mut Policy, words: &str) {
     for word in words.split_whitespace() {
         match word.split_once('=').unwrap_or((word, "")) {
+            ("leave", "") => policy.wants = Wants::Leave,
             ("name", name) => policy.name = name.into(),
             ("initial", names) => {
                 let of = self::policy(names);
@@ -254,6 +256,9 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
                 }
             }
             ("own-url", found) => seen.own_urls.push(own_url(at, found)),
+            ("removal", "refused") => seen.removal = Removal::Refused("unhealthy".into()),
+            ("removal", "unsure") => seen.removal = Removal::Unsure(None),
+            ("over", "") => seen.over = true,
             ("set-aside", number) => seen.set_aside = number.parse().unwrap(),
             _ => panic!("line {at}: {word:?} is nothing else"),
         }
@@ -546,9 +551,11 @@ pub fn in_words(decision: &Decision) -> String {
             Step::GiveUp => "do give-up".into(),
             Step::Promise => "do promise".into(),
             Step::DeleteSetAside { keep } => format!("do delete-set-aside keep={keep}"),
+            Step::NoteLeft | Step::ForgetLeft => format!("do {}", step.name()),
         },
         Decision::Wait(_) => "wait".into(),
         Decision::Refuse(_) => "refuse".into(),
+        Decision::Done(_) => "done".into(),
     };
     format!("{what} ({reason})")
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use etcd_rejoin_decide::membership::{ClusterId, InitialCluster, MemberId};
-use etcd_rejoin_decide::{Bootstrap, JoinAs, Policy, Trial, decide};
+use etcd_rejoin_decide::{Bootstrap, JoinAs, Policy, Trial, Wants, decide};
 use stateright::{Model, Property};
 
 use crate::actions::{Action, etcd_actions, fault_actions};
@@ -55,6 +55,7 @@ pub struct Cluster<const N: usize> {
 impl<const N: usize> Cluster<N> {
     pub fn new(begin: Begin, budget: Budget) -> Self {
         let base = Policy {
+            wants: Wants::Start,
             name: String::new(),
             peer_urls: Vec::new(),
             peer_urls_given: true,

@@ -230,12 +230,16 @@ impl<const N: usize> Look<N> {
                 Step::Quarantine => Act::Quarantine,
                 Step::GiveUp => Act::GiveUp,
                 Step::Promise => Act::Promise,
-                Step::UpdatePeerUrls(_) | Step::SetAsideLeftovers | Step::DeleteSetAside { .. } => {
+                Step::UpdatePeerUrls(_)
+                | Step::SetAsideLeftovers
+                | Step::DeleteSetAside { .. }
+                | Step::NoteLeft
+                | Step::ForgetLeft => {
                     panic!("not in this world: {step:?}")
                 }
             }),
             Decision::Wait(_) => Decided::Wait,
-            Decision::Refuse(_) => Decided::End,
+            Decision::Refuse(_) | Decision::Done(_) => Decided::End,
         }
     }
 
