@@ -1,5 +1,7 @@
 //! Our own variables: names, defaults and meanings; `--help`, the documentation and the checks read this table.
 
+use crate::decide::{Ending, Reason};
+
 /// One variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Variable {
@@ -93,7 +95,19 @@ pub fn variables_table() -> String {
 pub fn exit_codes_table() -> String {
     let mut text = String::from("| code | meaning |\n|---|---|\n");
     for (code, meaning) in EXIT_CODES {
-        text += &format!("| {code} | {meaning} |\n");
+        let ending = match *code {
+            "74" => Some(Ending::Surroundings),
+            "78" => Some(Ending::Configuration),
+            _ => None,
+        };
+        let rows = Reason::ALL.iter().map(|reason| reason.row());
+        let rows = rows.filter(|row| Some(row.ending) == ending);
+        let names: Vec<_> = rows.map(|row| format!("`{}`", row.name)).collect();
+        let refused = match names.is_empty() {
+            true => String::new(),
+            false => format!("; refused: {}", names.join(", ")),
+        };
+        text += &format!("| {code} | {meaning}{refused} |\n");
     }
     text
 }

@@ -6,71 +6,25 @@
 mod ask;
 mod beside;
 mod gathering;
+mod observer;
 mod own_url;
+mod promise;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+pub use observer::{Look, Observer};
+pub use promise::promise_digest;
+
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::assembly::{Instance, Report, Server};
-use crate::config::Config;
-use crate::datadir::{Contents, Depth, Finding, Known, Volume};
+use crate::assembly::Server;
+use crate::datadir::{Contents, Depth, Finding};
 use crate::decide::{Bootstrap, Memory, Observation, Steady, Trial, listens};
 use crate::error::Error;
-use crate::gateway::Client;
-use crate::signals::{Ended, Stop};
+use crate::signals::Ended;
 use gathering::Gathering;
-
-/// Looks at the world.
-#[derive(Clone)]
-pub struct Observer {
-    config: Arc<Config>,
-    instance: Instance,
-    volume: Volume,
-    peers: Client,
-    clients: Client,
-    stop: Stop,
-    started: Instant,
-    patient: bool,
-    /// The last look found no leader: a member is asked first whether it has one.
-    leaderless: Arc<AtomicBool>,
-    /// This volume held data in the last look, or has not been read: how far the others have come is asked too.
-    holds_data: Arc<AtomicBool>,
-    /// Where the last look found one: asked at once by the next, without waiting for the peers' views.
-    endpoints: Arc<Mutex<Vec<String>>>,
-    /// Those of our own peer URLs where somebody else was heard, perhaps after the look was over: the
-    /// next one asks there again, and waits for the answer.
-    strange: Arc<Mutex<Vec<String>>>,
-    /// Questions at our own peer URLs that were not answered, or not yet.
-    own_unanswered: Arc<AtomicUsize>,
-    /// What the data dir held at the last look: damaged data that waits is not summed up each time.
-    known: Arc<Known>,
-}
-
-/// One look: what was seen, and what a step or a log line needs beyond it.
-#[derive(Clone, Debug)]
-pub struct Look {
-    /// The input of `decide`.
-    pub seen: Observation,
-    /// The data dir in detail.
-    pub contents: Contents,
-    /// Client URLs of other members, the one that proved a leader first.
-    pub endpoints: Vec<String>,
-    /// How long it took.
-    pub took: Duration,
-}
-
-/// What listens on our own peer addresses while we look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Listening {
-    /// Nothing of ours: whoever answers at our peer URLs is somebody else.
-    Nothing,
-    /// Our own assembly: its answer comes back from our peer URLs, unless they lead elsewhere.
-    Assembly,
-    /// The process that holds the data dir.
-    Holder,
-}
+use observer::{Listening, all};
+use promise::is_promise;
 
 /// Beside what of ours we look.
 #[derive(Clone, Copy)]
@@ -96,60 +50,6 @@ pub enum NoLook {
 }
 
 impl Observer {
-    /// Ready to look; reads the certificates.
-    pub fn new(config: Arc<Config>, volume: Volume, stop: Stop) -> Result<Self, Error> {
-        Ok(Observer {
-            instance: Instance::random()?,
-            peers: Client::new(&config.peer_client_tls, None)?,
-            clients: Client::new(&config.client_tls, config.credentials.clone())?,
-            started: Instant::now(),
-            patient: false,
-            // A read without a leader ends only after the look: `now` must not take that for silence.
-            leaderless: Arc::new(AtomicBool::new(config.policy.bootstrap == Bootstrap::Now)),
-            holds_data: Arc::new(AtomicBool::new(true)),
-            endpoints: Arc::default(),
-            strange: Arc::default(),
-            own_unanswered: Arc::default(),
-            known: Arc::default(),
-            config,
-            volume,
-            stop,
-        })
-    }
-
-    /// Hears everybody out who answers in time: for a person, who wants to see all of it.
-    pub fn patient(self) -> Self {
-        Observer {
-            patient: true,
-            ..self
-        }
-    }
-
-    /// Asks at these client URLs too.
-    pub fn ask_too(&self, urls: Vec<String>) {
-        all(&self.endpoints).extend(urls);
-    }
-
-    /// Whether it hears everybody out.
-    pub fn is_patient(&self) -> bool {
-        self.patient
-    }
-
-    /// What we tell the other entrypoints about what was seen.
-    pub fn report(&self, seen: &Observation) -> Report {
-        Report::of(&self.config, seen, &self.instance)
-    }
-
-    /// The client for peer URLs.
-    pub fn peers(&self) -> &Client {
-        &self.peers
-    }
-
-    /// The client for client URLs.
-    pub fn clients(&self) -> &Client {
-        &self.clients
-    }
-
     /// Looks once; what is remembered completes what is seen.
     pub fn look(&self, memory: &Memory, beside: Beside) -> Result<Look, NoLook> {
         let listening = match beside {
@@ -229,11 +129,6 @@ impl Observer {
             .saturating_sub(memory.listened(self.now()))
     }
 
-    /// How long this process has been looking.
-    pub fn now(&self) -> Duration {
-        self.started.elapsed()
-    }
-
     /// Reads the data dir in a thread of its own: gigabytes on a slow disk must not delay a stop.
     fn inspected(&self, trial: Trial, listening: Listening) -> Result<Contents, NoLook> {
         let observer = self.clone();
@@ -268,83 +163,11 @@ impl Observer {
     }
 }
 
-fn all(urls: &Mutex<Vec<String>>) -> MutexGuard<'_, Vec<String>> {
-    urls.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// When a look ends that has read the data dir: a disk that took most of the time must not leave the
 /// others, and a twin, without any to answer what is asked only now.
 fn deadline_after_reading(begin: Instant, read: Instant, timeout: Duration) -> Instant {
     match read.duration_since(begin) > timeout / 2 {
         true => read + timeout,
         false => begin + timeout,
-    }
-}
-
-/// The founding promise names the settings and the member that it was given for, and the mode, if it asks for
-/// less than that all were heard.
-pub fn promise_digest(config: &Config) -> String {
-    promise_under(config, asks_for(config.policy.bootstrap))
-}
-
-/// Whether a promise counts: under a mode that asks for more than the one it was given under it proves nothing.
-fn is_promise(config: &Config, note: &str) -> bool {
-    let mode = MODES
-        .iter()
-        .position(|mode| *mode == asks_for(config.policy.bootstrap));
-    let mut enough = MODES.iter().take(mode.map_or(0, |mode| mode + 1));
-    enough.any(|mode| note == promise_under(config, mode))
-}
-
-/// What a promise ends with, the strictest mode first.
-const MODES: [&str; 3] = ["", "-quorum", "-now"];
-
-fn asks_for(bootstrap: Bootstrap) -> &'static str {
-    match bootstrap {
-        Bootstrap::All | Bootstrap::Never => MODES[0],
-        Bootstrap::Quorum => MODES[1],
-        Bootstrap::Now => MODES[2],
-    }
-}
-
-fn promise_under(config: &Config, mode: &str) -> String {
-    let (cluster, token) = (&config.cluster_digest, &config.token_digest);
-    format!("{cluster}-{token}-{}{mode}", config.policy.static_id)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Overrides;
-
-    fn config(name: &str, mode: &str) -> Config {
-        let env = [
-            ("ETCD_NAME", name),
-            ("ETCD_INITIAL_CLUSTER", "n1=http://a:1,n2=http://b:1"),
-            (
-                "ETCD_INITIAL_ADVERTISE_PEER_URLS",
-                if name == "n1" {
-                    "http://a:1"
-                } else {
-                    "http://b:1"
-                },
-            ),
-            ("REJOIN_BOOTSTRAP", mode),
-        ];
-        let env = env.map(|(name, value)| (name.into(), value.into()));
-        Config::read(env, &[], &Overrides::default()).unwrap()
-    }
-
-    #[test]
-    fn a_promise_counts_for_its_member_and_no_stricter_mode() {
-        let modes = ["all", "quorum", "now"];
-        for (given, mode) in modes.iter().enumerate() {
-            let note = promise_digest(&config("n1", mode));
-            for (now, mode) in modes.iter().enumerate() {
-                assert_eq!(is_promise(&config("n1", mode), &note), given <= now);
-                assert!(!is_promise(&config("n2", mode), &note));
-            }
-            assert_eq!(is_promise(&config("n1", "never"), &note), given == 0);
-        }
     }
 }
