@@ -9,8 +9,8 @@ use log::Level;
 
 use super::answers::Answers;
 use super::due::stopped;
+use super::journal::Journal;
 use super::rejoin::Rejoin;
-use super::said::LastSaid;
 use crate::config::Config;
 use crate::datadir::Volume;
 use crate::decide::{Happened, Memory};
@@ -45,7 +45,7 @@ pub(super) struct Entrypoint<'a> {
     pub(super) pause: Duration,
     /// When what was seen has changed last.
     pub(super) changed: Instant,
-    pub(super) said: LastSaid,
+    pub(super) said: Journal,
 }
 
 impl Entrypoint<'_> {

@@ -6,9 +6,9 @@ mod answers;
 pub(crate) mod due;
 mod entrypoint;
 mod hand_over;
+mod journal;
 pub(crate) mod preflight;
 mod rejoin;
-mod said;
 mod step;
 pub mod trial;
 
@@ -29,8 +29,8 @@ use answers::Answers;
 use due::{Due, stopped};
 use entrypoint::{Entrypoint, PAUSES};
 use etcd_rejoin_host::exit::Exit;
+use journal::Journal;
 use rejoin::Rejoin;
-use said::LastSaid;
 use trial::images::Handed;
 
 /// In a first start each one waits for the next: who has just gone silent is about to listen as etcd, and is asked
@@ -99,7 +99,7 @@ pub fn run(
         warned,
         rejoin,
         changed: Instant::now(),
-        said: LastSaid::default(),
+        said: Journal::default(),
     };
     let _lock = match entrypoint.lock() {
         Ok(lock) => lock,

@@ -12,7 +12,7 @@ const REMIND: Duration = Duration::from_secs(60);
 
 /// What the log has said last.
 #[derive(Default)]
-pub(super) struct LastSaid {
+pub(super) struct Journal {
     line: Option<Line>,
     scene: String,
     refusal: String,
@@ -29,7 +29,7 @@ struct Waiting {
     since: Instant,
 }
 
-impl LastSaid {
+impl Journal {
     /// Says this line, unless it was the last one.
     pub(super) fn say(&mut self, line: Line) {
         if self.line.as_ref() != Some(&line) {
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_waits_line_is_the_same_until_something_was_done() {
-        let mut said = LastSaid::default();
+        let mut said = Journal::default();
         let waits = || Line::new(Level::Info, "waits");
         let first = said.with_since(waits());
         assert_ne!(first, waits());
