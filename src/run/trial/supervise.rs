@@ -44,7 +44,7 @@ pub fn hand_over(
 }
 
 /// What the words of the image that supervises say.
-struct Told<'a> {
+struct Supervisor<'a> {
     called: &'a Called,
     handed: &'a OsStr,
     volume: Volume,
@@ -53,14 +53,14 @@ struct Told<'a> {
     written: &'a [OsString],
 }
 
-impl<'a> Told<'a> {
-    fn read(called: &'a Called, words: &'a [OsString]) -> Option<Told<'a>> {
+impl<'a> Supervisor<'a> {
+    fn read(called: &'a Called, words: &'a [OsString]) -> Option<Supervisor<'a>> {
         let [handed, _, _, data, wal, words @ ..] = words else {
             return None;
         };
         let wal = Some(Path::new(wal)).filter(|wal| !wal.as_os_str().is_empty());
         let (etcd, written) = Etcd::from_words(words, called.env.iter().cloned())?;
-        Some(Told {
+        Some(Supervisor {
             called,
             handed,
             volume: Volume::new(Path::new(data), wal),
@@ -86,8 +86,8 @@ pub fn supervise(called: &Called, stop: &Stop) -> Option<Exit> {
     if let [_, level, format, ..] = words {
         logging::start(LogConfig::from_words(level, format), stop);
     }
-    Some(match Told::read(called, words) {
-        Some(told) => told.supervise(stop),
+    Some(match Supervisor::read(called, words) {
+        Some(supervisor) => supervisor.supervise(stop),
         None => {
             eprintln!("etcd-rejoin: {NOT_FOR_PEOPLE}");
             Exit::USAGE
@@ -95,7 +95,7 @@ pub fn supervise(called: &Called, stop: &Stop) -> Option<Exit> {
     })
 }
 
-impl Told<'_> {
+impl Supervisor<'_> {
     fn supervise(&self, stop: &Stop) -> Exit {
         let lock = match self.volume.lock() {
             Ok(lock) => lock,
