@@ -12,7 +12,7 @@ use super::member::{MemberProcess, StartMember};
 use super::memory::RoveMemory;
 use super::reconsider::Reconsider;
 use super::report::{VolumeReport, volume_words};
-use super::said::LastSaid;
+use super::said::RoverSaid;
 use crate::drbd::{Drbd, FailureKind, Follower};
 use crate::fence::{Answer, Deed, FenceServer, Key, Machine, Request, Turn};
 use crate::gate::{self, GateReader, accept_loss};
@@ -42,7 +42,7 @@ pub(super) struct Rove<'a> {
     pub(super) _server: Option<FenceServer>,
     /// Held for as long as we run: one rover for one gate.
     pub(super) _lock: std::fs::File,
-    pub(super) said: LastSaid,
+    pub(super) said: RoverSaid,
     pub(super) failures: u32,
     /// The step that has succeeded last and changed nothing, as it is decided again; and how often.
     pub(super) again: (Option<VolumeStep>, u32),
@@ -113,7 +113,7 @@ impl<'a> Rove<'a> {
             shared,
             _server: server,
             _lock: lock,
-            said: LastSaid::default(),
+            said: RoverSaid::default(),
             failures: 0,
             again: (None, 0),
             reported: None,

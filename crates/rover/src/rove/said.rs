@@ -13,7 +13,7 @@ const REMIND: Duration = Duration::from_secs(60);
 
 /// What the log has said last.
 #[derive(Debug, Default)]
-pub struct LastSaid {
+pub struct RoverSaid {
     pub line: String,
     /// The one before.
     before: String,
@@ -30,7 +30,7 @@ pub struct LastSaid {
     told_kernel: bool,
 }
 
-impl LastSaid {
+impl RoverSaid {
     /// How loudly this line is to be said now, if at all. `pressing`: the other machine waits for us, or
     /// clients do.
     pub(super) fn takes(
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_is_held_after_its_time_is_an_error_once_a_minute() {
-        let (mut said, start) = (LastSaid::default(), Instant::now());
+        let (mut said, start) = (RoverSaid::default(), Instant::now());
         let mut says = |after, decision: VolumeDecision| {
             let line = decision.reason().to_string();
             said.takes(start + second(after), line, true, decision)
@@ -184,7 +184,7 @@ mod tests {
     fn a_refusal_that_keeps_the_other_machine_waiting_is_said_again() {
         let refuses = VolumeDecision::Refuse(VolumeReason::MountedElsewhere);
         for (pressing, again) in [(true, Some(Level::Error)), (false, None)] {
-            let (mut said, start) = (LastSaid::default(), Instant::now());
+            let (mut said, start) = (RoverSaid::default(), Instant::now());
             let mut says = |after| said.takes(start + second(after), "x".into(), pressing, refuses);
             assert_eq!(says(0), Some(Level::Error));
             assert_eq!((says(59), says(60)), (None, again), "{pressing}");
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn the_kernel_is_told_once_until_it_is_let_go() {
-        let mut said = LastSaid::default();
+        let mut said = RoverSaid::default();
         let waits = VolumeDecision::Wait(VolumeReason::GateBackup);
         let serves = VolumeDecision::Serve(VolumeReason::Serving);
         let told = [DEMOTES, OVERDUE, OVERDUE, waits, OVERDUE, serves, OVERDUE]
@@ -204,7 +204,7 @@ mod tests {
     /// Such as a mount that fails, with a check of the file system before each.
     #[test]
     fn what_is_tried_again_and_again_is_said_once_a_minute() {
-        let (mut said, start) = (LastSaid::default(), Instant::now());
+        let (mut said, start) = (RoverSaid::default(), Instant::now());
         let checks = VolumeDecision::Do(
             VolumeStep::CheckFileSystem,
             VolumeReason::FileSystemUnchecked,
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_step_that_fails_for_long_is_an_error_once_a_minute() {
-        let (mut said, start) = (LastSaid::default(), Instant::now());
+        let (mut said, start) = (RoverSaid::default(), Instant::now());
         let mut fails = |after, text: &str| {
             let said = said.fails(start + second(after), text.into());
             said.map(|(level, lasted)| (level, lasted.as_secs()))
