@@ -12,7 +12,6 @@ use etcd_rejoin::rover::table::{Disk, Fencing};
 use etcd_rejoin::rover::drbd::{DEFAULTS, parse, resource, split_brain, summary};
 use etcd_rejoin::rover::gate::Wish;
 use etcd_rejoin::mounts;
-use etcd_rejoin::rover::mount;
 use libfuzzer_sys::fuzz_target;
 
 /// The resource of the fixtures.
