@@ -2,8 +2,8 @@
 
 use etcd_rejoin_decide::membership::Member;
 use etcd_rejoin_decide::{
-    Begin, Bootstrap, DataDir, Decision, Founders, Heard, Holds, Observation, Policy, Start, Step,
-    Trial, Unheard, Why, decide,
+    Begin, Bootstrap, Confirmed, DataDir, Decision, Founders, Heard, Holds, Observation, Policy,
+    Start, Step, Trial, Unheard, Why, decide,
 };
 
 use Decision::{Do, Wait};
@@ -329,7 +329,10 @@ pub fn never_promoted(policy: &Policy, seen: &Observation) -> Decision {
 /// Own data waits for a leader.
 pub fn own_data_waits(policy: &Policy, seen: &Observation) -> Decision {
     match decide(policy, seen) {
-        Decision::Start(_, Why::NobodyAnswers(_) | Why::NoLeader) => Wait(Why::NoLeader),
+        Decision::Start(
+            _,
+            Why::NobodyAnswers(_) | Why::NoLeader | Why::OwnData(Confirmed::ByPeer),
+        ) => Wait(Why::NoLeader),
         decision => decision,
     }
 }
