@@ -14,7 +14,7 @@ pub fn seen(policy: &Policy, look: &Look) -> Line {
         Finding::Damaged { .. } => Level::Warn,
         Finding::Empty | Finding::Own { .. } => Level::Info,
     };
-    let mut line = Line::new(level, "saw").with("data-dir", seen.data.word());
+    let mut line = Line::new(level, "saw").with("data-dir", finding.data_dir().word());
     if let Some(identity) = finding.identity() {
         line = line.with("member", identity.member);
     }

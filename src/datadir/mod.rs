@@ -107,11 +107,7 @@ pub enum Finding {
 impl Finding {
     /// Whose it is, where that is known.
     pub fn identity(&self) -> Option<Identity> {
-        match self {
-            Finding::Empty => None,
-            Finding::Own { identity, .. } => Some(*identity),
-            Finding::Damaged { head, .. } => *head,
-        }
+        self.data_dir().identity()
     }
 
     /// As the decision table sees it.

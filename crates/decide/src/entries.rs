@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    DataDir, Elsewhere, Evidence, Heard, Histories, Identity, Observation, Peer, Policy, Quorate,
-};
+use super::{Elsewhere, Evidence, Heard, Histories, Identity, Observation, Peer, Policy, Quorate};
 use crate::membership::{ClusterId, Member, MemberId, quorum};
 
 /// Which entry of a member list is ours.
@@ -123,9 +121,8 @@ pub(super) fn other_history(
 /// Whether the cluster lists at our place the member that we were founded as, and this is the data of a later one:
 /// an ID that was removed never comes back (etcd `membership/cluster.go`, `ValidateConfigurationChange`).
 fn founded_again(policy: &Policy, seen: &Observation, quorate: &Quorate) -> bool {
-    let own = match seen.data {
-        DataDir::Own(own) | DataDir::Damaged { head: Some(own) } => own,
-        DataDir::Damaged { head: None } | DataDir::Empty => return false,
+    let Some(own) = seen.data.identity() else {
+        return false;
     };
     let founder = by_id(&quorate.members, policy.static_id);
     own.cluster == policy.static_cluster

@@ -1,0 +1,150 @@
+//! What can be done: start etcd, or change one thing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::membership::{Member, MemberId};
+
+/// What etcd is told about the cluster when it starts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Begin {
+    /// Its WAL says everything.
+    WithData,
+    /// State `new`, the initial cluster as the user gave it.
+    New,
+    /// State `existing`, as this unstarted member of this list.
+    Existing {
+        /// Our entry.
+        id: MemberId,
+        /// The list that the initial cluster is made from.
+        members: Vec<Member>,
+    },
+}
+
+/// How etcd is started.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Start {
+    /// What etcd is told.
+    pub begin: Begin,
+    /// As a child that may fail, instead of in our place.
+    pub trial: bool,
+    /// Promote it from learner to voter when it has caught up.
+    pub promote: bool,
+}
+
+/// One change of the world. May be killed at any instruction: what it leaves is a row of the table.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Add ourselves to the member list; its answer names our entry.
+    ///
+    /// The founding promise goes first: it speaks for the static ID.
+    AddMember {
+        /// As learner, else as voter.
+        learner: bool,
+    },
+    /// Write the join note with the ID of our entry.
+    NoteJoin(MemberId),
+    /// Commit one more entry, then write the join note with the ID of our entry.
+    ///
+    /// What a member commits last it writes down with the entry after it (etcd `raft`, `MustSync`: a commit
+    /// index alone is not synced). Killed before that it forgets the add that it has acknowledged. One more
+    /// entry, committed by both others as we do not run yet, writes it down.
+    SettleJoin(MemberId),
+    /// Remove our own entry.
+    RemoveMember(MemberId),
+    /// Publish our peer URLs under our entry.
+    UpdatePeerUrls(MemberId),
+    /// Move the data aside, all of it, into a folder of its own.
+    Quarantine,
+    /// Move aside what lies in the data dir without a WAL.
+    SetAsideLeftovers,
+    /// Write that this identity is never started again.
+    GiveUp,
+    /// Write the founding promise.
+    Promise,
+    /// Delete the oldest set-aside data, all but this many.
+    DeleteSetAside {
+        /// How many to keep.
+        keep: usize,
+    },
+    /// Write that this member left on purpose.
+    NoteLeft,
+    /// Take that back: it is still a member.
+    ForgetLeft,
+}
+
+impl Step {
+    /// Its name, as the log and `--max-steps` have it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Step::NoteJoin(_) => "note-join",
+            Step::SettleJoin(_) => "settle-join",
+            Step::AddMember { .. } => "add-member",
+            Step::RemoveMember(_) => "remove-member",
+            Step::UpdatePeerUrls(_) => "update-peer-urls",
+            Step::Quarantine => "quarantine",
+            Step::SetAsideLeftovers => "set-aside-leftovers",
+            Step::GiveUp => "give-up",
+            Step::Promise => "promise",
+            Step::DeleteSetAside { .. } => "delete-set-aside",
+            Step::NoteLeft => "note-left",
+            Step::ForgetLeft => "forget-left",
+        }
+    }
+
+    /// Whether a start after it is another one than before: one that has just failed may be tried again.
+    pub fn changes_what_starts(&self) -> bool {
+        match self {
+            Step::RemoveMember(_)
+            | Step::AddMember { .. }
+            | Step::UpdatePeerUrls(_)
+            | Step::GiveUp
+            | Step::Quarantine => true,
+            Step::NoteJoin(_)
+            | Step::SettleJoin(_)
+            | Step::Promise
+            | Step::SetAsideLeftovers
+            | Step::DeleteSetAside { .. }
+            | Step::NoteLeft
+            | Step::ForgetLeft => false,
+        }
+    }
+
+    /// Own data can do without it: where it does not succeed, etcd starts all the same.
+    pub fn is_chore(&self) -> bool {
+        match self {
+            Step::UpdatePeerUrls(_) | Step::DeleteSetAside { .. } => true,
+            Step::NoteJoin(_)
+            | Step::SettleJoin(_)
+            | Step::AddMember { .. }
+            | Step::RemoveMember(_)
+            | Step::Quarantine
+            | Step::SetAsideLeftovers
+            | Step::GiveUp
+            | Step::Promise
+            | Step::NoteLeft
+            | Step::ForgetLeft => false,
+        }
+    }
+
+    /// The others look for this member at its peer URLs after it.
+    pub fn counts_on_our_url(&self) -> bool {
+        matches!(self, Step::UpdatePeerUrls(_)) || self.counts_on_a_start()
+    }
+
+    /// It gives something up, or takes a place, because etcd is to start here afterwards.
+    pub fn counts_on_a_start(&self) -> bool {
+        match self {
+            Step::RemoveMember(_) | Step::AddMember { .. } | Step::Quarantine | Step::GiveUp => {
+                true
+            }
+            Step::NoteJoin(_)
+            | Step::SettleJoin(_)
+            | Step::Promise
+            | Step::SetAsideLeftovers
+            | Step::UpdatePeerUrls(_)
+            | Step::DeleteSetAside { .. }
+            | Step::NoteLeft
+            | Step::ForgetLeft => false,
+        }
+    }
+}
