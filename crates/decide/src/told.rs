@@ -2,9 +2,8 @@
 //! worked out again.
 
 use super::{
-    Alone, Begin, Confirmed, Decision, Evidence, Founders, Gravity, Histories, Identity, Knock,
-    Leaderless, Misleads, Misplaced, Outlook, Peer, Progress, Start, Step, Unheard, Whose, Why,
-    Without,
+    Alone, Confirmed, Decision, Evidence, Founders, Gravity, Histories, Identity, Knock,
+    Leaderless, Misleads, Misplaced, Outlook, Peer, Progress, Step, Unheard, Whose, Why, Without,
 };
 use crate::held::Rest;
 use crate::membership::{Member, quorum};
@@ -467,61 +466,6 @@ impl Knock {
             Knock::Unreadable(words) => {
                 format!("{words}: it may be the etcd of a cluster that lists this address")
             }
-        }
-    }
-}
-
-impl Start {
-    /// How etcd starts; `joins`: as what, where it begins empty beside others.
-    fn words(&self, joins: &str) -> String {
-        let begin = match &self.begin {
-            Begin::WithData => "with its data".into(),
-            Begin::New => "as a new cluster".into(),
-            Begin::Existing { id, .. } => format!("{joins} {id}, which the others fill"),
-        };
-        let how = if self.trial { ", on trial" } else { "" };
-        format!("starts etcd {begin}{how}")
-    }
-}
-
-impl Step {
-    fn words(&self) -> String {
-        match self {
-            Step::NoteJoin(id) => format!("notes on its volume that it is the new member {id}"),
-            Step::SettleJoin(id) => format!(
-                "notes on its volume that it is the new member {id}, once both others have that written down"
-            ),
-            Step::AddMember { learner: true } => "adds itself to the cluster as learner".into(),
-            Step::AddMember { learner: false } => "adds itself to the cluster as voter".into(),
-            Step::RemoveMember(id) => format!("removes its own old member {id} from the cluster"),
-            Step::UpdatePeerUrls(_) => "publishes its peer URLs".into(),
-            Step::Quarantine => "sets its data aside, where it is kept".into(),
-            Step::SetAsideLeftovers => "sets files aside that no etcd needs".into(),
-            Step::GiveUp => "gives this member up: it is never started again".into(),
-            Step::Promise => "promises to found a cluster with the others".into(),
-            Step::NoteLeft => "notes that it left".into(),
-            Step::ForgetLeft => "takes back the note that it left".into(),
-            Step::DeleteSetAside { keep } => {
-                format!("deletes what was set aside, all but the newest {keep}")
-            }
-        }
-    }
-
-    /// Whether what came of it is more than what was said before it.
-    pub fn tells_more(&self) -> bool {
-        match self {
-            Step::AddMember { .. }
-            | Step::Quarantine
-            | Step::SetAsideLeftovers
-            | Step::DeleteSetAside { .. }
-            | Step::NoteLeft
-            | Step::ForgetLeft => true,
-            Step::NoteJoin(_)
-            | Step::SettleJoin(_)
-            | Step::RemoveMember(_)
-            | Step::UpdatePeerUrls(_)
-            | Step::GiveUp
-            | Step::Promise => false,
         }
     }
 }
