@@ -5,11 +5,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::Config;
 use crate::datadir::Volume;
-use crate::decide::{DataDir, Step, Wants, add_as};
+use crate::decide::{DataDir, Observation, Step, Wants, add_as};
 use crate::error::{Context, Error};
+use crate::first::first;
 use crate::gateway::{Client, Failure};
 use crate::membership::{ClusterId, Member, MemberId};
-use crate::observe::{Look, promise_digest};
+use crate::observe::promise_digest;
 use crate::signals::{Ended, Stop};
 
 /// An add may take this long; after that its outcome is unknown, and one that was done after all has to be undone.
@@ -74,17 +75,23 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// Performs the step.
-    pub fn perform(&self, step: &Step, look: &Look) -> Result<Done, Undone> {
+    /// Performs the step. `endpoints` are client URLs of other members, the one that proved a leader first; of a
+    /// promotion all are asked.
+    pub fn perform(
+        &self,
+        step: &Step,
+        seen: &Observation,
+        endpoints: &[String],
+    ) -> Result<Done, Undone> {
         let words = match step {
-            Step::AddMember { learner } => return self.add(*learner, look),
+            Step::AddMember { learner } => return self.add(*learner, seen, endpoints),
             Step::NoteJoin(id) => {
-                let (id, learner) = (*id, is_learner(look, *id));
+                let (id, learner) = (*id, is_learner(seen, *id));
                 self.local(move |volume| note_join(volume, id, learner))
             }
             Step::SettleJoin(id) => {
                 let id = *id;
-                self.update(id, look)?;
+                self.update(id, seen, endpoints)?;
                 self.local(move |volume| note_join(volume, id, false))
             }
             Step::Promise => {
@@ -95,7 +102,7 @@ impl<'a> Actor<'a> {
                 })
             }
             Step::GiveUp => {
-                let own = look.seen.data.clone();
+                let own = seen.data.clone();
                 self.local(move |volume| give_up(volume, &own))
             }
             Step::Quarantine => return self.quarantine(),
@@ -111,7 +118,12 @@ impl<'a> Actor<'a> {
                     ))
                 })
             }
-            Step::RemoveMember(id) => self.remove(*id, look),
+            Step::RemoveMember(id) => self.remove(*id, seen, endpoints),
+            Step::PromoteMember(id) => self.promote(*id, endpoints),
+            Step::ForgetLearner => self.local(|volume| {
+                volume.forget_learner()?;
+                Ok("took away the note of a learner".into())
+            }),
             Step::NoteLeft => self.local(|volume| {
                 volume.note_left()?;
                 Ok("noted that this member left".into())
@@ -120,7 +132,7 @@ impl<'a> Actor<'a> {
                 volume.forget_left()?;
                 Ok("took back the note that this member left".into())
             }),
-            Step::UpdatePeerUrls(id) => self.update(*id, look),
+            Step::UpdatePeerUrls(id) => self.update(*id, seen, endpoints),
         };
         words.map(|words| Done {
             words,
@@ -172,11 +184,16 @@ impl<'a> Actor<'a> {
         }
     }
 
-    fn remove(&self, id: MemberId, look: &Look) -> Result<String, Undone> {
-        let (url, cluster) = (endpoint(look)?, cluster(look));
+    fn remove(
+        &self,
+        id: MemberId,
+        seen: &Observation,
+        endpoints: &[String],
+    ) -> Result<String, Undone> {
+        let (url, cluster) = (endpoint(endpoints)?, cluster(seen));
         // Who leaves may be asked to remove itself: it runs, and nobody else may be reached from here.
         let never = match self.config.policy.wants {
-            Wants::Start => Some(id),
+            Wants::Start | Wants::Vote => Some(id),
             Wants::Leave => None,
         };
         let removed = self.change(REPEAT_AFTER, move |clients, deadline| {
@@ -194,13 +211,13 @@ impl<'a> Actor<'a> {
     }
 
     /// Lists again right before the add: another rejoin may have come first.
-    fn add(&self, learner: bool, look: &Look) -> Result<Done, Undone> {
-        let (url, urls) = (endpoint(look)?, self.config.policy.peer_urls.clone());
+    fn add(&self, learner: bool, seen: &Observation, endpoints: &[String]) -> Result<Done, Undone> {
+        let (url, urls) = (endpoint(endpoints)?, self.config.policy.peer_urls.clone());
         self.local(move |volume| {
             volume.before_join(learner)?;
             Ok(())
         })?;
-        let (policy, cluster) = (self.config.policy.clone(), cluster(look));
+        let (policy, cluster) = (self.config.policy.clone(), cluster(seen));
         let id = self.change(2 * ADD_TIME, move |clients, _| {
             let deadline = Instant::now() + ADD_TIME;
             let now = members_still(clients, &url, cluster, None, deadline)?;
@@ -219,9 +236,14 @@ impl<'a> Actor<'a> {
         })
     }
 
-    fn update(&self, id: MemberId, look: &Look) -> Result<String, Undone> {
-        let (url, urls) = (endpoint(look)?, self.config.policy.peer_urls.clone());
-        let (shown, cluster) = (urls.join(","), cluster(look));
+    fn update(
+        &self,
+        id: MemberId,
+        seen: &Observation,
+        endpoints: &[String],
+    ) -> Result<String, Undone> {
+        let (url, urls) = (endpoint(endpoints)?, self.config.policy.peer_urls.clone());
+        let (shown, cluster) = (urls.join(","), cluster(seen));
         let updated = self.change(REPEAT_AFTER, move |clients, deadline| {
             if members_still(clients, &url, cluster, Some(id), deadline)?.is_none() {
                 return Ok(None);
@@ -230,6 +252,45 @@ impl<'a> Actor<'a> {
         })?;
         updated.ok_or(Undone::Changed)?;
         Ok(format!("member {id} has peer URLs {shown}"))
+    }
+
+    /// Asks the voters to promote us, each of them once. Its note is of no use after that.
+    fn promote(&self, id: MemberId, voters: &[String]) -> Result<String, Undone> {
+        if voters.is_empty() {
+            return Err(Undone::Cluster(
+                "no voter has published a client URL: ETCD_OTHER_PEERS_CLIENT_URLS names one"
+                    .into(),
+            ));
+        }
+        let questions = voters.iter().cloned().map(|url| {
+            let clients = self.clients.clone();
+            move |deadline| clients.member_promote(&url, id, deadline)
+        });
+        let (mut behind, mut other) = (Vec::new(), Vec::new());
+        let promoted = first(questions, |answer| {
+            let failure = match answer {
+                Ok(()) => return Some(()),
+                Err(failure) if failure.is_not_learner() => return Some(()),
+                Err(failure) => failure,
+            };
+            match failure.is_not_in_sync() {
+                true => behind.push(failure.to_string()),
+                false => other.push(failure.to_string()),
+            }
+            None
+        });
+        if promoted.is_some() {
+            if let Err(error) = self.volume.forget_learner() {
+                log::warn!("{error}");
+            }
+            return Ok("caught up, promoted to voter".into());
+        }
+        // In the order in which they failed the same words would be news each time.
+        other.sort_unstable();
+        Err(match other.is_empty() {
+            true => Undone::NotNow(behind.join("; ")),
+            false => Undone::Cluster(other.join("; ")),
+        })
     }
 
     /// Sends a change from a thread of its own: a stop must not wait for the answer.
@@ -269,14 +330,14 @@ fn start_thread(work: impl FnOnce() + Send + 'static) -> Result<(), Undone> {
     started.map(|_| ()).map_err(Undone::Failed)
 }
 
-fn endpoint(look: &Look) -> Result<String, Undone> {
+fn endpoint(endpoints: &[String]) -> Result<String, Undone> {
     let none = || Undone::Cluster("no client URL of another member is known".into());
-    look.endpoints.first().cloned().ok_or_else(none)
+    endpoints.first().cloned().ok_or_else(none)
 }
 
 /// The cluster that has proven a leader.
-fn cluster(look: &Look) -> Option<ClusterId> {
-    look.seen.quorate.as_ref().map(|quorate| quorate.cluster)
+fn cluster(seen: &Observation) -> Option<ClusterId> {
+    seen.quorate.as_ref().map(|quorate| quorate.cluster)
 }
 
 /// The members, if this URL still leads to the cluster of the look, and not to `own` member of ours.
@@ -295,12 +356,8 @@ fn members_still(
     Ok(still.then_some(now.members))
 }
 
-fn is_learner(look: &Look, id: MemberId) -> bool {
-    let mut members = look
-        .seen
-        .quorate
-        .iter()
-        .flat_map(|quorate| &quorate.members);
+fn is_learner(seen: &Observation, id: MemberId) -> bool {
+    let mut members = seen.quorate.iter().flat_map(|quorate| &quorate.members);
     members.any(|member| member.id == id && member.learner)
 }
 

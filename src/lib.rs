@@ -12,6 +12,7 @@ pub mod commands;
 pub mod config;
 pub mod datadir;
 pub mod explain;
+mod first;
 pub mod gateway;
 pub mod handover;
 pub mod launch;

@@ -64,24 +64,27 @@ pub fn leave(mut config: Config, stop: &Stop) -> Exit {
             }
         };
         let removal;
-        let event =
-            match Actor::new(&config, &volume, observer.clients(), stop).perform(step, &look) {
-                Ok(_) => Happened::Did(step, decision.reason(), None),
-                Err(Undone::Changed) => Happened::NotTaken,
-                Err(Undone::Refused(words) | Undone::NotNow(words)) => {
-                    removal = Removal::Refused(words);
-                    Happened::Asked(&removal)
-                }
-                Err(Undone::Cluster(words)) => {
-                    removal = Removal::Unsure(Some(words));
-                    Happened::Asked(&removal)
-                }
-                Err(Undone::Stopped(signal)) => return Exit::signal(signal),
-                Err(Undone::Failed(error)) => {
-                    eprintln!("etcd-rejoin: {error}");
-                    return Exit::FAILED;
-                }
-            };
+        let event = match Actor::new(&config, &volume, observer.clients(), stop).perform(
+            step,
+            &look.seen,
+            &look.endpoints,
+        ) {
+            Ok(_) => Happened::Did(step, decision.reason(), None),
+            Err(Undone::Changed) => Happened::NotTaken,
+            Err(Undone::Refused(words) | Undone::NotNow(words)) => {
+                removal = Removal::Refused(words);
+                Happened::Asked(&removal)
+            }
+            Err(Undone::Cluster(words)) => {
+                removal = Removal::Unsure(Some(words));
+                Happened::Asked(&removal)
+            }
+            Err(Undone::Stopped(signal)) => return Exit::signal(signal),
+            Err(Undone::Failed(error)) => {
+                eprintln!("etcd-rejoin: {error}");
+                return Exit::FAILED;
+            }
+        };
         let pause = match event {
             Happened::Did(..) => Duration::ZERO,
             _ => PAUSE,

@@ -37,7 +37,7 @@ impl Entrypoint<'_> {
         self.said.say(line);
         let clients = self.observer.clients();
         let actor = Actor::new(&self.config, &self.volume, clients, self.stop);
-        match actor.perform(step, look) {
+        match actor.perform(step, &look.seen, &look.endpoints) {
             Ok(done) => {
                 let level = match step.tells_more() {
                     true => log::Level::Info,

@@ -430,7 +430,7 @@ fn data_at_another_place_is_shown_before_anything_is_founded() {
 fn who_left_without_data_is_told_so() {
     let said = call(&["leave"]).run();
     said.ends_with(74)
-        .has(&["has no data that says which member this is"]);
+        .has(&["nothing here says which member this is"]);
 }
 
 /// Another user, who may not read the data dir.

@@ -139,7 +139,7 @@ fn leaving_asks_its_own_cluster_only(version: Version) {
     let (code, words) = say(&mut cluster, &["leave"]);
     assert_eq!(code, 74, "{words}");
     assert!(
-        words.contains(&format!("{url} leads to cluster")),
+        words.contains(&format!("{url} runs etcd of cluster")),
         "{words}"
     );
     cluster.kill9(&[3]);

@@ -6,7 +6,7 @@
 use super::Decision::{Do, Done, Refuse, Wait};
 use super::entries::{by_id, is_anothers, own_id};
 use super::held::{Rest, Whose};
-use super::{DataDir, Decision, Observation, Policy, Removal, Step, Why};
+use super::{DataDir, Decision, Heard, Observation, Peer, Policy, Removal, Step, Why};
 use crate::membership::{Member, MemberId, quorum};
 
 /// Decides for a policy that wants out.
@@ -17,7 +17,16 @@ pub(super) fn leaving(policy: &Policy, seen: &Observation) -> Decision {
     // "Member not found" is a success only where the member was: another cluster says so of every ID.
     let quorate = (seen.quorate.as_ref()).filter(|quorate| quorate.cluster == own.cluster);
     let Some(quorate) = quorate else {
-        return not_now(seen, Why::LeavingUnheard(own.cluster, seen.peers.clone()));
+        let mut heard = seen.peers.clone();
+        heard.extend(seen.quorate.iter().map(|other| Peer {
+            name: other.at.clone(),
+            initial: false,
+            heard: Heard::Etcd {
+                cluster: other.cluster,
+                members: other.members.clone(),
+            },
+        }));
+        return not_now(seen, Why::LeavingUnheard(own.cluster, heard));
     };
     let members = &quorate.members;
     match (by_id(members, own.member), own_id(policy, members)) {

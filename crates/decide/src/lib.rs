@@ -20,6 +20,7 @@ mod surroundings;
 mod table;
 mod told;
 mod versions;
+mod voting;
 
 pub use decision::Decision;
 pub use empty::add_as;

@@ -82,6 +82,8 @@ impl JoinsOnly {
 pub enum Wants {
     /// To become etcd.
     Start,
+    /// That this member, which runs and was added as a learner, becomes a voter.
+    Vote,
     /// That this member leaves its cluster for good.
     Leave,
 }

@@ -177,8 +177,10 @@ reasons! {
         "wait / start with data", "correct ETCD_INITIAL_ADVERTISE_PEER_URLS; where the others do reach this member there, name the URL in REJOIN_IGNORE";
     SetAsideNotNeeded, "set-aside-not-needed", "own", "quorate, listed as a started voter; REJOIN_DATA=delete and more set aside than REJOIN_DATA_KEEP",
         "delete-set-aside", "REJOIN_DATA=quarantine keeps what was set aside";
-    OwnLearner, "own-learner", "own", "quorate, listed as learner",
-        "start with data", "nothing to do: it is promoted when it has caught up, if we added it";
+    OwnLearner, "own-learner", "own", "quorate, listed as learner / it runs, and is listed / and is not listed by whom we hear",
+        "start with data / promote-member / wait", "nothing to do: it is promoted when it has caught up, if we added it";
+    Voter, "voter", "own", "it runs, was added as a learner, and is a voter now: noted / no longer",
+        "forget-learner / done", "nothing to do";
     OwnData(Confirmed), "own-data", "own", "quorate, listed / a peer lists this member just as it is here",
         "start with data", "nothing to do";
     NoLeader, "no-leader", "own", "others answer, no leader is proven",

@@ -175,10 +175,12 @@ impl Observation {
             Step::NoteJoin(id)
             | Step::SettleJoin(id)
             | Step::RemoveMember(id)
-            | Step::UpdatePeerUrls(id) => Some(*id),
+            | Step::UpdatePeerUrls(id)
+            | Step::PromoteMember(id) => Some(*id),
             Step::Quarantine
             | Step::GiveUp
             | Step::DeleteSetAside { .. }
+            | Step::ForgetLearner
             | Step::NoteLeft
             | Step::ForgetLeft => self.own(),
             Step::AddMember { .. } | Step::SetAsideLeftovers | Step::Promise => None,

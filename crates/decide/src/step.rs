@@ -66,6 +66,10 @@ pub enum Step {
         /// How many to keep.
         keep: usize,
     },
+    /// Make this learner a voter, if it has caught up.
+    PromoteMember(MemberId),
+    /// Take the note away that it was added as a learner.
+    ForgetLearner,
     /// Write that this member left on purpose.
     NoteLeft,
     /// Take that back: it is still a member.
@@ -86,6 +90,8 @@ impl Step {
             Step::GiveUp => "give-up",
             Step::Promise => "promise",
             Step::DeleteSetAside { .. } => "delete-set-aside",
+            Step::PromoteMember(_) => "promote-member",
+            Step::ForgetLearner => "forget-learner",
             Step::NoteLeft => "note-left",
             Step::ForgetLeft => "forget-left",
         }
@@ -104,6 +110,8 @@ impl Step {
             | Step::Promise
             | Step::SetAsideLeftovers
             | Step::DeleteSetAside { .. }
+            | Step::PromoteMember(_)
+            | Step::ForgetLearner
             | Step::NoteLeft
             | Step::ForgetLeft => false,
         }
@@ -121,6 +129,8 @@ impl Step {
             | Step::SetAsideLeftovers
             | Step::GiveUp
             | Step::Promise
+            | Step::PromoteMember(_)
+            | Step::ForgetLearner
             | Step::NoteLeft
             | Step::ForgetLeft => false,
         }
@@ -143,6 +153,8 @@ impl Step {
             | Step::SetAsideLeftovers
             | Step::UpdatePeerUrls(_)
             | Step::DeleteSetAside { .. }
+            | Step::PromoteMember(_)
+            | Step::ForgetLearner
             | Step::NoteLeft
             | Step::ForgetLeft => false,
         }
@@ -177,6 +189,8 @@ impl Step {
             Step::SetAsideLeftovers => "sets files aside that no etcd needs".into(),
             Step::GiveUp => "gives this member up: it is never started again".into(),
             Step::Promise => "promises to found a cluster with the others".into(),
+            Step::PromoteMember(id) => format!("promotes its member {id} to voter"),
+            Step::ForgetLearner => "takes away the note that it was added as a learner".into(),
             Step::NoteLeft => "notes that it left".into(),
             Step::ForgetLeft => "takes back the note that it left".into(),
             Step::DeleteSetAside { keep } => {
@@ -192,6 +206,7 @@ impl Step {
             | Step::Quarantine
             | Step::SetAsideLeftovers
             | Step::DeleteSetAside { .. }
+            | Step::PromoteMember(_)
             | Step::NoteLeft
             | Step::ForgetLeft => true,
             Step::NoteJoin(_)
@@ -199,6 +214,7 @@ impl Step {
             | Step::RemoveMember(_)
             | Step::UpdatePeerUrls(_)
             | Step::GiveUp
+            | Step::ForgetLearner
             | Step::Promise => false,
         }
     }

@@ -13,6 +13,7 @@ use super::entries::{data_elsewhere, listing_twice, refusals};
 use super::first_start::founding;
 use super::leaving::leaving;
 use super::own::{damaged, own_data};
+use super::voting::voting;
 use super::{
     Begin, DataDir, Decision, Misleads, Misplaced, Observation, Policy, Start, Step, Wants, Why,
     hindrance, misled,
@@ -31,8 +32,20 @@ fn may_list_another(seen: &Observation) -> bool {
 pub fn decide(policy: &Policy, seen: &Observation) -> Decision {
     match policy.wants {
         Wants::Start => start(policy, seen),
-        Wants::Leave => leaving(policy, seen),
+        Wants::Vote => voting(seen),
+        Wants::Leave => misplaced(seen).unwrap_or_else(|| leaving(policy, seen)),
     }
+}
+
+/// No lost disk, but a changed setting. Taken for a lost one, the member would come back empty beside its own data, or
+/// what somebody else keeps in the WAL dir would be gone.
+fn misplaced(seen: &Observation) -> Option<Decision> {
+    Some(Refuse(match seen.misplaced.as_ref()? {
+        wal @ (Misplaced::WhereItWas { .. } | Misplaced::WithinDataDir { .. }) => {
+            Why::WalElsewhere(wal.clone())
+        }
+        wal @ Misplaced::Foreign { .. } => Why::WalDirNotEmpty(wal.clone()),
+    }))
 }
 
 fn start(policy: &Policy, seen: &Observation) -> Decision {
@@ -42,16 +55,8 @@ fn start(policy: &Policy, seen: &Observation) -> Decision {
     if seen.left {
         return Refuse(Why::Left);
     }
-    // No lost disk, but a changed setting. Taken for a lost one, the member would come back empty beside its own data,
-    // or what somebody else keeps in the WAL dir would be gone.
-    match &seen.misplaced {
-        Some(wal @ (Misplaced::WhereItWas { .. } | Misplaced::WithinDataDir { .. })) => {
-            return Refuse(Why::WalElsewhere(wal.clone()));
-        }
-        Some(wal @ Misplaced::Foreign { .. }) => {
-            return Refuse(Why::WalDirNotEmpty(wal.clone()));
-        }
-        None => {}
+    if let Some(decision) = misplaced(seen) {
+        return decision;
     }
     // Nobody can be asked, and their answers would decide. Own data starts all the same.
     if let Some(why) = &seen.unfit

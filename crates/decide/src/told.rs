@@ -148,6 +148,7 @@ impl Decision {
                     "a peer lists this member just as it is here; no leader was waited for"
                 }
             }),
+            (Why::OwnLearner, Decision::Start(..)) => row.because("quorate, listed as learner"),
             (Why::NobodyAnswers(Alone(true)), _) => {
                 row.because("there is no other member").cured("nothing to do")
             }

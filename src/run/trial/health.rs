@@ -6,32 +6,31 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use super::images::{DONE, HEALTHY, Handed, NOT_FOR_PEOPLE};
+use crate::act::{Actor, Undone};
 use crate::config::Config;
 use crate::datadir::{Depth, Volume};
-use crate::decide::Begin;
+use crate::decide::{Begin, Decision, Heard, Observation, Peer, Step, Wants, decide};
+use crate::first::{QUESTION, first};
 use crate::gateway::{Client, Failure, PeerView};
 use crate::membership::{Member, MemberId};
 use crate::observe::Observer;
 use crate::signals::Stop;
 use etcd_rejoin_host::exit::Exit;
 
-/// One question to our own etcd or to a voter.
-const QUESTION: Duration = Duration::from_secs(1);
 /// What stands in the way of a promotion is said again after this.
 const REMIND: Duration = Duration::from_secs(60);
 /// So many of such words are remembered.
 const MOST_SAID: usize = 16;
-/// So long one of them is asked alone, at the most: a promotion is an entry that both sides sync.
-const MOMENT: Duration = Duration::from_millis(150);
 /// The pause between two questions grows from the first to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// Watches until there is nothing left to watch, or nobody left who would listen.
-pub fn watch(config: Config, stop: &Stop, handed: Handed) -> Exit {
+pub fn watch(mut config: Config, stop: &Stop, handed: Handed) -> Exit {
+    config.policy.wants = Wants::Vote;
     let (ended, first_end) = channel();
     let left_alone = ended.clone();
     // Our parent holds the other end for as long as it lives.
@@ -115,53 +114,6 @@ fn until(stop: &Stop, mut is_so: impl FnMut() -> bool) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Puts one question to all of these at once, each in a thread of its own, and ends at the first answer that is
-/// wanted, or with the time for one question.
-///
-/// The next one is asked as soon as the last one has answered, or has not for a moment: mostly one is enough. All are
-/// asked while half of the time is left.
-fn first<T: Send + 'static, A>(
-    questions: impl IntoIterator<Item = impl FnOnce(Instant) -> T + Send + 'static>,
-    mut wanted: impl FnMut(T) -> Option<A>,
-) -> Option<A> {
-    let deadline = Instant::now() + QUESTION;
-    let (tx, rx) = channel();
-    let mut open = 0;
-    let questions: Vec<_> = questions.into_iter().collect();
-    let moment = MOMENT.min(QUESTION / 2 / questions.len().max(1) as u32);
-    for question in questions {
-        let tx = tx.clone();
-        let asked = std::thread::Builder::new().spawn(move || {
-            // Nobody listens any more: another one has answered.
-            let _ = tx.send(question(deadline));
-        });
-        if let Err(error) = asked {
-            log::warn!("cannot start a thread: {error}");
-            continue;
-        }
-        open += 1;
-        match rx.recv_timeout(moment) {
-            Ok(answer) => {
-                open -= 1;
-                let answer = wanted(answer);
-                if answer.is_some() {
-                    return answer;
-                }
-            }
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
-        }
-    }
-    while open > 0 {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let answer = wanted(rx.recv_timeout(left).ok()?);
-        if answer.is_some() {
-            return answer;
-        }
-        open -= 1;
-    }
-    None
-}
-
 struct Watcher {
     config: Arc<Config>,
     clients: Client,
@@ -188,7 +140,66 @@ impl Watcher {
     fn until_promoted(&self, stop: &Stop) -> Result<(), Exit> {
         let mut said = StandsInTheWay::default();
         until(stop, || self.healthy.load(Ordering::Relaxed) || self.runs())?;
-        until(stop, || self.is_promoted(&mut said))
+        let actor = Actor::new(&self.config, &self.volume, &self.clients, stop);
+        let mut learner = self.own;
+        until(stop, || {
+            let (seen, voters) = self.look(learner);
+            let decision = decide(&self.config.policy, &seen);
+            let Decision::Do(step, _) = &decision else {
+                return matches!(decision, Decision::Done(_));
+            };
+            match actor.perform(step, &seen, &voters) {
+                Ok(done) => {
+                    if let Step::PromoteMember(own) = step {
+                        log::info!(member:% = own; "{}", done.words);
+                    }
+                    learner = None;
+                    true
+                }
+                Err(Undone::Failed(error)) => {
+                    log::warn!("{error}");
+                    true
+                }
+                // To catch up takes its time. What else stands in the way may do so for ever.
+                Err(Undone::NotNow(words)) => {
+                    log::debug!("not promoted yet: {words}");
+                    false
+                }
+                Err(Undone::Cluster(words) | Undone::Refused(words)) => {
+                    said.say(&words);
+                    false
+                }
+                Err(Undone::Changed | Undone::Stopped(_)) => false,
+            }
+        })
+    }
+
+    /// Who lists us, and whom to ask for a promotion: the voters' client URLs.
+    fn look(&self, learner: Option<MemberId>) -> (Observation, Vec<String>) {
+        let lists = self.lists();
+        let mut voters: Vec<String> = Vec::new();
+        for list in lists.iter().filter(|list| self.lists_us(list)) {
+            let others = list.members.iter().filter(|m| !m.learner && m.started());
+            voters.extend(others.flat_map(|voter| voter.client_urls.clone()));
+        }
+        // What voters advertise may lead to nobody from here, as etcd's default does.
+        voters.extend(self.config.other_client_urls.clone());
+        let mut asked = BTreeSet::new();
+        voters.retain(|url| asked.insert(url.clone()));
+        let peer = |view: PeerView| Peer {
+            name: String::new(),
+            initial: false,
+            heard: Heard::Etcd {
+                cluster: view.cluster,
+                members: view.members,
+            },
+        };
+        let seen = Observation {
+            added_learner: learner,
+            peers: lists.into_iter().map(peer).collect(),
+            ..Observation::default()
+        };
+        (seen, voters)
     }
 
     /// Our etcd has answered through Raft, or the cluster has seen it publish itself.
@@ -250,66 +261,10 @@ impl Watcher {
         members.iter().find(|member| member.id == id)
     }
 
-    /// Asks the voters to promote us, each of them once; true when there is nothing left to ask.
-    fn is_promoted(&self, said: &mut StandsInTheWay) -> bool {
-        let mut voters: Vec<String> = Vec::new();
-        let mut learner = None;
-        for members in self.lists() {
-            let Some(own) = self.listed(&members) else {
-                continue;
-            };
-            // A person may have done it; and no voter becomes a learner again. But as long as our etcd lists what it
-            // was started with, it lists no client URLs, and no learners.
-            if !own.learner && own.started() && self.own == Some(own.id) {
-                return self.promoted();
-            }
-            learner = Some(own.id);
-            let others = members.iter().filter(|m| !m.learner && m.started());
-            voters.extend(others.flat_map(|voter| voter.client_urls.clone()));
-        }
-        let Some(own) = learner else {
-            return false;
-        };
-        // What voters advertise may lead to nobody from here, as etcd's default does.
-        voters.extend(self.config.other_client_urls.clone());
-        if voters.is_empty() {
-            said.say("no voter has published a client URL: ETCD_OTHER_PEERS_CLIENT_URLS names one");
-        }
-        let mut asked = BTreeSet::new();
-        voters.retain(|url| asked.insert(url.clone()));
-        let questions = voters.into_iter().map(|url| {
-            let clients = self.clients.clone();
-            move |deadline| clients.member_promote(&url, own, deadline)
-        });
-        let promoted = first(questions, |answer| match answer {
-            Ok(()) => {
-                log::info!(member:% = own; "caught up, promoted to voter");
-                Some(())
-            }
-            Err(failure) if failure.is_not_learner() => Some(()),
-            Err(failure) => {
-                // To catch up takes its time. What else stands in the way may do so for ever.
-                match failure.is_not_in_sync() {
-                    true => log::debug!("not promoted yet: {failure}"),
-                    false => said.say(&failure.to_string()),
-                }
-                None
-            }
-        });
-        promoted.is_some() && self.promoted()
-    }
-
-    fn promoted(&self) -> bool {
-        if let Err(error) = self.volume.forget_learner() {
-            log::warn!("{error}");
-        }
-        true
-    }
-
     /// The member lists that were heard before one that says who could promote us, and that one. The initial
     /// cluster may name only ourselves: but a learner answers `/members` at its own peer URL, and who was given by
     /// its client URL lists the members there.
-    fn lists(&self) -> Vec<Vec<Member>> {
+    fn lists(&self) -> Vec<PeerView> {
         type Question = Box<dyn FnOnce(Instant) -> Option<PeerView> + Send>;
         let others = self.config.other_members().flat_map(|(_, urls)| urls);
         let peers = (self.config.policy.peer_urls.iter())
@@ -324,19 +279,20 @@ impl Watcher {
         });
         let mut lists = Vec::new();
         first(peers.chain(clients), |view| {
-            let members = view?.members;
-            let voters = members.iter().any(|m| !m.learner && m.started());
-            let enough = voters && self.listed(&members).is_some();
-            lists.push(members);
+            let view = view?;
+            let voters = view.members.iter().any(|m| !m.learner && m.started());
+            let enough = voters && self.lists_us(&view);
+            lists.push(view);
             enough.then_some(())
         });
         lists
     }
 
-    /// Our own entry; one of our URLs under another ID is one of before.
-    fn listed<'a>(&self, members: &'a [Member]) -> Option<&'a Member> {
-        let ours = |entry: &&Member| self.own.is_none_or(|own| own == entry.id);
-        self.own(members).filter(ours)
+    /// One of our URLs under another ID is one of before.
+    fn lists_us(&self, list: &PeerView) -> bool {
+        list.members
+            .iter()
+            .any(|member| Some(member.id) == self.own)
     }
 }
 
@@ -358,53 +314,9 @@ impl StandsInTheWay {
     }
 }
 
-/// Whose data lies here; etcd may write to it meanwhile.
+/// Whose data lies here; etcd may write to it meanwhile. Else the learner that is noted here.
 fn identity(volume: &Volume) -> Option<MemberId> {
     let contents = volume.inspect(Depth::Quick).ok()?;
-    contents.finding.identity().map(|identity| identity.member)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Answers after so many seconds, if there is so much time.
-    fn after(seconds: u64) -> impl FnOnce(Instant) -> u64 + Send + 'static {
-        move |deadline| {
-            let left = deadline.saturating_duration_since(Instant::now());
-            std::thread::sleep(left.min(Duration::from_secs(seconds)));
-            seconds
-        }
-    }
-
-    #[test]
-    fn whoever_is_silent_does_not_hold_up_the_others() {
-        let begun = Instant::now();
-        let found = first([9, 9, 9, 0, 9].map(after), |seconds| {
-            (seconds == 0).then_some(())
-        });
-        assert_eq!(found, Some(()));
-        assert!(begun.elapsed() < QUESTION / 2, "{:?}", begun.elapsed());
-    }
-
-    #[test]
-    fn one_round_has_one_deadline_and_hears_everybody() {
-        let (begun, mut heard) = (Instant::now(), 0);
-        let found = first([9, 9, 0, 9, 0].map(after), |_| {
-            heard += 1;
-            None::<()>
-        });
-        assert_eq!(found, None);
-        assert!(
-            heard >= 2 && begun.elapsed() < 2 * QUESTION,
-            "{heard} {:?}",
-            begun.elapsed()
-        );
-    }
-
-    #[test]
-    fn one_that_answers_is_asked_alone() {
-        let asked = first([0, 0].map(after), Some);
-        assert_eq!(asked, Some(0));
-    }
+    let identity = contents.finding.identity().map(|identity| identity.member);
+    identity.or(contents.added_learner)
 }

@@ -99,6 +99,7 @@ pub fn policy(initial: &str) -> Policy {
 fn read_policy(at: usize, policy: &mut Policy, words: &str) {
     for word in words.split_whitespace() {
         match word.split_once('=').unwrap_or((word, "")) {
+            ("vote", "") => policy.wants = Wants::Vote,
             ("leave", "") => policy.wants = Wants::Leave,
             ("name", name) => policy.name = name.into(),
             ("initial", names) => {
@@ -551,7 +552,10 @@ pub fn in_words(decision: &Decision) -> String {
             Step::GiveUp => "do give-up".into(),
             Step::Promise => "do promise".into(),
             Step::DeleteSetAside { keep } => format!("do delete-set-aside keep={keep}"),
-            Step::NoteLeft | Step::ForgetLeft => format!("do {}", step.name()),
+            Step::PromoteMember(id) => format!("do promote-member {}", label(*id)),
+            Step::ForgetLearner | Step::NoteLeft | Step::ForgetLeft => {
+                format!("do {}", step.name())
+            }
         },
         Decision::Wait(_) => "wait".into(),
         Decision::Refuse(_) => "refuse".into(),

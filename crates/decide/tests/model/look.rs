@@ -233,6 +233,8 @@ impl<const N: usize> Look<N> {
                 Step::UpdatePeerUrls(_)
                 | Step::SetAsideLeftovers
                 | Step::DeleteSetAside { .. }
+                | Step::PromoteMember(_)
+                | Step::ForgetLearner
                 | Step::NoteLeft
                 | Step::ForgetLeft => {
                     panic!("not in this world: {step:?}")
