@@ -7,7 +7,7 @@ use super::{Exit, must_exist, print};
 use crate::act::{Actor, Undone};
 use crate::config::Config;
 use crate::datadir::Volume;
-use crate::decide::{Decision, Happened, Memory, Removal, Wants, decide, to_go_on};
+use crate::decide::{Decision, Happened, Memory, Removal, Step, Wants, decide, to_go_on};
 use crate::observe::{Beside, NoLook, Observer};
 use crate::signals::Stop;
 
@@ -26,17 +26,28 @@ pub fn leave(mut config: Config, stop: &Stop) -> Exit {
             return Exit::CONFIG;
         }
     };
-    observer.ask_too(config.own_client_urls());
     let mut memory = Memory::default();
+    let mut noted = false;
+    let stopped = |signal, noted| {
+        if noted {
+            eprintln!(
+                "etcd-rejoin: stopped, and it stays noted that this member left: run `etcd-rejoin leave` again, or \
+                 `etcd-rejoin leave --undo` to stay: until then its next start refuses (reason=left)"
+            );
+        }
+        Exit::signal(signal)
+    };
     loop {
+        observer.ask_too(config.own_client_urls());
         let look = match observer.look(&memory, Beside::Holder { etcd: true }) {
             Ok(look) => look,
-            Err(NoLook::Stopped(signal)) => return Exit::signal(signal),
+            Err(NoLook::Stopped(signal)) => return stopped(signal, noted),
             Err(NoLook::Failed(error)) => {
                 eprintln!("etcd-rejoin: {error}");
                 return Exit::FAILED;
             }
         };
+        noted = look.seen.left;
         let decision = decide(&config.policy, &look.seen);
         let step = match &decision {
             Decision::Do(step, _) => step,
@@ -49,7 +60,7 @@ pub fn leave(mut config: Config, stop: &Stop) -> Exit {
             }
             Decision::Wait(_) | Decision::Start(..) => {
                 match stop.sleep_until(Instant::now() + PAUSE) {
-                    Some(signal) => return Exit::signal(signal),
+                    Some(signal) => return stopped(signal, noted),
                     None => continue,
                 }
             }
@@ -69,8 +80,13 @@ pub fn leave(mut config: Config, stop: &Stop) -> Exit {
             &look.seen,
             &look.endpoints,
         ) {
+            Ok(_) if matches!(step, Step::RemoveMember(_)) => Happened::Asked(&Removal::Done),
             Ok(_) => Happened::Did(step, decision.reason(), None),
-            Err(Undone::Changed) => Happened::NotTaken,
+            // Behind a balancer: nothing was asked for there.
+            Err(Undone::Changed) => {
+                removal = Removal::Refused("another cluster answers by now".into());
+                Happened::Asked(&removal)
+            }
             Err(Undone::Refused(words) | Undone::NotNow(words)) => {
                 removal = Removal::Refused(words);
                 Happened::Asked(&removal)
@@ -79,19 +95,22 @@ pub fn leave(mut config: Config, stop: &Stop) -> Exit {
                 removal = Removal::Unsure(Some(words));
                 Happened::Asked(&removal)
             }
-            Err(Undone::Stopped(signal)) => return Exit::signal(signal),
+            Err(Undone::Stopped(signal)) => {
+                return stopped(signal, noted || *step == Step::NoteLeft);
+            }
             Err(Undone::Failed(error)) => {
                 eprintln!("etcd-rejoin: {error}");
                 return Exit::FAILED;
             }
         };
         let pause = match event {
-            Happened::Did(..) => Duration::ZERO,
+            Happened::Did(..) | Happened::Asked(Removal::Done) => Duration::ZERO,
             _ => PAUSE,
         };
         memory = memory.after(event, observer.now());
+        noted |= *step == Step::NoteLeft;
         if let Some(signal) = stop.sleep_until(Instant::now() + pause) {
-            return Exit::signal(signal);
+            return stopped(signal, noted);
         }
     }
 }

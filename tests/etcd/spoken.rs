@@ -17,6 +17,7 @@ scenarios! {
         leaving_asks_its_own_cluster_only,
         leaving_is_final_until_taken_back,
         leaving_takes_nobody_else_out,
+        leaving_through_its_own_etcd_alone_is_final_too,
         leaving_never_costs_the_quorum,
         who_may_have_left_is_told_how_to_go_on,
         set_aside_data_is_deleted_when_allowed,
@@ -89,6 +90,27 @@ fn leaving_is_final_until_taken_back(version: Version) {
     cluster.start(&[3]);
     cluster.wait_healthy();
     cluster.verify();
+}
+
+/// Its own etcd is the only way to the cluster, and goes with the member: nobody is left who says that it is gone.
+fn leaving_through_its_own_etcd_alone_is_final_too(version: Version) {
+    let mut cluster = Cluster::new(version, 3);
+    let urls = [1, 2].map(|n| cluster.member(n).client_url());
+    for n in [1, 2] {
+        (cluster.member(n)).set("ETCD_ADVERTISE_CLIENT_URLS", "http://127.0.0.1:1");
+    }
+    cluster.start_all();
+    cluster.wait_healthy_of(&[3]);
+    let (code, words) = say(&mut cluster, &["leave"]);
+    assert_eq!(code, 0, "{words}");
+    cluster.member(3).wait_exit(PATIENCE);
+    cluster.start(&[3]);
+    cluster.member(3).assert_refuses("left");
+    // For the test's own clients.
+    for n in [1, 2] {
+        (cluster.member(n)).set("ETCD_ADVERTISE_CLIENT_URLS", &urls[n - 1]);
+    }
+    assert_eq!(cluster.members_of(1).len(), 2);
 }
 
 /// By the data alone it would be another member that goes.

@@ -14,19 +14,14 @@ pub(super) fn leaving(policy: &Policy, seen: &Observation) -> Decision {
     let (DataDir::Own(own) | DataDir::Damaged { head: Some(own) }) = seen.data else {
         return Refuse(Why::NoIdentity);
     };
+    // Nobody need say it again; and perhaps nobody is left who could, where our own etcd was the only way there.
+    if seen.left && seen.removal == Removal::Done {
+        return Done(Why::Left);
+    }
     // "Member not found" is a success only where the member was: another cluster says so of every ID.
     let quorate = (seen.quorate.as_ref()).filter(|quorate| quorate.cluster == own.cluster);
     let Some(quorate) = quorate else {
-        let mut heard = seen.peers.clone();
-        heard.extend(seen.quorate.iter().map(|other| Peer {
-            name: other.at.clone(),
-            initial: false,
-            heard: Heard::Etcd {
-                cluster: other.cluster,
-                members: other.members.clone(),
-            },
-        }));
-        return not_now(seen, Why::LeavingUnheard(own.cluster, heard));
+        return not_now(seen, Why::LeavingUnheard(own.cluster, heard(seen)));
     };
     let members = &quorate.members;
     match (by_id(members, own.member), own_id(policy, members)) {
@@ -39,12 +34,44 @@ pub(super) fn leaving(policy: &Policy, seen: &Observation) -> Decision {
         (Some(_), _) => match rest(seen, own.member, members) {
             // etcd checks their number too, unless it runs with `--strict-reconfig-check=false`.
             rest if rest.answering == 0 || rest.answering < quorum(rest.voters) => {
-                Refuse(Why::WouldCostQuorum(rest))
+                would_cost_quorum(seen, rest)
             }
-            _ if seen.over => not_now(seen, refused(seen)),
+            _ if seen.over && was_asked(seen) => not_now(seen, refused(seen)),
             _ if seen.left => Do(Step::RemoveMember(own.member), Why::Leaving),
             _ => Do(Step::NoteLeft, Why::Leaving),
         },
+    }
+}
+
+/// Who was heard, and where another cluster was.
+fn heard(seen: &Observation) -> Vec<Peer> {
+    let stranger = seen.quorate.as_ref().map(|quorate| Peer {
+        name: quorate.at.clone(),
+        initial: false,
+        heard: Heard::Etcd {
+            cluster: quorate.cluster,
+            members: quorate.members.clone(),
+        },
+    });
+    seen.peers.iter().cloned().chain(stranger).collect()
+}
+
+/// The note goes again, if nothing can come of what was asked for: the member stays.
+fn would_cost_quorum(seen: &Observation, rest: Rest) -> Decision {
+    match &seen.removal {
+        Removal::Unsure(words) if seen.left => Refuse(Why::LeavingUnsure(words.clone())),
+        Removal::NotAsked | Removal::Refused(_) if seen.left => {
+            Do(Step::ForgetLeft, Why::WouldCostQuorum(rest))
+        }
+        _ => Refuse(Why::WouldCostQuorum(rest)),
+    }
+}
+
+/// Whether this run has asked for the removal. However long the looks take: it is asked for once.
+fn was_asked(seen: &Observation) -> bool {
+    match seen.removal {
+        Removal::Refused(_) | Removal::Unsure(Some(_)) | Removal::Done => true,
+        Removal::NotAsked | Removal::Unsure(None) => false,
     }
 }
 
@@ -56,14 +83,14 @@ fn not_now(seen: &Observation, why: Why) -> Decision {
         (Removal::NotAsked | Removal::Refused(_), true) if seen.left => {
             Do(Step::ForgetLeft, refused(seen))
         }
-        (Removal::NotAsked | Removal::Refused(_), true) => Refuse(why),
+        (Removal::NotAsked | Removal::Refused(_) | Removal::Done, true) => Refuse(why),
     }
 }
 
 fn refused(seen: &Observation) -> Why {
     Why::LeavingRefused(match &seen.removal {
         Removal::Refused(words) => Some(words.clone()),
-        Removal::NotAsked | Removal::Unsure(_) => None,
+        Removal::NotAsked | Removal::Unsure(_) | Removal::Done => None,
     })
 }
 

@@ -141,10 +141,13 @@ impl Memory {
             old_lists: self.old_lists,
             added: self.added,
             denied: self.denied.clone(),
-            removal: match seen.left && !self.noted_left {
-                // By an earlier run: what became of it nobody knows.
-                true => Removal::Unsure(None),
-                false => self.removal.clone(),
+            removal: match &self.removal {
+                // By an earlier run: what became of that one's removal nobody knows.
+                Removal::NotAsked if seen.left && !self.noted_left => Removal::Unsure(None),
+                Removal::Refused(words) if seen.left && !self.noted_left => {
+                    Removal::Unsure(Some(words.clone()))
+                }
+                known => known.clone(),
             },
             over: now >= A_PERSON_WAITS,
             no_chores: self.in_vain >= MAX_CHORE_TRIES,
@@ -307,6 +310,36 @@ mod tests {
         assert_eq!(another.complete(lists(2), at(37)).steady, Steady::No);
         let same = another.after(Happened::Saw(&lists(2)), at(37));
         assert_eq!(same.complete(lists(2), at(38)).steady, Steady::Seconds);
+    }
+
+    #[test]
+    fn what_became_of_a_removal_is_known_of_this_run_alone() {
+        let left = |memory: &Memory| {
+            let seen = Observation {
+                left: true,
+                ..Observation::default()
+            };
+            memory.complete(seen, Duration::ZERO).removal
+        };
+        let (no, nothing) = (
+            Removal::Refused("unhealthy".into()),
+            Removal::Unsure(Some("no answer".into())),
+        );
+        let earlier = Memory::default();
+        let noted = Happened::Did(&Step::NoteLeft, Reason::Leaving, None);
+        let ours = after(&earlier, &[noted]);
+        assert_eq!(left(&earlier), Removal::Unsure(None));
+        assert_eq!(left(&ours), Removal::NotAsked);
+        let refused = Happened::Asked(&no);
+        assert_eq!(left(&after(&ours, &[refused])), no);
+        let words = Removal::Unsure(Some("unhealthy".into()));
+        assert_eq!(left(&after(&earlier, &[refused])), words);
+        let unsure = after(&ours, &[Happened::Asked(&nothing), refused]);
+        assert_eq!(left(&unsure), nothing);
+        for memory in [earlier, ours, unsure] {
+            let done = after(&memory, &[Happened::Asked(&Removal::Done)]);
+            assert_eq!(left(&done), Removal::Done);
+        }
     }
 
     #[test]

@@ -391,8 +391,10 @@ pub enum Removal {
     NotAsked,
     /// The cluster said no, in these words: nothing will come of it.
     Refused(String),
-    /// No answer that is a clear no: it may be applied later. Words, if there are any.
+    /// No answer that is a clear no: it may be applied later. In these words; none where an earlier run has asked.
     Unsure(Option<String>),
+    /// The cluster has removed it.
+    Done,
 }
 
 /// For how long what the others list without a leader has stayed the same.

@@ -131,8 +131,8 @@ reasons! {
         "refuse / done", "`etcd-rejoin leave --undo` lets it join again";
     Leaving, "leaving", "own, damaged", "`leave`: quorate, and the others have a quorum without it; no note of it / noted",
         "note-left / remove-member", "nothing to do";
-    WouldCostQuorum(Rest), "would-cost-quorum", "own, damaged", "`leave`: the others would have no quorum without it: too few of them answer at their peer URLs, or none of them is a voter that has started",
-        "refuse", "bring them back, or let a learner be promoted, then leave again; to end the cluster of an only member, stop it", surroundings;
+    WouldCostQuorum(Rest), "would-cost-quorum", "own, damaged", "`leave`: the others would have no quorum without it: too few of them answer at their peer URLs, or none of them is a voter that has started; noted that it left / not noted",
+        "forget-left / refuse", "bring them back, or let a learner be promoted, then leave again; to end the cluster of an only member, stop it", surroundings;
     LeftToAnother(MemberId, MemberId), "left-to-another", "own, damaged", "`leave`: the member whose data this is is gone from the cluster, and another one has its place there",
         "refuse", "to take that one out too, run `etcdctl member remove`", surroundings;
     LeavingUnheard(ClusterId, Vec<Peer>), "leaving-unheard", "own, damaged", "`leave`: no leader of its own cluster is proven / for ten seconds",

@@ -140,12 +140,18 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// Asks the other members that are listed, and that nobody has named: are they there, without us?
+    /// Asks the other members where they are listed, unless they were asked there: are they there, without us?
     fn ask_listed(&mut self, members: &[Member]) {
         let own = self.own_id(members);
-        let asked = |member: &&Member| self.seen.asked(member).next().is_none();
+        let config = self.observer.config.clone();
+        let was_asked = |member: &Member| {
+            let mut named = config.other_members();
+            let id = member.id.to_string();
+            named.any(|(name, urls)| name == member.name && member.has_peer_url(urls))
+                || self.seen.peers.iter().any(|peer| peer.name == id)
+        };
         let others = members.iter().filter(|member| Some(member.id) != own);
-        let unasked: Vec<Member> = others.filter(asked).cloned().collect();
+        let unasked: Vec<Member> = others.filter(|it| !was_asked(it)).cloned().collect();
         for member in unasked {
             let name = member.id.to_string();
             let index = self.seen.peers.len();
@@ -338,7 +344,8 @@ impl<'a> Gathering<'a> {
         // Behind a balancer, or where our own URLs are among those of the others, it may be ourselves.
         self.running.push(WhoRuns::Member(member));
         self.ask_twins_of(&quorate.members);
-        if self.observer.config.policy.wants == Wants::Leave {
+        let leaves = self.observer.config.policy.wants == Wants::Leave;
+        if leaves && self.own_cluster() == Some(quorate.cluster) {
             self.ask_listed(&quorate.members);
         }
         let known = self.seen.quorate.as_ref().map(|known| known.cluster);

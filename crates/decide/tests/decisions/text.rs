@@ -258,7 +258,9 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
             }
             ("own-url", found) => seen.own_urls.push(own_url(at, found)),
             ("removal", "refused") => seen.removal = Removal::Refused("unhealthy".into()),
-            ("removal", "unsure") => seen.removal = Removal::Unsure(None),
+            ("removal", "unsure") => seen.removal = Removal::Unsure(Some("no answer".into())),
+            ("removal", "of-an-earlier-run") => seen.removal = Removal::Unsure(None),
+            ("removal", "done") => seen.removal = Removal::Done,
             ("over", "") => seen.over = true,
             ("set-aside", number) => seen.set_aside = number.parse().unwrap(),
             _ => panic!("line {at}: {word:?} is nothing else"),
