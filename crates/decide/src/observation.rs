@@ -620,12 +620,37 @@ impl Observation {
     /// Whether the other entrypoints are told what this member holds. Own data starts at once; only where it was
     /// given up does it wait with the others.
     pub fn tells_the_others(&self) -> bool {
-        !matches!(self.data, DataDir::Own(_)) || self.given_up
+        !matches!(self.counts_as(), DataDir::Own(_)) || self.given_up
     }
 
     /// Whether somebody refuses to answer us.
     pub fn is_refused(&self) -> bool {
         self.refused.is_some()
             || (self.peers.iter()).any(|peer| matches!(peer.heard, Heard::Refused(_)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Silent, it would be passed over where a majority of empty ones may found (`REJOIN_BOOTSTRAP=quorum`).
+    #[test]
+    fn the_others_are_told_of_data_that_counts_as_damaged() {
+        let identity = Identity {
+            member: MemberId(3),
+            cluster: ClusterId(1),
+        };
+        let own = Observation {
+            data: DataDir::Own(identity),
+            torn: true,
+            ..Observation::default()
+        };
+        assert!(!own.tells_the_others());
+        let unreadable = Observation {
+            trial: Trial::Unreadable,
+            ..own
+        };
+        assert!(unreadable.tells_the_others());
     }
 }
