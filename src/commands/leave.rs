@@ -28,15 +28,6 @@ pub fn leave(mut config: Config, stop: &Stop) -> Exit {
     };
     let mut memory = Memory::default();
     let mut noted = false;
-    let stopped = |signal, noted| {
-        if noted {
-            eprintln!(
-                "etcd-rejoin: stopped, and it stays noted that this member left: run `etcd-rejoin leave` again, or \
-                 `etcd-rejoin leave --undo` to stay: until then its next start refuses (reason=left)"
-            );
-        }
-        Exit::signal(signal)
-    };
     loop {
         observer.ask_too(config.own_client_urls());
         let look = match observer.look(&memory, Beside::Holder { etcd: true }) {
@@ -74,33 +65,26 @@ pub fn leave(mut config: Config, stop: &Stop) -> Exit {
                 return Exit::FAILED;
             }
         };
+        let actor = Actor::new(&config, &volume, observer.clients(), stop);
+        let done = actor.perform(step, &look.seen, &look.endpoints);
+        noted |= *step == Step::NoteLeft;
         let removal;
-        let event = match Actor::new(&config, &volume, observer.clients(), stop).perform(
-            step,
-            &look.seen,
-            &look.endpoints,
-        ) {
+        let event = match done {
             Ok(_) if matches!(step, Step::RemoveMember(_)) => Happened::Asked(&Removal::Done),
             Ok(_) => Happened::Did(step, decision.reason(), None),
-            // Behind a balancer: nothing was asked for there.
-            Err(Undone::Changed) => {
-                removal = Removal::Refused("another cluster answers by now".into());
+            Err(undone) => {
+                removal = match undone {
+                    // Behind a balancer: nothing was asked for there.
+                    Undone::Changed => Removal::Refused("another cluster answers by now".into()),
+                    Undone::Refused(words) | Undone::NotNow(words) => Removal::Refused(words),
+                    Undone::Cluster(words) => Removal::Unsure(Some(words)),
+                    Undone::Stopped(signal) => return stopped(signal, noted),
+                    Undone::Failed(error) => {
+                        eprintln!("etcd-rejoin: {error}");
+                        return Exit::FAILED;
+                    }
+                };
                 Happened::Asked(&removal)
-            }
-            Err(Undone::Refused(words) | Undone::NotNow(words)) => {
-                removal = Removal::Refused(words);
-                Happened::Asked(&removal)
-            }
-            Err(Undone::Cluster(words)) => {
-                removal = Removal::Unsure(Some(words));
-                Happened::Asked(&removal)
-            }
-            Err(Undone::Stopped(signal)) => {
-                return stopped(signal, noted || *step == Step::NoteLeft);
-            }
-            Err(Undone::Failed(error)) => {
-                eprintln!("etcd-rejoin: {error}");
-                return Exit::FAILED;
             }
         };
         let pause = match event {
@@ -108,11 +92,21 @@ pub fn leave(mut config: Config, stop: &Stop) -> Exit {
             _ => PAUSE,
         };
         memory = memory.after(event, observer.now());
-        noted |= *step == Step::NoteLeft;
         if let Some(signal) = stop.sleep_until(Instant::now() + pause) {
             return stopped(signal, noted);
         }
     }
+}
+
+/// Ends because of this signal. Where it is noted that the member left, a person has to know.
+fn stopped(signal: i32, noted: bool) -> Exit {
+    if noted {
+        eprintln!(
+            "etcd-rejoin: stopped, and it stays noted that this member left: run `etcd-rejoin leave` again, or \
+             `etcd-rejoin leave --undo` to stay: until then its next start refuses (reason=left)"
+        );
+    }
+    Exit::signal(signal)
 }
 
 /// Takes it back: from the next start on this member joins again.

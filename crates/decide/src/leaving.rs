@@ -21,7 +21,16 @@ pub(super) fn leaving(policy: &Policy, seen: &Observation) -> Decision {
     // "Member not found" is a success only where the member was: another cluster says so of every ID.
     let quorate = (seen.quorate.as_ref()).filter(|quorate| quorate.cluster == own.cluster);
     let Some(quorate) = quorate else {
-        return not_now(seen, Why::LeavingUnheard(own.cluster, heard(seen)));
+        let mut heard = seen.peers.clone();
+        heard.extend(seen.quorate.iter().map(|other| Peer {
+            name: other.at.clone(),
+            initial: false,
+            heard: Heard::Etcd {
+                cluster: other.cluster,
+                members: other.members.clone(),
+            },
+        }));
+        return not_now(seen, Why::LeavingUnheard(own.cluster, heard));
     };
     let members = &quorate.members;
     match (by_id(members, own.member), own_id(policy, members)) {
@@ -43,27 +52,16 @@ pub(super) fn leaving(policy: &Policy, seen: &Observation) -> Decision {
     }
 }
 
-/// Who was heard, and where another cluster was.
-fn heard(seen: &Observation) -> Vec<Peer> {
-    let stranger = seen.quorate.as_ref().map(|quorate| Peer {
-        name: quorate.at.clone(),
-        initial: false,
-        heard: Heard::Etcd {
-            cluster: quorate.cluster,
-            members: quorate.members.clone(),
-        },
-    });
-    seen.peers.iter().cloned().chain(stranger).collect()
-}
-
 /// The note goes again, if nothing can come of what was asked for: the member stays.
 fn would_cost_quorum(seen: &Observation, rest: Rest) -> Decision {
+    if !seen.left {
+        return Refuse(Why::WouldCostQuorum(rest));
+    }
     match &seen.removal {
-        Removal::Unsure(words) if seen.left => Refuse(Why::LeavingUnsure(words.clone())),
-        Removal::NotAsked | Removal::Refused(_) if seen.left => {
+        Removal::Unsure(words) => Refuse(Why::LeavingUnsure(words.clone())),
+        Removal::NotAsked | Removal::Refused(_) | Removal::Done => {
             Do(Step::ForgetLeft, Why::WouldCostQuorum(rest))
         }
-        _ => Refuse(Why::WouldCostQuorum(rest)),
     }
 }
 
