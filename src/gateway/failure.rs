@@ -122,14 +122,20 @@ impl Failure {
         self.says(code::UNAVAILABLE, "unhealthy cluster")
     }
 
-    /// A clear no: nothing will come of what was asked for. "Unavailable" and "deadline exceeded" say nothing about
-    /// what was proposed before.
+    /// A clear no: nothing will come of what was asked for. All other codes, as "unavailable", "deadline exceeded" and
+    /// "cancelled", say nothing about what was proposed before.
     pub fn is_clear_no(&self) -> bool {
         match self {
             Failure::Refused(_) => true,
             Failure::Rejected { code, .. } => {
-                ![code::DEADLINE_EXCEEDED, code::UNAVAILABLE].contains(code)
-                    || self.is_unhealthy_cluster()
+                let clear = [
+                    code::INVALID_ARGUMENT,
+                    code::NOT_FOUND,
+                    code::PERMISSION_DENIED,
+                    code::FAILED_PRECONDITION,
+                    code::UNAUTHENTICATED,
+                ];
+                clear.contains(code) || self.is_unhealthy_cluster()
             }
             Failure::Unreachable { .. } | Failure::GatewayOff(_) | Failure::NotEtcd { .. } => false,
         }
@@ -294,6 +300,33 @@ impl Failure {
             }
             // Everything else is about bytes that arrived and make no sense.
             strange => Failure::not_etcd(endpoint, None, &strange.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_etcd_says_before_it_proposes_is_a_clear_no() {
+        let rejected = |code, message: &str| Failure::Rejected {
+            code,
+            message: message.into(),
+            endpoint: "http://a:1".into(),
+        };
+        let not_enough = "etcdserver: re-configuration failed due to not enough started members";
+        for (code, message, clear) in [
+            (5, "etcdserver: member not found", true),
+            (9, not_enough, true),
+            (14, "etcdserver: unhealthy cluster", true),
+            (14, "etcdserver: request timed out", false),
+            (4, "context deadline exceeded", false),
+            (1, "context canceled", false),
+            (2, "etcdserver: request cancelled", false),
+            (13, "stream terminated by RST_STREAM", false),
+        ] {
+            assert_eq!(rejected(code, message).is_clear_no(), clear, "{message}");
         }
     }
 }
