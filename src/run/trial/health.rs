@@ -25,6 +25,8 @@ use etcd_rejoin_host::exit::Exit;
 const REMIND: Duration = Duration::from_secs(60);
 /// So many of such words are remembered.
 const MOST_SAID: usize = 16;
+/// So often a data dir is read that cannot be read.
+const READS: usize = 10;
 /// The pause between two questions grows from the first to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
@@ -72,7 +74,7 @@ fn until_all_is_so(config: Config, stop: &Stop, handed: &Handed) -> Exit {
         own: match &start.begin {
             Begin::New => Some(config.policy.static_id),
             Begin::Existing { id, .. } => Some(*id),
-            Begin::WithData => identity(&volume),
+            Begin::WithData => identity(&volume, stop),
         },
         volume,
         with_data: start.begin == Begin::WithData,
@@ -314,9 +316,16 @@ impl StandsInTheWay {
     }
 }
 
-/// Whose data lies here; etcd may write to it meanwhile. Else the learner that is noted here.
-fn identity(volume: &Volume) -> Option<MemberId> {
-    let contents = volume.inspect(Depth::Quick).ok()?;
+/// Whose data lies here. Else the learner that is noted here. etcd may write to it meanwhile, and whoever has no
+/// identity is not promoted: what cannot be read is read again.
+fn identity(volume: &Volume, stop: &Stop) -> Option<MemberId> {
+    let mut tries = (0..READS).map(|_| volume.inspect(Depth::Quick));
+    let contents = tries.find_map(|read| {
+        read.ok().or_else(|| {
+            let _ = stop.sleep_until(Instant::now() + PAUSES.0);
+            None
+        })
+    })?;
     let identity = contents.finding.identity().map(|identity| identity.member);
     identity.or(contents.added_learner)
 }
