@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::Observer;
 use super::ask::assembly_url;
 use crate::assembly;
-use crate::decide::{FoundThere, OwnUrl};
+use crate::decide::{FoundThere, OwnUrl, misled};
 use crate::gateway::Failure;
 use crate::membership::same_url;
 
@@ -22,13 +22,20 @@ impl Observer {
         let observer = self.clone();
         let deadline = Instant::now() + self.config.timeout;
         let ask = move || {
-            let urls = observer.config.policy.peer_urls.iter();
-            let asked = urls.map(|url| OwnUrl {
-                url: url.clone(),
-                found: observer.found_at(url, listens, deadline),
-            });
+            let policy = &observer.config.policy;
+            let mut asked = Vec::new();
+            for url in &policy.peer_urls {
+                asked.push(OwnUrl {
+                    url: url.clone(),
+                    found: observer.found_at(url, listens, deadline),
+                });
+                // One that may lead here is enough; the next one may be silent for long.
+                if misled(&policy.name, &asked).is_none() {
+                    break;
+                }
+            }
             // Nobody listens any more: a name that takes too long to be looked up proves nothing.
-            let _ = tx.send(asked.collect());
+            let _ = tx.send(asked);
         };
         if let Err(error) = std::thread::Builder::new().spawn(ask) {
             log::warn!("cannot start a thread: {error}");
