@@ -49,7 +49,7 @@ pub enum Undone {
     Stopped(i32),
     /// The cluster said nothing, or nothing clear: look again, then perhaps try again.
     Cluster(String),
-    /// The cluster said a clear no to what was asked for now: nothing will come of it. Look again, too.
+    /// The cluster said a clear no: nothing will come of what was asked for. Look again, then perhaps try again.
     NotNow(String),
     /// The cluster refuses us: who we are, not what we ask for.
     Refused(String),

@@ -8,6 +8,7 @@ use crate::act::{Actor, Undone};
 use crate::config::Config;
 use crate::datadir::Volume;
 use crate::decide::{Decision, Happened, Memory, Removal, Step, Wants, decide, to_go_on};
+use crate::error::Error;
 use crate::observe::{Beside, NoLook, Observer};
 use crate::signals::Stop;
 
@@ -33,10 +34,7 @@ pub fn leave(mut config: Config, stop: &Stop) -> Exit {
         let look = match observer.look(&memory, Beside::Holder { etcd: true }) {
             Ok(look) => look,
             Err(NoLook::Stopped(signal)) => return stopped(signal, noted),
-            Err(NoLook::Failed(error)) => {
-                eprintln!("etcd-rejoin: {error}");
-                return Exit::FAILED;
-            }
+            Err(NoLook::Failed(error)) => return failed(&error, noted),
         };
         noted = look.seen.left;
         let decision = decide(&config.policy, &look.seen);
@@ -79,10 +77,7 @@ pub fn leave(mut config: Config, stop: &Stop) -> Exit {
                     Undone::Refused(words) | Undone::NotNow(words) => Removal::Refused(words),
                     Undone::Cluster(words) => Removal::Unsure(Some(words)),
                     Undone::Stopped(signal) => return stopped(signal, noted),
-                    Undone::Failed(error) => {
-                        eprintln!("etcd-rejoin: {error}");
-                        return Exit::FAILED;
-                    }
+                    Undone::Failed(error) => return failed(&error, noted),
                 };
                 Happened::Asked(&removal)
             }
@@ -98,15 +93,25 @@ pub fn leave(mut config: Config, stop: &Stop) -> Exit {
     }
 }
 
-/// Ends because of this signal. Where it is noted that the member left, a person has to know.
 fn stopped(signal: i32, noted: bool) -> Exit {
+    tell_of_the_note(noted);
+    Exit::signal(signal)
+}
+
+fn failed(error: &Error, noted: bool) -> Exit {
+    eprintln!("etcd-rejoin: {error}");
+    tell_of_the_note(noted);
+    Exit::FAILED
+}
+
+/// Ended before its time. Where it is noted that the member left, a person has to know.
+fn tell_of_the_note(noted: bool) {
     if noted {
         eprintln!(
-            "etcd-rejoin: stopped, and it stays noted that this member left: run `etcd-rejoin leave` again, or \
+            "etcd-rejoin: it stays noted that this member left: run `etcd-rejoin leave` again, or \
              `etcd-rejoin leave --undo` to stay: until then its next start refuses (reason=left)"
         );
     }
-    Exit::signal(signal)
 }
 
 /// Takes it back: from the next start on this member joins again.

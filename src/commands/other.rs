@@ -25,7 +25,7 @@ pub fn run(word: OsString, args: Vec<OsString>, called: &Called, stop: &Stop) ->
     exec(word, args, called, stop, &hint)
 }
 
-/// The program of ours with this name. Ours comes first: what else is called so has a path.
+/// The program of ours with this name. It comes before another one of that name, which can be given by its path.
 fn beside(word: &OsStr) -> Option<PathBuf> {
     if !is_plain(word) {
         return None;

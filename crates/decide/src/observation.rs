@@ -123,6 +123,28 @@ pub struct Policy {
     pub keep: Option<usize>,
 }
 
+impl Default for Policy {
+    /// Nothing is said: a start, in no initial cluster.
+    fn default() -> Self {
+        Policy {
+            wants: Wants::Start,
+            name: String::new(),
+            peer_urls: Vec::new(),
+            peer_urls_given: true,
+            initial: InitialCluster::default(),
+            static_id: MemberId(0),
+            static_others: Vec::new(),
+            static_cluster: ClusterId(0),
+            bootstrap: Bootstrap::All,
+            join: JoinAs::Auto,
+            joins_only: None,
+            listens_wide: false,
+            knows_others: false,
+            keep: None,
+        }
+    }
+}
+
 impl Policy {
     /// How many other members the initial cluster names. It need not name us.
     pub fn initial_others(&self) -> usize {
@@ -488,7 +510,7 @@ pub struct Observation {
     pub no_chores: bool,
     /// What became of the removal that leaving is.
     pub removal: Removal,
-    /// So long no person waits for a command to end.
+    /// This command has taken as long as a person waits for it.
     pub over: bool,
 }
 

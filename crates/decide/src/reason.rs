@@ -133,7 +133,7 @@ reasons! {
         "note-left / remove-member", "nothing to do";
     WouldCostQuorum(Rest), "would-cost-quorum", "own, damaged", "`leave`: the others would have no quorum without it: too few of them answer at their peer URLs, or none of them is a voter that has started; noted that it left / not noted",
         "forget-left / refuse", "bring them back, or let a learner be promoted, then leave again; to end the cluster of an only member, stop it", surroundings;
-    LeftToAnother(MemberId, MemberId), "left-to-another", "own, damaged", "`leave`: the member whose data this is is gone from the cluster, and another one has its place there",
+    LeftToAnother(MemberId, MemberId), "left-to-another", "own, damaged", "`leave`: the member that this data belongs to is gone from the cluster, and another one has its place there",
         "refuse", "to take that one out too, run `etcdctl member remove`", surroundings;
     LeavingUnheard(ClusterId, Vec<Peer>), "leaving-unheard", "own, damaged", "`leave`: no leader of its own cluster is proven / for ten seconds",
         "wait / refuse", "bring back enough of the members for a leader, then leave again", surroundings;
@@ -177,7 +177,7 @@ reasons! {
         "wait / start with data", "correct ETCD_INITIAL_ADVERTISE_PEER_URLS; where the others do reach this member there, name the URL in REJOIN_IGNORE";
     SetAsideNotNeeded, "set-aside-not-needed", "own", "quorate, listed as a started voter; REJOIN_DATA=delete and more set aside than REJOIN_DATA_KEEP",
         "delete-set-aside", "REJOIN_DATA=quarantine keeps what was set aside";
-    OwnLearner, "own-learner", "own", "quorate, listed as learner / it runs, and is listed / and is not listed by whom we hear",
+    OwnLearner, "own-learner", "own", "quorate, listed as learner / it runs, and somebody lists it / nobody who answers does",
         "start with data / promote-member / wait", "nothing to do: it is promoted when it has caught up, if we added it";
     Voter, "voter", "own", "it runs, was added as a learner, and is a voter now: noted / no longer",
         "forget-learner / done", "nothing to do";

@@ -13,20 +13,12 @@ fn policy(initial: &[&str]) -> Policy {
         .map(|name| format!("{name}={}", url(name)))
         .collect();
     Policy {
-        wants: etcd_rejoin_decide::Wants::Start,
         name: "n1".into(),
         peer_urls: vec![url("n1")],
-        peer_urls_given: true,
         initial: InitialCluster::parse(&urls.join(",")).unwrap(),
         static_id: MemberId(1),
-        static_others: vec![],
         static_cluster: ClusterId(1),
-        bootstrap: Bootstrap::All,
-        join: JoinAs::Auto,
-        joins_only: None,
-        listens_wide: false,
-        knows_others: false,
-        keep: None,
+        ..Policy::default()
     }
 }
 

@@ -25,7 +25,7 @@ use etcd_rejoin_host::exit::Exit;
 const REMIND: Duration = Duration::from_secs(60);
 /// So many of such words are remembered.
 const MOST_SAID: usize = 16;
-/// So often a data dir is read that cannot be read.
+/// How often a data dir is read that does not read.
 const READS: usize = 10;
 /// The pause between two questions grows from the first to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));

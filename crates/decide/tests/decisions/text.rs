@@ -75,10 +75,8 @@ pub fn policy(initial: &str) -> Policy {
         .map(|name| format!("{name}={}", url(name)))
         .collect();
     Policy {
-        wants: Wants::Start,
         name: "n3".into(),
         peer_urls: vec![url("n3")],
-        peer_urls_given: true,
         initial: InitialCluster::parse(&urls.join(",")).unwrap(),
         static_id: id("n3"),
         static_others: initial
@@ -87,12 +85,7 @@ pub fn policy(initial: &str) -> Policy {
             .map(id)
             .collect(),
         static_cluster: ClusterId(1),
-        bootstrap: Bootstrap::All,
-        join: JoinAs::Auto,
-        joins_only: None,
-        listens_wide: false,
-        knows_others: false,
-        keep: None,
+        ..Policy::default()
     }
 }
 

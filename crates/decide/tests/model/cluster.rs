@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use etcd_rejoin_decide::membership::{ClusterId, InitialCluster, MemberId};
-use etcd_rejoin_decide::{Bootstrap, JoinAs, Policy, Trial, Wants, decide};
+use etcd_rejoin_decide::{JoinAs, Policy, Trial, decide};
 use stateright::{Model, Property};
 
 use crate::actions::{Action, etcd_actions, fault_actions};
@@ -54,22 +53,7 @@ pub struct Cluster<const N: usize> {
 
 impl<const N: usize> Cluster<N> {
     pub fn new(begin: Begin, budget: Budget) -> Self {
-        let base = Policy {
-            wants: Wants::Start,
-            name: String::new(),
-            peer_urls: Vec::new(),
-            peer_urls_given: true,
-            initial: InitialCluster::default(),
-            static_id: MemberId(0),
-            static_others: Vec::new(),
-            static_cluster: ClusterId(0),
-            bootstrap: Bootstrap::All,
-            join: JoinAs::Auto,
-            joins_only: None,
-            listens_wide: false,
-            knows_others: false,
-            keep: None,
-        };
+        let base = Policy::default();
         Cluster {
             begin,
             budget,
