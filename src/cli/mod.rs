@@ -199,8 +199,8 @@ Keys of --json, which stay as they are; new ones may come:
 pub struct RunArgs {
     /// Who must be heard before a new cluster is founded [env: REJOIN_BOOTSTRAP]
     ///
-    /// `now` founds beside silence, not beside somebody who answers and is not empty too. `quorum` and
-    /// `now` can lose acknowledged writes with one lost disk: only while nothing of value is stored.
+    /// `now` founds beside silence, not beside somebody who answers and is not empty too. It can lose
+    /// acknowledged writes with one lost disk: only while nothing of value is stored.
     #[arg(long, value_enum, value_name = "WHO")]
     bootstrap: Option<BootstrapArg>,
     /// How to join a running cluster [env: REJOIN_AS]
@@ -265,7 +265,6 @@ impl RunArgs {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum BootstrapArg {
     All,
-    Quorum,
     Now,
     Never,
 }

@@ -62,8 +62,6 @@ pub struct Config {
     pub credentials: Option<Credentials>,
     /// How long etcd waits before it calls an election.
     pub election_timeout: Duration,
-    /// How long `quorum` waits for the rest.
-    pub bootstrap_wait: Duration,
     /// How long to wait for others; `None` is for ever.
     pub wait: Option<Duration>,
     /// One look at the cluster.
@@ -167,8 +165,6 @@ pub fn check(raw: Raw) -> Result<Config, Vec<String>> {
             (rejoin.user, rejoin.password),
             rejoin.password_file.as_deref().map(Path::new),
         ),
-        bootstrap_wait: (check.duration("REJOIN_BOOTSTRAP_WAIT", rejoin.bootstrap_wait.as_deref()))
-            .unwrap_or(Duration::from_secs(30)),
         wait: match rejoin.wait.as_deref() {
             Some("forever") => None,
             other => check.duration("REJOIN_WAIT", other),

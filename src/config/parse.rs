@@ -129,15 +129,10 @@ impl Checker {
     pub fn bootstrap(&mut self, value: Option<&str>) -> Bootstrap {
         match value {
             None | Some("all") => Bootstrap::All,
-            Some("quorum") => Bootstrap::Quorum,
             Some("now") => Bootstrap::Now,
             Some("never") => Bootstrap::Never,
             Some(other) => {
-                self.mistake(
-                    "REJOIN_BOOTSTRAP",
-                    other,
-                    "is none of all, quorum, now, never",
-                );
+                self.mistake("REJOIN_BOOTSTRAP", other, "is none of all, now, never");
                 Bootstrap::Never
             }
         }

@@ -60,7 +60,6 @@ pub struct EtcdSettings {
 #[serde(default)]
 pub struct RejoinSettings {
     pub bootstrap: Option<String>,
-    pub bootstrap_wait: Option<String>,
     #[serde(rename = "as")]
     pub join_as: Option<String>,
     pub data: Option<String>,

@@ -24,8 +24,7 @@ macro_rules! variables {
 
 variables! {
     "ETCD_OTHER_PEERS_CLIENT_URLS", "from the peers", "client URLs of other members, comma-separated; etcd does not get it";
-    "REJOIN_BOOTSTRAP", "all", "who must be heard before a new cluster is founded: `all`; `quorum` (a majority, after REJOIN_BOOTSTRAP_WAIT) and `now` (nobody, but whoever answers must be empty too) can lose acknowledged writes with one lost disk: only while nothing of value is stored; `never` only joins";
-    "REJOIN_BOOTSTRAP_WAIT", "30s", "how long `quorum` waits for the rest";
+    "REJOIN_BOOTSTRAP", "all", "who must be heard before a new cluster is founded: `all`; with `now` nobody, but whoever answers must be empty too: that can lose acknowledged writes with one lost disk, so only while nothing of value is stored; `never` only joins";
     "REJOIN_AS", "auto", "how to join a running cluster: `voter`, `learner` (promoted once caught up), `auto` by margin, or `never`: the membership is never changed";
     "REJOIN_DATA", "quarantine", "`quarantine` keeps what was set aside; `delete` deletes it at a later start, once this member is a caught-up voter again";
     "REJOIN_DATA_KEEP", "1", "how many set-aside data dirs `delete` keeps";

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::assembly::Server;
 use crate::datadir::{Contents, Depth, Finding};
-use crate::decide::{Bootstrap, Memory, Observation, Steady, Trial, listens};
+use crate::decide::{Memory, Observation, Steady, Trial, listens};
 use crate::error::Error;
 use crate::signals::Ended;
 use gathering::Gathering;
@@ -118,7 +118,6 @@ impl Observer {
         if self.patient {
             // Nobody waits in front of a screen for it to stay so, or until the log would name another way on.
             seen.steady = Steady::HalfAMinute;
-            seen.waited |= self.config.policy.bootstrap == Bootstrap::All;
         }
         seen
     }

@@ -3,34 +3,20 @@
 use crate::config::Config;
 use crate::decide::Bootstrap;
 
-/// The founding promise names the settings and the member that it was given for, and the mode, if it asks for
-/// less than that all were heard.
+/// The founding promise names the settings and the member that it was given for, and whether it was given
+/// beside silence.
 pub fn promise_digest(config: &Config) -> String {
-    promise_under(config, asks_for(config.policy.bootstrap))
+    promise_of(config, config.policy.bootstrap == Bootstrap::Now)
 }
 
-/// Whether a promise counts: under a mode that asks for more than the one it was given under it proves nothing.
+/// Whether a promise counts: where all have to be heard, one that was given under `now` proves nothing.
 pub(super) fn is_promise(config: &Config, note: &str) -> bool {
-    let mode = MODES
-        .iter()
-        .position(|mode| *mode == asks_for(config.policy.bootstrap));
-    let mut enough = MODES.iter().take(mode.map_or(0, |mode| mode + 1));
-    enough.any(|mode| note == promise_under(config, mode))
+    note == promise_of(config, false) || note == promise_digest(config)
 }
 
-/// What a promise ends with, the strictest mode first.
-const MODES: [&str; 3] = ["", "-quorum", "-now"];
-
-fn asks_for(bootstrap: Bootstrap) -> &'static str {
-    match bootstrap {
-        Bootstrap::All | Bootstrap::Never => MODES[0],
-        Bootstrap::Quorum => MODES[1],
-        Bootstrap::Now => MODES[2],
-    }
-}
-
-fn promise_under(config: &Config, mode: &str) -> String {
+fn promise_of(config: &Config, beside_silence: bool) -> String {
     let (cluster, token) = (&config.cluster_digest, &config.token_digest);
+    let mode = if beside_silence { "-now" } else { "" };
     format!("{cluster}-{token}-{}{mode}", config.policy.static_id)
 }
 
@@ -59,7 +45,7 @@ mod tests {
 
     #[test]
     fn a_promise_counts_for_its_member_and_no_stricter_mode() {
-        let modes = ["all", "quorum", "now"];
+        let modes = ["all", "now"];
         for (given, mode) in modes.iter().enumerate() {
             let note = promise_digest(&config("n1", mode));
             for (now, mode) in modes.iter().enumerate() {

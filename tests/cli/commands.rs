@@ -128,7 +128,7 @@ fn the_manual_page_has_every_command_and_variable() {
         ".SH \"ETCD-REJOIN PROBE\"",
         ".SH \"ETCD-REJOIN TWO-NODE INIT\"",
         ".SH \"ETCD-REJOIN FENCE-PEER\"",
-        "REJOIN_BOOTSTRAP_WAIT",
+        "REJOIN_BOOTSTRAP",
         "REJOIN_SELF_FENCE",
         "took_ms",
     ]);

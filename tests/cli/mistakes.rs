@@ -14,7 +14,6 @@ fn all_mistakes_are_named_at_once() {
         ("REJOIN_WAIT", "5"),
         ("REJOIN_TIMEOUT", "0s"),
         ("REJOIN_BOOTSTRAP", "maybe"),
-        ("REJOIN_BOOTSTRAP_WAIT", "soon"),
         ("REJOIN_AS", "boss"),
         ("REJOIN_DATA", "rm"),
         ("REJOIN_DATA_KEEP", "-1"),

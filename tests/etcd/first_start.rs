@@ -23,7 +23,6 @@ scenarios! {
         a_missing_member_holds_the_first_start,
         state_existing_forbids_founding,
         bootstrap_never_forbids_founding,
-        bootstrap_quorum_founds_without_the_third,
         five_members_form_one_cluster,
         a_changed_data_dir_founds_nothing,
         a_member_alone_founds_nothing_beside_its_data,
@@ -252,22 +251,6 @@ fn bootstrap_now_founds_without_the_third(version: Version) {
     cluster.wait_healthy_of(&[1, 2]);
     cluster.put_some();
     // The third comes when there is something to lose.
-    cluster.start(&[3]);
-    cluster.wait_healthy();
-    cluster.verify();
-}
-
-fn bootstrap_quorum_founds_without_the_third(version: Version) {
-    let mut cluster = Cluster::new(version, 3);
-    cluster.set("REJOIN_BOOTSTRAP", "quorum");
-    cluster.set("REJOIN_BOOTSTRAP_WAIT", "2s");
-    cluster.start(&[1]);
-    cluster
-        .member(1)
-        .assert_waits("not-all-heard", Duration::from_secs(3));
-    cluster.start(&[2]);
-    cluster.wait_healthy_of(&[1, 2]);
-    cluster.put_some();
     cluster.start(&[3]);
     cluster.wait_healthy();
     cluster.verify();

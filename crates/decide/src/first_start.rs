@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::Decision::{Do, Refuse, Wait};
 use super::{
     Alone, Begin, Bootstrap, Decision, Evidence, Founders, Heard, Holds, Knock, Observation, Peer,
-    Policy, Start, Step, Unheard, Why, Without,
+    Policy, Start, Step, Unheard, Why,
 };
-use crate::membership::{Member, quorum};
+use crate::membership::Member;
 
 /// What leads to a new cluster, or promises it, does so only where no running cluster asks for us.
 ///
@@ -30,7 +30,7 @@ pub(super) fn founding(policy: &Policy, seen: &Observation, decision: Decision) 
         let others_known = policy.initial_others() == 0 && policy.knows_others;
         if answering.count() != policy.initial_others() || others_known {
             // Who is silent may belong to that cluster, and lead us back to it.
-            return not_all_heard(policy, seen, Without::Nothing);
+            return not_all_heard(policy, seen);
         }
         let only_probes = knocks.iter().all(|knock| *knock == Knock::Probe);
         return match only_probes && policy.initial_others() > 0 {
@@ -75,7 +75,7 @@ pub fn listens(policy: &Policy, election_timeout: Duration) -> Duration {
 
 /// A first start waits for who was not heard. Who is alone in another initial cluster, or is asked for by a running
 /// cluster, is in none.
-fn not_all_heard(policy: &Policy, seen: &Observation, without: Without) -> Decision {
+fn not_all_heard(policy: &Policy, seen: &Observation) -> Decision {
     let unheard = |heard: &Heard| match heard {
         Heard::Silent(_) | Heard::Nonsense(_) | Heard::Refused(_) => true,
         Heard::Entrypoint { holds, .. } => matches!(holds, Holds::Alone | Holds::Called),
@@ -92,7 +92,6 @@ fn not_all_heard(policy: &Policy, seen: &Observation, without: Without) -> Decis
         },
         alone: policy.initial_others() == 0,
         forbids: policy.forbids_founding(),
-        without,
     }))
 }
 
@@ -143,7 +142,7 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
     if let Some(forbids) = policy.forbids_founding() {
         return match all_heard {
             true => Wait(Why::FoundingForbidden(forbids)),
-            false => not_all_heard(policy, seen, Without::Nothing),
+            false => not_all_heard(policy, seen),
         };
     }
     if policy.bootstrap == Bootstrap::Now && is_ruled_out(policy, seen) {
@@ -154,21 +153,15 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
         }));
     }
     let nothing_set_aside = count.set_aside == 0 && seen.set_aside == 0;
-    let majority = quorum(policy.initial.len());
     let (may_promise, may_start) = match policy.bootstrap {
         Bootstrap::All | Bootstrap::Never => (all_heard, all_heard && count.empty == 0),
-        Bootstrap::Quorum => (
-            all_heard || (seen.waited && 1 + count.empty + count.promised >= majority),
-            (all_heard && count.empty == 0) || (seen.waited && 1 + count.promised >= majority),
-        ),
         // Silence rules nothing out here. Who is empty or promised is in the same first start, and founds
         // the same cluster with the same IDs: it is only asked to promise first.
         Bootstrap::Now => (true, count.empty == 0),
     };
     let founders = match policy.bootstrap {
-        Bootstrap::Quorum if silent > 0 => Founders::Majority,
         Bootstrap::Now if silent > 0 => Founders::Whoever,
-        Bootstrap::All | Bootstrap::Never | Bootstrap::Quorum | Bootstrap::Now => Founders::All,
+        Bootstrap::All | Bootstrap::Never | Bootstrap::Now => Founders::All,
     };
     let promise = || {
         let unpromised = that_hold(seen, |holds| *holds == Holds::Empty);
@@ -183,32 +176,7 @@ pub(super) fn assembly(policy: &Policy, seen: &Observation) -> Decision {
         (true, _, true) => new(true, Why::FirstStart(founders)),
         (true, _, false) if silent == 0 => Wait(promise()),
         (false, true, _) => Do(Step::Promise, promise()),
-        (true | false, _, _) => {
-            let here = 1 + count.promised + if seen.promise { 0 } else { count.empty };
-            let goes_on = here >= majority && nothing_set_aside && knocks.is_empty();
-            not_all_heard(policy, seen, without(policy, seen, goes_on))
-        }
-    }
-}
-
-/// What would go on without those who were not heard. `goes_on`: a majority is here, and nothing contradicts.
-fn without(policy: &Policy, seen: &Observation, goes_on: bool) -> Without {
-    let unpromised = |peer: &&Peer| {
-        let empty = Heard::Entrypoint {
-            holds: Holds::Empty,
-            differs: None,
-        };
-        peer.heard == empty
-    };
-    let unpromised = seen.initial_peers().filter(unpromised);
-    let unpromised: Vec<String> = unpromised.map(|peer| peer.name.clone()).collect();
-    match policy.bootstrap {
-        Bootstrap::Quorum if seen.promise && !unpromised.is_empty() => {
-            Without::QuorumOn(unpromised)
-        }
-        Bootstrap::Quorum if goes_on => Without::WaitIsOver,
-        Bootstrap::All if seen.waited && goes_on => Without::QuorumOnAll,
-        Bootstrap::All | Bootstrap::Never | Bootstrap::Quorum | Bootstrap::Now => Without::Nothing,
+        (true | false, _, _) => not_all_heard(policy, seen),
     }
 }
 

@@ -65,8 +65,6 @@ pub enum Founders {
     Alone,
     /// Every member of the initial cluster.
     All,
-    /// `REJOIN_BOOTSTRAP=quorum`: a majority, after its wait.
-    Majority,
     /// `REJOIN_BOOTSTRAP=now`: whoever answers.
     Whoever,
 }
@@ -80,23 +78,6 @@ pub struct Unheard {
     pub alone: bool,
     /// What forbids founding besides.
     pub forbids: Option<JoinsOnly>,
-    /// What would go on without those who were not heard.
-    pub without: Without,
-}
-
-/// What goes on in a first start without those who are silent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Without {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// `REJOIN_BOOTSTRAP=quorum`, when its wait is over.
-    WaitIsOver,
-    /// The same on these members too, who do not promise else.
-    QuorumOn(Vec<String>),
-    /// The same on each member. In a healthy first start the others are on their way, and nobody is to be told
-    /// that: only later.
-    QuorumOnAll,
 }
 
 /// No leader is proven.

@@ -29,7 +29,6 @@ pub use entries::{data_elsewhere, own_id};
 pub use first_start::listens;
 pub use held::{
     Alone, Confirmed, Evidence, Founders, Histories, Leaderless, Misleads, Outlook, Unheard, Whose,
-    Without,
 };
 pub use hindrance::{hindrance, rejoin_fails};
 pub use memory::{Happened, Memory};

@@ -16,8 +16,6 @@ use crate::membership::{ClusterId, InitialCluster, Member, MemberId};
 pub enum Bootstrap {
     /// Every member of the initial cluster.
     All,
-    /// A majority, after a wait. Can lose acknowledged writes with one lost disk.
-    Quorum,
     /// Nobody: try at once. Can lose acknowledged writes with one lost disk.
     Now,
     /// Never found a cluster.
@@ -498,8 +496,6 @@ pub struct Observation {
     pub unfit: Option<String>,
     /// Our own member answers somewhere, although it does not run here.
     pub twin: bool,
-    /// `REJOIN_BOOTSTRAP_WAIT` is over.
-    pub waited: bool,
     /// Who has asked for us while our assembly listened.
     pub knocks: Vec<Knock>,
     /// Our assembly has listened for long enough: a cluster that lists us would have knocked.
@@ -548,7 +544,6 @@ impl Default for Observation {
             unclear: None,
             unfit: None,
             twin: false,
-            waited: false,
             knocks: Vec::new(),
             listened: false,
             steady: Steady::No,
@@ -656,7 +651,7 @@ impl Observation {
 mod tests {
     use super::*;
 
-    /// Silent, it would be passed over where a majority of empty ones may found (`REJOIN_BOOTSTRAP=quorum`).
+    /// Silent, it would be passed over where empty ones may found beside silence (`REJOIN_BOOTSTRAP=now`).
     #[test]
     fn the_others_are_told_of_data_that_counts_as_damaged() {
         let identity = Identity {

@@ -223,9 +223,9 @@ reasons! {
         "refuse", "see the refusal's own words; REJOIN_CACERT, REJOIN_CERT, REJOIN_KEY, REJOIN_USER and REJOIN_PASSWORD_FILE say how we speak to client URLs, ETCD_PEER_* how to peer URLs";
     FirstStartContinued, "first-start-continued", "empty", "founding promise; a peer has left the first start for etcd",
         "start new", "nothing to do";
-    FirstStart(Founders), "first-start", "empty", "every other member has promised (with REJOIN_BOOTSTRAP=quorum a majority, with `now` whoever answers), or there is none; and no running cluster asks for us",
+    FirstStart(Founders), "first-start", "empty", "every other member has promised (with REJOIN_BOOTSTRAP=now, whoever answers), or there is none; and no running cluster asks for us",
         "start new", "nothing to do";
-    FirstStartPromise(Founders, Vec<Peer>), "first-start-promise", "empty", "every other member was heard empty or promised in one look (with REJOIN_BOOTSTRAP=quorum a majority, with `now` whoever answers) / not all have promised yet",
+    FirstStartPromise(Founders, Vec<Peer>), "first-start-promise", "empty", "every other member was heard empty or promised in one look (with REJOIN_BOOTSTRAP=now, whoever answers) / not all have promised yet",
         "promise / wait", "nothing to do: it goes on when the others have promised too";
     Listening(Alone), "listening", "empty", "a first start is due, and a running cluster that lists this member would ask for it now",
         "wait", "nothing to do: it goes on when it has listened for a second and a half (as the only member of the initial cluster: five seconds; longer with a long election timeout), and no cluster asks for it";

@@ -3,7 +3,7 @@
 
 use super::{
     Alone, Confirmed, Decision, Evidence, Founders, Gravity, Histories, Identity, Knock,
-    Leaderless, Misleads, Misplaced, Outlook, Peer, Progress, Step, Unheard, Whose, Why, Without,
+    Leaderless, Misleads, Misplaced, Outlook, Peer, Progress, Step, Unheard, Whose, Why,
 };
 use crate::held::Rest;
 use crate::membership::{Member, quorum};
@@ -188,11 +188,11 @@ impl Decision {
             Why::FirstStart(founders) => row.because(match founders {
                 Founders::Alone => "the initial cluster has no other member",
                 Founders::All => "every other member has promised",
-                Founders::Majority | Founders::Whoever => founders.without_the_others(),
+                Founders::Whoever => founders.without_the_others(),
             }),
             Why::FirstStartPromise(founders, unpromised) => row
                 .because(match (self, founders) {
-                    (Decision::Do(..), Founders::Majority | Founders::Whoever) => {
+                    (Decision::Do(..), Founders::Whoever) => {
                         founders.without_the_others()
                     }
                     (Decision::Do(..), Founders::Alone | Founders::All) => {
@@ -359,26 +359,11 @@ fn not_all_heard(held: &Unheard, mut row: Told) -> Told {
     if held.alone {
         row = row.because("the initial cluster names only this member, and none of the others that are known shows a leader");
     }
-    match (&held.without, held.forbids) {
-        (Without::QuorumOn(names), _) => {
-            row.cure += &format!(
-                "; where nothing of value is stored, set REJOIN_BOOTSTRAP=quorum on {} too: without it they do not promise",
-                names.join(", ")
-            )
-        }
-        (_, Some(forbids)) => {
-            row.cure += &format!(
-                "; with {} this one founds nothing, and only joins a cluster that runs",
-                forbids.what()
-            )
-        }
-        (Without::WaitIsOver, None) => {
-            row.cure += ", or wait: it goes on without when REJOIN_BOOTSTRAP_WAIT is over"
-        }
-        (Without::QuorumOnAll, None) => {
-            row.cure += "; where nothing of value is stored, REJOIN_BOOTSTRAP=quorum on each member that waits goes on without"
-        }
-        (Without::Nothing, None) => {}
+    if let Some(forbids) = held.forbids {
+        row.cure += &format!(
+            "; with {} this one founds nothing, and only joins a cluster that runs",
+            forbids.what()
+        );
     }
     row.naming(held.evidence.words())
 }
@@ -399,9 +384,6 @@ impl Why {
 impl Founders {
     fn without_the_others(self) -> &'static str {
         match self {
-            Founders::Majority => {
-                "REJOIN_BOOTSTRAP=quorum: its wait is over, and a majority is in the same first start"
-            }
             Founders::Whoever => "REJOIN_BOOTSTRAP=now: whoever answers is in the same first start",
             Founders::Alone | Founders::All => "every other member was heard",
         }

@@ -56,8 +56,8 @@ fn silent() -> Heard {
     Heard::Silent("refused".into())
 }
 
-/// What is said to us, of `n` members, of which so many others are heard empty, when its wait is over or not.
-fn waits(policy: &Policy, empty_others: usize, waited: bool) -> String {
+/// What is said to us while so many of the others are heard empty, and the rest is silent.
+fn waits(policy: &Policy, empty_others: usize) -> String {
     let others = policy.initial.iter().filter(|(name, _)| *name != "n1");
     let peers = others.enumerate().map(|(at, (name, _))| match at {
         at if at < empty_others => peer(name, empty()),
@@ -65,7 +65,6 @@ fn waits(policy: &Policy, empty_others: usize, waited: bool) -> String {
     });
     let seen = Observation {
         peers: peers.collect(),
-        waited,
         ..Observation::default()
     };
     let decision = decide(policy, &seen);
@@ -74,7 +73,6 @@ fn waits(policy: &Policy, empty_others: usize, waited: bool) -> String {
 }
 
 const THREE: [&str; 3] = ["n1", "n2", "n3"];
-const FIVE: [&str; 5] = ["n1", "n2", "n3", "n4", "n5"];
 
 /// Without a leader n2 lists these.
 fn without_a_leader(policy: &Policy, listed: &[&str], started: bool, steady: Steady) -> Decision {
@@ -125,21 +123,6 @@ fn of_two_members_the_other_one_is_given_half_a_minute() {
 }
 
 #[test]
-fn whose_promise_is_missing_is_named() {
-    let mut policy = policy(&THREE);
-    policy.bootstrap = Bootstrap::Quorum;
-    let mut seen = Observation {
-        promise: true,
-        peers: vec![peer("n2", empty()), peer("n3", silent())],
-        ..Observation::default()
-    };
-    let cure = decide(&policy, &seen).cure();
-    assert!(cure.contains("REJOIN_BOOTSTRAP=quorum on n2 too"), "{cure}");
-    seen.promise = false;
-    assert!(!decide(&policy, &seen).cure().contains("on n2"));
-}
-
-#[test]
 fn who_may_join_again_is_not_told_to_allow_it() {
     let mut policy = policy(&THREE);
     let cluster = policy.static_cluster;
@@ -165,29 +148,11 @@ fn who_may_join_again_is_not_told_to_allow_it() {
 }
 
 #[test]
-fn quorum_is_named_only_where_it_goes_on() {
-    let quorum = "REJOIN_BOOTSTRAP=quorum on each member that waits goes on without";
-    let (three, five) = (policy(&THREE), policy(&FIVE));
-    assert!(waits(&three, 1, true).ends_with(quorum));
-    assert!(waits(&five, 2, true).ends_with(quorum));
-    for cure in [
-        waits(&three, 0, true),
-        waits(&policy(&THREE[..2]), 0, true),
-        waits(&five, 1, true),
-        waits(&three, 1, false),
-        waits(&five, 2, false),
-    ] {
+fn nobody_who_waits_is_told_of_now() {
+    for empty_others in [0, 1] {
+        let cure = waits(&policy(&THREE), empty_others);
         assert_eq!(cure, "start the missing members");
     }
-}
-
-#[test]
-fn quorum_itself_says_when_it_goes_on() {
-    let mut policy = policy(&THREE);
-    policy.bootstrap = Bootstrap::Quorum;
-    let over = "when REJOIN_BOOTSTRAP_WAIT is over";
-    assert!(waits(&policy, 1, false).ends_with(over));
-    assert_eq!(waits(&policy, 0, false), "start the missing members");
 }
 
 #[test]
@@ -215,9 +180,8 @@ fn who_only_joins_is_not_told_to_found() {
             bootstrap,
             ..policy(&THREE)
         };
-        let cure = waits(&policy, 1, true);
+        let cure = waits(&policy, 1);
         assert!(cure.contains(what), "{cure}");
-        assert!(!cure.contains("quorum"), "{cure}");
         assert!(
             cure.contains("STATE") == (only == Some(JoinsOnly::State)),
             "{cure}"

@@ -517,7 +517,6 @@ impl<'a> Gathering<'a> {
             refused: self.refused.filter(|_| known.is_none()),
             unclear: self.unclear.filter(|_| known.is_none()),
             twin,
-            waited: self.observer.started.elapsed() >= self.observer.config.bootstrap_wait,
             ..self.seen
         };
         Look {

@@ -40,7 +40,7 @@ const VARIANTS: &[(&str, &[&str])] = &[
             "nonsense",
         ],
     ),
-    ("bootstrap", &["all", "quorum", "now", "never"]),
+    ("bootstrap", &["all", "now", "never"]),
     ("join", &["auto", "voter", "learner", "never"]),
     ("note", &["none", "this entry", "another"]),
     (
@@ -69,7 +69,6 @@ const VARIANTS: &[(&str, &[&str])] = &[
         "misplaced",
         &["where it was", "within the data dir", "foreign", "no"],
     ),
-    ("waited", YES_NO),
     (
         "called",
         &["by a member", "by a founder", "probed", "unreadable", "no"],
@@ -133,10 +132,8 @@ const PAIRS: &[(&str, &str, &str)] = &[
     ("empty", "promise", "heard"),
     ("empty", "promise", "bootstrap"),
     ("empty", "promise", "joins only"),
-    ("empty", "promise", "waited"),
     ("empty", "bootstrap", "heard"),
     ("empty", "bootstrap", "cluster"),
-    ("empty", "bootstrap", "waited"),
     ("empty", "bootstrap", "set aside"),
     ("empty", "bootstrap", "joins only"),
     ("empty", "unclear", "bootstrap"),
@@ -233,7 +230,6 @@ pub fn facts(policy: &Policy, seen: &Observation) -> Facts {
                 None => "no",
             },
         ),
-        ("waited", yes_no(seen.waited)),
         ("called", called(policy, seen)),
         ("listened", yes_no(seen.listened)),
         (
@@ -344,7 +340,6 @@ fn cluster(seen: &Observation) -> &'static str {
 fn bootstrap(policy: &Policy) -> &'static str {
     match policy.bootstrap {
         Bootstrap::All => "all",
-        Bootstrap::Quorum => "quorum",
         Bootstrap::Now => "now",
         Bootstrap::Never => "never",
     }

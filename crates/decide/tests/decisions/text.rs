@@ -100,7 +100,6 @@ fn read_policy(at: usize, policy: &mut Policy, words: &str) {
                 (policy.initial, policy.static_others) = (of.initial, of.static_others);
             }
             ("bootstrap", "all") => policy.bootstrap = Bootstrap::All,
-            ("bootstrap", "quorum") => policy.bootstrap = Bootstrap::Quorum,
             ("bootstrap", "now") => policy.bootstrap = Bootstrap::Now,
             ("bootstrap", "never") => policy.bootstrap = Bootstrap::Never,
             ("join", "auto") => policy.join = JoinAs::Auto,
@@ -221,7 +220,6 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
             ("no-chores", "") => seen.no_chores = true,
             ("heard-out", "") => seen.heard_out = true,
             ("far", words) => seen.progress.push(far(at, words)),
-            ("waited", "") => seen.waited = true,
             ("not-listened", "") => seen.listened = false,
             ("steady", "") => seen.steady = Steady::Seconds,
             ("steady", "long") => seen.steady = Steady::HalfAMinute,

@@ -129,13 +129,6 @@ pub fn late_starter_is_existing(policy: &Policy, seen: &Observation) -> Decision
     }
 }
 
-/// `REJOIN_BOOTSTRAP=quorum`, its wait over.
-pub fn quorum_founds(policy: &Policy, seen: &Observation) -> Decision {
-    let mut policy = policy.clone();
-    policy.bootstrap = Bootstrap::Quorum;
-    changed(&policy, seen, |seen| seen.waited = true)
-}
-
 /// `REJOIN_BOOTSTRAP=now`.
 pub fn now_founds(policy: &Policy, seen: &Observation) -> Decision {
     let mut policy = policy.clone();

@@ -128,27 +128,25 @@ fn a_lone_founder_does_not_found_again_beside_a_cluster_that_asks_for_it() {
 }
 
 #[test]
-fn bootstrap_quorum_and_now_can_lose_writes_with_one_lost_disk() {
+fn bootstrap_now_can_lose_writes_with_one_lost_disk() {
     let budget = Budget {
         wipe: 1,
         kill: 1,
         ..ONE_WRITE
     };
-    for mutant in [mutants::quorum_founds as Decide, mutants::now_founds] {
-        let new = Act::StartNew { trial: true };
-        let both = [Act::Promise, new].into_iter().flat_map(|act| {
-            [0, 1].map(|at| [Action::Decide(at, act), Action::Act(at, act, How::Alone)])
-        });
-        let founded: Vec<Action> = ([[Action::Start(0), Action::Start(1)]].into_iter())
-            .chain(both)
-            .flatten()
-            .collect();
-        // n3 never ran, so it has no promise, and counts as lost.
-        let world = cluster(Begin::Nothing, budget, mutant)
-            .after(&founded)
-            .beyond_majority();
-        is_caught("bootstrap", NO_LOSS, world);
-    }
+    let new = Act::StartNew { trial: true };
+    let both = [Act::Promise, new].into_iter().flat_map(|act| {
+        [0, 1].map(|at| [Action::Decide(at, act), Action::Act(at, act, How::Alone)])
+    });
+    let founded: Vec<Action> = ([[Action::Start(0), Action::Start(1)]].into_iter())
+        .chain(both)
+        .flatten()
+        .collect();
+    // n3 never ran, so it has no promise, and counts as lost.
+    let world = cluster(Begin::Nothing, budget, mutants::now_founds)
+        .after(&founded)
+        .beyond_majority();
+    is_caught("bootstrap", NO_LOSS, world);
 }
 
 #[test]
