@@ -1,5 +1,5 @@
-//! Does real etcd agree? Every way in which a member can lose its data or its place, on etcd 3.4 and
-//! 3.5: in the end every acknowledged write is on every member, or a refusal or a wait says why not.
+//! Does real etcd agree? Every way in which a member can lose its data or its place, on each etcd
+//! that is there: in the end every acknowledged write is on every member, or a refusal or a wait says why not.
 //!
 //! The binaries come from `tests/setup/etcd.sh`. Each test has loopback addresses of its own.
 

@@ -2,8 +2,8 @@
 //!
 //! `tests/setup/record-gateway.sh` records again.
 
-#[path = "support/certs.rs"]
-mod certs;
+mod support;
+
 #[path = "gateway/hostile.rs"]
 mod hostile;
 #[path = "gateway/live.rs"]

@@ -1,15 +1,17 @@
 //! Is what etcd gets what we promise? Programs of the system stand in for etcd where it is about what a
 //! process gets; etcd itself dies its own deaths.
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use support::{Version, scenarios};
 
 const OURS: &str = env!("CARGO_BIN_EXE_etcd-rejoin");
 const WAYS: [&str; 2] = ["__exec", "__trial"];
@@ -93,16 +95,6 @@ fn status_field(pid: i32, name: &str) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     Some(line.trim_start_matches(':').trim().to_string())
-}
-
-fn etcd(suite: &str) -> PathBuf {
-    let cache = std::env::var_os("ETCD_REJOIN_CACHE").map_or_else(
-        || Path::new(&std::env::var_os("HOME").unwrap()).join(".cache/etcd-rejoin"),
-        PathBuf::from,
-    );
-    let etcd = cache.join("etcd").join(suite).join("etcd");
-    assert!(etcd.exists(), "no {etcd:?}: run tests/setup/etcd.sh");
-    etcd
 }
 
 #[test]
@@ -374,18 +366,17 @@ fn a_healthy_trial_is_small_and_sleeps() {
     assert_eq!(run.code(), 143);
 }
 
-#[test]
-fn etcds_own_words_tell_why_a_trial_failed() {
-    for suite in ["bookworm", "trixie", "sid"] {
-        let etcd = etcd(suite);
-        let etcd = etcd.to_str().unwrap();
-        let ended = output(&mut ours(&[], "__trial", &[etcd, "etcd", "--nonsense"]));
-        assert_eq!(ended.status.code(), Some(2));
-        let said = text(&ended.stdout);
-        assert!(
-            said.contains("Surroundings(\"flag provided but not defined: -nonsense"),
-            "{said}"
-        );
-        assert!(said.contains("healthy: false"), "{said}");
-    }
+scenarios! { each: etcds_own_words_tell_why_a_trial_failed; }
+
+fn etcds_own_words_tell_why_a_trial_failed(version: Version) {
+    let etcd = version.etcd();
+    let etcd = etcd.to_str().unwrap();
+    let ended = output(&mut ours(&[], "__trial", &[etcd, "etcd", "--nonsense"]));
+    assert_eq!(ended.status.code(), Some(2));
+    let said = text(&ended.stdout);
+    assert!(
+        said.contains("Surroundings(\"flag provided but not defined: -nonsense"),
+        "{said}"
+    );
+    assert!(said.contains("healthy: false"), "{said}");
 }

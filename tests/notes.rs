@@ -1,5 +1,7 @@
 //! The notes in the WAL directory live exactly as long as they are true: real etcd removes them.
 
+mod support;
+
 #[path = "notes/etcd.rs"]
 mod etcd;
 
@@ -7,9 +9,18 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use etcd::{Etcd, VERSIONS, address, wait_for};
+use etcd::{Etcd, address, wait_for};
 use etcd_rejoin::datadir::{Contents, Depth, Finding, Volume};
 use etcd_rejoin::membership::MemberId;
+use support::{Version, scenarios};
+
+scenarios! {
+    each:
+        notes_survive_a_refused_start,
+        notes_survive_a_start_that_is_killed_before_it_has_a_wal,
+        etcds_creation_of_the_wal_removes_the_notes,
+        a_killed_creation_leaves_the_notes_or_a_wal_and_never_both;
+}
 
 const NOTED: MemberId = MemberId(0x8e9e_05c5_2164_694d);
 
@@ -37,7 +48,7 @@ impl Place {
         }
     }
 
-    fn start(&self, version: &str, others: &str, state: &str) -> Etcd {
+    fn start(&self, version: Version, others: &str, state: &str) -> Etcd {
         let wal_dir = self.wal.as_deref().map(Path::to_str).map(Option::unwrap);
         let mut more = vec!["--initial-cluster-state", state];
         more.extend(wal_dir.map(|wal| ["--wal-dir", wal]).iter().flatten());
@@ -56,13 +67,8 @@ impl Place {
     }
 }
 
-fn all() -> impl Iterator<Item = (&'static str, bool)> {
-    (VERSIONS.into_iter()).flat_map(|version| [(version, false), (version, true)])
-}
-
-#[test]
-fn notes_survive_a_refused_start() {
-    for (version, external) in all() {
+fn notes_survive_a_refused_start(version: Version) {
+    for external in [false, true] {
         let place = Place::noted(external);
         let nobody = format!(",n2=http://{}:2380", address());
         let mut etcd = place.start(version, &nobody, "existing");
@@ -82,9 +88,8 @@ fn notes_survive_a_refused_start() {
     }
 }
 
-#[test]
-fn notes_survive_a_start_that_is_killed_before_it_has_a_wal() {
-    for (version, external) in all() {
+fn notes_survive_a_start_that_is_killed_before_it_has_a_wal(version: Version) {
+    for external in [false, true] {
         let place = Place::noted(external);
         // A peer that accepts and says nothing holds etcd between its database and its WAL.
         let silent = address();
@@ -98,9 +103,8 @@ fn notes_survive_a_start_that_is_killed_before_it_has_a_wal() {
     }
 }
 
-#[test]
-fn etcds_creation_of_the_wal_removes_the_notes() {
-    for (version, external) in all() {
+fn etcds_creation_of_the_wal_removes_the_notes(version: Version) {
+    for external in [false, true] {
         let place = Place::noted(external);
         place.volume.note_learner(NOTED).unwrap();
         let mut etcd = place.start(version, "", "new").healthy();
@@ -132,9 +136,8 @@ fn etcds_creation_of_the_wal_removes_the_notes() {
     }
 }
 
-#[test]
-fn a_killed_creation_leaves_the_notes_or_a_wal_and_never_both() {
-    for (version, external) in all() {
+fn a_killed_creation_leaves_the_notes_or_a_wal_and_never_both(version: Version) {
+    for external in [false, true] {
         for delay in 0..6 {
             let place = Place::noted(external);
             let wal = place.wal.clone().unwrap_or(place.data.join("member/wal"));

@@ -8,6 +8,9 @@
 # $ETCD_REJOIN_CACHE (default ~/.cache/etcd-rejoin). Goes on after a failure. The last line is
 # `N passed, N failed`; the exit code is 1 if anything failed.
 #
+#   ETCD_REJOIN_ETCDS          further etcds, as /path/3.6.14:/path/3.7.1: folders with etcd, etcdctl and etcdutl. What
+#                              is run with the newest of Debian's is run with each of them too. Folders in the cache
+#                              beside Debian's that are named by their version (etcd/3.6.14) are taken by themselves.
 #   ETCD_REJOIN_FUZZ_SECONDS   how long each fuzz target runs (default 60)
 #   ETCD_REJOIN_PART_SECONDS   how long one command may take (default 1800; 5400 for vm-all)
 set -uo pipefail
@@ -51,7 +54,7 @@ limit=${ETCD_REJOIN_PART_SECONDS:-1800}
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 passed=0 failed=0
-summary=() failures=()
+summary=() failures=() tried=()
 
 # Runs a command with its output shown and kept in $log, and an end to it.
 run() {
@@ -206,10 +209,35 @@ static() {
     "$program" --version
 }
 
-# Tests with real etcd wait more than they compute: four times as many as there are processors.
+# Tests with real etcd wait more than they compute: four times as many as there are processors. What runs with the
+# newest of Debian's (the modules `newest`) runs with each further etcd too.
 part_test() {
-    need cc openssl etcd drbdadm keepalived &&
-        RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((4 * $(nproc)))} tests "cargo test" cargo test --locked --no-fail-fast
+    need cc openssl etcd drbdadm keepalived || return
+    local -x RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((4 * $(nproc)))} ETCD_REJOIN_NEWEST=
+    tests "cargo test" cargo test --locked --no-fail-fast
+    tried=("$(version "$cache/etcd/bookworm")" "$(version "$cache/etcd/trixie")" "$(version "$cache/etcd/sid")")
+    local dir dirs
+    mapfile -t dirs < <(further)
+    for dir in "${dirs[@]}"; do
+        if ! version "$dir" >/dev/null; then fail "no etcd in $dir"; continue; fi
+        say "once more, with etcd $(version "$dir") for the newest: $dir"
+        ETCD_REJOIN_NEWEST=$dir
+        tests "cargo test" cargo test --locked --no-fail-fast newest::
+        tried+=("$(version "$dir")")
+    done
+}
+
+# What the etcd of a folder says that it is.
+version() { "$1/etcd" --version 2>/dev/null | sed -n 's/^etcd Version: //p' | grep .; }
+
+# The folders of etcds other than Debian's, the oldest first, each once.
+further() {
+    local dir named
+    IFS=: read -ra named <<<"${ETCD_REJOIN_ETCDS:-}"
+    for dir in "$cache"/etcd/[0-9]*/; do
+        [ -e "$dir" ] && named+=("$dir")
+    done
+    for dir in "${named[@]}"; do realpath -m "$dir"; done | sort -uV
 }
 
 part_container() {
@@ -317,6 +345,7 @@ done
 
 printf '\n== summary\n'
 [ ${#summary[@]} = 0 ] || printf '%s\n' "${summary[@]}"
+[ ${#tried[@]} = 0 ] || printf 'tried with etcd %s\n' "${tried[*]}"
 [ ${#failures[@]} = 0 ] || printf '%s\n' "${failures[@]}"
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

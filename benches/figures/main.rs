@@ -3,7 +3,7 @@
 //! Both sides are measured in one run, in turn, and compared by their medians. Everything runs in
 //! network and process namespaces of its own, on loopback, with data in memory.
 //!
-//! `cargo bench --bench figures -- [--etcd 3.4|3.5.16|3.5.30] [--times N] [--program PATH] [FIGURE..]`
+//! `cargo bench --bench figures -- [--etcd VERSION] [--times N] [--program PATH] [FIGURE..]`
 //!
 //! `UPDATE_DOCS=1 cargo bench --bench figures` writes all of them into `docs/benchmarks.md`, too.
 
@@ -130,12 +130,11 @@ fn run(program: &str, args: &[&str]) {
     assert!(done.success(), "{program} {args:?} failed");
 }
 
-/// The versions that can be asked for.
+/// The version of this name: a whole number, or the beginning of one.
 fn version(name: &str) -> Option<Version> {
-    match name {
-        "3.4" => Some(Version::V34),
-        "3.5.16" => Some(Version::V3516),
-        "3.5.30" => Some(Version::V3530),
-        _ => None,
-    }
+    let named = |version: &Version| {
+        let number = version.to_string();
+        number == name || number.starts_with(&format!("{name}."))
+    };
+    Version::all().into_iter().find(named)
 }

@@ -3,19 +3,24 @@
 use std::time::Duration;
 
 use crate::Members;
-use crate::support::{Cluster, PATIENCE, Version, addresses::ports_of_ipv6, certs::Ca, wait_for};
+use crate::support::{
+    Cluster, PATIENCE, Version, addresses::ports_of_ipv6, certs::Ca, scenarios, wait_for,
+};
+
+scenarios! {
+    oldest: three_processes_found_one_cluster_over_mutual_tls;
+    newest: three_processes_found_one_cluster_over_http;
+}
 
 /// etcd binds the very port on which the assembly has answered.
-#[test]
-fn three_processes_found_one_cluster_over_http() {
-    let mut cluster = Cluster::new(Version::V3516, 3);
+fn three_processes_found_one_cluster_over_http(version: Version) {
+    let mut cluster = Cluster::new(version, 3);
     cluster.start_all();
     founded_once(&mut cluster);
 }
 
-#[test]
-fn three_processes_found_one_cluster_over_mutual_tls() {
-    let mut cluster = Cluster::new(Version::V34, 3);
+fn three_processes_found_one_cluster_over_mutual_tls(version: Version) {
+    let mut cluster = Cluster::new(version, 3);
     let ca = Ca::new(&cluster.scratch().join("ca"), "ca");
     for n in cluster.all() {
         let host = cluster.addresses.host(n as u8);

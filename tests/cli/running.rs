@@ -10,19 +10,20 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{PATIENCE, Version, addresses::Addresses, wait_for};
+use crate::support::{PATIENCE, Version, addresses::Addresses, scenarios, wait_for};
 use crate::{call, executable, of_two};
 
+scenarios! { newest: without_configuration_it_is_an_etcd_of_one_member; }
+
 /// Nothing is configured but what a test needs to be alone: addresses and a data dir.
-#[test]
-fn without_configuration_it_is_an_etcd_of_one_member() {
+fn without_configuration_it_is_an_etcd_of_one_member(version: Version) {
     let addresses = Addresses::take();
     let host = addresses.host(1);
     let dir = crate::support::files::scratch();
     let (peer, client) = (format!("http://{host}:2380"), format!("http://{host}:2379"));
     let mut running = Running::start(&dir, |command| {
         command
-            .env("REJOIN_ETCD", Version::V3530.etcd())
+            .env("REJOIN_ETCD", version.etcd())
             .env("ETCD_LISTEN_PEER_URLS", &peer)
             .env("ETCD_INITIAL_ADVERTISE_PEER_URLS", &peer)
             .env("ETCD_LISTEN_CLIENT_URLS", &client)

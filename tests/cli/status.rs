@@ -6,12 +6,24 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{self, Cluster, Tree, Version, addresses::Addresses, files};
+use crate::support::{self, Cluster, Tree, Version, addresses::Addresses, files, scenarios};
 use crate::{Said, call, of_two};
 
+scenarios! {
+    newest:
+        an_etcd_on_trial_runs_also_when_the_quorum_is_lost,
+        an_etcd_of_any_name_is_known_by_its_locks,
+        a_cluster_of_three_survives_one_more_failure,
+        run_warns_once_where_a_rejoin_would_fail,
+        a_running_member_has_nothing_to_do,
+        own_and_damaged_data_are_told_apart,
+        set_aside_data_is_listed_and_put_back,
+        data_at_another_place_is_shown_before_anything_is_founded;
+}
+
 /// A one-member cluster that has written something.
-fn alone() -> Cluster {
-    let mut cluster = Cluster::running(Version::V3530, 1);
+fn alone(version: Version) -> Cluster {
+    let mut cluster = Cluster::running(version, 1);
     cluster.put_some();
     cluster
 }
@@ -112,9 +124,8 @@ fn an_empty_data_dir_would_be_founded_or_waited_for() {
     ]);
 }
 
-#[test]
-fn a_running_member_has_nothing_to_do() {
-    let mut cluster = alone();
+fn a_running_member_has_nothing_to_do(version: Version) {
+    let mut cluster = alone(version);
     let status = json(&beside(&mut cluster, &["status", "--json"]));
     assert_eq!(
         (&status["decision"], &status["reason"]),
@@ -181,9 +192,8 @@ fn unhealthy(cluster: &mut Cluster) -> Value {
     status
 }
 
-#[test]
-fn an_etcd_on_trial_runs_also_when_the_quorum_is_lost() {
-    let mut cluster = Cluster::running(Version::V3530, 3);
+fn an_etcd_on_trial_runs_also_when_the_quorum_is_lost(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
     assert!(!cluster.member(1).is_etcd());
     cluster.kill9(&[2, 3]);
     let status = unhealthy(&mut cluster);
@@ -197,27 +207,25 @@ fn an_etcd_on_trial_runs_also_when_the_quorum_is_lost() {
     ]);
 }
 
-#[test]
-fn an_etcd_of_any_name_is_known_by_its_locks() {
-    let mut cluster = Cluster::new(Version::V3530, 1);
-    let named = cluster.scratch().join("v3.5.30");
-    std::os::unix::fs::symlink(Version::V3530.etcd(), &named).unwrap();
+fn an_etcd_of_any_name_is_known_by_its_locks(version: Version) {
+    let mut cluster = Cluster::new(version, 1);
+    let named = cluster.scratch().join("another-name");
+    std::os::unix::fs::symlink(version.etcd(), &named).unwrap();
     let named = named.display().to_string();
     cluster.member(1).set("REJOIN_ETCD", &named);
     cluster.run();
-    assert_eq!(cluster.member(1).process().comm(), "v3.5.30");
+    assert_eq!(cluster.member(1).process().comm(), "another-name");
     cluster.member(1).pause();
     let status = unhealthy(&mut cluster);
     let held_by = status["data_dir"]["held_by"].as_str().unwrap();
-    assert!(held_by.ends_with(" (v3.5.30)"), "{held_by}");
+    assert!(held_by.ends_with(" (another-name)"), "{held_by}");
     let said = beside(&mut cluster, &["status"]);
     assert!(!said.out.contains("data dir of its own"), "{said:#?}");
     cluster.member(1).resume();
 }
 
-#[test]
-fn a_cluster_of_three_survives_one_more_failure() {
-    let mut cluster = Cluster::running(Version::V3516, 3);
+fn a_cluster_of_three_survives_one_more_failure(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
     let status = json(&beside(&mut cluster, &["status", "--json"]));
     assert_eq!(status["cluster"]["margin"], 1);
     assert_eq!(status["cluster"]["members"].as_array().unwrap().len(), 3);
@@ -279,9 +287,8 @@ fn what_hinders_a_start_is_said_at_once() {
     hindered(("ETCD_DATA_DIR", "/proc/data"), "/proc");
 }
 
-#[test]
-fn run_warns_once_where_a_rejoin_would_fail() {
-    let mut cluster = Cluster::running(Version::V3530, 3);
+fn run_warns_once_where_a_rejoin_would_fail(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
     let warns = |cluster: &mut Cluster| {
         cluster.kill9(&[3]);
         cluster.start(&[3]);
@@ -307,9 +314,8 @@ fn run_warns_once_where_a_rejoin_would_fail() {
     ]);
 }
 
-#[test]
-fn own_and_damaged_data_are_told_apart() {
-    let mut cluster = alone();
+fn own_and_damaged_data_are_told_apart(version: Version) {
+    let mut cluster = alone(version);
     cluster.member(1).sigterm();
     let volume = cluster.member(1).volume.clone();
     let before = Tree::of(&volume);
@@ -344,9 +350,8 @@ fn own_and_damaged_data_are_told_apart() {
     );
 }
 
-#[test]
-fn set_aside_data_is_listed_and_put_back() {
-    let mut cluster = alone();
+fn set_aside_data_is_listed_and_put_back(version: Version) {
+    let mut cluster = alone(version);
     cluster.member(1).sigterm();
     let volume = cluster.member(1).volume.clone();
     let aside = volume.join("quarantine/20261121T101112Z-1");
@@ -401,9 +406,8 @@ fn set_aside_data_is_listed_and_put_back() {
 }
 
 /// A person who has changed ETCD_DATA_DIR is shown where the data lies, and both ways on.
-#[test]
-fn data_at_another_place_is_shown_before_anything_is_founded() {
-    let mut cluster = alone();
+fn data_at_another_place_is_shown_before_anything_is_founded(version: Version) {
+    let mut cluster = alone(version);
     let id = format!("{:x}", cluster.id(1));
     cluster.member(1).sigterm();
     let before = cluster.member(1).env["ETCD_DATA_DIR"].clone();

@@ -24,7 +24,7 @@ scenarios! {
         wal_head_unreadable,
         a_stale_lock_file_is_no_damage,
         killed_between_every_two_steps_of_a_damaged_member,
-        killed_in_the_midst_of_each_step_of_a_damaged_member
+        killed_in_the_midst_of_each_step_of_a_damaged_member;
 }
 
 fn wal(cluster: &mut Cluster, n: usize) -> PathBuf {

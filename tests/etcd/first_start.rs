@@ -26,7 +26,7 @@ scenarios! {
         five_members_form_one_cluster,
         a_changed_data_dir_founds_nothing,
         a_member_alone_founds_nothing_beside_its_data,
-        a_disk_lost_within_the_first_start
+        a_disk_lost_within_the_first_start;
 }
 
 fn members_started_at_once_form_one_cluster(version: Version) {

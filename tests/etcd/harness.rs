@@ -2,7 +2,7 @@
 
 use crate::support::{Cluster, Version, scenarios};
 
-scenarios! { each: plain_etcd_passes; V34: a_lost_write_is_noticed }
+scenarios! { each: plain_etcd_passes; oldest: a_lost_write_is_noticed; }
 
 fn plain_etcd_passes(version: Version) {
     let mut cluster = Cluster::new(version, 3);

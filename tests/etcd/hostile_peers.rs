@@ -11,9 +11,9 @@ use crate::support::{Cluster, PATIENCE, Version, addresses, scenarios, wait_for}
 scenarios! {
     each: removed_and_the_only_peer_heard_knows_nothing_of_it;
     both: the_peer_that_etcd_asks_first_is_behind;
-    V34: garbage, an_answer_without_end, another_program_that_answers_politely;
-    V3530: an_answer_byte_by_byte, silence_after_the_connection, hostile_beside_data,
-        a_peer_that_stays_behind, a_reused_address_refuses
+    oldest: garbage, an_answer_without_end, another_program_that_answers_politely;
+    newest: an_answer_byte_by_byte, silence_after_the_connection, hostile_beside_data,
+        a_peer_that_stays_behind, a_reused_address_refuses;
 }
 
 /// A server at one address that treats every connection the same way, until it is dropped.

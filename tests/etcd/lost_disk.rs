@@ -37,10 +37,10 @@ scenarios! {
         a_cluster_grows_by_itself,
         bootstrap_now_never_founds_beside_data,
         bootstrap_now_never_founds_beside_a_member_without_leader;
-    V3530:
+    newest:
         adds_that_are_answered_to_nobody_end,
         a_learner_after_a_quarantine_that_was_killed_halfway,
-        second_of_two_loses_its_disk
+        second_of_two_loses_its_disk;
 }
 
 fn a_lost_disk_is_filled_again(version: Version) {

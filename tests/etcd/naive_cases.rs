@@ -29,8 +29,8 @@ scenarios! {
         an_initial_cluster_of_itself_alone,
         a_copy_of_another_members_volume,
         state_existing_and_an_acknowledged_write_elsewhere;
-    V3530:
-        two_unstarted_members_at_once
+    newest:
+        two_unstarted_members_at_once;
 }
 
 /// R1. Nobody may serve without n1's data; a person's one command on n1 brings all of them back.
@@ -389,7 +389,7 @@ fn an_unstarted_fourth_and_one_of_three_lost(version: Version) {
     cluster.verify();
 }
 
-/// 7x: late 3.5 lets an operator add two at once; three of five are up.
+/// 7x: since late 3.5 etcd lets an operator add two at once; three of five are up.
 fn two_unstarted_members_at_once(version: Version) {
     let mut cluster = Cluster::running(version, 3);
     for _ in 0..2 {

@@ -12,7 +12,7 @@ scenarios! {
         two_founders_lose_their_disks_beside_the_third;
     both:
         three_founders_of_five_lose_their_disks,
-        an_old_stack_comes_up_empty_beside_the_cluster_that_replaced_it
+        an_old_stack_comes_up_empty_beside_the_cluster_that_replaced_it;
 }
 
 /// The founders' initial cluster names themselves, as at first; they are started again and again, as by Docker.

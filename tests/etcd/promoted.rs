@@ -12,7 +12,7 @@ scenarios! {
     both:
         a_learner_that_another_tool_added,
         etcd_promotes_a_learner_whose_disk_is_gone,
-        a_watch_that_is_killed
+        a_watch_that_is_killed;
 }
 
 /// As with etcd's default, `localhost`, on several machines.

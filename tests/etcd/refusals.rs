@@ -21,7 +21,7 @@ scenarios! {
         answers_from_two_clusters,
         set_aside_data_forbids_founding,
         peer_with_damaged_data_forbids_founding,
-        removed_and_joining_forbidden
+        removed_and_joining_forbidden;
 }
 
 fn swapped_volumes(version: Version) {

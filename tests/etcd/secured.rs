@@ -24,7 +24,7 @@ scenarios! {
         another_member_at_an_advertised_url_is_not_ours,
         a_learner_without_a_client_url_of_its_own_is_promoted,
         a_lone_first_member_is_called_behind_tls,
-        a_lone_first_member_is_called_in_words_that_it_cannot_read
+        a_lone_first_member_is_called_in_words_that_it_cannot_read;
 }
 
 /// Client certificates are wanted on both ports.

@@ -24,7 +24,7 @@ scenarios! {
         set_aside_data_is_put_back,
         the_last_copy_lies_aside_and_is_made_the_cluster,
         the_last_copy_holds_its_own_removal_and_is_restored;
-    V3530: status_says_whose_data_runs_here
+    newest: status_says_whose_data_runs_here;
 }
 
 /// Runs a command of the program with the settings of member 3, beside it.
@@ -397,7 +397,7 @@ fn set_aside_data_is_put_back(version: Version) {
 fn accidents_in_any_order(version: Version) {
     let mut cluster = Cluster::running(version, 3);
     let writer = cluster.writer(&[1, 2, 3]);
-    let mut chance = Chance(u64::from(std::process::id()) + version as u64);
+    let mut chance = Chance(u64::from(std::process::id()) + version.place() as u64);
     eprintln!("started from {}", chance.0);
     let end = Instant::now() + Duration::from_secs(15);
     while Instant::now() < end {

@@ -12,7 +12,7 @@ use etcd_rejoin::gateway::{Client, Failure};
 use etcd_rejoin::tls::server_config;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::certs::{Ca, Cert};
+use crate::support::certs::{Ca, Cert};
 
 /// Answers every https request with `here`; its URL.
 fn serve(config: Arc<ServerConfig>) -> String {

@@ -13,24 +13,10 @@ use etcd_rejoin::decide::Identity;
 use etcd_rejoin::membership::{ClusterId, MemberId};
 use serde_json::{Value, json};
 
-/// Debian's etcd 3.4, 3.5.16 and a newer 3.5.
-pub const VERSIONS: [&str; 3] = ["bookworm", "trixie", "sid"];
+use crate::support::Version;
 
 /// Longer than anything takes; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The etcd of a Debian suite.
-pub fn binary(version: &str) -> PathBuf {
-    let home = std::env::var("HOME").unwrap_or_default();
-    let cache = std::env::var("ETCD_REJOIN_CACHE").unwrap_or(format!("{home}/.cache/etcd-rejoin"));
-    let path = Path::new(&cache).join("etcd").join(version).join("etcd");
-    assert!(
-        path.is_file(),
-        "{} is missing: run tests/setup/etcd.sh",
-        path.display()
-    );
-    path
-}
 
 /// A loopback address that no other test uses.
 pub fn address() -> String {
@@ -69,13 +55,13 @@ pub struct Etcd {
 
 impl Etcd {
     /// Starts member `n1` of a cluster of its own.
-    pub fn start(version: &str, data: &Path, more: &[&str]) -> Etcd {
+    pub fn start(version: Version, data: &Path, more: &[&str]) -> Etcd {
         Etcd::start_at(version, data, &address(), "", more)
     }
 
     /// Starts member `n1` at an address; `others` are further members, as `,n2=URL`.
     pub fn start_at(
-        version: &str,
+        version: Version,
         data: &Path,
         address: &str,
         others: &str,
@@ -89,7 +75,7 @@ impl Etcd {
         );
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL"])
-            .arg(binary(version))
+            .arg(version.etcd())
             .args(["--name", "n1", "--data-dir"])
             .arg(data)
             .args([

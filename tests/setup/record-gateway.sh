@@ -2,7 +2,8 @@
 # Records what real etcd answers, for tests/gateway.rs: every call, and every refusal that we type.
 #
 # Usage: tests/setup/record-gateway.sh [SUITE..]
-#   SUITE is a folder that tests/setup/etcd.sh made (bookworm, trixie, sid; all three by default).
+#   SUITE is a folder that tests/setup/etcd.sh made (bookworm, trixie, sid; all three by default), or one
+#   of another etcd beside them.
 #
 # Writes tests/fixtures/gateway/VERSION/NAME.txt: the request, its body, `----`, then status, headers
 # and body of the reply, `no reply` or `closed`. Needs curl and openssl; listens on 127.41.0.0/16 only.

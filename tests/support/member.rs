@@ -186,7 +186,7 @@ impl Member {
     /// through a logger that is not there (etcd issues 14402 and 17265). A restart policy heals it.
     pub fn fell_over_its_logger(&mut self) -> bool {
         self.process().code() == Some(2)
-            && self.version == Version::V34
+            && self.version.minor() == 4
             && self.log.text().contains("zap.(*Logger).check(0x0")
     }
 

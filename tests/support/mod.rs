@@ -26,6 +26,7 @@ pub use files::Tree;
 pub use member::Member;
 pub use relay::Relay;
 pub use version::Version;
+pub(crate) use version::scenarios;
 
 use std::time::{Duration, Instant};
 
@@ -41,29 +42,3 @@ pub fn wait_for(what: &str, timeout: Duration, mut condition: impl FnMut() -> bo
         std::thread::sleep(Duration::from_millis(20));
     }
 }
-
-/// Makes the tests of a topic: `each` runs on every version of etcd, `both` on the oldest and the newest,
-/// the rest on the one that is named.
-macro_rules! scenarios {
-    (
-        each: $($each:ident),* $(,)?; both: $($both:ident),* $(,)?
-        $(; $version:ident: $($one:ident),* $(,)?)*
-    ) => {
-        mod v34 {
-            $(#[test] fn $each() { super::$each($crate::support::Version::V34) })*
-            $(#[test] fn $both() { super::$both($crate::support::Version::V34) })*
-        }
-        mod v3516 { $(#[test] fn $each() { super::$each($crate::support::Version::V3516) })* }
-        mod v3530 {
-            $(#[test] fn $each() { super::$each($crate::support::Version::V3530) })*
-            $(#[test] fn $both() { super::$both($crate::support::Version::V3530) })*
-        }
-        mod one { $($(#[test] fn $one() {
-            super::$one($crate::support::Version::$version)
-        })*)* }
-    };
-    (each: $($each:ident),* $(,)? $(; $version:ident: $($one:ident),* $(,)?)*) => {
-        $crate::support::scenarios! { each: $($each),*; both: $(; $version: $($one),*)* }
-    };
-}
-pub(crate) use scenarios;
