@@ -191,9 +191,12 @@ impl Failure {
             .any(|part| self.says(code::UNAVAILABLE, part))
     }
 
-    /// A learner was asked for what only voters answer.
+    /// A learner was asked for what only voters answer: "unavailable" up to 3.5, "failed precondition" since
+    /// (`ErrGRPCNotSupportedForLearner`).
     pub fn is_learner_refusal(&self) -> bool {
-        self.says(code::UNAVAILABLE, "not supported for learner")
+        [code::UNAVAILABLE, code::FAILED_PRECONDITION]
+            .iter()
+            .any(|code| self.says(*code, "not supported for learner"))
     }
 
     /// Our deadline or etcd's own was over. What was asked for may still be applied later.
