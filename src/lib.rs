@@ -3,10 +3,8 @@
 //!
 //! The shape is *observe, decide, act*: see [`decide::decide`] for the decision table.
 
-pub mod access;
 pub mod act;
 pub mod assembly;
-mod calendar;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -16,16 +14,17 @@ mod first;
 pub mod gateway;
 pub mod handover;
 pub mod launch;
-pub mod logging;
 pub mod observe;
 pub mod path;
 mod ports;
 pub mod run;
-pub mod tls;
 
 pub use etcd_rejoin_decide as decide;
 pub use etcd_rejoin_decide::membership;
-pub use etcd_rejoin_host::{env_file, error, kmsg, mounts, program, signals, text};
+use etcd_rejoin_host::calendar;
+pub use etcd_rejoin_host::{
+    access, env_file, error, kmsg, logging, mounts, program, signals, text, tls,
+};
 pub use etcd_rejoin_rover as rover;
 
 /// The version, with the commit where one is known.

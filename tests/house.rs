@@ -24,9 +24,7 @@ const FLOORS: &[&[&str]] = &[
     &["ports"],
     &["config"],
     &["gateway", "datadir"],
-    &["tls"],
-    &["logging", "path", "first"],
-    &["access", "calendar"],
+    &["path", "first"],
 ];
 
 /// What decides names none of these: its `Cargo.toml` keeps it from other crates, and this from the standard library.
