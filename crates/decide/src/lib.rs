@@ -14,6 +14,7 @@ mod observation;
 mod own;
 mod own_url;
 mod reason;
+mod retention;
 mod seen;
 mod step;
 mod surroundings;
@@ -39,6 +40,7 @@ pub use observation::{
 };
 pub use own_url::{FoundThere, OwnUrl, misled};
 pub use reason::{Ending, Gravity, Reason, Row, Why, cures_table, table};
+pub use retention::{KeptFor, Prunable, Retention, retain};
 pub use seen::in_one_line;
 pub use step::{Begin, Start, Step};
 pub use surroundings::{Dir, Surroundings};

@@ -37,6 +37,12 @@ pub fn unstamp(text: &str) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
+/// The month of a time in seconds since 1970, counted from year 0.
+pub fn month(seconds: u64) -> u64 {
+    let (year, month, _) = date(seconds / DAY);
+    year * 12 + month - 1
+}
+
 fn since_1970(time: SystemTime) -> Duration {
     time.duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
@@ -87,6 +93,17 @@ mod tests {
         assert_eq!(at(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(at(951_782_400), "2000-02-29T00:00:00.000Z");
         assert_eq!(at(1_795_253_025), "2026-11-21T09:23:45.000Z");
+    }
+
+    #[test]
+    fn a_month_ends_with_its_last_day() {
+        let of = |text: &str| {
+            let time = unstamp(text).expect("a stamp");
+            month(since_1970(time).as_secs())
+        };
+        assert_eq!(of("20261130T235959Z"), 2026 * 12 + 10);
+        assert_eq!(of("20261201T000000Z"), 2026 * 12 + 11);
+        assert_eq!(of("20270101T000000Z"), 2027 * 12);
     }
 
     #[test]
