@@ -21,6 +21,8 @@ mod naive_cases;
 mod other_history;
 #[path = "etcd/outgrown.rs"]
 mod outgrown;
+#[path = "etcd/probes.rs"]
+mod probes;
 #[path = "etcd/promoted.rs"]
 mod promoted;
 #[path = "etcd/refusals.rs"]

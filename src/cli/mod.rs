@@ -64,7 +64,8 @@ pub enum Command {
     },
     /// Ask the etcd beside us for its health: exit code 0 if it is healthy, else 1
     ///
-    /// Ends with 78 where the configuration is wrong: then nobody was asked.
+    /// Ends with 78 where the configuration is wrong: then nobody was asked. `startup`, `live` and `ready` are
+    /// Kubernetes' three probes, with the same exit codes.
     #[command(args_conflicts_with_subcommands = true)]
     Probe {
         /// Ask for something else than etcd's health
@@ -153,6 +154,28 @@ Exit codes, as DRBD reads them:
 /// What `probe` can ask for beside etcd's health.
 #[derive(Debug, Subcommand)]
 pub enum Probed {
+    /// Is this member on its way? 0 while it waits, comes back, joins or catches up, and once it is alive, else 1
+    Startup {
+        /// Where etcd is configured by flags.
+        #[command(flatten)]
+        etcd: EtcdFlags,
+    },
+    /// Would a restart be of no use? 0 while etcd answers, leader or not, and while the entrypoint waits, else 1
+    ///
+    /// A lost quorum, a full quota (NOSPACE) and another damaged member (CORRUPT) are no reason to restart this one.
+    Live {
+        /// Where etcd is configured by flags.
+        #[command(flatten)]
+        etcd: EtcdFlags,
+    },
+    /// Can clients read and write here? 0 if this member is a voter of a cluster with a leader, else 1
+    ///
+    /// A full quota (NOSPACE) is passed over: it is read from and deleted from as before.
+    Ready {
+        /// Where etcd is configured by flags.
+        #[command(flatten)]
+        etcd: EtcdFlags,
+    },
     /// Two machines: could this one take the volume now? 0 if so, else 1 and the reason
     ///
     /// For keepalived's vrrp_script: a machine that must not be promoted does not bid for the address.

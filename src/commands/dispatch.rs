@@ -72,8 +72,14 @@ impl Caller<'_> {
                 what: Some(Probed::Promotable { gate }),
                 ..
             } => probe::promotable(self.or_variable(gate, "REJOIN_GATE")),
-            Command::Probe { what: None, etcd } => {
-                self.at_once(&EnvFile::default(), &etcd, |config| probe::probe(&config))
+            Command::Probe { what, etcd } => {
+                let (asked, etcd) = match what {
+                    Some(Probed::Startup { etcd }) => (probe::startup as fn(&Config) -> Exit, etcd),
+                    Some(Probed::Live { etcd }) => (probe::live as _, etcd),
+                    Some(Probed::Ready { etcd }) => (probe::ready as _, etcd),
+                    Some(Probed::Promotable { .. }) | None => (probe::probe as _, etcd),
+                };
+                self.at_once(&EnvFile::default(), &etcd, |config| asked(&config))
             }
             Command::Quarantine { action } => match action {
                 QuarantineAction::List { json, file, etcd } => {

@@ -91,11 +91,6 @@ impl Config {
             [] => &self.listen_client_urls,
             http => http,
         };
-        let here = |url: &String| {
-            url.replace("://0.0.0.0:", "://127.0.0.1:")
-                .replace("://[::]:", "://[::1]:")
-                .replace("://:", "://127.0.0.1:")
-        };
         let mut urls: Vec<String> = listen.iter().map(here).collect();
         // A certificate may name the advertised host only.
         for url in &self.advertise_client_urls {
@@ -105,6 +100,19 @@ impl Config {
         }
         urls
     }
+
+    /// Where our own etcd answers its peers, seen from here; where a certificate names the advertised host only, that.
+    pub fn own_peer_urls(&self) -> Vec<String> {
+        let listen = self.listen_peer_urls.iter().map(here);
+        listen.chain(self.policy.peer_urls.clone()).collect()
+    }
+}
+
+/// Where that listens for us.
+fn here(url: &String) -> String {
+    url.replace("://0.0.0.0:", "://127.0.0.1:")
+        .replace("://[::]:", "://[::1]:")
+        .replace("://:", "://127.0.0.1:")
 }
 
 /// Checks everything. The error is the list of all mistakes.

@@ -234,7 +234,27 @@ impl Client {
 
     /// `GET /health`. A member without a leader is not healthy; before its first one it hangs.
     pub fn health(&self, client_url: &str, deadline: Instant) -> Result<bool, Failure> {
-        let url = join(client_url, "/health");
+        self.health_by(client_url, "", deadline)
+    }
+
+    /// The same, but a full quota is passed over.
+    ///
+    /// Source: etcd `server/etcdserver/api/etcdhttp/health.go`, `getExcludedAlarms`.
+    pub fn serves(&self, client_url: &str, deadline: Instant) -> Result<bool, Failure> {
+        self.health_by(client_url, "?exclude=NOSPACE", deadline)
+    }
+
+    /// Whether etcd answers at all, healthy or not. From 3.5 on it needs no leader for that.
+    pub fn answers(&self, client_url: &str, deadline: Instant) -> bool {
+        match self.health_by(client_url, "?serializable=true", deadline) {
+            Ok(_)
+            | Err(Failure::Refused(_) | Failure::Rejected { .. } | Failure::GatewayOff(_)) => true,
+            Err(Failure::Unreachable { .. } | Failure::NotEtcd { .. }) => false,
+        }
+    }
+
+    fn health_by(&self, client_url: &str, how: &str, deadline: Instant) -> Result<bool, Failure> {
+        let url = join(client_url, &format!("/health{how}"));
         let reply = self.send(&Exchange::get(&url, SMALL, deadline))?;
         match (reply.status, reply::health(&reply.body)) {
             (200, Ok(healthy)) => Ok(healthy),

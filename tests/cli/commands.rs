@@ -9,7 +9,7 @@ use crate::{Said, call, executable};
 
 scenarios! { newest: etcds_own_questions_reach_etcd; }
 
-const COMMANDS: [&[&str]; 18] = [
+const COMMANDS: [&[&str]; 21] = [
     &["run"],
     &["status"],
     &["probe"],
@@ -19,6 +19,9 @@ const COMMANDS: [&[&str]; 18] = [
     &["leave"],
     &["notify"],
     &["fence-peer"],
+    &["probe", "startup"],
+    &["probe", "live"],
+    &["probe", "ready"],
     &["probe", "promotable"],
     &["two-node"],
     &["two-node", "config"],

@@ -151,6 +151,13 @@ impl Member {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// The exit code of `probe`, in its environment.
+    pub fn probe(&self) -> i32 {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_etcd-rejoin"));
+        let probe = command.arg("probe").env_clear().envs(&self.env);
+        probe.output().unwrap().status.code().unwrap()
+    }
+
     /// Starts etcd alone, as a person would without the program under test.
     #[track_caller]
     pub fn start_etcd(&mut self, args: &[&str]) {
