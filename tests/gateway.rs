@@ -85,7 +85,7 @@ local        | cn-list                           | refused                  | us
 quorate+user | auth-range-anonymous cn-authenticate | refused               | use one without |
 local        | one-way-list                      | refused or rejected 14   | clientAuth |
 health       | one-way-health                    | true                     | |
-local        | v3alpha-list                      | not-etcd 404             | no gateway |
+local        | health                            | not-etcd 404             | no gateway |
 quorate      | auth-range-anonymous auth-list-anonymous | members one       | | 3.4 3.5.16
 quorate      | auth-range-anonymous auth-list-anonymous | refused           | auth is on | 3.5.30 3.6 3.7
 quorate+user | auth-range-anonymous authenticate auth-range-root auth-list-root | members one | |

@@ -1,6 +1,5 @@
-//! One exchange with a server: the agent for its URL, the prefix of its gateway, the token, the reply.
+//! One exchange with a server: the agent for its URL, the token, the reply.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -17,8 +16,8 @@ use crate::error::Error;
 use crate::membership::ClusterId;
 use crate::tls::{self, Unfit};
 
-/// Where the gateway lives: 3.4 and newer, 3.3, 3.2. A server has some of them.
-const PREFIXES: [&str; 3] = ["/v3", "/v3beta", "/v3alpha"];
+/// Where the gateway lives since 3.4.
+const PREFIX: &str = "/v3";
 
 /// The most that any other answer may be long.
 pub(super) const SMALL: u64 = 256 << 10;
@@ -39,8 +38,6 @@ pub(super) struct Inner {
     /// Why no https URL can be asked, although etcd itself may.
     pub(super) unfit: Option<String>,
     token: Mutex<Option<String>>,
-    /// By client URL, where it is not the first.
-    prefixes: Mutex<HashMap<String, &'static str>>,
     /// The cluster whose members all make a list linearizable when asked.
     pub(super) linearizable_lists: OnceLock<ClusterId>,
 }
@@ -60,7 +57,6 @@ impl Inner {
             secure: Mutex::new(secure),
             unfit,
             token: Mutex::default(),
-            prefixes: Mutex::default(),
             linearizable_lists: OnceLock::new(),
         })
     }
@@ -145,7 +141,7 @@ impl Client {
         Ok(token)
     }
 
-    /// Posts below the prefix that this server has.
+    /// Posts to the gateway.
     fn post(
         &self,
         client_url: &str,
@@ -155,33 +151,23 @@ impl Client {
         limit: u64,
         deadline: Instant,
     ) -> Result<Vec<u8>, Failure> {
-        let known = lock(&self.0.prefixes).get(client_url).copied();
-        let others = PREFIXES.into_iter().filter(|prefix| Some(*prefix) != known);
-        for prefix in known.into_iter().chain(others) {
-            let url = join(client_url, &format!("{prefix}{path}"));
-            let reply = self.send(&Exchange {
-                url: &url,
-                body: Some(body),
-                token,
-                limit,
-                deadline,
-            })?;
+        let url = join(client_url, &format!("{PREFIX}{path}"));
+        let reply = self.send(&Exchange {
+            url: &url,
+            body: Some(body),
+            token,
+            limit,
+            deadline,
+        })?;
+        match reply.status {
+            200 => Ok(reply.body),
             // etcd's own "member not found" is a 404 too, but has a code.
-            if reply.status == 404 && reply.rejection().is_none() {
-                continue;
-            }
-            if known != Some(prefix) && prefix != PREFIXES[0] {
-                lock(&self.0.prefixes).insert(client_url.to_string(), prefix);
-            }
-            return match reply.status {
-                200 => Ok(reply.body),
-                _ => Err(Failure::of_reply(client_url, &reply)),
-            };
+            404 if reply.rejection().is_none() => Err(self.without_gateway(client_url, deadline)),
+            _ => Err(Failure::of_reply(client_url, &reply)),
         }
-        Err(self.without_gateway(client_url, deadline))
     }
 
-    /// A server without any of the gateway's paths: etcd all the same, or not.
+    /// A server without the gateway's path: etcd all the same, or not.
     fn without_gateway(&self, client_url: &str, deadline: Instant) -> Failure {
         let url = join(client_url, "/version");
         match self.send(&Exchange::get(&url, SMALL, deadline)) {

@@ -195,26 +195,6 @@ fn two_members_behind_one_url_prove_nothing() {
 }
 
 #[test]
-fn an_older_prefix_is_found_and_remembered() {
-    let server = Server::answering(Box::new(|_, path, _| {
-        let body =
-            br#"{"header":{"cluster_id":"9"},"members":[{"ID":1,"peerURLs":["http://a:1"]}]}"#;
-        Some(match path.starts_with("/v3beta/") {
-            true => http("200", "", body),
-            false => http("404", "", b"404 page not found"),
-        })
-    }));
-    let client = client(None);
-    for _ in 0..2 {
-        client.local_members(&server.url, soon()).unwrap();
-    }
-    let seen = server.seen.lock().unwrap().clone();
-    let list = "cluster/member/list";
-    let expected = ["v3", "v3beta", "v3beta"].map(|prefix| format!("POST /{prefix}/{list}"));
-    assert_eq!(seen, expected);
-}
-
-#[test]
 fn no_damage_to_a_reply_makes_a_parser_panic() {
     for version in versions() {
         for body in bodies(&version) {

@@ -123,8 +123,6 @@ three_members() {
     record health "$u1" GET /health ''
     record version "$u1" GET /version ''
     record peer-members "http://$a:2380" GET /members ''
-    record v3beta-list "$u1" POST /v3beta/cluster/member/list '{}'
-    record v3alpha-list "$u1" POST /v3alpha/cluster/member/list '{}'
     list=$(ask "$u1" $m/list '{}')
     n2=$(id_of "$list" '"n2"')
 
