@@ -20,7 +20,12 @@ pub fn leave(mut config: Config, stop: &Stop) -> Exit {
     config.policy.wants = Wants::Leave;
     let config = Arc::new(config);
     let volume = Volume::new(&config.data_dir, config.wal_dir.as_deref());
-    let observer = match Observer::new(config.clone(), volume.clone(), stop.clone()) {
+    let observer = match Observer::new(
+        config.clone(),
+        volume.clone(),
+        stop.clone(),
+        crate::run::preflight::minor_version,
+    ) {
         Ok(observer) => observer.patient(),
         Err(error) => {
             eprintln!("etcd-rejoin: {error}");

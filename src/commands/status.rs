@@ -89,7 +89,12 @@ pub fn status(config: Config, stop: &Stop, wanted: Wanted) -> Exit {
         return wanted.print(&text, doing);
     }
     let volume = Volume::new(&config.data_dir, config.wal_dir.as_deref());
-    let observer = match Observer::new(config.clone(), volume.clone(), stop.clone()) {
+    let observer = match Observer::new(
+        config.clone(),
+        volume.clone(),
+        stop.clone(),
+        preflight::minor_version,
+    ) {
         Ok(observer) => observer.patient(),
         Err(error) => {
             eprintln!("etcd-rejoin: {error}");

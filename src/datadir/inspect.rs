@@ -6,29 +6,33 @@ use std::time::SystemTime;
 
 use super::notes::Note;
 use super::set_aside::{SetAside, holds_data};
-use super::snap::{self, SnapId, Snaps};
+use super::snap::{self, Snaps};
 use super::wal::{self, WalFiles, wal_files};
-use super::{Contents, Depth, Finding, Known, Volume, durable, lookup, tree};
+use super::whole::WhichEtcd;
+use super::{Contents, Depth, Finding, Known, Volume, durable, lookup};
 use crate::decide::{Identity, Misplaced, Progress};
 use crate::error::{Context, Error};
 
 impl Volume {
-    /// Looks at the volume. `Err` is about the surroundings, never evidence about the data.
+    /// Looks at the volume, for an etcd as new as the data. `Err` is about the surroundings, never evidence about the
+    /// data.
     pub fn inspect(&self, depth: Depth) -> Result<Contents, Error> {
-        self.inspect_again(depth, &Known::default(), SystemTime::now())
+        self.inspect_again(depth, &Known::default(), SystemTime::now(), &|| None)
     }
 
-    /// The same, `now`; what is known and has not changed since is not read again.
+    /// The same, `now`; what is known and has not changed since is not read again. `etcd` is asked which version would
+    /// start here, where that matters; none: one as new as the data.
     pub fn inspect_again(
         &self,
         depth: Depth,
         known: &Known,
         now: SystemTime,
+        etcd: WhichEtcd,
     ) -> Result<Contents, Error> {
         for dir in [&self.data, &self.member, &self.snap, &self.wal] {
             must_be_dir(dir)?;
         }
-        let (finding, committed) = known.or_find(self, depth, now, || self.finding(depth))?;
+        let (finding, committed) = known.or_find(self, depth, now, || self.finding(depth, etcd))?;
         let notes = self.notes()?;
         let empty = finding == Finding::Empty;
         let count = |all: &[SetAside]| all.iter().filter(|aside| aside.counts).count();
@@ -97,14 +101,14 @@ impl Volume {
     }
 
     /// What lies there, and what it proves to have been committed.
-    fn finding(&self, depth: Depth) -> Result<(Finding, Progress), Error> {
+    fn finding(&self, depth: Depth, etcd: WhichEtcd) -> Result<(Finding, Progress), Error> {
         let files = wal_files(&self.wal)?;
         if !files.any() {
             return Ok((Finding::Empty, Progress::default()));
         }
         let snaps = snap::scan(&self.snap)?;
         let mut committed = Progress::default();
-        let finding = self.judged(depth, files, &snaps, &mut committed)?;
+        let finding = self.judged(depth, files, &snaps, etcd, &mut committed)?;
         // etcd makes snapshots of what it has applied, and applies what is committed.
         if let Some(newest) = snaps.good.iter().max() {
             committed.index = committed.index.max(newest.index);
@@ -130,6 +134,7 @@ impl Volume {
         depth: Depth,
         files: WalFiles,
         snaps: &Snaps,
+        etcd: WhichEtcd,
         committed: &mut Progress,
     ) -> Result<Finding, Error> {
         let damaged = |head, what| Ok(Finding::Damaged { head, what });
@@ -149,17 +154,7 @@ impl Volume {
         let Some(identity) = head else {
             return damaged(None, "the WAL has no metadata".into());
         };
-        // The newest good snapshot that the WAL knows, else the beginning of the log.
-        let start = (reading.snapshots.iter()).max().copied();
-        if start.map_or(0, |start| start.index) < first.index {
-            let what = match snaps.good.len() + snaps.bad {
-                0 => "and there is no snapshot",
-                _ => "and no snapshot that reads reaches as far",
-            };
-            let what = format!("the WAL begins at index {} {what}", first.index);
-            return damaged(head, what);
-        }
-        if let Some(what) = self.database(depth, start)? {
+        if let Some(what) = self.lacks(depth, first.index, &reading, snaps, etcd)? {
             return damaged(head, what);
         }
         Ok(Finding::Own {
@@ -167,43 +162,6 @@ impl Volume {
             end: reading.end,
             torn: reading.torn,
         })
-    }
-
-    /// What is wrong with the database, if something is.
-    fn database(&self, depth: Depth, start: Option<SnapId>) -> Result<Option<String>, Error> {
-        let path = self.snap.join("db");
-        let failed = || format!("cannot read {}", path.display());
-        let file = snap::open(&path).context(failed)?;
-        let file = match file {
-            Some(file) if file.metadata().context(failed)?.len() > 0 => file,
-            Some(_) | None => {
-                // Without a snapshot etcd replays the log into a new database.
-                return match start {
-                    Some(start) if !self.came_with(start)? => Ok(Some(
-                        "there is a snapshot, but its database member/snap/db is missing or empty"
-                            .into(),
-                    )),
-                    Some(_) | None => Ok(None),
-                };
-            }
-        };
-        let found = match (lookup::consistent_index(&file).context(failed)?, start) {
-            (Err(what), _) => Some(what),
-            (Ok(index), Some(start)) if index < start.index && !self.came_with(start)? => {
-                Some(format!(
-                    "it ends at index {index}, before the snapshot of {}",
-                    start.index
-                ))
-            }
-            (Ok(_), _) if depth == Depth::Deep => tree::check(&file).context(failed)?,
-            (Ok(_), _) => None,
-        };
-        Ok(found.map(|what| format!("the database member/snap/db: {what}")))
-    }
-
-    /// Whether a snapshot's own database lies there, as received from the leader (`snap/db.go`).
-    fn came_with(&self, start: SnapId) -> Result<bool, Error> {
-        durable::exists(&self.snap.join(format!("{:016x}.snap.db", start.index)))
     }
 
     /// Whose data lies there, by the head of the WAL alone.

@@ -19,6 +19,7 @@ mod set_aside;
 pub mod snap;
 pub mod tree;
 pub mod wal;
+mod whole;
 
 pub use known::Known;
 pub use lock::{Lock, LockError};

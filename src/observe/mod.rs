@@ -146,9 +146,10 @@ impl Observer {
     }
 
     fn inspect(&self, trial: Trial) -> Result<Contents, Error> {
+        let etcd = || (self.asks_version)(&self.config, &self.stop);
         let read = |depth| {
             self.volume
-                .inspect_again(depth, &self.known, SystemTime::now())
+                .inspect_again(depth, &self.known, SystemTime::now(), &etcd)
         };
         let mut contents = read(Depth::Quick)?;
         if contents.stalled || trial != Trial::None {

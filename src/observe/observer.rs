@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::assembly::{Instance, Report};
 use crate::config::Config;
 use crate::datadir::{Contents, Known, Volume};
-use crate::decide::{Bootstrap, Observation};
+use crate::decide::{Bootstrap, MinorVersion, Observation};
 use crate::error::Error;
 use crate::gateway::Client;
 use crate::signals::Stop;
@@ -36,7 +36,12 @@ pub struct Observer {
     pub(super) own_unanswered: Arc<AtomicUsize>,
     /// What the data dir held at the last look: damaged data that waits is not summed up each time.
     pub(super) known: Arc<Known>,
+    /// Asks the etcd program for its version.
+    pub(super) asks_version: AsksVersion,
 }
+
+/// Asks the etcd program for its version, once in a run; none where it does not say it.
+pub type AsksVersion = fn(&Config, &Stop) -> Option<MinorVersion>;
 
 /// One look: what was seen, and what a step or a log line needs beyond it.
 #[derive(Clone, Debug)]
@@ -64,7 +69,12 @@ pub(super) enum Listening {
 
 impl Observer {
     /// Ready to look; reads the certificates.
-    pub fn new(config: Arc<Config>, volume: Volume, stop: Stop) -> Result<Self, Error> {
+    pub fn new(
+        config: Arc<Config>,
+        volume: Volume,
+        stop: Stop,
+        asks_version: AsksVersion,
+    ) -> Result<Self, Error> {
         Ok(Observer {
             instance: Instance::random()?,
             peers: Client::new(&config.peer_client_tls, None)?,
@@ -78,6 +88,7 @@ impl Observer {
             strange: Arc::default(),
             own_unanswered: Arc::default(),
             known: Arc::default(),
+            asks_version,
             config,
             volume,
             stop,

@@ -71,7 +71,12 @@ pub fn run(
     };
     let config = Arc::new(config);
     let volume = Volume::new(&config.data_dir, config.wal_dir.as_deref());
-    let observer = match Observer::new(config.clone(), volume.clone(), stop.clone()) {
+    let observer = match Observer::new(
+        config.clone(),
+        volume.clone(),
+        stop.clone(),
+        preflight::minor_version,
+    ) {
         Ok(observer) => observer,
         Err(error) => {
             log::error!("{error}");

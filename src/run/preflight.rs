@@ -147,6 +147,11 @@ fn version(config: &Config, stop: &Stop) -> Option<(MinorVersion, String)> {
     ANSWER.get_or_init(ask).clone()
 }
 
+/// The version of the etcd program, major and minor. None where it does not say. Asked once in a run.
+pub fn minor_version(config: &Config, stop: &Stop) -> Option<MinorVersion> {
+    version(config, stop).map(|(version, _)| version)
+}
+
 /// Asks for the version while the others are asked what they hold: without data a rejoin may be due, which needs it.
 ///
 /// To be waited for before etcd takes our place: nobody would reap its child then.

@@ -143,6 +143,14 @@ pub fn db_at(index: u64) -> Vec<u8> {
     bucket(b"meta", &[(0, b"consistent_index".to_vec(), value)])
 }
 
+/// The same, written for a version of etcd.
+pub fn db_of_version_at(version: &[u8], index: u64) -> Vec<u8> {
+    let index = index.to_be_bytes().to_vec();
+    let index = (0, b"consistent_index".to_vec(), index);
+    let version = (0, b"storageVersion".to_vec(), version.to_vec());
+    bucket(b"meta", &[index, version])
+}
+
 /// A database that says for which version of etcd it was written.
 pub fn db_of_version(version: &[u8]) -> Vec<u8> {
     bucket(

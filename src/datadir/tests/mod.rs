@@ -6,6 +6,7 @@ mod notes;
 mod reading;
 
 use super::*;
+use crate::decide::MinorVersion;
 use crate::membership::ClusterId;
 
 /// A volume in a temporary directory.
@@ -51,6 +52,14 @@ impl Place {
 
     fn look(&self) -> Contents {
         self.volume.inspect(Depth::Deep).unwrap()
+    }
+
+    /// What is found for an etcd of this version; none: it does not say it.
+    fn found_for(&self, version: Option<(u64, u64)>) -> Finding {
+        let etcd = || version.map(MinorVersion::from);
+        let (known, now) = (Known::default(), std::time::SystemTime::now());
+        let contents = self.volume.inspect_again(Depth::Deep, &known, now, &etcd);
+        contents.unwrap().finding
     }
 
     /// Every file with its content, by its path; without what `skip` names.

@@ -74,7 +74,10 @@ fn what_is_known_is_read_again_once_a_file_has_changed() {
     let look = |later: u64| {
         let now = std::time::SystemTime::now() + std::time::Duration::from_secs(later);
         let before = read_by_this_thread();
-        let contents = (place.volume.inspect_again(Depth::Quick, &known, now)).unwrap();
+        let contents = (place
+            .volume
+            .inspect_again(Depth::Quick, &known, now, &|| None))
+        .unwrap();
         (contents, read_by_this_thread() - before > SIZE as u64)
     };
     // A file that has just changed may change again without a trace.
@@ -100,7 +103,7 @@ fn what_is_known_is_read_again_once_a_file_has_changed() {
     let deep = || {
         place
             .volume
-            .inspect_again(Depth::Deep, &known, std::time::SystemTime::now())
+            .inspect_again(Depth::Deep, &known, std::time::SystemTime::now(), &|| None)
     };
     place.snap("db", b"no database");
     damage(&deep().unwrap());
@@ -374,6 +377,57 @@ fn a_purged_wal_needs_a_snapshot_that_reaches_its_beginning() {
     *bad.last_mut().unwrap() ^= 1;
     place.snap(&name(NEW), &bad);
     assert_eq!(*damage(&place.look()).0, Some(OURS));
+}
+
+/// Whether an etcd of each version starts, and one that does not say which it is.
+fn starts(place: &Place) -> [bool; 4] {
+    [Some((3, 5)), Some((3, 6)), Some((3, 7)), None]
+        .map(|version| matches!(place.found_for(version), Finding::Own { .. }))
+}
+
+#[test]
+fn since_3_7_etcd_begins_at_the_last_snapshot_that_the_wal_knows() {
+    // No `.snap`, and a database that reaches beyond the WAL's record.
+    let place = Place::new();
+    purged(&place);
+    assert_eq!(starts(&place), [false, false, true, false]);
+    place.snap("db", &build::db_of_version_at(b"3.6.0", NEW.index));
+    assert_eq!(starts(&place), [false, false, true, false]);
+    place.snap("db", &build::db_of_version_at(b"3.7.0", NEW.index));
+    assert_eq!(starts(&place), [false, false, true, true]);
+    // A snapshot that is not committed is none.
+    let mut wal = Wal::new(OURS).file(OURS);
+    wal.snapshot(NEW);
+    wal.snapshot(SnapId { term: 2, index: 21 });
+    wal.state(20);
+    place.wal(SECOND, &wal.preallocated(1000));
+    assert_eq!(starts(&place), [false, false, true, true]);
+    // An older database is none for it, whatever the older `.snap` says.
+    place.snap(&name(OLD), &build::snap(OLD));
+    let mut wal = Wal::new(OURS);
+    wal.snapshot(OLD);
+    wal.snapshot(NEW);
+    wal.state(20);
+    std::fs::remove_file(place.volume.wal.join(SECOND)).unwrap();
+    place.wal(FIRST, &wal.preallocated(1000));
+    place.snap("db", &build::db_at(NEW.index - 1));
+    assert_eq!(starts(&place), [true, true, false, true]);
+    place.snap(&format!("{:016x}.snap.db", NEW.index), b"as received");
+    assert_eq!(starts(&place), [true; 4]);
+}
+
+#[test]
+fn a_missing_database_is_made_again_from_the_whole_log_while_no_snapshot_stands_for_it() {
+    let place = Place::new();
+    let mut wal = Wal::new(OURS);
+    place.wal(FIRST, &wal.bytes);
+    assert_eq!(starts(&place), [true; 4]);
+    wal.snapshot(OLD);
+    wal.state(9);
+    place.wal(FIRST, &wal.bytes);
+    assert_eq!(starts(&place), [true, true, false, true]);
+    place.snap(&name(OLD), &build::snap(OLD));
+    assert_eq!(starts(&place), [false; 4]);
 }
 
 /// Index and term of what is proven to be committed.

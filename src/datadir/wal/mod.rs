@@ -60,6 +60,9 @@ pub struct Reading {
     pub committed: Progress,
     /// Which of the wanted snapshots the WAL knows as committed, in the order of the log.
     pub snapshots: Vec<SnapId>,
+    /// The last snapshot that the WAL knows as committed, wherever it lies. Its first record stands for none, with
+    /// index 0 (`Create`).
+    pub recorded: Option<SnapId>,
     /// Why it does not read; what came before holds as far as it goes.
     pub broken: Option<String>,
 }
@@ -88,11 +91,12 @@ pub fn read<B: Blob>(
             torn: false,
             committed: Progress::default(),
             snapshots: Vec::new(),
+            recorded: None,
             broken: None,
         },
         head: Vec::new(),
         terms: Vec::new(),
-        snapshot: SnapId { term: 0, index: 0 },
+        records: Vec::new(),
         seen: Vec::new(),
         wanted,
     };
@@ -117,11 +121,12 @@ pub fn read<B: Blob>(
     reader.seen.retain(|snapshot| snapshot.index <= commit);
     reader.reading.snapshots = reader.seen;
     let begun = reader.terms.iter().rev().find(|(from, _)| *from <= commit);
-    let snapshot = Some(reader.snapshot).filter(|snapshot| snapshot.index <= commit);
+    let recorded = (reader.records.iter().rev()).find(|snapshot| snapshot.index <= commit);
+    reader.reading.recorded = recorded.copied();
     reader.reading.committed = Progress {
         index: commit,
         term: (begun.map_or(0, |(_, term)| *term))
-            .max(snapshot.map_or(0, |snapshot| snapshot.term)),
+            .max(recorded.map_or(0, |snapshot| snapshot.term)),
     };
     Ok(reader.reading)
 }
@@ -140,8 +145,8 @@ struct WalReader<'a> {
     head: Vec<u8>,
     /// The first index of each term.
     terms: Vec<(u64, u64)>,
-    /// The last snapshot record, wanted or not.
-    snapshot: SnapId,
+    /// The snapshot records that may be the last committed one, wanted or not.
+    records: Vec<SnapId>,
     seen: Vec<SnapId>,
     wanted: &'a [SnapId],
 }
@@ -290,7 +295,10 @@ impl WalReader<'_> {
                 let [index, term] = proto::numbers::<2>(&record.data, record.cut)
                     .ok_or("a snapshot record does not read")?;
                 let id = SnapId { term, index };
-                self.snapshot = id;
+                if id.index <= self.reading.end.commit {
+                    self.records.clear();
+                }
+                self.records.push(id);
                 if self.wanted.contains(&id) && !self.seen.contains(&id) {
                     self.seen.push(id);
                 }

@@ -22,7 +22,7 @@ fn observer_of(dir: &std::path::Path, initial: &str) -> Observer {
     let env = env.map(|(name, value)| (name.into(), value.into()));
     let config = Config::read(env, &[], &Default::default()).unwrap();
     let volume = Volume::new(dir, None);
-    Observer::new(Arc::new(config), volume, Stop::default()).unwrap()
+    Observer::new(Arc::new(config), volume, Stop::default(), |_, _| None).unwrap()
 }
 
 fn gathering(observer: &Observer) -> (Gathering<'_>, Receiver<News>) {

@@ -61,7 +61,12 @@ fn until_all_is_so(config: Config, stop: &Stop, handed: &Handed) -> Exit {
     };
     let config = Arc::new(config);
     let volume = Volume::new(&config.data_dir, config.wal_dir.as_deref());
-    let observer = match Observer::new(config.clone(), volume.clone(), stop.clone()) {
+    let observer = match Observer::new(
+        config.clone(),
+        volume.clone(),
+        stop.clone(),
+        super::super::preflight::minor_version,
+    ) {
         Ok(observer) => observer,
         Err(error) => {
             log::warn!("cannot watch whether etcd is healthy: {error}");
