@@ -13,6 +13,7 @@ fuzz_target!(|input: &[u8]| {
     let wrong = tree::check(input).expect("bytes in memory can be read");
     let index = lookup::consistent_index(input).expect("bytes in memory can be read");
     let applied = lookup::has_applied(input).expect("bytes in memory can be read");
+    let _ = lookup::pairs(input, b"members").expect("bytes in memory can be read");
     if meta.is_none() {
         assert!(wrong.is_some() && index.is_err() && applied.is_err());
     }
@@ -25,6 +26,7 @@ fuzz_target!(|input: &[u8]| {
     let open = |name: wal::WalName| Ok([first, second][name.seq as usize]);
     let alone = wal::read(&names[..1], &[], open).expect("bytes in memory can be read");
     let both = wal::read(&names, &[], open).expect("bytes in memory can be read");
+    wal::old_requests(&names, open).expect("bytes in memory can be read");
     // What the first file says about its owner, the second one can only take back.
     if both.head.is_some() && alone.broken.is_none() {
         assert_eq!(both.head, alone.head);

@@ -192,16 +192,18 @@ pub enum Probed {
 const STATUS_KEYS: &str = "\
 Keys of --json, which stay as they are; new ones may come:
   name         ETCD_NAME
-  data_dir     path; state: own, damaged or empty; damage: what is wrong, in words; member_id and
+  data_dir     path; state: own, damaged or empty; damage: what is wrong, in words; version: the newer
+               one of its storage version and its cluster's, or null; member_id and
                cluster_id of the data, in hex; committed: index and term up to which it is known
                to be committed, or null; notes; set_aside: how many data dirs lie set aside;
                held_by: the process that holds it
-  etcd         program: its path, or null where it is not found; running: whether it holds the data
-               dir; healthy: true, false, or null where it does not run
-  peers        of each other member: name; heard, in a few words; words, in full
+  etcd         program: its path, or null where it is not found; version: what it says; running:
+               whether it holds the data dir; healthy: true, false, or null where it does not run
+  peers        of each other member: name; heard, in a few words; words, in full; version: that of its
+               etcd, or null
   cluster      state: quorate; listed (a peer lists this member, which is enough for a restart: nobody
                was asked for a leader); no-leader; leader-not-told (its gateway is off, or refuses us);
-               unreachable; alone (there is nobody to ask); id; members; margin: how many more
+               unreachable; alone (there is nobody to ask); id; version, as a member says it; members; margin: how many more
                failures it survives, or null where not every voter was asked; reached: index and term
                of the member that proved the leader, or null where this volume holds no data
   failures     what was asked in vain, and why

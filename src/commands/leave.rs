@@ -24,7 +24,7 @@ pub fn leave(mut config: Config, stop: &Stop) -> Exit {
         config.clone(),
         volume.clone(),
         stop.clone(),
-        crate::run::preflight::minor_version,
+        crate::run::versions::minor_version,
     ) {
         Ok(observer) => observer.patient(),
         Err(error) => {

@@ -21,6 +21,7 @@ use crate::observe::{Beside, Look, NoLook, Observer};
 use crate::rover::rove::VolumeStatus;
 use crate::run::due::Due;
 use crate::run::preflight;
+use crate::run::versions::{self, Met};
 use crate::signals::Stop;
 
 /// What is printed, and what the exit code says.
@@ -93,7 +94,7 @@ pub fn status(config: Config, stop: &Stop, wanted: Wanted) -> Exit {
         config.clone(),
         volume.clone(),
         stop.clone(),
-        preflight::minor_version,
+        versions::minor_version,
     ) {
         Ok(observer) => observer.patient(),
         Err(error) => {
@@ -145,6 +146,7 @@ pub fn status(config: Config, stop: &Stop, wanted: Wanted) -> Exit {
         decision,
         rejoin_fails: preflight::rejoin_fails(&config, &look.seen),
         program: preflight::program(&config).map_err(|(_, why)| why),
+        versions: Met::of(&config, &look.seen, observer.peers(), stop),
         config: &config,
         look,
         holders,
@@ -208,6 +210,7 @@ struct Shown<'a> {
     roving: Option<VolumeStatus>,
     /// Where etcd is.
     program: Result<std::path::PathBuf, String>,
+    versions: Met,
 }
 
 /// What is decided, for people and for programs.
@@ -399,11 +402,17 @@ impl Shown<'_> {
         for (name, value) in look.seen.notes() {
             line("", format!("{name}={value}"));
         }
-        if let Err(why) = &self.program {
-            line("etcd", why.clone());
+        match &self.program {
+            Ok(_) => line("versions", self.versions.to_text()),
+            Err(why) => line("etcd", why.clone()),
         }
         for peer in &look.seen.peers {
-            line("peer", format!("{} {}", peer.name, self.peer(&peer.heard)));
+            let runs = self.versions.runs(&peer.name);
+            let runs = runs.map_or(String::new(), |version| format!(", runs {version}"));
+            line(
+                "peer",
+                format!("{} {}{runs}", peer.name, self.peer(&peer.heard)),
+            );
         }
         match &look.seen.quorate {
             Some(quorate) => {
@@ -457,7 +466,8 @@ impl Shown<'_> {
         let peers: Vec<_> = (seen.peers.iter())
             .map(|peer| {
                 let (short, full) = (peer.heard.short(), peer.heard.words());
-                json!({"name": peer.name, "heard": short, "words": full})
+                let version = self.versions.runs(&peer.name);
+                json!({"name": peer.name, "heard": short, "words": full, "version": version})
             })
             .collect();
         let notes = seen.notes().into_iter();
@@ -471,6 +481,7 @@ impl Shown<'_> {
                 "path": config.data_dir.display().to_string(),
                 "state": seen.data.word(),
                 "damage": damage,
+                "version": self.versions.data,
                 "member_id": identity.map(|identity| identity.member),
                 "cluster_id": identity.map(|identity| identity.cluster),
                 "committed": progress(seen.committed),
@@ -480,6 +491,7 @@ impl Shown<'_> {
             },
             "etcd": {
                 "program": self.program.as_ref().ok().map(|path| path.display().to_string()),
+                "version": self.versions.etcd,
                 "running": self.is_running(),
                 "healthy": self.is_running().then_some(self.is_healthy()),
             },
@@ -487,6 +499,7 @@ impl Shown<'_> {
             "cluster": {
                 "state": look.seen.cluster_word(&self.config.policy),
                 "id": quorate.map(|quorate| quorate.cluster),
+                "version": self.versions.cluster(),
                 "members": quorate.map(|quorate| &quorate.members),
                 "margin": seen.margin(&config.policy, self.healthy()),
                 "reached": quorate.and_then(|quorate| progress(quorate.reached?)),

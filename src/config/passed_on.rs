@@ -21,6 +21,35 @@ pub struct PassedOn {
 }
 
 impl PassedOn {
+    /// What etcd is told, by the names of its flags; beside a configuration file that alone.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        if let Some((_, file)) = &self.file {
+            return super::file::settings(file);
+        }
+        let given = |flag: &flags::Flag| (flag.name.clone(), flag.value.clone());
+        let set = self.env.iter().filter_map(|(name, value)| {
+            let name = name.to_str().filter(|name| name.starts_with("ETCD_"))?;
+            Some((flags::of_variable(name), value.to_str()?.into()))
+        });
+        self.flags.iter().map(given).chain(set).collect()
+    }
+
+    /// One of these.
+    pub fn setting(&self, flag: &str) -> Option<String> {
+        let mut settings = self.settings().into_iter();
+        settings
+            .find(|(name, _)| name == flag)
+            .map(|(_, value)| value)
+    }
+
+    /// How this setting is written here: as a key of the file, or as a variable.
+    pub fn written(&self, flag: &str) -> String {
+        match &self.file {
+            Some((path, _)) => format!("{}: {flag}", path.display()),
+            None => flags::variable(flag),
+        }
+    }
+
     /// Says it by a variable, in place of what the user said. etcd takes no variable beside its flag, not even
     /// beside an empty one, which says nothing.
     ///

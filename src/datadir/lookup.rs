@@ -1,5 +1,5 @@
-//! Single values of the database: the index up to which it holds the log, and whether it holds anything. Never
-//! writes.
+//! Single values of the database: the index up to which it holds the log, the versions that it was written for, its
+//! members, and whether it holds anything. Never writes.
 //!
 //! etcd keeps it in the bucket `meta` (`server/mvcc/buckets`, `consistent_index`, 8 bytes, big-endian)
 //! and does not start with a snapshot that is newer (`recoverSnapshotBackend`).
@@ -18,8 +18,32 @@ pub fn consistent_index<B: Blob>(blob: B) -> io::Result<Result<u64, String>> {
 /// The version of etcd that the database was written for, major and minor, if it says so: from 3.6 on it does
 /// (bucket `meta`, `storageVersion`: etcd `server/storage/schema/bucket.go`). `Err` inside says what is wrong with it.
 pub fn storage_version<B: Blob>(blob: B) -> io::Result<Result<Option<(u64, u64)>, String>> {
-    walked(blob, Walk::storage_version)
+    walked(blob, |walk| walk.version(b"meta", b"storageVersion"))
 }
+
+/// The version of the cluster that this member was last told, major and minor; (3, 0) while the first leader has not
+/// heard all members (bucket `cluster`, `clusterVersion`: etcd `server/etcdserver/api/membership/cluster.go`,
+/// `SetVersion`; 3.4 has it too). `Err` inside says what is wrong with it.
+pub fn cluster_version<B: Blob>(blob: B) -> io::Result<Result<Option<(u64, u64)>, String>> {
+    walked(blob, |walk| walk.version(b"cluster", b"clusterVersion"))
+}
+
+/// All keys and values of a bucket, in order; none where there is no such bucket. For small ones: `members`,
+/// `members_removed`. `Err` inside says what is wrong with it.
+pub fn pairs<B: Blob>(blob: B, bucket: &[u8]) -> io::Result<Result<Vec<Pair>, String>> {
+    walked(blob, |walk| walk.pairs(bucket))
+}
+
+/// The value of a key of the bucket `meta`, if it is there. `Err` inside says what is wrong with it.
+pub fn meta_value<B: Blob>(blob: B, key: &[u8]) -> io::Result<Result<Option<Vec<u8>>, String>> {
+    walked(blob, |walk| match walk.value_of(b"meta", key)? {
+        Some(value) => walk.key(value.page, value.at, value.size).map(Some),
+        None => Ok(None),
+    })
+}
+
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
 
 /// Whether etcd has ever applied anything to this database; `Err` inside says what is wrong with it.
 ///
@@ -44,11 +68,22 @@ fn walked<B: Blob, T>(
     }
 }
 
+/// A bucket of more pages is none of those whose pairs are wanted: one page holds some twenty members.
+const MOST_PAGES: usize = 4096;
+
 /// Where a value lies.
 struct Span {
     page: u64,
     at: u64,
     size: u64,
+}
+
+/// Where a bucket's pairs begin.
+enum Root {
+    /// Its only page lies within its value.
+    Within { page: u64, base: u64, count: u64 },
+    /// A page of its own.
+    Page(u64),
 }
 
 impl<B: Blob> Walk<B> {
@@ -63,16 +98,10 @@ impl<B: Blob> Walk<B> {
 
     /// Whether there is this bucket, and something in it.
     fn holds(&mut self, name: &[u8]) -> Result<bool, Trouble> {
-        let root = self.meta.root;
-        let Some(bucket) = self.find(root, name)? else {
-            return Ok(false);
-        };
-        if bucket.size < BUCKET {
-            return wrong(bucket.page, "has a bucket that is cut");
-        }
-        match self.number(bucket.page, bucket.at)? {
-            0 => Ok(self.inline_count(&bucket)? > 0),
-            root => Ok(self.header(root)?.count > 0),
+        match self.bucket_at(name)? {
+            Some(Root::Within { count, .. }) => Ok(count > 0),
+            Some(Root::Page(root)) => Ok(self.header(root)?.count > 0),
+            None => Ok(false),
         }
     }
 
@@ -86,7 +115,7 @@ impl<B: Blob> Walk<B> {
     }
 
     fn consistent_index(&mut self) -> Result<u64, Trouble> {
-        match self.value_of_meta(b"consistent_index")? {
+        match self.value_of(b"meta", b"consistent_index")? {
             Some(value) if value.size == 8 => Ok(self.number(value.page, value.at)?.swap_bytes()),
             Some(value) => wrong(value.page, "has a consistent index of a wrong size"),
             None => Ok(0),
@@ -94,8 +123,8 @@ impl<B: Blob> Walk<B> {
     }
 
     /// As etcd writes it: `3.6.0`.
-    fn storage_version(&mut self) -> Result<Option<(u64, u64)>, Trouble> {
-        let Some(value) = self.value_of_meta(b"storageVersion")? else {
+    fn version(&mut self, bucket: &[u8], key: &[u8]) -> Result<Option<(u64, u64)>, Trouble> {
+        let Some(value) = self.value_of(bucket, key)? else {
             return Ok(None);
         };
         let bytes = self.key(value.page, value.at, value.size)?;
@@ -103,26 +132,84 @@ impl<B: Blob> Walk<B> {
         let mut numbers = text.split('.').map(str::parse);
         match (numbers.next(), numbers.next()) {
             (Some(Ok(major)), Some(Ok(minor))) => Ok(Some((major, minor))),
-            _ => wrong(value.page, "has a storage version that is none"),
+            _ => wrong(value.page, "has a version that is none"),
         }
     }
 
-    fn value_of_meta(&mut self, key: &[u8]) -> Result<Option<Span>, Trouble> {
+    fn value_of(&mut self, bucket: &[u8], key: &[u8]) -> Result<Option<Span>, Trouble> {
+        match self.bucket_at(bucket)? {
+            Some(Root::Within { page, base, count }) => self.search(page, base, count, key),
+            Some(Root::Page(root)) => self.find(root, key),
+            None => Ok(None),
+        }
+    }
+
+    fn pairs(&mut self, bucket: &[u8]) -> Result<Vec<Pair>, Trouble> {
+        let mut pairs = Vec::new();
+        let mut todo = match self.bucket_at(bucket)? {
+            Some(Root::Within { page, base, count }) => {
+                self.leaf_pairs(page, base, count, &mut pairs)?;
+                Vec::new()
+            }
+            Some(Root::Page(root)) => vec![(root, 0)],
+            None => Vec::new(),
+        };
+        let mut visited = 0;
+        while let Some((page, depth)) = todo.pop() {
+            visited += 1;
+            if visited > MOST_PAGES {
+                return wrong(page, "belongs to a bucket that is too large");
+            }
+            let header = self.header(page)?;
+            let base = page * self.meta.page_size;
+            match header.flags {
+                LEAF => self.leaf_pairs(page, base, header.count, &mut pairs)?,
+                BRANCH if depth < MAX_DEPTH => {
+                    for i in (0..header.count).rev() {
+                        let at = base + HEADER as u64 + i * ELEMENT;
+                        todo.push((u64_at(&self.element(page, at)?, 8), depth + 1));
+                    }
+                }
+                flags => return wrong(page, format!("is no branch and no leaf ({flags:#x})")),
+            }
+        }
+        Ok(pairs)
+    }
+
+    fn leaf_pairs(
+        &mut self,
+        page: u64,
+        base: u64,
+        count: u64,
+        pairs: &mut Vec<Pair>,
+    ) -> Result<(), Trouble> {
+        for i in 0..count {
+            let at = base + HEADER as u64 + i * ELEMENT;
+            let element = self.element(page, at)?;
+            let [pos, ksize, vsize] = [4, 8, 12].map(|at| u64::from(u32_at(&element, at)));
+            let key = self.key(page, at + pos, ksize)?;
+            pairs.push((key, self.key(page, at + pos + ksize, vsize)?));
+        }
+        Ok(())
+    }
+
+    /// Where a bucket's pairs begin.
+    fn bucket_at(&mut self, name: &[u8]) -> Result<Option<Root>, Trouble> {
         let root = self.meta.root;
-        let Some(bucket) = self.find(root, b"meta")? else {
+        let Some(bucket) = self.find(root, name)? else {
             return Ok(None);
         };
         if bucket.size < BUCKET {
             return wrong(bucket.page, "has a bucket that is cut");
         }
-        match self.number(bucket.page, bucket.at)? {
-            // The bucket's only page lies within its value.
-            0 => {
-                let count = self.inline_count(&bucket)?;
-                self.search(bucket.page, bucket.at + BUCKET, count, key)
-            }
-            root => self.find(root, key),
-        }
+        Ok(Some(match self.number(bucket.page, bucket.at)? {
+            0 => Root::Within {
+                page: bucket.page,
+                base: bucket.at + BUCKET,
+                count: self.inline_count(&bucket)?,
+            },
+            root => Root::Page(root),
+        }))
     }
 
     /// Follows a key from a bucket's root page to its leaf.

@@ -20,6 +20,7 @@ pub mod snap;
 pub mod tree;
 pub mod wal;
 mod whole;
+mod written_for;
 
 pub use known::Known;
 pub use lock::{Lock, LockError};

@@ -19,6 +19,13 @@ pub struct SnapId {
     pub index: u64,
 }
 
+impl SnapId {
+    /// The name of its file.
+    pub(super) fn file_name(self) -> String {
+        format!("{:016x}-{:016x}.snap", self.term, self.index)
+    }
+}
+
 /// The names and good snapshots of a snap directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snaps {

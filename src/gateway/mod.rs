@@ -18,7 +18,7 @@ pub use exchange::Client;
 use exchange::{Exchange, Inner, SMALL, join, read};
 pub use failure::Failure;
 use reply::HttpReply;
-pub use reply::{PeerView, Status};
+pub use reply::{PeerView, SaidVersions, Status};
 
 use crate::access::{Credentials, TlsFiles};
 use crate::decide::{Progress, Quorate};
@@ -96,14 +96,14 @@ impl Client {
     /// The cluster version is the lowest of its members', and an older etcd does not start in it
     /// (etcd `server/etcdserver/api/membership/downgrade.go`, `mustDetectDowngrade`).
     pub fn lists_are_linearizable(&self, url: &str, deadline: Instant) -> Result<bool, Failure> {
-        Ok(self.cluster_version(url, deadline)? >= (3, 5))
+        Ok(self.versions(url, deadline)?.cluster >= (3, 5))
     }
 
-    /// `GET {url}/version`: the version of the cluster, major and minor; (0, 0) before one is decided.
-    pub fn cluster_version(&self, url: &str, deadline: Instant) -> Result<(u64, u64), Failure> {
+    /// `GET {url}/version`: the versions of this member and of its cluster.
+    pub fn versions(&self, url: &str, deadline: Instant) -> Result<SaidVersions, Failure> {
         let reply = self.send(&Exchange::get(&join(url, "/version"), SMALL, deadline))?;
         match reply.status {
-            200 => read(url, reply::cluster_version(&reply.body)),
+            200 => read(url, reply::versions(&reply.body)),
             _ => Err(Failure::of_reply(url, &reply)),
         }
     }
@@ -315,5 +315,5 @@ pub fn parse_all(body: &[u8]) {
         reply::added(body),
     );
     let _ = (reply::status(body), reply::token(body), reply::health(body));
-    let _ = (reply::is_version(body), reply::cluster_version(body));
+    let _ = (reply::is_version(body), reply::versions(body));
 }

@@ -327,6 +327,15 @@ pub(super) fn health(body: &[u8]) -> Result<bool, String> {
     }
 }
 
+/// What a member says of versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SaidVersions {
+    /// Its etcd's, as it says it.
+    pub etcd: String,
+    /// Its cluster's, major and minor; (0, 0) before the first leader has decided.
+    pub cluster: (u64, u64),
+}
+
 /// Whether this is etcd's `GET /version`.
 pub(super) fn is_version(body: &[u8]) -> bool {
     #[derive(Deserialize)]
@@ -337,19 +346,27 @@ pub(super) fn is_version(body: &[u8]) -> bool {
     json::<Body>(body).is_ok()
 }
 
-/// The cluster version of `GET /version`, major and minor; (0, 0) before the first leader has decided.
-pub(super) fn cluster_version(body: &[u8]) -> Result<(u64, u64), String> {
+/// What `GET /version` says. 3.6 and newer add `storage`.
+pub(super) fn versions(body: &[u8]) -> Result<SaidVersions, String> {
     #[derive(Deserialize)]
     struct Body {
+        etcdserver: String,
         etcdcluster: String,
     }
-    let version = json::<Body>(body)?.etcdcluster;
-    if version == "not_decided" {
-        return Ok((0, 0));
+    let said = json::<Body>(body)?;
+    let etcd = printable(&said.etcdserver);
+    if said.etcdcluster == "not_decided" {
+        return Ok(SaidVersions {
+            etcd,
+            cluster: (0, 0),
+        });
     }
-    let mut numbers = version.split('.').map(str::parse);
+    let mut numbers = said.etcdcluster.split('.').map(str::parse);
     match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
+        (Some(Ok(major)), Some(Ok(minor))) => Ok(SaidVersions {
+            etcd,
+            cluster: (major, minor),
+        }),
         _ => Err("its cluster version is none".into()),
     }
 }

@@ -2,12 +2,12 @@
 
 use crate::assembly::Server;
 use crate::config::Config;
-use crate::decide::{Decision, OwnUrl, Step, decide};
+use crate::decide::{Decision, OwnUrl, Step, Surroundings, decide, starts_with_data};
 use crate::observe::{Look, Observer};
 use crate::signals::Stop;
 use etcd_rejoin_host::exit::Exit;
 
-use super::preflight;
+use super::{preflight, versions};
 
 /// Decides, with all that has to be asked for it.
 #[derive(Clone, Copy)]
@@ -37,7 +37,7 @@ impl Due<'_> {
         };
         // A person wants to see all of it.
         if step.is_none() && !self.observer.is_patient() {
-            return Ok(decision);
+            return self.unless_it_skips(look, decision);
         }
         let serves = step.map_or(Ok(false), |_| serve(look))?;
         let peers = self.observer.peers();
@@ -56,6 +56,21 @@ impl Due<'_> {
             look.seen.own_urls = self.own_urls(look, serves);
         }
         Ok(decide(&self.config.policy, &look.seen))
+    }
+
+    /// What was decided, where this etcd takes over the data that it would start with.
+    pub fn unless_it_skips(&self, look: &mut Look, decision: Decision) -> Result<Decision, Exit> {
+        if !starts_with_data(&decision) {
+            return Ok(decision);
+        }
+        let (config, peers) = (self.config, self.observer.peers());
+        let none = Surroundings::default();
+        look.seen.surroundings =
+            versions::meeting(config, &look.seen, &decision, peers, self.stop, none);
+        match self.stop.raised() {
+            Some(signal) => Err(stopped(signal)),
+            None => Ok(decide(&config.policy, &look.seen)),
+        }
     }
 
     /// Where our own peer URLs lead. Own data, which answers nobody, answers for this moment; a person's

@@ -11,6 +11,7 @@ pub(crate) mod preflight;
 mod rejoin;
 mod step;
 pub mod trial;
+pub(crate) mod versions;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +20,9 @@ use log::Level;
 
 use crate::config::Config;
 use crate::datadir::{Lock, LockError, Volume};
-use crate::decide::{DataDir, Decision, Ending, Happened, Memory, Reason, Why, decide, to_go_on};
+use crate::decide::{
+    DataDir, Decision, Ending, Happened, Memory, Reason, Why, decide, to_go_on, unready,
+};
 use crate::explain;
 use crate::handover::Called;
 use crate::logging::{Line, LogConfig};
@@ -75,7 +78,7 @@ pub fn run(
         config.clone(),
         volume.clone(),
         stop.clone(),
-        preflight::minor_version,
+        versions::minor_version,
     ) {
         Ok(observer) => observer,
         Err(error) => {
@@ -110,7 +113,7 @@ pub fn run(
         Ok(lock) => lock,
         Err(exit) => return exit,
     };
-    entrypoint.version = preflight::ask_version(&entrypoint.config, stop);
+    entrypoint.version = versions::ask(&entrypoint.config, stop);
     loop {
         if let Err(exit) = entrypoint.round() {
             return exit;
@@ -197,19 +200,25 @@ impl Entrypoint<'_> {
     }
 
     fn decide(&mut self, look: &mut Look) -> Result<Decision, Exit> {
+        let due = Due {
+            config: &self.config,
+            observer: &self.observer,
+            stop: self.stop,
+        };
         let decision = match self.steps_left {
-            Some(0) => decide(&self.config.policy, &look.seen),
+            Some(0) => {
+                let decision = decide(&self.config.policy, &look.seen);
+                due.unless_it_skips(look, decision)?
+            }
             Some(_) | None => {
-                let due = Due {
-                    config: &self.config,
-                    observer: &self.observer,
-                    stop: self.stop,
-                };
                 let (answers, memory) = (&mut self.answers, &mut self.memory);
                 // Answering the others comes before the promise, and shows that the peer port is free.
                 due.decide(look, |look| answers.serve(look, &due, memory))?
             }
         };
+        if let Some(words) = unready(&look.seen.surroundings) {
+            self.said.warn(words);
+        }
         if decision.reason() == Reason::PeerUrlMisleads {
             self.said.warn(decision.because());
         }

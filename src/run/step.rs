@@ -33,6 +33,9 @@ impl Entrypoint<'_> {
         if let Some(member) = look.seen.whose(step) {
             line = line.with("member", member);
         }
+        if let Some(versions) = look.seen.surroundings.mixed() {
+            line = line.with("versions", versions);
+        }
         // The same step again, because the cluster was not ready for it, is no news.
         self.said.say(line);
         let clients = self.observer.clients();

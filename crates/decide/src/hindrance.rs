@@ -1,8 +1,9 @@
 //! What keeps etcd from starting here, or from joining. A full disk or a port in use is no reason to leave the cluster.
 
 use super::surroundings::{Dir, Surroundings};
-use super::versions::{Misfit, fits};
+use super::versions::{Misfit, joins, takes_over};
 use super::{DataDir, JoinAs, Observation, Policy, Reason};
+use crate::membership::MemberId;
 
 /// etcd preallocates a WAL file of this size before it starts.
 ///
@@ -44,21 +45,62 @@ fn client_url(around: &Surroundings) -> Option<String> {
     around.advertises_no_client_url.then(|| "ETCD_ADVERTISE_CLIENT_URLS is missing, and etcd does not start without it beside ETCD_LISTEN_CLIENT_URLS: write the URLs at which clients reach this member".into())
 }
 
+/// Why etcd cannot join the cluster, or reads what looks damaged.
 fn misfit(seen: &Observation) -> Option<String> {
+    let mut versions = seen.surroundings.versions.clone();
+    // What reads well has a row of its own, and an empty data dir has none.
+    versions.data = (versions.data).filter(|_| matches!(seen.counts_as(), DataDir::Damaged { .. }));
+    Some(misfits(seen, joins(&versions).err()?))
+}
+
+/// Why etcd would not take over this intact data.
+pub(super) fn version_skip(seen: &Observation) -> Option<String> {
+    Some(misfits(
+        seen,
+        takes_over(&seen.surroundings.versions).err()?,
+    ))
+}
+
+fn misfits(seen: &Observation, misfit: Misfit) -> String {
     let etcd = &seen.surroundings.etcd;
-    let mut versions = seen.surroundings.versions;
-    // What reads well is for etcd to judge, whoever wrote it.
-    versions.damaged =
-        (versions.damaged).filter(|_| matches!(seen.counts_as(), DataDir::Damaged { .. }));
-    match fits(&versions) {
-        Ok(()) => None,
-        Err(Misfit::Data(version)) => Some(format!(
-            "etcd {etcd} does not read data of version {version}: run one that is as new"
-        )),
-        Err(Misfit::Cluster(version)) => Some(format!(
+    match misfit {
+        Misfit::Data(version) => format!(
+            "etcd {etcd} does not read data of version {version}: run one that is as new; a downgrade begins with `etcdctl downgrade enable` while that runs"
+        ),
+        Misfit::FarBehind(version) => format!(
+            "the data is of version {version}, and etcd {etcd} is more than one minor version newer: run {} first, on every member, until the cluster is of that version",
+            version.next()
+        ),
+        Misfit::Cluster(version) => format!(
             "etcd {etcd} does not join a cluster of version {version}: run one that is as new here too"
-        )),
+        ),
+        Misfit::FarAhead(version) => format!(
+            "the cluster is of version {version}, and etcd {etcd} is more than one minor version newer: run {version} or {} here",
+            version.next()
+        ),
+        Misfit::OldRequest(index) => format!(
+            "etcd {etcd} panics at requests of the v2 API, as 3.5 writes them, and the WAL has one at index {index}: run the version before it here until that has taken a snapshot behind it; with ETCD_SNAPSHOT_COUNT=100 a hundred writes will do"
+        ),
+        Misfit::V2Content => format!(
+            "etcd {etcd} does not start on what was written by the v2 API: run 3.5 here, delete it with the v2 API or see `etcdutl check v2store`, and let 3.5 take a snapshot"
+        ),
+        Misfit::Removed(ids) => format!(
+            "with etcd {etcd} members would come back that were removed: {}: run 3.5.32 or newer here first, which forgets them at its start; in 3.6 `etcdctl member remove` them",
+            listed(&ids)
+        ),
+        Misfit::Promoted(ids) => format!(
+            "with etcd {etcd} voters would be learners again: {}: run 3.6.11 or newer here first, which mends that at its start",
+            listed(&ids)
+        ),
+        Misfit::Learners(count) => format!(
+            "the data lists {count} learners, and etcd {etcd} does not start with so many: promote or remove them, or set ETCD_MAX_LEARNERS={count}"
+        ),
     }
+}
+
+fn listed(ids: &[MemberId]) -> String {
+    let ids: Vec<String> = ids.iter().map(MemberId::to_string).collect();
+    ids.join(", ")
 }
 
 /// What lies there is set aside and kept, and the others send as much again.

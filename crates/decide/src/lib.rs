@@ -44,6 +44,6 @@ pub use retention::{KeptFor, Prunable, Retention, retain};
 pub use seen::in_one_line;
 pub use step::{Begin, Start, Step};
 pub use surroundings::{Dir, Surroundings};
-pub use table::decide;
+pub use table::{decide, starts_with_data};
 pub use told::{Urgency, to_go_on};
-pub use versions::{MinorVersion, Misfit, Versions, fits};
+pub use versions::{MinorVersion, Traps, Versions, unready};

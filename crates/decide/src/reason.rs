@@ -159,8 +159,10 @@ reasons! {
         "refuse", "keep a copy of both sides, and decide which one is right. This volume's: stop the others, move their data away, start this member once with etcd's --force-new-cluster (docs/lost-majority.md of etcd-rejoin says how), and start the others empty. The others': move this data dir away by hand, and this member joins them empty";
     StartFailed, "start-failed", "own, empty", "the same start has just failed on trial, and nothing has changed since",
         "refuse", "what etcd printed says why; the exit code is etcd's", as_etcd;
-    CannotStart(String), "cannot-start", "any", "a step is due that counts on a start, and etcd could not start here: it cannot listen at one of its URLs, the disk is full or read-only, the WAL dir is a mount point, or it is older than the cluster or the data",
-        "refuse", "free the port or the disk, correct the URL, or run an etcd that is as new as the others; until then no step is taken", surroundings;
+    CannotStart(String), "cannot-start", "any", "a step is due that counts on a start, and etcd could not start here: it cannot listen at one of its URLs, the disk is full or read-only, the WAL dir is a mount point, or it is older than the cluster or the data, or more than one minor version newer than the cluster",
+        "refuse", "free the port or the disk, correct the URL, or run an etcd of the others' version; until then no step is taken", surroundings;
+    VersionSkip(String), "version-skip", "own", "etcd would start, and does not take over this data: it is older than the data or its cluster, more than one minor version newer, or would not get over what lies in it",
+        "refuse", "run the etcd that it names; the data is left as it is", surroundings;
     UrlListedTwice(Vec<Member>), "url-listed-twice", "any", "a step is due that counts on a start, and the cluster lists a peer URL of another member twice: no etcd joins beside that",
         "refuse", "run `etcdctl member update` as it says, with each URL once; until then no step is taken";
     PeerUrlsNotGiven, "peer-urls-not-given", "any", "this member has to join the others, and nobody said what its peer URL is: etcd's default, http://localhost:2380, leads each of them to itself",

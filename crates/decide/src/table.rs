@@ -11,6 +11,7 @@ use super::Decision::{Do, Refuse, Wait};
 use super::empty::empty;
 use super::entries::{data_elsewhere, listing_twice, refusals};
 use super::first_start::founding;
+use super::hindrance::version_skip;
 use super::leaving::leaving;
 use super::own::{damaged, own_data};
 use super::voting::voting;
@@ -101,6 +102,12 @@ fn stands_in_the_way(policy: &Policy, seen: &Observation, decision: &Decision) -
         }
         Decision::Start(..) | Do(..) | Wait(_) | Refuse(_) | Decision::Done(_) => {}
     }
+    // It is whole, and an etcd that panics on it, or begins to change it, makes nothing better.
+    if starts_with_data(decision)
+        && let Some(words) = version_skip(seen)
+    {
+        return Some(Refuse(Why::VersionSkip(words)));
+    }
     match decision {
         // A refused start leaves `member/snap/db`: nothing may lie there when etcd begins anew.
         Decision::Start(..) if seen.leftovers && seen.data == DataDir::Empty => {
@@ -108,6 +115,15 @@ fn stands_in_the_way(policy: &Policy, seen: &Observation, decision: &Decision) -
         }
         Do(step, _) => step_is_kept_from(policy, seen, step),
         Decision::Start(..) | Wait(_) | Refuse(_) | Decision::Done(_) => None,
+    }
+}
+
+/// Whether etcd starts on the data that lies here: now, or after a chore.
+pub fn starts_with_data(decision: &Decision) -> bool {
+    match decision {
+        Decision::Start(start, _) => start.begin == Begin::WithData,
+        Do(step, _) => step.is_chore(),
+        Wait(_) | Refuse(_) | Decision::Done(_) => false,
     }
 }
 

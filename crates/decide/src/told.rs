@@ -116,6 +116,9 @@ impl Decision {
                 .because("the others have this volume's cluster ID, and not its history: they were founded anew, or rolled back to an older copy")
                 .naming(sides(histories)),
             (Why::CannotStart(words), _) => row.naming([words.clone()]),
+            (Why::VersionSkip(words), _) => {
+                row.because("this etcd does not take over this data").naming([words.clone()])
+            }
             (Why::UrlListedTwice(members), _) => row.naming(members.iter().map(update)),
             (Why::GivenUp(None), _) => row.because("this identity was given up"),
             (Why::GivenUp(Some(held)), _) => row

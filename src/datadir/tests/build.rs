@@ -67,8 +67,27 @@ impl Wal {
 
     /// The same, of this term at this index.
     pub fn entry_at(&mut self, term: u64, index: u64) {
+        self.entry_of(term, index, b"write");
+    }
+
+    /// The same, with this data; 3.7 writes none of the fields that are zero.
+    pub fn entry_of(&mut self, term: u64, index: u64, data: &[u8]) {
         let head = [number(1, 0), number(2, term), number(3, index)].concat();
-        self.record(2, &[head, bytes(4, b"write")].concat());
+        let data = match data {
+            [] => Vec::new(),
+            data => bytes(4, data),
+        };
+        self.record(2, &[head, data].concat());
+    }
+
+    /// A request of the v2 API.
+    pub fn old_request(&mut self, term: u64, index: u64, method: &str, path: &str) {
+        let request = [
+            number(1, 7),
+            bytes(2, method.as_bytes()),
+            bytes(3, path.as_bytes()),
+        ];
+        self.entry_of(term, index, &request.concat());
     }
 
     /// The frame of a record whose length is `frame`, and its head, which claims so much; nothing behind it.
@@ -159,24 +178,46 @@ pub fn db_of_version(version: &[u8]) -> Vec<u8> {
     )
 }
 
-/// Pages 0 and 1 are meta, 2 is the bucket's, 3 the root.
-fn bucket(name: &[u8], elements: &[(u32, Vec<u8>, Vec<u8>)]) -> Vec<u8> {
-    let root = [2u64.to_le_bytes(), 0u64.to_le_bytes()].concat();
-    let pages = [
-        meta(0, 4),
-        meta(1, 5),
-        page(2, 2, elements),
-        page(3, 2, &[(1, name.to_vec(), root)]),
-    ];
+/// A bucket's name, its keys and their values.
+pub type Bucket<'a> = (&'a [u8], &'a [(&'a str, &'a str)]);
+
+/// A database with these buckets.
+pub fn db_with(buckets: &[Bucket]) -> Vec<u8> {
+    let element =
+        |(key, value): &(&str, &str)| (0, key.as_bytes().to_vec(), value.as_bytes().to_vec());
+    let all: Vec<_> = (buckets.iter())
+        .map(|(name, pairs)| (*name, pairs.iter().map(element).collect()))
+        .collect();
+    all_buckets(&all)
+}
+
+/// Flags, key and value.
+type Element = (u32, Vec<u8>, Vec<u8>);
+
+fn bucket(name: &[u8], elements: &[Element]) -> Vec<u8> {
+    all_buckets(&[(name, elements.to_vec())])
+}
+
+/// Pages 0 and 1 are meta, from 2 on come the buckets', then the root.
+fn all_buckets(buckets: &[(&[u8], Vec<Element>)]) -> Vec<u8> {
+    let root = 2 + buckets.len() as u64;
+    let mut pages = vec![meta(0, 4, root), meta(1, 5, root)];
+    let mut names = Vec::new();
+    for (id, (name, elements)) in (2..).zip(buckets) {
+        pages.push(page(id, 2, elements));
+        let value = [u64::to_le_bytes(id), 0u64.to_le_bytes()].concat();
+        names.push((1, name.to_vec(), value));
+    }
+    pages.push(page(root, 2, &names));
     pages.concat()
 }
 
-fn meta(page: u64, txid: u64) -> Vec<u8> {
+fn meta(page: u64, txid: u64, root: u64) -> Vec<u8> {
     let mut meta = Vec::new();
     for number in [0xED0C_DAEDu32, 2, 4096, 0] {
         meta.extend(number.to_le_bytes());
     }
-    for number in [3, 0, u64::MAX, 4, txid] {
+    for number in [root, 0, u64::MAX, root + 1, txid] {
         meta.extend(number.to_le_bytes());
     }
     let sum = meta.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
@@ -193,7 +234,7 @@ fn meta(page: u64, txid: u64) -> Vec<u8> {
     )
 }
 
-fn page(id: u64, flags: u16, elements: &[(u32, Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+fn page(id: u64, flags: u16, elements: &[Element]) -> Vec<u8> {
     let mut page = id.to_le_bytes().to_vec();
     page.extend(flags.to_le_bytes());
     page.extend((elements.len() as u16).to_le_bytes());

@@ -44,6 +44,7 @@ proptest! {
         tree::check(db.as_slice()).unwrap();
         let _ = lookup::consistent_index(db.as_slice()).unwrap();
         let _ = lookup::has_applied(db.as_slice()).unwrap();
+        let _ = lookup::pairs(db.as_slice(), b"meta").unwrap();
         tree::check(&db[..cut]).unwrap();
     }
 

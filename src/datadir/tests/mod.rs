@@ -4,6 +4,7 @@ mod hostile;
 mod moves;
 mod notes;
 mod reading;
+mod upgrades;
 
 use super::*;
 use crate::decide::MinorVersion;

@@ -5,6 +5,7 @@
 
 mod files;
 mod record;
+mod requests;
 mod torn;
 
 pub use files::WalName;
@@ -20,6 +21,8 @@ use crate::decide::{Identity, Progress};
 use crate::error::Error;
 use crate::membership::{ClusterId, MemberId};
 use record::{Bad, CRC, ENTRY, FRAME, METADATA, Record, SNAPSHOT, STATE, frame_size, record};
+pub use requests::OldRequests;
+use requests::Requests;
 use torn::{SECTOR, is_no_torn_write, synced_behind, zero_sector};
 
 /// Where the last good record of a WAL ends. It moves with every record that etcd writes.
@@ -67,6 +70,20 @@ pub struct Reading {
     pub broken: Option<String>,
 }
 
+/// The requests of the v2 API that an etcd would replay from this WAL.
+///
+/// `Err` is a failed read. What does not read holds none: that is said elsewhere.
+pub fn old_requests<B: Blob>(
+    names: &[WalName],
+    open: impl FnMut(WalName) -> Result<B, Error>,
+) -> Result<OldRequests, Error> {
+    let mut reader = WalReader::new(*names.first().expect("a WAL has at least one file"), &[]);
+    reader.requests = Some(Requests::default());
+    reader.files(names, open)?;
+    let commit = reader.reading.end.commit;
+    Ok(reader.requests.unwrap_or_default().replayed(commit))
+}
+
 /// So far behind the last record zeros are looked at on every start.
 const NEAR: usize = 64 << 10;
 
@@ -76,46 +93,11 @@ const NEAR: usize = 64 << 10;
 pub fn read<B: Blob>(
     names: &[WalName],
     wanted: &[SnapId],
-    mut open: impl FnMut(WalName) -> Result<B, Error>,
+    open: impl FnMut(WalName) -> Result<B, Error>,
 ) -> Result<Reading, Error> {
     let first = *names.first().expect("a WAL has at least one file");
-    let mut reader = WalReader {
-        reading: Reading {
-            head: None,
-            end: WalEnd {
-                file: first,
-                offset: 0,
-                crc: 0,
-                commit: 0,
-            },
-            torn: false,
-            committed: Progress::default(),
-            snapshots: Vec::new(),
-            recorded: None,
-            broken: None,
-        },
-        head: Vec::new(),
-        terms: Vec::new(),
-        records: Vec::new(),
-        seen: Vec::new(),
-        wanted,
-    };
-    for (i, name) in names.iter().enumerate() {
-        if name.seq != first.seq.wrapping_add(i as u64) {
-            reader.broken(format!(
-                "the WAL file before {name} is missing: sequence numbers must rise by one"
-            ));
-            break;
-        }
-        let last = i + 1 == names.len();
-        let blob = open(*name)?;
-        let failed = |e| Error::caused(format!("cannot read WAL file {name}"), e);
-        let window = Window::new(blob).map_err(failed)?;
-        if let FileEnd::Broken(what) = reader.file(*name, window, last).map_err(failed)? {
-            reader.broken(format!("WAL file {name}: {what}"));
-            break;
-        }
-    }
+    let mut reader = WalReader::new(first, wanted);
+    reader.files(names, open)?;
     let commit = reader.reading.end.commit;
     // A snapshot that the log knows beyond its commit index is not used (`ValidSnapshotEntries`).
     reader.seen.retain(|snapshot| snapshot.index <= commit);
@@ -149,9 +131,62 @@ struct WalReader<'a> {
     records: Vec<SnapId>,
     seen: Vec<SnapId>,
     wanted: &'a [SnapId],
+    /// The requests of the v2 API, where they are wanted.
+    requests: Option<Requests>,
 }
 
-impl WalReader<'_> {
+impl<'a> WalReader<'a> {
+    fn new(first: WalName, wanted: &'a [SnapId]) -> Self {
+        WalReader {
+            reading: Reading {
+                head: None,
+                end: WalEnd {
+                    file: first,
+                    offset: 0,
+                    crc: 0,
+                    commit: 0,
+                },
+                torn: false,
+                committed: Progress::default(),
+                snapshots: Vec::new(),
+                recorded: None,
+                broken: None,
+            },
+            head: Vec::new(),
+            terms: Vec::new(),
+            records: Vec::new(),
+            seen: Vec::new(),
+            wanted,
+            requests: None,
+        }
+    }
+
+    /// Reads one file after the other, up to the first that is broken.
+    fn files<B: Blob>(
+        &mut self,
+        names: &[WalName],
+        mut open: impl FnMut(WalName) -> Result<B, Error>,
+    ) -> Result<(), Error> {
+        let first = self.reading.end.file;
+        for (i, name) in names.iter().enumerate() {
+            if name.seq != first.seq.wrapping_add(i as u64) {
+                self.broken(format!(
+                    "the WAL file before {name} is missing: sequence numbers must rise by one"
+                ));
+                break;
+            }
+            let last = i + 1 == names.len();
+            let blob = open(*name)?;
+            let failed = |e| Error::caused(format!("cannot read WAL file {name}"), e);
+            let window = Window::new(blob).map_err(failed)?;
+            if let FileEnd::Broken(what) = self.file(*name, window, last).map_err(failed)? {
+                self.broken(format!("WAL file {name}: {what}"));
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn broken(&mut self, what: String) {
         self.reading.broken = Some(what);
     }
@@ -264,6 +299,9 @@ impl WalReader<'_> {
             (0, CRC) | (1, METADATA) | (2.., _) => {}
             (0 | 1, _) => return Err("its head is not a checksum and metadata".into()),
         }
+        if let (ENTRY, Some(requests)) = (record.kind, &mut self.requests) {
+            requests.entry(&record);
+        }
         match record.kind {
             METADATA => {
                 let [member, cluster] = proto::numbers::<2>(&record.data, false)
@@ -299,6 +337,9 @@ impl WalReader<'_> {
                     self.records.clear();
                 }
                 self.records.push(id);
+                if let Some(requests) = &mut self.requests {
+                    requests.snapshot(index);
+                }
                 if self.wanted.contains(&id) && !self.seen.contains(&id) {
                     self.seen.push(id);
                 }

@@ -65,7 +65,7 @@ fn until_all_is_so(config: Config, stop: &Stop, handed: &Handed) -> Exit {
         config.clone(),
         volume.clone(),
         stop.clone(),
-        super::super::preflight::minor_version,
+        super::super::versions::minor_version,
     ) {
         Ok(observer) => observer,
         Err(error) => {

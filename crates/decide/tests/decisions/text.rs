@@ -346,7 +346,12 @@ fn read_surroundings(at: usize, around: &mut Surroundings, words: &str) {
         ("wal-mount", "") => around.wal_mount = Some("/data/member/wal".into()),
         ("member-mount", "") => around.member_mount = Some("/data/member".into()),
         ("etcd", text) => around.versions.etcd = version(text),
-        ("written-by", text) => around.versions.damaged = version(text),
+        ("written-for", text) => around.versions.data = version(text),
+        ("old-request", index) => around.versions.traps.old_request = index.parse().ok(),
+        ("v2-content", "") => around.versions.traps.v2_content = true,
+        ("removed", member) => around.versions.traps.removed.push(id(member)),
+        ("promoted", member) => around.versions.traps.promoted.push(id(member)),
+        ("learners", count) => around.versions.traps.learners = count.parse().ok(),
         ("cluster", text) => around.versions.cluster = version(text),
         _ => panic!("line {at}: {words:?} is nothing around us"),
     }
