@@ -35,11 +35,14 @@ pub fn of_variable(variable: &str) -> String {
     flag.to_lowercase().replace('_', "-")
 }
 
-/// Flags that take no next word. Source: `etcd --help` of 3.4.23, 3.5.16 and 3.5.30, "true", "false".
+/// Flags that take no next word. Source: `etcd --help` of 3.4.23, 3.5.16, 3.5.30, 3.6.14 and 3.7.1, "true", "false".
 const BOOLEAN: &[&str] = &[
     "auto-tls",
     "client-cert-auth",
     "debug",
+    "discovery-insecure-skip-tls-verify",
+    "discovery-insecure-transport",
+    "enable-distributed-tracing",
     "enable-grpc-gateway",
     "enable-log-rotation",
     "enable-pprof",
@@ -58,6 +61,7 @@ const BOOLEAN: &[&str] = &[
     "h",
     "help",
     "initial-election-tick-advance",
+    "memory-mlock",
     "peer-auto-tls",
     "peer-client-cert-auth",
     "peer-skip-client-san-verification",

@@ -11,6 +11,7 @@ pub(crate) mod preflight;
 mod rejoin;
 mod step;
 pub mod trial;
+mod unread;
 pub(crate) mod versions;
 
 use std::sync::Arc;
@@ -113,7 +114,7 @@ pub fn run(
         Ok(lock) => lock,
         Err(exit) => return exit,
     };
-    entrypoint.version = versions::ask(&entrypoint.config, stop);
+    entrypoint.version = versions::ask(&entrypoint.config, stop, !warned);
     loop {
         if let Err(exit) = entrypoint.round() {
             return exit;

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::preflight::{FLAGS, elf, program};
+use super::unread;
 use crate::config::Config;
 use crate::datadir::Volume;
 use crate::decide::{
@@ -40,13 +41,17 @@ pub fn minor_version(config: &Config, stop: &Stop) -> Option<MinorVersion> {
     of_program(config, stop).map(|(version, _)| version)
 }
 
-/// Asks for the version while the data is read and the others are asked what they hold: a start needs it.
+/// Asks for the version while the data is read and the others are asked what they hold: a start needs it. `first`:
+/// and names the settings that this etcd does not read.
 ///
 /// To be waited for before etcd takes our place: nobody would reap its child then.
-pub fn ask(config: &Arc<Config>, stop: &Stop) -> Option<JoinHandle<()>> {
+pub fn ask(config: &Arc<Config>, stop: &Stop, first: bool) -> Option<JoinHandle<()>> {
     let (config, stop) = (config.clone(), stop.clone());
     let ask = move || {
         of_program(&config, &stop);
+        if first {
+            unread::warn(&config, &stop);
+        }
     };
     // Without a thread it is asked when it is needed.
     std::thread::Builder::new().spawn(ask).ok()
