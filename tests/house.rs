@@ -27,6 +27,9 @@ const FLOORS: &[&[&str]] = &[
     &["path", "first"],
 ];
 
+/// Where programs begin and end.
+const MAINS: &[&str] = &["src/main.rs", "crates/snapshot/src/main.rs"];
+
 /// What decides names none of these: its `Cargo.toml` keeps it from other crates, and this from the standard library.
 const DOES_SOMETHING: &[&str] = &[
     "std::fs",
@@ -177,20 +180,20 @@ fn named_elsewhere(paths: &[&str], may: &[&str]) -> Vec<String> {
 
 #[test]
 fn only_main_exits() {
-    let elsewhere = named_elsewhere(&["process::exit", "process::abort"], &["src/main.rs"]);
+    let elsewhere = named_elsewhere(&["process::exit", "process::abort"], MAINS);
     assert!(elsewhere.is_empty(), "\n{}", elsewhere.join("\n"));
 }
 
 #[test]
 fn only_config_reads_the_environment() {
     let ways = ["env::var", "env::var_os", "env::vars", "env::vars_os"];
-    let elsewhere = named_elsewhere(&ways, &["src/config/"]);
+    let elsewhere = named_elsewhere(&ways, &["src/config/", "crates/snapshot/src/settings.rs"]);
     assert!(elsewhere.is_empty(), "\n{}", elsewhere.join("\n"));
 }
 
 #[test]
 fn only_main_takes_arguments() {
-    let elsewhere = named_elsewhere(&["env::args", "env::args_os"], &["src/main.rs"]);
+    let elsewhere = named_elsewhere(&["env::args", "env::args_os"], MAINS);
     assert!(elsewhere.is_empty(), "\n{}", elsewhere.join("\n"));
 }
 

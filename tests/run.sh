@@ -184,6 +184,14 @@ part_deny() {
     check "cargo fetch" retry cargo fetch --locked --quiet
     check "cargo deny" cargo deny --offline --locked check licenses bans sources
     check "a dependency without a reason in deny.toml" reasons
+    check "PID 1 has an async runtime" synchronous
+}
+
+# PID 1 is synchronous: it asks a handful of peers, then becomes etcd. The runtime is the snapshot program's alone.
+synchronous() {
+    local tree
+    tree=$(cargo tree --locked --offline --package etcd-rejoin --edges normal --prefix none) || return 1
+    ! grep -E '^(tokio|hyper|tonic|object_store|zstd) v' <<<"$tree"
 }
 
 # Names each direct dependency that has no line in the head of deny.toml.
@@ -201,12 +209,13 @@ part_build() {
     check "the program is not static" static
 }
 
-# The program has no interpreter: it runs in an image without a C library.
+# The programs have no interpreter: they run in an image without a C library.
 static() {
     local program
-    program=$(ls target/*/release/etcd-rejoin) || return 1
-    if ldd "$program" 2>/dev/null | grep -q '=>'; then ldd "$program"; return 1; fi
-    "$program" --version
+    for program in target/*/release/etcd-rejoin target/*/release/etcd-rejoin-snapshot; do
+        if ldd "$program" 2>/dev/null | grep -q '=>'; then ldd "$program"; return 1; fi
+        "$program" --version || return 1
+    done
 }
 
 # Tests with real etcd wait more than they compute: four times as many as there are processors. What runs with the
@@ -334,7 +343,7 @@ if ! has cargo; then
     parts=()
 fi
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto} RUST_BACKTRACE=1
-export -f book reasons static retry say fuzz_one said
+export -f book reasons static synchronous retry say fuzz_one said
 for part in "${parts[@]}"; do
     printf '\n== %s: %s\n' "$part" "${asks[$part]}"
     before=$SECONDS passed_before=$passed failed_before=$failed

@@ -43,6 +43,23 @@ pub fn month(seconds: u64) -> u64 {
     year * 12 + month - 1
 }
 
+/// The time that a timestamp says, with a fraction of a second or without; `None` if it is none.
+pub fn untimestamp(text: &str) -> Option<SystemTime> {
+    let text = text.strip_suffix('Z')?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let bytes = whole.as_bytes();
+    let separated = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
+    if bytes.len() != 19 || separated.iter().any(|(at, byte)| bytes[*at] != *byte) {
+        return None;
+    }
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let fraction: f64 = format!("0.{fraction}").parse().ok()?;
+    let stamp = format!("{}Z", whole.replace(['-', ':'], ""));
+    unstamp(&stamp)?.checked_add(Duration::from_millis((fraction * 1000.0).round() as u64))
+}
+
 fn since_1970(time: SystemTime) -> Duration {
     time.duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
@@ -104,6 +121,25 @@ mod tests {
         assert_eq!(of("20261130T235959Z"), 2026 * 12 + 10);
         assert_eq!(of("20261201T000000Z"), 2026 * 12 + 11);
         assert_eq!(of("20270101T000000Z"), 2027 * 12);
+    }
+
+    #[test]
+    fn a_timestamp_says_its_time_back() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_253_025_123);
+        assert_eq!(untimestamp(&timestamp(time)), Some(time));
+        assert_eq!(
+            untimestamp("1970-01-01T00:00:01Z"),
+            Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1))
+        );
+        for text in [
+            "",
+            "1970-01-01T00:00:01",
+            "1970-01-01 00:00:01Z",
+            "1970-01-01T00:00:01.xZ",
+            "1970/01/01T00:00:01Z",
+        ] {
+            assert_eq!(untimestamp(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -1,0 +1,96 @@
+//! `every`: snapshots for ever. A failure is said, and tried again; nothing of it ends the program.
+
+use std::time::Duration;
+
+use etcd_rejoin_host::exit::Exit;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::Surroundings;
+use super::save::{task, words};
+use crate::Trouble;
+use crate::cli::EveryArgs;
+use crate::lease::Uploader;
+use crate::random;
+use crate::stop::Stopping;
+
+/// How long after a failure the next try is.
+const AGAIN: Duration = Duration::from_secs(60);
+/// How long the last snapshot may take: Kubernetes and Docker kill what has not ended after 30 and 10 seconds.
+const LAST: Duration = Duration::from_secs(25);
+
+/// Saves until we are asked to stop.
+pub async fn every(
+    around: &Surroundings,
+    args: &EveryArgs,
+    stopping: &Stopping,
+) -> Result<Exit, Trouble> {
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    let uploader = Uploader::new(host, args.interval + args.interval / 2);
+    let mut next = Instant::now();
+    let mut other = None;
+    while !stopping.is_asked() {
+        let wait = match round(around, args, &uploader, &mut other, stopping).await {
+            Ok(()) => args.interval,
+            Err(Trouble::Stopped) => break,
+            Err(Trouble::Failed(error) | Trouble::Refused(error)) => {
+                log::error!("no snapshot: {error}");
+                AGAIN.min(args.interval)
+            }
+        };
+        // From beginning to beginning; never at once after one that took longer than the interval.
+        next = (next + wait).max(Instant::now() + wait / 10) + jitter(wait);
+        futures_util::future::select(
+            std::pin::pin!(sleep_until(next)),
+            std::pin::pin!(stopping.asked()),
+        )
+        .await;
+    }
+    if args.on_stop {
+        let never = Stopping::never();
+        match timeout(LAST, round(around, args, &uploader, &mut other, &never)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(Trouble::Failed(error) | Trouble::Refused(error))) => {
+                log::error!("no last snapshot: {error}")
+            }
+            Ok(Err(Trouble::Stopped)) | Err(_) => {
+                log::error!("no last snapshot: it took longer than {LAST:?}")
+            }
+        }
+    }
+    if let Err(error) = uploader.give_back(&around.store).await {
+        log::warn!("the lease of the uploader stays until it ends: {error}");
+    }
+    Ok(Exit::OK)
+}
+
+/// One snapshot, if it is ours to save.
+async fn round(
+    around: &Surroundings,
+    args: &EveryArgs,
+    uploader: &Uploader,
+    other: &mut Option<String>,
+    stopping: &Stopping,
+) -> Result<(), Trouble> {
+    let uploads = uploader.take(&around.store).await?;
+    if let Some(host) = uploads {
+        // Said when it changes.
+        if other.as_ref() != Some(&host) {
+            log::info!("{host} uploads; this one waits for its turn");
+        }
+        *other = Some(host);
+        return Ok(());
+    }
+    *other = None;
+    let saved = task(around, &args.save, stopping).save().await?;
+    log::info!("{}", words(&saved));
+    Ok(())
+}
+
+/// Up to a twentieth: many that were started at once do not stay together.
+fn jitter(of: Duration) -> Duration {
+    let random = u32::from_str_radix(&random::text(), 16).unwrap_or(0);
+    of.mul_f64(f64::from(random) / f64::from(u32::MAX) / 20.0)
+}

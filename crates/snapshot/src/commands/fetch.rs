@@ -1,0 +1,190 @@
+//! `fetch` and `verify`: a snapshot is read wholly, and every hash is checked.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write, sink};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use etcd_rejoin_host::error::{Context as _, Error};
+use etcd_rejoin_host::exit::Exit;
+
+use super::Surroundings;
+use crate::Trouble;
+use crate::catalog::{Catalog, manifest};
+use crate::cli::Which;
+use crate::layout::{Manifest, SnapshotId};
+use crate::progress::Progress;
+use crate::store::Store;
+use crate::stream::{Opener, Passed};
+use crate::table::size;
+
+/// Reads a snapshot to a writer. The error says that it is damaged, or that it could not be read.
+async fn open<W: Write>(store: &Store, manifest: &Manifest, to: W) -> Result<W, Flaw> {
+    let mut download = store
+        .download(&manifest.id.object())
+        .await
+        .map_err(Flaw::Unread)?;
+    let mut opener = Opener::new(to).map_err(Flaw::Unread)?;
+    let (progress, mut came) = (Progress::new("reading"), 0);
+    while let Some(piece) = download.next().await.map_err(Flaw::Unread)? {
+        came += piece.len() as u64;
+        progress.of(
+            manifest.stored_size.saturating_sub(came),
+            piece.len() as u64,
+        );
+        opener.write(&piece).map_err(Flaw::Damaged)?;
+    }
+    let (passed, to) = opener.finish().map_err(Flaw::Damaged)?;
+    let expected = Passed {
+        size: manifest.size,
+        sha256: manifest.sha256.clone(),
+        stored_size: manifest.stored_size,
+        stored_sha256: manifest.stored_sha256.clone(),
+    };
+    match passed == expected {
+        true => Ok(to),
+        false => Err(Flaw::Damaged(Error::new(
+            "it is whole, and not what its manifest says",
+        ))),
+    }
+}
+
+enum Flaw {
+    Damaged(Error),
+    Unread(Error),
+}
+
+impl Flaw {
+    fn of(self, id: &SnapshotId) -> Error {
+        match self {
+            Flaw::Damaged(error) => Error::caused(format!("{id} is damaged"), error),
+            Flaw::Unread(error) => Error::caused(format!("{id} is not read"), error),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Verified {
+    snapshot: SnapshotId,
+    good: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+/// Reads one snapshot, or all.
+pub async fn verify(around: &Surroundings, which: &Which, all: bool) -> Result<Exit, Trouble> {
+    let ids = match all {
+        true => Catalog::read(&around.store).await?.snapshots,
+        false => vec![around.which(which).await?.id],
+    };
+    let mut verified = Vec::new();
+    for id in ids {
+        let read = match manifest(&around.store, &id).await {
+            Ok(manifest) => open(&around.store, &manifest, sink()).await,
+            Err(error) => Err(Flaw::Damaged(error)),
+        };
+        let why = match read {
+            Ok(_) => None,
+            Err(Flaw::Damaged(error)) => Some(error.to_string()),
+            // Not read is no verdict.
+            Err(flaw @ Flaw::Unread(_)) => return Err(flaw.of(&id).into()),
+        };
+        verified.push(Verified {
+            snapshot: id,
+            good: why.is_none(),
+            why,
+        });
+    }
+    let printed = around.answer(&verified, || {
+        let line = |one: &Verified| match &one.why {
+            None => format!("{} is good\n", one.snapshot),
+            Some(why) => format!("{} is damaged: {why}\n", one.snapshot),
+        };
+        verified.iter().map(line).collect()
+    });
+    Ok(if verified.iter().all(|one| one.good) {
+        printed
+    } else {
+        Exit::NOT_OK
+    })
+}
+
+/// Writes a snapshot to a file that is not there yet; it is there wholly, or not at all.
+pub async fn fetch(around: &Surroundings, file: &Path, which: &Which) -> Result<Exit, Trouble> {
+    let manifest = around.which(which).await?;
+    if file.exists() {
+        return Err(Error::new(format!(
+            "{} exists: nothing is written over it",
+            file.display()
+        ))
+        .into());
+    }
+    let new = Beside::create(file)?;
+    let to = BufWriter::with_capacity(1 << 20, new.file.try_clone().context(|| new.what())?);
+    let mut to = open(&around.store, &manifest, to)
+        .await
+        .map_err(|flaw| flaw.of(&manifest.id))?;
+    to.flush().context(|| new.what())?;
+    new.finish()?;
+    Ok(around.answer(&manifest, || {
+        format!(
+            "wrote {}, {}, to {}\n",
+            manifest.id,
+            size(manifest.size),
+            file.display()
+        )
+    }))
+}
+
+/// A file that gets its name when it is whole.
+struct Beside {
+    file: File,
+    beside: PathBuf,
+    path: PathBuf,
+}
+
+impl Beside {
+    fn create(path: &Path) -> Result<Beside, Error> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".part");
+        let beside = PathBuf::from(beside);
+        let mut options = OpenOptions::new();
+        let file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&beside);
+        let file = file.context(|| format!("cannot write {}", beside.display()))?;
+        Ok(Beside {
+            file,
+            beside,
+            path: path.into(),
+        })
+    }
+
+    fn what(&self) -> String {
+        format!("cannot write {}", self.path.display())
+    }
+
+    fn finish(self) -> Result<(), Error> {
+        self.file.sync_all().context(|| self.what())?;
+        std::fs::rename(&self.beside, &self.path).context(|| self.what())?;
+        let folder = self
+            .path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.context(|| format!("cannot sync {}", folder.display()))
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // Renamed, it is not there any more.
+        let _ = std::fs::remove_file(&self.beside);
+    }
+}

@@ -1,0 +1,54 @@
+//! `save`: one snapshot now.
+
+use serde_json::json;
+
+use etcd_rejoin_host::exit::Exit;
+
+use super::Surroundings;
+use crate::Trouble;
+use crate::cli::SaveArgs;
+use crate::save::{Saved, Task};
+use crate::stop::Stopping;
+use crate::table::size;
+
+/// Saves, and says what was saved.
+pub async fn save(
+    around: &Surroundings,
+    args: &SaveArgs,
+    stopping: &Stopping,
+) -> Result<Exit, Trouble> {
+    let saved = task(around, args, stopping).save().await?;
+    Ok(match &saved {
+        Saved::New(manifest) => around.answer(manifest, || format!("{}\n", words(&saved))),
+        Saved::Unchanged(id) => around.answer(&json!({ "unchanged": id }), || {
+            format!("{}\n", words(&saved))
+        }),
+    })
+}
+
+/// What is to be saved.
+pub fn task<'a>(around: &'a Surroundings, args: &'a SaveArgs, stopping: &'a Stopping) -> Task<'a> {
+    Task {
+        store: &around.store,
+        place: &around.settings.place,
+        etcd: &around.settings.etcd,
+        name: args.name.as_deref(),
+        if_changed: args.if_changed,
+        stopping,
+    }
+}
+
+/// What was saved, in a sentence.
+pub fn words(saved: &Saved) -> String {
+    match saved {
+        Saved::New(manifest) => format!(
+            "saved {}: {} as {}, from member {}, in {:.1} s",
+            manifest.id,
+            size(manifest.size),
+            size(manifest.stored_size),
+            manifest.member,
+            manifest.took_ms as f64 / 1000.0
+        ),
+        Saved::Unchanged(id) => format!("nothing has changed since {id}"),
+    }
+}

@@ -1,0 +1,126 @@
+//! One way to speak HTTP, to etcd (gRPC) and to an object store: hyper, with the TLS settings of all our programs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http_body_util::BodyExt as _;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use object_store::client as objects;
+use object_store::client::{
+    HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse, HttpResponseBody,
+};
+use rustls::ClientConfig;
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How much of a stream may be under way unread: memory stays bounded, and the sender waits.
+const WINDOW: u32 = 1 << 20;
+/// How long an object store may take until the head of its answer. A part of an upload is one request.
+const ANSWER: Duration = Duration::from_secs(120);
+
+/// A client for gRPC.
+pub type GrpcClient = Client<HttpsConnector<HttpConnector>, tonic::body::Body>;
+
+/// A client for gRPC: HTTP/2 alone, also without TLS.
+pub fn grpc(tls: Arc<ClientConfig>) -> GrpcClient {
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config((*tls).clone())
+        .https_or_http()
+        .enable_http2();
+    Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .http2_only(true)
+        .http2_initial_stream_window_size(WINDOW)
+        .http2_initial_connection_window_size(WINDOW)
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .http2_keep_alive_timeout(Duration::from_secs(10))
+        .build(connector.wrap_connector(tcp()))
+}
+
+fn tcp() -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT));
+    tcp.set_keepalive(Some(Duration::from_secs(15)));
+    tcp
+}
+
+/// Makes what `object_store` sends its requests with.
+#[derive(Debug)]
+pub struct OurHttp(pub Arc<ClientConfig>);
+
+impl objects::HttpConnector for OurHttp {
+    fn connect(
+        &self,
+        _: &object_store::ClientOptions,
+    ) -> object_store::Result<objects::HttpClient> {
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config((*self.0).clone())
+            .https_or_http()
+            .enable_http1();
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(20))
+            .build(connector.wrap_connector(tcp()));
+        Ok(objects::HttpClient::new(Requests(client)))
+    }
+}
+
+#[derive(Debug)]
+struct Requests(Client<HttpsConnector<HttpConnector>, HttpRequestBody>);
+
+#[async_trait]
+impl objects::HttpService for Requests {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let answer = tokio::time::timeout(ANSWER, self.0.request(request)).await;
+        let answer = answer.map_err(|late| HttpError::new(HttpErrorKind::Timeout, late))?;
+        let (head, body) = answer.map_err(failed)?.into_parts();
+        let body = body.map_err(|error| HttpError::new(HttpErrorKind::Interrupted, error));
+        Ok(HttpResponse::from_parts(head, HttpResponseBody::new(body)))
+    }
+}
+
+fn failed(error: legacy::Error) -> HttpError {
+    let kind = match error.is_connect() {
+        true => HttpErrorKind::Connect,
+        false => HttpErrorKind::Interrupted,
+    };
+    HttpError::new(kind, Chain::of(&error))
+}
+
+/// An error with all its causes: `object_store` prints the first one alone.
+#[derive(Debug)]
+struct Chain(String);
+
+impl Chain {
+    fn of(error: &dyn std::error::Error) -> Chain {
+        Chain(chain(error))
+    }
+}
+
+impl std::fmt::Display for Chain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Chain {}
+
+/// An error and what caused it, in one line. What says its cause itself is not followed by it again.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        next = cause.source();
+    }
+    text
+}

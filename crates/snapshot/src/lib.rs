@@ -1,0 +1,46 @@
+//! Snapshots of an etcd cluster in a directory or an object store, and back. Beside any etcd: as a sidecar, a service,
+//! a job.
+//!
+//! A snapshot goes from etcd's gRPC call through SHA-256 and zstd into the store, in constant memory; its manifest is
+//! written last. What lies where: [`layout`].
+
+pub mod catalog;
+pub mod cli;
+pub mod cluster;
+pub mod commands;
+pub mod etcd;
+pub mod http;
+pub mod layout;
+pub mod lease;
+pub mod progress;
+pub mod random;
+pub mod save;
+pub mod settings;
+pub mod stop;
+pub mod store;
+pub mod stream;
+pub mod table;
+
+use etcd_rejoin_host::error::Error;
+
+/// Why a command did not do its work.
+#[derive(Debug)]
+pub enum Trouble {
+    /// Only a person can tell: exit code 65.
+    Refused(Error),
+    /// An attempt failed: exit code 74.
+    Failed(Error),
+    /// We were asked to stop.
+    Stopped,
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Trouble {
+        Trouble::Failed(error)
+    }
+}
+
+/// Bytes in hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,12 @@
+//! The program: takes arguments and environment, and ends.
+
+use clap::Parser as _;
+
+use etcd_rejoin_snapshot::cli::SnapshotCli;
+use etcd_rejoin_snapshot::commands;
+use etcd_rejoin_snapshot::settings;
+
+fn main() {
+    let cli = SnapshotCli::parse_from(std::env::args_os());
+    std::process::exit(commands::run(cli, settings::own()).0)
+}

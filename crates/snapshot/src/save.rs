@@ -1,0 +1,358 @@
+//! One snapshot, from etcd into the store. Writes the manifest last; leaves nothing half visible, whatever fails.
+
+use std::pin::pin;
+use std::time::Instant;
+
+use futures_util::future::{Either, select, try_join};
+use tonic::Streaming;
+
+use etcd_rejoin_host::error::Error;
+
+use crate::catalog::{Catalog, json, manifest};
+use crate::cluster::{Candidate, candidates};
+use crate::etcd::SILENCE;
+use crate::etcd::messages::SnapshotResponse;
+use crate::layout::{
+    FORMAT, Lineage, MARKER, Manifest, Marker, Moment, SavedMember, SnapshotId, lineage_key,
+};
+use crate::progress::Progress;
+use crate::settings::EtcdAccess;
+use crate::stop::Stopping;
+use crate::store::{Creation, Place, Store, Upload};
+use crate::stream::{Compressor, Passed};
+use crate::{Trouble, random};
+
+/// How often a stream that was cut is begun again.
+const TRIES: usize = 3;
+
+/// What to save, and where to.
+pub struct Task<'a> {
+    /// Where to.
+    pub store: &'a Store,
+    /// The same, for people.
+    pub place: &'a Place,
+    /// Which etcd.
+    pub etcd: &'a EtcdAccess,
+    /// How it is called, where its place is not marked yet.
+    pub name: Option<&'a str>,
+    /// Nothing is saved where the newest snapshot has the revision of now.
+    pub if_changed: bool,
+    /// Raised where we are asked to stop.
+    pub stopping: &'a Stopping,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub enum Saved {
+    /// A new snapshot.
+    New(Box<Manifest>),
+    /// The newest one has it all.
+    Unchanged(SnapshotId),
+}
+
+impl Task<'_> {
+    /// Saves.
+    pub async fn save(&self) -> Result<Saved, Trouble> {
+        let (candidates, members) = candidates(self.etcd).await?;
+        let first = candidates
+            .first()
+            .ok_or_else(|| Error::new("no member of etcd answers"))?;
+        let catalog = Catalog::read(self.store).await?;
+        let catalog = self.known(catalog, first).await?;
+        let lineage = catalog
+            .lineage_of(&first.cluster_id())
+            .ok_or_else(|| self.other_cluster(&catalog, first))?;
+        if catalog.newest_lineage() > Some(lineage) {
+            log::warn!(
+                "the cluster {} is of lineage {lineage}, and a restore has begun a newer one",
+                first.cluster_id()
+            );
+        }
+        let newest = catalog.newest_of(lineage);
+        if let Some(newest) =
+            newest.filter(|newest| self.if_changed && newest.revision == first.revision())
+        {
+            return Ok(Saved::Unchanged(newest.clone()));
+        }
+        self.has_room(newest, first).await?;
+        let mut tried = Vec::new();
+        // A cut may be the member's: the next one is asked then.
+        for candidate in candidates.iter().cycle().take(TRIES) {
+            match self.stream(candidate, lineage, &catalog, &members).await {
+                Ok(manifest) => return Ok(Saved::New(Box::new(manifest))),
+                Err(Broken::Stream(error)) => {
+                    log::warn!("begins again: {error}");
+                    tried.push(error.to_string());
+                }
+                Err(Broken::Ours(trouble)) => return Err(trouble),
+            }
+        }
+        tried.dedup();
+        Err(Error::new(format!("{TRIES} streams were cut: {}", tried.join("; "))).into())
+    }
+
+    /// The catalog, with a marker: a cluster that is older than its store is adopted, and what a rule of the store took
+    /// away is put back.
+    async fn known(&self, catalog: Catalog, candidate: &Candidate) -> Result<Catalog, Trouble> {
+        if catalog.marker.is_some() && catalog.lineage_of(&candidate.cluster_id()).is_some() {
+            return Ok(catalog);
+        }
+        if catalog.is_empty() {
+            let marker = Marker {
+                format: FORMAT,
+                nonce: random::nonce(),
+                cluster: self.name.unwrap_or_default().into(),
+                cluster_id: candidate.cluster_id(),
+                promises: Vec::new(),
+                made: Moment::now(),
+            };
+            match self.store.create(MARKER, json(&marker)).await? {
+                Creation::Ours => log::info!(
+                    "{} is the place of cluster {} from now on",
+                    self.place,
+                    marker.cluster_id
+                ),
+                Creation::Others => log::info!("{} was marked meanwhile", self.place),
+            }
+            return Ok(Catalog::read(self.store).await?);
+        }
+        let Some(newest) = catalog.snapshots.last() else {
+            return Ok(catalog);
+        };
+        let last = manifest(self.store, newest).await?;
+        let ours = last.cluster_id == candidate.cluster_id();
+        if catalog.marker.is_none() && ours {
+            log::warn!("{MARKER} was gone from {}: it is put back", self.place);
+            self.store.create(MARKER, json(&last.marker)).await?;
+            for lineage in &last.lineages {
+                let lineage: &Lineage = lineage;
+                self.store
+                    .create(&lineage_key(lineage.n), json(lineage))
+                    .await?;
+            }
+            return Ok(Catalog::read(self.store).await?);
+        }
+        Ok(catalog)
+    }
+
+    fn other_cluster(&self, catalog: &Catalog, candidate: &Candidate) -> Trouble {
+        let whose = match &catalog.marker {
+            Some(marker) if marker.cluster.is_empty() => {
+                format!("of the cluster {}", marker.cluster_id)
+            }
+            Some(marker) => format!("of the cluster {} ({})", marker.cluster_id, marker.cluster),
+            None => "of a cluster whose marker is gone".into(),
+        };
+        Trouble::Refused(Error::new(format!(
+            "{} is the place {whose}, and etcd at {} is of the cluster {}: give each cluster a prefix of its own",
+            self.place,
+            candidate.endpoint.url,
+            candidate.cluster_id(),
+        )))
+    }
+
+    /// Whether it will fit, by what the newest snapshot became in the store.
+    async fn has_room(
+        &self,
+        newest: Option<&SnapshotId>,
+        candidate: &Candidate,
+    ) -> Result<(), Trouble> {
+        let Some(free) = self.store.free()? else {
+            return Ok(());
+        };
+        let size: u64 = candidate.status.db_size.try_into().unwrap_or(0);
+        let last = match newest {
+            Some(newest) => manifest(self.store, newest).await.ok(),
+            None => None,
+        };
+        let need = last.map_or(size, |last| need(size, last.size, last.stored_size));
+        if need > free {
+            let why = format!(
+                "{} has {free} bytes free, and a snapshot may need {need}: make room, or prune",
+                self.place
+            );
+            return Err(Error::new(why).into());
+        }
+        Ok(())
+    }
+
+    async fn stream(
+        &self,
+        candidate: &Candidate,
+        lineage: u64,
+        catalog: &Catalog,
+        members: &[SavedMember],
+    ) -> Result<Manifest, Broken> {
+        let (taken, began) = (Moment::now(), Instant::now());
+        // All that is in it before the stream begins is in the snapshot.
+        let before = candidate.endpoint.status().await.map_err(Broken::Stream)?;
+        let before = Candidate {
+            endpoint: candidate.endpoint.clone(),
+            status: before,
+        };
+        if before.cluster_id() != candidate.cluster_id() {
+            return Err(Broken::Ours(self.other_cluster(catalog, &before)));
+        }
+        let mut messages = candidate
+            .endpoint
+            .snapshot()
+            .await
+            .map_err(Broken::Stream)?;
+        let id = SnapshotId {
+            lineage,
+            revision: before.revision(),
+            random: random::text(),
+        };
+        let size = before.status.db_size.try_into().unwrap_or(0);
+        let mut upload = self
+            .store
+            .upload(&id.object(), size)
+            .await
+            .map_err(Broken::ours)?;
+        let sent = self.send(&before, &mut messages, &mut upload).await;
+        let (passed, storage_version) = match sent {
+            Ok(sent) => sent,
+            Err(broken) => {
+                upload.abort().await;
+                return Err(broken);
+            }
+        };
+        upload.finish().await.map_err(Broken::ours)?;
+        let header = before.status.header.clone().unwrap_or_default();
+        let manifest = Manifest {
+            format: FORMAT,
+            cluster_id: before.cluster_id(),
+            revision: id.revision,
+            term: header.raft_term,
+            index: before.status.raft_applied_index,
+            member: before.member_id(),
+            members: members.to_vec(),
+            etcd_version: before.status.version.clone(),
+            storage_version: Some(storage_version).filter(|version| !version.is_empty()),
+            size: passed.size,
+            sha256: passed.sha256,
+            stored_size: passed.stored_size,
+            stored_sha256: passed.stored_sha256,
+            keys: before.endpoint.keys(id.revision).await,
+            taken,
+            took_ms: began.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
+            program: env!("CARGO_PKG_VERSION").into(),
+            marker: catalog
+                .marker
+                .clone()
+                .expect("a place without a marker has no lineage"),
+            lineages: catalog.lineages.clone(),
+            id,
+        };
+        match self
+            .store
+            .create(&manifest.id.manifest(), json(&manifest))
+            .await
+        {
+            Ok(Creation::Ours) => Ok(manifest),
+            Ok(Creation::Others) => Err(Broken::ours(Error::new(format!(
+                "{} is there already",
+                manifest.id
+            )))),
+            Err(error) => Err(Broken::ours(error)),
+        }
+    }
+
+    /// Moves the stream into the upload. What went through, and the version of its storage format.
+    async fn send(
+        &self,
+        from: &Candidate,
+        messages: &mut Streaming<SnapshotResponse>,
+        upload: &mut Upload,
+    ) -> Result<(Passed, String), Broken> {
+        let Compressor {
+            input,
+            mut output,
+            end,
+        } = Compressor::start(upload.piece()).map_err(Broken::ours)?;
+        let progress = Progress::new("saving");
+        let mut storage_version = String::new();
+        let receiving = async {
+            // Dropped at the end of this block: that ends the stream.
+            let input = input;
+            loop {
+                let message = match tokio::time::timeout(SILENCE, messages.message()).await {
+                    Ok(Ok(Some(message))) => message,
+                    Ok(Ok(None)) => return Ok(()),
+                    Ok(Err(status)) => {
+                        return Err(Broken::Stream(
+                            from.endpoint.failed("go on with the snapshot", &status),
+                        ));
+                    }
+                    Err(_) => {
+                        let why = format!(
+                            "etcd at {} was silent for {SILENCE:?} in a snapshot",
+                            from.endpoint.url
+                        );
+                        return Err(Broken::Stream(Error::new(why)));
+                    }
+                };
+                progress.of(message.remaining_bytes, message.blob.len() as u64);
+                storage_version = message.version;
+                if input.send(message.blob).await.is_err() {
+                    // The other side says why.
+                    return Ok(());
+                }
+            }
+        };
+        let sending = async {
+            while let Some(piece) = output.recv().await {
+                upload.write(piece).await.map_err(Broken::ours)?;
+            }
+            Ok(())
+        };
+        match select(
+            pin!(try_join(receiving, sending)),
+            pin!(self.stopping.asked()),
+        )
+        .await
+        {
+            Either::Left((moved, _)) => drop(moved?),
+            Either::Right(((), _)) => return Err(Broken::Ours(Trouble::Stopped)),
+        }
+        progress.done();
+        let passed = end.join().map_err(|error| {
+            let why = format!("the stream of etcd at {}", from.endpoint.url);
+            Broken::Stream(Error::caused(why, error))
+        })?;
+        Ok((passed, storage_version))
+    }
+}
+
+/// What broke.
+enum Broken {
+    /// etcd's side: another try may do better.
+    Stream(Error),
+    /// Ours, or the store's, which was tried again already.
+    Ours(Trouble),
+}
+
+impl Broken {
+    fn ours(error: Error) -> Broken {
+        Broken::Ours(error.into())
+    }
+}
+
+/// How many bytes a snapshot of this size may need, where the last one of `of` bytes needed `took`; a fifth more.
+fn need(size: u64, of: u64, took: u64) -> u64 {
+    let scaled =
+        (u128::from(size) * u128::from(took) / u128::from(of.max(1))).saturating_mul(6) / 5;
+    u64::try_from(scaled).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_room_that_is_needed_follows_from_the_last_one() {
+        assert_eq!(need(1000, 500, 100), 240);
+        assert_eq!(need(u64::MAX, 1, u64::MAX), u64::MAX);
+        assert_eq!(need(1000, 0, 100), 120_000);
+    }
+}
