@@ -206,7 +206,7 @@ pub struct Manifest {
     pub id: SnapshotId,
     /// The cluster ID of its lineage.
     pub cluster_id: String,
-    /// The revision of the database.
+    /// The revision of the member asked, just before: all up to it is in the snapshot, and perhaps a little more.
     pub revision: u64,
     /// The Raft term of the member asked, just before.
     pub term: u64,
