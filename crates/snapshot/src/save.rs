@@ -13,7 +13,7 @@ use crate::cluster::{Candidate, candidates};
 use crate::etcd::SILENCE;
 use crate::etcd::messages::SnapshotResponse;
 use crate::layout::{
-    FORMAT, Lineage, MARKER, Manifest, Marker, Moment, SavedMember, SnapshotId, lineage_key,
+    FORMAT, MARKER, Manifest, Marker, Moment, SavedMember, SnapshotId, lineage_key,
 };
 use crate::progress::Progress;
 use crate::settings::EtcdAccess;
@@ -69,15 +69,23 @@ impl Task<'_> {
             );
         }
         let newest = catalog.newest_of(lineage);
+        let now = candidates.iter().map(Candidate::revision).max();
         if let Some(newest) =
-            newest.filter(|newest| self.if_changed && newest.revision == first.revision())
+            newest.filter(|newest| self.if_changed && Some(newest.revision) == now)
         {
             return Ok(Saved::Unchanged(newest.clone()));
+        }
+        let reached = newest.map_or(0, |newest| newest.revision);
+        let current: Vec<&Candidate> = (candidates.iter())
+            .filter(|candidate| candidate.revision() >= reached)
+            .collect();
+        if let (Some(newest), []) = (newest, current.as_slice()) {
+            return Err(self.behind(newest, first));
         }
         self.has_room(newest, first).await?;
         let mut tried = Vec::new();
         // A cut may be the member's: the next one is asked then.
-        for candidate in candidates.iter().cycle().take(TRIES) {
+        for candidate in current.into_iter().cycle().take(TRIES) {
             match self.stream(candidate, lineage, &catalog, &members).await {
                 Ok(manifest) => return Ok(Saved::New(Box::new(manifest))),
                 Err(Broken::Stream(error)) => {
@@ -88,7 +96,8 @@ impl Task<'_> {
             }
         }
         tried.dedup();
-        Err(Error::new(format!("{TRIES} streams were cut: {}", tried.join("; "))).into())
+        let why = tried.join("; ");
+        Err(Error::new(format!("no whole snapshot came in {TRIES} tries: {why}")).into())
     }
 
     /// The catalog, with a marker: a cluster that is older than its store is adopted, and what a rule of the store took
@@ -120,19 +129,29 @@ impl Task<'_> {
             return Ok(catalog);
         };
         let last = manifest(self.store, newest).await?;
-        let ours = last.cluster_id == candidate.cluster_id();
-        if catalog.marker.is_none() && ours {
-            log::warn!("{MARKER} was gone from {}: it is put back", self.place);
-            self.store.create(MARKER, json(&last.marker)).await?;
-            for lineage in &last.lineages {
-                let lineage: &Lineage = lineage;
-                self.store
-                    .create(&lineage_key(lineage.n), json(lineage))
-                    .await?;
-            }
-            return Ok(Catalog::read(self.store).await?);
+        let here = catalog.marker.as_ref();
+        let of_this_place = here.is_none_or(|marker| marker.nonce == last.marker.nonce);
+        if !of_this_place || last.cluster_id != candidate.cluster_id() {
+            return Ok(catalog);
         }
-        Ok(catalog)
+        let place = self.place;
+        log::warn!("{MARKER} or a lineage was gone from {place}: it is put back from {newest}");
+        self.store.create(MARKER, json(&last.marker)).await?;
+        for lineage in &last.lineages {
+            let key = lineage_key(lineage.n);
+            self.store.create(&key, json(lineage)).await?;
+        }
+        Ok(Catalog::read(self.store).await?)
+    }
+
+    /// What is behind the newest snapshot is not saved: etcd's revision never goes back, but a cluster that was founded
+    /// anew, or restored by hand, under the same names and token has the same ID. Its snapshots would count as older ones.
+    fn behind(&self, newest: &SnapshotId, candidate: &Candidate) -> Trouble {
+        Trouble::Refused(Error::new(format!(
+            "etcd at {} has revision {}, and the newest snapshot of this cluster ID is {newest}: the member lags, or the cluster was founded anew or restored by hand, and needs a prefix of its own",
+            candidate.endpoint.url,
+            candidate.revision(),
+        )))
     }
 
     fn other_cluster(&self, catalog: &Catalog, candidate: &Candidate) -> Trouble {
