@@ -1,5 +1,6 @@
 //! Performs one [`Step`]. There is no plan and no undo: after one step we look again.
 
+use std::fmt;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -57,6 +58,19 @@ pub enum Undone {
     Changed,
     /// Our own disk: surroundings.
     Failed(Error),
+}
+
+impl fmt::Display for Undone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Undone::Stopped(signal) => write!(f, "stopped by signal {signal}"),
+            Undone::Cluster(words) | Undone::NotNow(words) | Undone::Refused(words) => {
+                f.write_str(words)
+            }
+            Undone::Changed => f.write_str("the list of members has changed"),
+            Undone::Failed(error) => error.fmt(f),
+        }
+    }
 }
 
 impl<'a> Actor<'a> {
@@ -124,14 +138,18 @@ impl<'a> Actor<'a> {
                 volume.forget_learner()?;
                 Ok("took away the note of a learner".into())
             }),
-            Step::NoteLeft => self.local(|volume| {
-                volume.note_left()?;
-                Ok("noted that this member left".into())
-            }),
+            Step::NoteLeft => {
+                let scaled = self.config.policy.if_scaled_down;
+                self.local(move |volume| {
+                    volume.note_left(scaled)?;
+                    Ok("noted that this member left".into())
+                })
+            }
             Step::ForgetLeft => self.local(|volume| {
                 volume.forget_left()?;
                 Ok("took back the note that this member left".into())
             }),
+            Step::MoveLeadership(to) => self.move_leadership(*to),
             Step::UpdatePeerUrls(id) => self.update(*id, seen, endpoints),
         };
         words.map(|words| Done {
@@ -234,6 +252,26 @@ impl<'a> Actor<'a> {
             added: Some(id),
             set_aside: 0,
         })
+    }
+
+    /// Asks our own etcd, which leads.
+    fn move_leadership(&self, to: MemberId) -> Result<String, Undone> {
+        let urls = self.config.own_client_urls();
+        self.change(REPEAT_AFTER, move |clients, deadline| {
+            let mut moved = Err(Failure::Unreachable {
+                endpoint: "ETCD_LISTEN_CLIENT_URLS".into(),
+                why: "names no URL".into(),
+                timed_out: false,
+            });
+            for url in urls {
+                moved = clients.move_leader(&url, to, deadline);
+                if moved.is_ok() {
+                    break;
+                }
+            }
+            moved
+        })?;
+        Ok(format!("member {to} leads now"))
     }
 
     fn update(

@@ -13,6 +13,7 @@ pub mod explain;
 mod first;
 pub mod gateway;
 pub mod handover;
+pub mod kubernetes;
 pub mod launch;
 pub mod observe;
 pub mod path;

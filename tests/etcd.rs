@@ -31,5 +31,7 @@ mod refusals;
 mod secured;
 #[path = "etcd/spoken.rs"]
 mod spoken;
+#[path = "etcd/stateful_set.rs"]
+mod stateful_set;
 #[path = "etcd/surroundings.rs"]
 mod surroundings;

@@ -21,7 +21,7 @@ const FLOORS: &[&[&str]] = &[
     &["explain", "act"],
     &["observe", "launch"],
     &["assembly", "handover"],
-    &["ports"],
+    &["ports", "kubernetes"],
     &["config"],
     &["gateway", "datadir"],
     &["path", "first"],

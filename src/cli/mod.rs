@@ -90,6 +90,12 @@ pub enum Command {
         /// Take it back: join again at the next start
         #[arg(long)]
         undo: bool,
+        /// For the pre-stop of a StatefulSet's pod: leave only if the set does not want this member any more
+        ///
+        /// Asks the Kubernetes API server for the set. A drain, a restart and a set of no replicas are no leave (exit
+        /// code 0); nor is it one where the answer is not known (exit code 74). Needs REJOIN_STATEFULSET.
+        #[arg(long, conflicts_with = "undo")]
+        if_scaled_down: bool,
         /// What the member is started with.
         #[command(flatten)]
         file: EnvFile,
@@ -192,6 +198,8 @@ pub enum Probed {
 const STATUS_KEYS: &str = "\
 Keys of --json, which stay as they are; new ones may come:
   name         ETCD_NAME
+  set          of a member of a StatefulSet, else null: name, ordinal, service (in full), api: where its replicas
+               are asked for, or null; derived: the variables that REJOIN_STATEFULSET has set
   data_dir     path; state: own, damaged or empty; damage: what is wrong, in words; version: the newer
                one of its storage version and its cluster's, or null; member_id and
                cluster_id of the data, in hex; committed: index and term up to which it is known

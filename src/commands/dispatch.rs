@@ -93,13 +93,15 @@ impl Caller<'_> {
                 undo: true,
                 file,
                 etcd,
+                ..
             } => self.at_once(&file, &etcd, |config| leave::undo(&config)),
             Command::Leave {
                 undo: false,
+                if_scaled_down,
                 file,
                 etcd,
             } => self.with_config(&file, &etcd.etcd_flags, |config| {
-                leave::leave(config, self.stop)
+                leave::leave(config, if_scaled_down, self.stop)
             }),
             Command::Notify {
                 gate,

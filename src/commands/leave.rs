@@ -7,7 +7,7 @@ use super::{Exit, must_exist, print};
 use crate::act::{Actor, Undone};
 use crate::config::Config;
 use crate::datadir::Volume;
-use crate::decide::{Decision, Happened, Memory, Removal, Step, Wants, decide, to_go_on};
+use crate::decide::{Decision, Happened, Memory, Reason, Removal, Step, Wants, decide, to_go_on};
 use crate::error::Error;
 use crate::observe::{Beside, NoLook, Observer};
 use crate::signals::Stop;
@@ -16,8 +16,17 @@ use crate::signals::Stop;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Removes this member from its cluster, and notes that it shall not come back by itself.
-pub fn leave(mut config: Config, stop: &Stop) -> Exit {
+///
+/// `if_scaled_down`: as the pre-stop of a StatefulSet's pod. A stop is no leave: only if the set does not want it.
+pub fn leave(mut config: Config, if_scaled_down: bool, stop: &Stop) -> Exit {
     config.policy.wants = Wants::Leave;
+    config.policy.if_scaled_down = if_scaled_down;
+    if if_scaled_down && config.set.is_none() {
+        eprintln!(
+            "etcd-rejoin: --if-scaled-down needs REJOIN_STATEFULSET: which StatefulSet is this member of?"
+        );
+        return Exit::CONFIG;
+    }
     let config = Arc::new(config);
     let volume = Volume::new(&config.data_dir, config.wal_dir.as_deref());
     let observer = match Observer::new(
@@ -45,6 +54,13 @@ pub fn leave(mut config: Config, stop: &Stop) -> Exit {
         let decision = decide(&config.policy, &look.seen);
         let step = match &decision {
             Decision::Do(step, _) => step,
+            Decision::Done(why) if why.reason() != Reason::Left => {
+                return print(&format!(
+                    "{}: {}\n",
+                    decision.sentence(),
+                    decision.because()
+                ));
+            }
             Decision::Done(_) => {
                 let identity = look.contents.finding.identity();
                 let member = identity.map_or_else(String::new, |own| format!(" {}", own.member));
@@ -73,6 +89,13 @@ pub fn leave(mut config: Config, stop: &Stop) -> Exit {
         noted |= *step == Step::NoteLeft;
         let removal;
         let event = match done {
+            Err(Undone::Stopped(signal)) => return stopped(signal, noted),
+            done if matches!(step, Step::MoveLeadership(_)) => {
+                if let Err(undone) = done {
+                    eprintln!("etcd-rejoin: leaves as the leader: {undone}");
+                }
+                Happened::AskedToMove
+            }
             Ok(_) if matches!(step, Step::RemoveMember(_)) => Happened::Asked(&Removal::Done),
             Ok(_) => Happened::Did(step, decision.reason(), None),
             Err(undone) => {
@@ -88,7 +111,9 @@ pub fn leave(mut config: Config, stop: &Stop) -> Exit {
             }
         };
         let pause = match event {
-            Happened::Did(..) | Happened::Asked(Removal::Done) => Duration::ZERO,
+            Happened::Did(..) | Happened::AskedToMove | Happened::Asked(Removal::Done) => {
+                Duration::ZERO
+            }
             _ => PAUSE,
         };
         memory = memory.after(event, observer.now());

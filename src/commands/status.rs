@@ -1,7 +1,7 @@
 //! Explains, without changing anything: what is seen, what would be done now and why, and what would
 //! change that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -394,6 +394,15 @@ impl Shown<'_> {
         let mut line =
             |name: &str, what: String| text += &format!("{name:<11}{}\n", one_line(what));
         line("member", config.policy.name.clone());
+        if let Some(set) = &config.set {
+            line(
+                "set",
+                format!("ordinal {} of {} at {}", set.ordinal, set.name, set.domain),
+            );
+            for (name, value) in &set.derived {
+                line("", format!("{name}={value}"));
+            }
+        }
         let data = explain::data_dir(look);
         line("data dir", format!("{}: {data}", config.data_dir.display()));
         if let Some(held) = self.holders.to_text() {
@@ -477,6 +486,13 @@ impl Shown<'_> {
         let quorate = seen.quorate.as_ref();
         json!({
             "name": config.policy.name,
+            "set": config.set.as_ref().map(|set| json!({
+                "name": set.name,
+                "ordinal": set.ordinal,
+                "service": set.domain,
+                "api": set.api,
+                "derived": set.derived.iter().cloned().collect::<BTreeMap<_, _>>(),
+            })),
             "data_dir": {
                 "path": config.data_dir.display().to_string(),
                 "state": seen.data.word(),

@@ -8,7 +8,7 @@ use super::ourselves::Ourselves;
 use super::parse::Checker;
 use super::passed_on::PassedOn;
 use super::raw::{EtcdSettings, Raw, RejoinSettings};
-use super::reach;
+use super::{StatefulSet, reach};
 use crate::access::{Credentials, TlsFiles};
 use crate::decide::{JoinsOnly, Policy, Wants};
 use crate::membership::{MemberId, digest};
@@ -68,6 +68,8 @@ pub struct Config {
     pub timeout: Duration,
     /// The etcd program, as the user named it.
     pub etcd: PathBuf,
+    /// The StatefulSet that this member is of, if it says so.
+    pub set: Option<StatefulSet>,
     /// The volume that this member roves on, if it does.
     pub rover: Option<Rover>,
     /// What etcd gets of what the user gave for it.
@@ -141,6 +143,7 @@ pub fn check(raw: Raw) -> Result<Config, Vec<String>> {
     let token_digest = digest(&ourselves.token);
     let (ignored, ignored_urls) = check.ignored(rejoin.ignore.as_deref());
     let mut policy = check.policy(ourselves, &etcd, &rejoin);
+    check.of_a_set(&mut policy, raw.set.as_ref());
     policy.knows_others = !other_client_urls.is_empty();
     let (data_dir, wal_dir) = check.dirs(&etcd, &policy.name);
     let dirs = [
@@ -200,18 +203,24 @@ pub fn check(raw: Raw) -> Result<Config, Vec<String>> {
         peer_client_tls: certificates.peer_client,
         client_tls: certificates.client,
         election_timeout,
+        set: raw.set,
         rover,
         passed_on,
     };
-    // etcd 3.4 cannot listen at one URL twice, and none founds a cluster that names one twice, or this
-    // member with a blank.
-    let to_etcd = |(variable, _): &(String, String)| variable != "ETCD_OTHER_PEERS_CLIENT_URLS";
-    for (variable, value) in check.restated.into_iter().filter(to_etcd) {
-        config.passed_on.say_instead(&variable, &value);
-    }
+    restate(&mut config.passed_on, check.restated);
     match check.mistakes.is_empty() {
         true => Ok(config),
         false => Err(check.mistakes),
+    }
+}
+
+/// etcd 3.4 cannot listen at one URL twice, and none founds a cluster that names one twice, or this member with a
+/// blank.
+fn restate(passed_on: &mut PassedOn, restated: Vec<(String, String)>) {
+    for (variable, value) in restated {
+        if variable != "ETCD_OTHER_PEERS_CLIENT_URLS" {
+            passed_on.say_instead(&variable, &value);
+        }
     }
 }
 
@@ -261,6 +270,18 @@ impl Checker {
         let urls = urls.map(|url| url.trim().trim_end_matches('/'));
         let urls: Vec<&str> = urls.filter(|url| !url.is_empty()).collect();
         self.urls("ETCD_OTHER_PEERS_CLIENT_URLS", &urls.join(","))
+    }
+
+    /// Of a StatefulSet; perhaps nobody can be asked for its replicas.
+    fn of_a_set(&mut self, policy: &mut Policy, set: Option<&StatefulSet>) {
+        policy.ordinal = set.map(|set| set.ordinal);
+        if let Some(set) = set.filter(|set| set.api.is_none()) {
+            let dir = set.account.display();
+            self.warnings.push(format!(
+                "no Kubernetes API server can be asked how many replicas StatefulSet {} wants ({dir} has no token, or KUBERNETES_SERVICE_HOST is not set): a first start waits for the initial members, and for whoever the headless service names, and for nobody else who came later",
+                set.name
+            ));
+        }
     }
 
     /// What the user wants. What is said of other members' client URLs, and of where we listen, is not in it yet.
@@ -313,6 +334,8 @@ impl Checker {
             listens_wide: false,
             knows_others: false,
             keep: deletes.then_some(keep),
+            ordinal: None,
+            if_scaled_down: false,
             peer_urls,
             peer_urls_given,
             initial,

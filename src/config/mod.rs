@@ -16,6 +16,7 @@ mod passed_on;
 mod raw;
 mod reach;
 mod scalar;
+mod stateful_set;
 mod urls;
 mod values;
 pub mod variables;
@@ -28,6 +29,7 @@ pub use foreign::foreign_table;
 use log_format::log_config;
 pub use passed_on::PassedOn;
 use raw::Raw;
+pub use stateful_set::StatefulSet;
 
 use crate::logging::LogConfig;
 
@@ -67,9 +69,37 @@ fn raw(
     let env = (env.into_iter())
         .filter(|(name, _)| !given(name))
         .chain((overrides.0.iter()).map(|(_, name, value)| (name.into(), value.into())));
+    let mut env: Vec<_> = env.collect();
+    let set = in_a_set(&env, words);
+    if let Ok(Some(set)) = &set {
+        let derived = set.derived.iter();
+        env.retain(|(name, _)| !derived.clone().any(|(derived, _)| name == derived.as_str()));
+        env.extend(derived.map(|(name, value)| (name.into(), value.into())));
+    }
     let mut raw = raw::read(env, words);
+    match set {
+        Ok(set) => raw.set = set,
+        Err(mistake) => raw.mistakes.push(mistake),
+    }
     for (flag, name, _) in &overrides.0 {
         raw.named.insert(name.to_string(), flag.to_string());
     }
     raw
+}
+
+/// The StatefulSet that this environment is of, if it says so.
+fn in_a_set(
+    env: &[(OsString, OsString)],
+    words: &[OsString],
+) -> Result<Option<StatefulSet>, String> {
+    let text = |(name, value): &(OsString, OsString)| {
+        Some((name.to_str()?.to_string(), value.to_str()?.to_string()))
+    };
+    let env = env
+        .iter()
+        .filter_map(text)
+        .filter(|(_, value)| !value.is_empty());
+    // What is wrong with a flag is said elsewhere.
+    let flags = flags::parse(words).unwrap_or_default();
+    stateful_set::derive(&env.collect(), &flags, stateful_set::Pod::around)
 }

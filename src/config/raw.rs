@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{file, flags, foreign, values, variables};
+use super::{StatefulSet, file, flags, foreign, values, variables};
 use crate::rover;
 use crate::text::{listed, shorten};
 
@@ -95,6 +95,8 @@ pub struct Raw {
     pub file: Option<(PathBuf, Map<String, Value>)>,
     /// How the user named what a variable stands for, where that is not the variable.
     pub named: BTreeMap<String, String>,
+    /// The StatefulSet that some of these were derived from.
+    pub set: Option<StatefulSet>,
     /// What is wrong so far.
     pub mistakes: Vec<String>,
     /// What is odd, but no reason to stop.

@@ -24,6 +24,9 @@ macro_rules! variables {
 
 variables! {
     "ETCD_OTHER_PEERS_CLIENT_URLS", "from the peers", "client URLs of other members, comma-separated; etcd does not get it";
+    "REJOIN_STATEFULSET", "none", "in Kubernetes: the headless service of this pod's StatefulSet (`SERVICE`, `SERVICE.NAMESPACE.svc.DOMAIN`, or `auto`, which finds it in /etc/hosts). Name, URLs and initial cluster are derived; what is given by its own variable or flag stays";
+    "REJOIN_INITIAL_SIZE", "none", "with how many replicas the StatefulSet began: the initial cluster. It stays the same when the set grows or shrinks";
+    "REJOIN_SERVICE_ACCOUNT", "/var/run/secrets/kubernetes.io/serviceaccount", "the directory with `token` and `ca.crt` for the Kubernetes API server, which is asked how many replicas the StatefulSet wants";
     "REJOIN_BOOTSTRAP", "all", "who must be heard before a new cluster is founded: `all`; with `now` nobody, but whoever answers must be empty too: that can lose acknowledged writes with one lost disk, so only while nothing of value is stored; `never` only joins";
     "REJOIN_AS", "auto", "how to join a running cluster: `voter`, `learner` (promoted once caught up), `auto` by margin, or `never`: the membership is never changed";
     "REJOIN_DATA", "quarantine", "`quarantine` keeps what was set aside; `delete` deletes it at a later start, once this member is a caught-up voter again";

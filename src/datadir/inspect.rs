@@ -54,6 +54,7 @@ impl Volume {
             promise: notes.promise.filter(|_| empty),
             given_up: given_up && !empty,
             left: notes.left,
+            left_scaled: notes.left_scaled,
             set_aside: match (self.quarantined(), &finding) {
                 (Ok(all), Finding::Empty) => count(&all) + usize::from(holds_data(&self.snap)?),
                 (Ok(all), _) => count(&all),

@@ -68,6 +68,8 @@ pub struct Contents {
     pub given_up: bool,
     /// This member left on purpose.
     pub left: bool,
+    /// It did because its StatefulSet had shrunk.
+    pub left_scaled: bool,
     /// How many data dirs with something in them lie set aside; a database in its place, without a WAL, is
     /// one.
     pub set_aside: usize,

@@ -23,6 +23,8 @@ pub(super) const LEARNER: &str = "rejoin-learner";
 pub(super) const START: &str = "rejoin-start";
 pub(super) const WAL_DIR: &str = "rejoin-wal-dir";
 pub(super) const LEFT: &str = "rejoin-left";
+/// What it says of one whose StatefulSet had shrunk.
+const LEFT_SCALED: &str = "left as its StatefulSet had shrunk";
 
 /// What the notes about an add say before it: it names no ID, and so is none.
 const NOT_YET: &str = "not added yet";
@@ -71,6 +73,7 @@ pub(super) struct Notes {
     pub learner: Option<MemberId>,
     pub start: Option<String>,
     pub left: bool,
+    pub left_scaled: bool,
 }
 
 impl Volume {
@@ -80,9 +83,10 @@ impl Volume {
             // Whatever we did not write proves nothing.
             Note::None | Note::Unreadable => Ok(None),
         };
-        let left = match read(&self.data.join(LEFT))? {
-            Note::None => false,
-            Note::Line(_) | Note::Unreadable => true,
+        let (left, left_scaled) = match read(&self.data.join(LEFT))? {
+            Note::None => (false, false),
+            Note::Line(line) => (true, line == LEFT_SCALED),
+            Note::Unreadable => (true, false),
         };
         Ok(Notes {
             join: line(self.wal.join(JOIN))?.and_then(|line| id(&line)),
@@ -91,6 +95,7 @@ impl Volume {
             learner: line(self.member.join(LEARNER))?.and_then(|line| id(&line)),
             start: line(self.member.join(START))?,
             left,
+            left_scaled,
         })
     }
 
@@ -169,10 +174,16 @@ impl Volume {
         })
     }
 
-    /// Notes that this member left on purpose. It stays until `forget_left`, whatever else moves.
-    pub fn note_left(&self) -> Result<(), Error> {
+    /// Notes that this member left on purpose. It stays until `forget_left`, whatever else moves. `scaled`: because
+    /// its StatefulSet had shrunk.
+    pub fn note_left(&self, scaled: bool) -> Result<(), Error> {
         durable::create_dir(&self.data)?;
-        write(&self.data.join(LEFT), "left on purpose")
+        let why = if scaled {
+            LEFT_SCALED
+        } else {
+            "left on purpose"
+        };
+        write(&self.data.join(LEFT), why)
     }
 
     /// Drops the note of having left. No note is success.

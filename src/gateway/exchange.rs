@@ -267,6 +267,11 @@ impl<'a> Exchange<'a> {
             deadline,
         }
     }
+
+    pub(super) fn as_whom(mut self, authorization: &'a str) -> Self {
+        self.token = Some(authorization);
+        self
+    }
 }
 
 pub(super) fn join(base: &str, path: &str) -> String {

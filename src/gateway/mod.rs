@@ -54,6 +54,17 @@ impl Client {
         Ok((reply.status, reply.body))
     }
 
+    /// The same of another server than etcd, as whom this header says.
+    pub fn get_as(
+        &self,
+        url: &str,
+        authorization: &str,
+        deadline: Instant,
+    ) -> Result<(u16, Vec<u8>), Failure> {
+        let reply = self.send(&Exchange::get(url, SMALL, deadline).as_whom(authorization))?;
+        Ok((reply.status, reply.body))
+    }
+
     /// The proof of a leader, and the members as committed: a linearizable read, then the list.
     ///
     /// Both, because 3.4 lists what it has applied itself, whatever it is asked for. After the read
@@ -207,6 +218,22 @@ impl Client {
         self.change(client_url, "/cluster/member/promote", &promote, deadline)
     }
 
+    /// Lets another member lead. To be asked of the leader, which waits until it is so.
+    ///
+    /// Source: etcd `api/etcdserverpb/rpc.proto`, `MoveLeader`.
+    pub fn move_leader(
+        &self,
+        client_url: &str,
+        to: MemberId,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let to = json!({"targetID": to.0.to_string()});
+        let path = "/maintenance/transfer-leadership";
+        // Its answer has no header, unlike all others.
+        self.call_cured(client_url, path, &to, SMALL, deadline)
+            .map(|_| ())
+    }
+
     /// What a member says of itself; learners answer too.
     pub fn status(&self, client_url: &str, deadline: Instant) -> Result<Status, Failure> {
         let path = "/maintenance/status";
@@ -214,7 +241,7 @@ impl Client {
         read(client_url, reply::status(&body))
     }
 
-    /// How far this member has come, which has just proved a leader: it has applied all that was committed when
+    /// How far this member has come, which has just proved a leader, and who that is: it has applied all that was committed when
     /// that was asked for, so this is no less.
     ///
     /// What was committed is told as it is; the term only when an entry of it was applied, and not by a snapshot
@@ -224,10 +251,10 @@ impl Client {
         client_url: &str,
         prover: MemberId,
         deadline: Instant,
-    ) -> Result<Progress, Failure> {
+    ) -> Result<(Progress, Option<MemberId>), Failure> {
         let status = self.status(client_url, deadline)?;
         match status.member == prover {
-            true => Ok(status.reached()),
+            true => Ok((status.reached(), status.leader)),
             false => Err(in_turn(client_url)),
         }
     }
@@ -281,6 +308,7 @@ fn quorate(client_url: &str, lister: reply::Answerer, members: Vec<Member>) -> (
         cluster: lister.cluster,
         members,
         reached: None,
+        leader: None,
         at: client_url.into(),
     };
     (lister.member, quorate)

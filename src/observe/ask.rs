@@ -62,7 +62,8 @@ pub(super) fn prove(
     }
     let (prover, mut quorate) = clients.quorate_members_by(url, deadline)?;
     if observer.holds_data.load(Ordering::Relaxed) {
-        quorate.reached = Some(clients.reached(url, prover, deadline)?);
+        let (reached, leader) = clients.reached(url, prover, deadline)?;
+        (quorate.reached, quorate.leader) = (Some(reached), leader);
     }
     Ok((prover, quorate))
 }
@@ -123,5 +124,37 @@ fn rank(heard: &Heard) -> u8 {
         Heard::Refused(_) => 2,
         Heard::Nonsense(_) => 1,
         Heard::Silent(_) => 0,
+    }
+}
+
+/// Asks whoever is at this address of our headless service, under whatever name. An etcd that lists none of our set's
+/// URLs is another cluster, which is not joined. None where it is ourselves.
+pub(super) fn hear_stranger(
+    observer: &Observer,
+    domain: &str,
+    url: &str,
+    deadline: Instant,
+) -> Option<Heard> {
+    let ours = format!(".{domain}:");
+    let failure = match observer.peers.peer_members(url, deadline) {
+        Ok(view) => {
+            let mut urls = view.members.iter().flat_map(|member| &member.peer_urls);
+            return Some(match urls.any(|url| url.contains(&ours)) {
+                true => Heard::Etcd {
+                    cluster: view.cluster,
+                    members: view.members,
+                },
+                false => Heard::Nonsense("it is an etcd of another cluster".into()),
+            });
+        }
+        Err(failure) => failure,
+    };
+    match observer.peers.get(&assembly_url(url), deadline) {
+        Ok((200, body)) => {
+            let name = assembly::name(&body).unwrap_or_default();
+            let config = &observer.config;
+            (name != config.policy.name).then(|| assembly::heard(config, &name, &body))
+        }
+        Ok(_) | Err(_) => Some(Heard::Silent(failure.to_string())),
     }
 }

@@ -93,6 +93,7 @@ mod tests {
             promise: None,
             given_up: false,
             left: false,
+            left_scaled: false,
             set_aside: 0,
             leftovers: false,
             stalled: false,

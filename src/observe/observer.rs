@@ -10,6 +10,7 @@ use crate::datadir::{Contents, Known, Volume};
 use crate::decide::{Bootstrap, MinorVersion, Observation};
 use crate::error::Error;
 use crate::gateway::Client;
+use crate::kubernetes::SetAnswer;
 use crate::signals::Stop;
 
 /// Looks at the world.
@@ -34,6 +35,8 @@ pub struct Observer {
     pub(super) strange: Arc<Mutex<Vec<String>>>,
     /// Questions at our own peer URLs that were not answered, or not yet.
     pub(super) own_unanswered: Arc<AtomicUsize>,
+    /// What our StatefulSet wanted a moment ago.
+    pub(super) set: Arc<Mutex<Option<(Instant, SetAnswer)>>>,
     /// What the data dir held at the last look: damaged data that waits is not summed up each time.
     pub(super) known: Arc<Known>,
     /// Asks the etcd program for its version.
@@ -87,6 +90,7 @@ impl Observer {
             endpoints: Arc::default(),
             strange: Arc::default(),
             own_unanswered: Arc::default(),
+            set: Arc::default(),
             known: Arc::default(),
             asks_version,
             config,

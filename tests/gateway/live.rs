@@ -151,7 +151,8 @@ fn a_member_is_added_promoted_and_removed(version: Version) {
     let first = Member::http(version, 1, &[]);
     let status = client.status(&first.url, soon()).unwrap();
     assert_eq!(status.leader, Some(status.member));
-    let reached = client.reached(&first.url, status.member, soon()).unwrap();
+    let (reached, leader) = client.reached(&first.url, status.member, soon()).unwrap();
+    assert_eq!(leader, status.leader);
     assert!(reached.index >= status.raft_index, "{reached:?}");
     assert!(status.raft_index > 0 && reached.term > 0, "{reached:?}");
     let other = client.reached(&first.url, etcd_rejoin::membership::MemberId(1), soon());

@@ -24,6 +24,8 @@ pub struct Member {
     pub hidden: Vec<String>,
     /// Arguments of every start.
     pub args: Vec<String>,
+    /// What runs the program under test, which is its last argument; none, and it is run as it is.
+    pub wrapper: Vec<String>,
     /// What it printed.
     pub log: Log,
     /// How clients reach it.
@@ -46,6 +48,7 @@ impl Member {
             env: BTreeMap::new(),
             hidden: Vec::new(),
             args: Vec::new(),
+            wrapper: Vec::new(),
             tls: None,
             user: None,
             version,
@@ -133,8 +136,12 @@ impl Member {
     /// Starts the program under test with these arguments.
     #[track_caller]
     pub fn start_with(&mut self, args: &[String]) {
-        let program = Path::new(env!("CARGO_BIN_EXE_etcd-rejoin"));
-        self.spawn(program, args, |_| true);
+        let program = env!("CARGO_BIN_EXE_etcd-rejoin").to_string();
+        let words: Vec<String> = (self.wrapper.iter().cloned())
+            .chain([program])
+            .chain(args.to_vec())
+            .collect();
+        self.spawn(Path::new(&words[0]), &words[1..], |_| true);
     }
 
     /// What a command of the program prints, run beside whatever runs here.

@@ -8,6 +8,7 @@
 )]
 
 pub mod addresses;
+pub mod apiserver;
 pub mod certs;
 pub mod client;
 pub mod cluster;

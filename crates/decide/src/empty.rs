@@ -3,6 +3,7 @@
 use super::Decision::{Do, Refuse, Wait};
 use super::entries::*;
 use super::first_start::{assembly, may_found_now, new};
+use super::set::wants_more;
 use super::{
     Begin, Decision, Evidence, Founders, JoinAs, Leaderless, Observation, Outlook, Policy, Quorate,
     Start, Steady, Step, Why,
@@ -200,9 +201,10 @@ fn may_continue(policy: &Policy, seen: &Observation) -> bool {
 /// Our entry and the list of a two-member cluster that waits for us.
 ///
 /// Every acknowledged write of such a cluster is on both, so the other one has it all. A third member, which the
-/// other one has not heard of yet, may hold writes that it lacks: it asks for us.
+/// other one has not heard of yet, may hold writes that it lacks: it asks for us; or the StatefulSet wants it, and it
+/// does not run.
 fn second_of_two<'a>(policy: &Policy, seen: &'a Observation) -> Option<(&'a Member, &'a [Member])> {
-    if policy.initial.len() != 2 || policy.initial_others() != 1 {
+    if policy.initial.len() != 2 || policy.initial_others() != 1 || wants_more(seen) {
         return None;
     }
     let third = |cluster: ClusterId, members: &[Member]| {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::Decision::{Do, Refuse, Wait};
+use super::set::forbids_founding;
 use super::{
     Alone, Begin, Bootstrap, Decision, Evidence, Founders, Heard, Holds, Knock, Observation, Peer,
     Policy, Start, Step, Unheard, Why,
@@ -38,6 +39,13 @@ pub(super) fn founding(policy: &Policy, seen: &Observation, decision: Decision) 
             true => Wait(Why::CalledByACluster(knocks)),
             false => Refuse(Why::CalledByACluster(knocks)),
         };
+    }
+    let begins = matches!(
+        decision,
+        Decision::Start(_, Why::FirstStart(_)) | Do(Step::Promise, _)
+    );
+    if begins && let Some(decision) = forbids_founding(policy, seen) {
+        return decision;
     }
     // `now` tries at once; and who is alone on this machine's own addresses cannot be a member of anything.
     let can_be_called = policy.has_others() || policy.is_reachable();

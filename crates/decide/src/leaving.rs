@@ -6,11 +6,15 @@
 use super::Decision::{Do, Done, Refuse, Wait};
 use super::entries::{by_id, is_anothers, own_id};
 use super::held::{Rest, Whose};
-use super::{DataDir, Decision, Heard, Observation, Peer, Policy, Removal, Step, Why};
+use super::set::stays;
+use super::{DataDir, Decision, Heard, Observation, Peer, Policy, Quorate, Removal, Step, Why};
 use crate::membership::{Member, MemberId, quorum};
 
 /// Decides for a policy that wants out.
 pub(super) fn leaving(policy: &Policy, seen: &Observation) -> Decision {
+    if let Some(decision) = stays(policy, seen) {
+        return decision;
+    }
     let (DataDir::Own(own) | DataDir::Damaged { head: Some(own) }) = seen.data else {
         return Refuse(Why::NoIdentity);
     };
@@ -46,10 +50,25 @@ pub(super) fn leaving(policy: &Policy, seen: &Observation) -> Decision {
                 would_cost_quorum(seen, rest)
             }
             _ if seen.over && was_asked(seen) => not_now(seen, refused(seen)),
-            _ if seen.left => Do(Step::RemoveMember(own.member), Why::Leaving),
+            _ if seen.left => match next_leader(seen, quorate, own.member) {
+                Some(next) => Do(Step::MoveLeadership(next), Why::LeaderMovesFirst),
+                None => Do(Step::RemoveMember(own.member), Why::Leaving),
+            },
             _ => Do(Step::NoteLeft, Why::Leaving),
         },
     }
+}
+
+/// Who shall lead in our place, if we lead: an election that nobody prepared costs clients a second or more. Asked
+/// once: what does not succeed is no reason to stay.
+fn next_leader(seen: &Observation, quorate: &Quorate, own: MemberId) -> Option<MemberId> {
+    if quorate.leader != Some(own) || seen.asked_to_move {
+        return None;
+    }
+    let follows = |member: &&Member| {
+        member.id != own && !member.learner && member.started() && seen.answers(member)
+    };
+    quorate.members.iter().find(follows).map(|next| next.id)
 }
 
 /// The note goes again, if nothing can come of what was asked for: the member stays.

@@ -14,8 +14,10 @@ mod observation;
 mod own;
 mod own_url;
 mod reason;
+mod replicas;
 mod retention;
 mod seen;
+mod set;
 mod step;
 mod surroundings;
 mod table;
@@ -40,6 +42,7 @@ pub use observation::{
 };
 pub use own_url::{FoundThere, OwnUrl, misled};
 pub use reason::{Ending, Gravity, Reason, Row, Why, cures_table, table};
+pub use replicas::SetWants;
 pub use retention::{KeptFor, Prunable, Retention, retain};
 pub use seen::in_one_line;
 pub use step::{Begin, Start, Step};

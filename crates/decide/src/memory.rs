@@ -57,6 +57,9 @@ pub struct Memory {
     /// What became of the removal that it asked for.
     #[serde(skip)]
     removal: Removal,
+    /// It has asked this member, which led, to let another one lead.
+    #[serde(skip)]
+    asked_to_move: bool,
 }
 
 /// What happens to a run of the entrypoint.
@@ -74,6 +77,8 @@ pub enum Happened<'a> {
     DoesWithout,
     /// What became of a removal that was asked for, so that this member leaves.
     Asked(&'a Removal),
+    /// This member, which leads, was asked to let another one lead, whatever came of it.
+    AskedToMove,
     /// The cluster refuses us this step, in these words.
     Denied(&'a Step, &'a str),
     /// etcd is started like this.
@@ -110,6 +115,7 @@ impl Memory {
             // One that may be applied later stays so, whatever the next one is answered with.
             Happened::Asked(Removal::Refused(_)) if matches!(self.removal, Removal::Unsure(_)) => {}
             Happened::Asked(removal) => self.removal = removal.clone(),
+            Happened::AskedToMove => self.asked_to_move = true,
             Happened::NotTaken => self.in_vain = self.in_vain.saturating_add(1),
             Happened::DoesWithout => self.in_vain = MAX_CHORE_TRIES,
             Happened::Denied(step, words) => self.denied = Some((step.clone(), words.into())),
@@ -149,6 +155,7 @@ impl Memory {
                 }
                 known => known.clone(),
             },
+            asked_to_move: self.asked_to_move,
             over: now >= A_PERSON_WAITS,
             no_chores: self.in_vain >= MAX_CHORE_TRIES,
             steady: match now.saturating_sub(self.same_since) {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::own_url::OwnUrl;
+use super::replicas::SetWants;
 use super::surroundings::Surroundings;
 use super::{Start, Step};
 use crate::membership::{ClusterId, InitialCluster, Member, MemberId};
@@ -119,6 +120,10 @@ pub struct Policy {
     pub knows_others: bool,
     /// `REJOIN_DATA=delete`: how many set-aside data dirs to keep.
     pub keep: Option<usize>,
+    /// Our ordinal in the StatefulSet that we are of.
+    pub ordinal: Option<u32>,
+    /// `leave --if-scaled-down`: only where the StatefulSet does not want us any more.
+    pub if_scaled_down: bool,
 }
 
 impl Default for Policy {
@@ -139,6 +144,8 @@ impl Default for Policy {
             listens_wide: false,
             knows_others: false,
             keep: None,
+            ordinal: None,
+            if_scaled_down: false,
         }
     }
 }
@@ -380,6 +387,8 @@ pub struct Quorate {
     /// How far the member that proved the leader has come, asked after the proof; none where there is no data
     /// to hold it against.
     pub reached: Option<Progress>,
+    /// Who leads, where the member that proved it was asked; see `reached`.
+    pub leader: Option<MemberId>,
     /// The client URL where it was asked.
     pub at: String,
 }
@@ -449,6 +458,8 @@ pub struct Observation {
     pub given_up: bool,
     /// This member left on purpose.
     pub left: bool,
+    /// It did because its StatefulSet had shrunk.
+    pub left_scaled: bool,
     /// How many data dirs lie set aside on this volume; a database that lost its WAL counts, in its place
     /// too. What an etcd leaves that never ran does not: a refused first start leaves some, and set-aside
     /// data forbids a first start.
@@ -506,6 +517,10 @@ pub struct Observation {
     pub no_chores: bool,
     /// What became of the removal that leaving is.
     pub removal: Removal,
+    /// This run has asked the leader, which is this member, to let another one lead.
+    pub asked_to_move: bool,
+    /// What the StatefulSet wants that this member is of. Its members beyond the initial cluster are peers.
+    pub set: SetWants,
     /// This command has taken as long as a person waits for it.
     pub over: bool,
 }
@@ -522,6 +537,7 @@ impl Default for Observation {
             promise: false,
             given_up: false,
             left: false,
+            left_scaled: false,
             set_aside: 0,
             elsewhere: Vec::new(),
             misplaced: None,
@@ -549,6 +565,8 @@ impl Default for Observation {
             steady: Steady::No,
             no_chores: false,
             removal: Removal::NotAsked,
+            asked_to_move: false,
+            set: SetWants::NotAsked,
             over: false,
         }
     }

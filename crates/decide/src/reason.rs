@@ -129,6 +129,16 @@ reasons! {
         "wait", "stop the other process, or give this one a data dir of its own";
     Left, "left", "any", "this member left on purpose: at its start / for `leave`",
         "refuse / done", "`etcd-rejoin leave --undo` lets it join again";
+    WantedAgain, "wanted-again", "any", "this member left because its StatefulSet had shrunk, and that wants it again",
+        "forget-left", "nothing to do: it joins again";
+    ReplicasUnknown(String), "replicas-unknown", "any", "it is not known how many replicas the StatefulSet wants: a first start is due, or this member left as the set had shrunk / for `leave --if-scaled-down`",
+        "wait / refuse", "let the ServiceAccount of the pod get the StatefulSet (docs/kubernetes.md of etcd-rejoin has the Role), or see why the API server does not answer", surroundings;
+    StillWanted, "still-wanted", "any", "`leave --if-scaled-down`: the StatefulSet wants this member",
+        "done", "nothing to do: a stop is not a leave";
+    ScaledToZero, "scaled-to-zero", "any", "`leave --if-scaled-down`: the StatefulSet wants no replicas at all",
+        "done", "nothing to do: all are stopped, and none leaves";
+    LeaderMovesFirst, "leader-moves-first", "own, damaged", "`leave`: noted, and this member leads: another one shall before it goes",
+        "move-leadership", "nothing to do";
     Leaving, "leaving", "own, damaged", "`leave`: quorate, and the others have a quorum without it; no note of it / noted",
         "note-left / remove-member", "nothing to do";
     WouldCostQuorum(Rest), "would-cost-quorum", "own, damaged", "`leave`: the others would have no quorum without it: too few of them answer at their peer URLs, or none of them is a voter that has started; noted that it left / not noted",

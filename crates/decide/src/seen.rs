@@ -176,7 +176,8 @@ impl Observation {
             | Step::SettleJoin(id)
             | Step::RemoveMember(id)
             | Step::UpdatePeerUrls(id)
-            | Step::PromoteMember(id) => Some(*id),
+            | Step::PromoteMember(id)
+            | Step::MoveLeadership(id) => Some(*id),
             Step::Quarantine
             | Step::GiveUp
             | Step::DeleteSetAside { .. }

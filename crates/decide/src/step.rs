@@ -72,8 +72,10 @@ pub enum Step {
     ForgetLearner,
     /// Write that this member left on purpose.
     NoteLeft,
-    /// Take that back: it is still a member.
+    /// Take that back: it is still a member, or shall be one again.
     ForgetLeft,
+    /// Let this member lead in our place.
+    MoveLeadership(MemberId),
 }
 
 impl Step {
@@ -94,6 +96,7 @@ impl Step {
             Step::ForgetLearner => "forget-learner",
             Step::NoteLeft => "note-left",
             Step::ForgetLeft => "forget-left",
+            Step::MoveLeadership(_) => "move-leadership",
         }
     }
 
@@ -113,7 +116,8 @@ impl Step {
             | Step::PromoteMember(_)
             | Step::ForgetLearner
             | Step::NoteLeft
-            | Step::ForgetLeft => false,
+            | Step::ForgetLeft
+            | Step::MoveLeadership(_) => false,
         }
     }
 
@@ -132,7 +136,8 @@ impl Step {
             | Step::PromoteMember(_)
             | Step::ForgetLearner
             | Step::NoteLeft
-            | Step::ForgetLeft => false,
+            | Step::ForgetLeft
+            | Step::MoveLeadership(_) => false,
         }
     }
 
@@ -156,7 +161,8 @@ impl Step {
             | Step::PromoteMember(_)
             | Step::ForgetLearner
             | Step::NoteLeft
-            | Step::ForgetLeft => false,
+            | Step::ForgetLeft
+            | Step::MoveLeadership(_) => false,
         }
     }
 }
@@ -193,6 +199,7 @@ impl Step {
             Step::ForgetLearner => "takes away the note that it was added as a learner".into(),
             Step::NoteLeft => "notes that it left".into(),
             Step::ForgetLeft => "takes back the note that it left".into(),
+            Step::MoveLeadership(id) => format!("lets member {id} lead"),
             Step::DeleteSetAside { keep } => {
                 format!("deletes what was set aside, all but the newest {keep}")
             }
@@ -208,7 +215,8 @@ impl Step {
             | Step::DeleteSetAside { .. }
             | Step::PromoteMember(_)
             | Step::NoteLeft
-            | Step::ForgetLeft => true,
+            | Step::ForgetLeft
+            | Step::MoveLeadership(_) => true,
             Step::NoteJoin(_)
             | Step::SettleJoin(_)
             | Step::RemoveMember(_)

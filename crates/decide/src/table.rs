@@ -14,6 +14,7 @@ use super::first_start::founding;
 use super::hindrance::version_skip;
 use super::leaving::leaving;
 use super::own::{damaged, own_data};
+use super::set::has_left;
 use super::voting::voting;
 use super::{
     Begin, DataDir, Decision, Misleads, Misplaced, Observation, Policy, Start, Step, Wants, Why,
@@ -54,7 +55,7 @@ fn start(policy: &Policy, seen: &Observation) -> Decision {
         return Wait(Why::DataDirInUse);
     }
     if seen.left {
-        return Refuse(Why::Left);
+        return has_left(policy, seen);
     }
     if let Some(decision) = misplaced(seen) {
         return decision;

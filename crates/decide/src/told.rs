@@ -62,6 +62,7 @@ impl Decision {
             Decision::Wait(_) => "waits".into(),
             Decision::Refuse(why) if why.is_of_leaving() => "cannot leave the cluster".into(),
             Decision::Refuse(_) => "refuses to start".into(),
+            Decision::Done(Why::StillWanted | Why::ScaledToZero) => "does not leave".into(),
             Decision::Done(_) => "has left the cluster".into(),
         }
     }
@@ -270,6 +271,10 @@ impl Why {
                 | Why::LeavingRefused(_)
                 | Why::LeavingUnsure(_)
                 | Why::NoIdentity
+                | Why::LeaderMovesFirst
+                | Why::ReplicasUnknown(_)
+                | Why::StillWanted
+                | Why::ScaledToZero
         )
     }
 }
@@ -297,6 +302,9 @@ fn told_of_leaving(why: &Why, row: Told) -> Told {
             .cured(format!(
                 "to take that one out, run `etcdctl member remove {other}`"
             )),
+        Why::ReplicasUnknown(why) => row
+            .because("it is not known how many replicas the StatefulSet wants")
+            .naming([why.clone()]),
         Why::LeavingUnheard(own, peers) => row
             .because(format!("no leader of cluster {own} is proven"))
             .naming(said(peers)),
@@ -307,7 +315,11 @@ fn told_of_leaving(why: &Why, row: Told) -> Told {
             .because("it may be removed all the same, so it stays noted that it left")
             .naming(words.clone()),
         Why::Leaving => row.because("the others have a quorum without it"),
-        _ => row.because("nothing here says which member this is"),
+        Why::NoIdentity => row.because("nothing here says which member this is"),
+        Why::StillWanted => row.because("the StatefulSet wants this member"),
+        Why::ScaledToZero => row.because("the StatefulSet wants no replicas at all"),
+        // The table says it all.
+        _ => row,
     }
 }
 

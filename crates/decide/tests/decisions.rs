@@ -119,6 +119,7 @@ fn a_plain_restart_is_decided_as_with_a_leader_that_lists_the_same() {
                 cluster,
                 members: members.to_vec(),
                 reached: Some(seen.committed),
+                leader: None,
                 at: String::new(),
             });
             assert_eq!(

@@ -135,6 +135,7 @@ fn who_may_join_again_is_not_told_to_allow_it() {
             cluster,
             members: vec![member("n2", true), member("n3", true)],
             reached: None,
+            leader: None,
             at: String::new(),
         }),
         ..Observation::default()

@@ -132,7 +132,7 @@ fn notes_about_learner_and_leaving_come_and_go() {
     volume.forget_learner().unwrap();
     volume.forget_left().unwrap();
     volume.note_learner(MemberId(7)).unwrap();
-    volume.note_left().unwrap();
+    volume.note_left(false).unwrap();
     assert_eq!(place.look().added_learner, Some(MemberId(7)));
     assert!(place.look().left);
     volume.forget_learner().unwrap();

@@ -2,6 +2,7 @@
 
 mod news;
 mod patience;
+mod set;
 mod twins;
 
 use std::sync::atomic::Ordering;
@@ -12,7 +13,8 @@ use super::ask::{NO_ANSWER, hear, learn_version, prove, tells_more};
 use super::{Listening, Look, Observer, all, is_promise};
 use crate::datadir::{Contents, Finding};
 use crate::decide::{
-    self, DataDir, Heard, Identity, MemberProgress, Observation, Peer, Quorate, ToAsk, Trial, Wants,
+    self, DataDir, Heard, Identity, MemberProgress, Observation, Peer, Quorate, SetWants, ToAsk,
+    Trial, Wants,
 };
 use crate::gateway::Failure;
 use crate::membership::{ClusterId, Member, MemberId};
@@ -47,6 +49,8 @@ pub(super) struct Gathering<'a> {
     running: Vec<WhoRuns>,
     /// Questions at our own peer URLs while our assembly serves.
     own_urls_open: usize,
+    /// Our StatefulSet is asked for what it wants.
+    set_open: bool,
     /// Entrypoints of our name that were heard once, and are asked again.
     doubts_open: usize,
     /// One of them stays.
@@ -102,6 +106,7 @@ impl<'a> Gathering<'a> {
             twins_open: 0,
             running: Vec::new(),
             own_urls_open: 0,
+            set_open: false,
             doubts_open: 0,
             another: false,
             prover: None,
@@ -153,17 +158,21 @@ impl<'a> Gathering<'a> {
         let others = members.iter().filter(|member| Some(member.id) != own);
         let unasked: Vec<Member> = others.filter(|it| !was_asked(it)).cloned().collect();
         for member in unasked {
-            let name = member.id.to_string();
-            let index = self.seen.peers.len();
-            self.seen.peers.push(Peer {
-                name: name.clone(),
-                initial: false,
-                heard: Heard::Silent(NO_ANSWER.into()),
-            });
-            self.unheard.push(0);
-            self.unversioned.push(0);
-            self.ask_peer(index, &name, &member.peer_urls);
+            self.ask_another(&member.id.to_string(), &member.peer_urls);
         }
+    }
+
+    /// Asks a peer that the initial cluster does not name.
+    fn ask_another(&mut self, name: &str, urls: &[String]) {
+        let index = self.seen.peers.len();
+        self.seen.peers.push(Peer {
+            name: name.into(),
+            initial: false,
+            heard: Heard::Silent(NO_ANSWER.into()),
+        });
+        self.unheard.push(0);
+        self.unversioned.push(0);
+        self.ask_peer(index, name, urls);
     }
 
     fn ask_peer(&mut self, index: usize, name: &str, urls: &[String]) {
@@ -229,6 +238,7 @@ impl<'a> Gathering<'a> {
             promise: (contents.promise.as_deref()).is_some_and(|note| is_promise(&config, note)),
             given_up: contents.given_up,
             left: contents.left,
+            left_scaled: contents.left_scaled,
             set_aside: contents.set_aside,
             elsewhere: contents.elsewhere.clone(),
             misplaced: contents.misplaced.clone(),
@@ -257,6 +267,7 @@ impl<'a> Gathering<'a> {
         for index in 0..self.seen.peers.len() {
             self.consider_view(index);
         }
+        self.ask_set();
         self.note_time();
     }
 
@@ -331,6 +342,7 @@ impl<'a> Gathering<'a> {
                 self.own_urls_open = self.own_urls_open.saturating_sub(1);
                 self.answered_as_us(running);
             }
+            News::Set(answer, strangers) => self.heard_of_set(answer, strangers),
             News::Stays(stays) => {
                 self.doubts_open -= 1;
                 self.another |= stays;
@@ -480,6 +492,10 @@ impl<'a> Gathering<'a> {
             if self.seen.quorate.take_if(without).is_some() {
                 self.prover = None;
             }
+        }
+        if self.set_open {
+            self.seen.set =
+                SetWants::Unknown("the Kubernetes API server has not answered in time".into());
         }
         let twin = self.is_twin();
         let mut endpoints: Vec<String> = self.prover.take().into_iter().collect();

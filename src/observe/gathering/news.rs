@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::decide::{Heard, Quorate};
+use crate::decide::{Heard, Peer, Quorate};
 use crate::gateway::{Failure, Status};
+use crate::kubernetes::SetAnswer;
 use crate::membership::{ClusterId, Member, MemberId};
 
 /// What came of one question.
@@ -19,6 +20,8 @@ pub(in crate::observe) enum News {
     Twin(Option<WhoRuns>),
     /// Who answers at one of our own URLs while our assembly serves.
     OwnUrl(Option<WhoRuns>),
+    /// What our StatefulSet wants, and who answers at those addresses of its service that no member has by its name.
+    Set(SetAnswer, Vec<Peer>),
     /// Whether an entrypoint of our name still answers there.
     Stays(bool),
 }

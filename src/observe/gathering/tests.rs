@@ -43,6 +43,7 @@ fn quorate(cluster: u64) -> Quorate {
         learner: false,
     };
     Quorate {
+        leader: None,
         cluster: ClusterId(cluster),
         members: vec![member],
         reached: Some(decide::Progress::default()),

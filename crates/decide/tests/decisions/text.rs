@@ -7,7 +7,8 @@ use etcd_rejoin_decide::membership::{ClusterId, InitialCluster, Member, MemberId
 use etcd_rejoin_decide::{
     Begin, Bootstrap, DataDir, Decision, Dir, Elsewhere, FoundThere, Heard, Holds, Identity,
     JoinAs, JoinsOnly, Knock, MemberProgress, Misplaced, Observation, OwnUrl, Peer, Policy,
-    Progress, Quorate, Removal, Start, Steady, Step, Surroundings, ToAsk, Trial, Wants, decide,
+    Progress, Quorate, Removal, SetWants, Start, Steady, Step, Surroundings, ToAsk, Trial, Wants,
+    decide,
 };
 
 pub type Case = crate::cases::Case<(Policy, Observation)>;
@@ -94,6 +95,8 @@ fn read_policy(at: usize, policy: &mut Policy, words: &str) {
         match word.split_once('=').unwrap_or((word, "")) {
             ("vote", "") => policy.wants = Wants::Vote,
             ("leave", "") => policy.wants = Wants::Leave,
+            ("if-scaled-down", "") => policy.if_scaled_down = true,
+            ("ordinal", number) => policy.ordinal = Some(number.parse().unwrap()),
             ("name", name) => policy.name = name.into(),
             ("initial", names) => {
                 let of = self::policy(names);
@@ -159,6 +162,7 @@ fn read_notes(at: usize, seen: &mut Observation, words: &str) {
             ("promise", "") => seen.promise = true,
             ("given-up", "") => seen.given_up = true,
             ("left", "") => seen.left = true,
+            ("left-scaled", "") => (seen.left, seen.left_scaled) = (true, true),
             ("added", entry) => seen.added = Some(id(entry)),
             ("added-learner", entry) => seen.added_learner = Some(id(entry)),
             _ => panic!("line {at}: {word:?} is no note"),
@@ -190,6 +194,7 @@ fn read_cluster(at: usize, policy: &Policy, seen: &mut Observation, words: &str)
                 cluster,
                 members,
                 reached: Some(Progress::default()),
+                leader: None,
                 at: "http://leader:2379".into(),
             });
         }
@@ -253,9 +258,28 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
             ("removal", "of-an-earlier-run") => seen.removal = Removal::Unsure(None),
             ("removal", "done") => seen.removal = Removal::Done,
             ("over", "") => seen.over = true,
+            ("leads", member) => {
+                if let Some(quorate) = &mut seen.quorate {
+                    quorate.leader = Some(id(member));
+                }
+            }
+            ("asked-to-move", "") => seen.asked_to_move = true,
+            ("set", words) => seen.set = set(words),
             ("set-aside", number) => seen.set_aside = number.parse().unwrap(),
             _ => panic!("line {at}: {word:?} is nothing else"),
         }
+    }
+}
+
+/// `5`, or `3+5`: so many, from this ordinal on; `unknown`.
+fn set(words: &str) -> SetWants {
+    let (start, replicas) = words.split_once('+').unwrap_or(("0", words));
+    match words {
+        "unknown" => SetWants::Unknown("403".into()),
+        _ => SetWants::Replicas {
+            start: start.parse().unwrap(),
+            replicas: replicas.parse().unwrap(),
+        },
     }
 }
 
@@ -549,6 +573,7 @@ pub fn in_words(decision: &Decision) -> String {
             Step::SetAsideLeftovers => "do set-aside-leftovers".into(),
             Step::GiveUp => "do give-up".into(),
             Step::Promise => "do promise".into(),
+            Step::MoveLeadership(id) => format!("do move-leadership {}", label(*id)),
             Step::DeleteSetAside { keep } => format!("do delete-set-aside keep={keep}"),
             Step::PromoteMember(id) => format!("do promote-member {}", label(*id)),
             Step::ForgetLearner | Step::NoteLeft | Step::ForgetLeft => {

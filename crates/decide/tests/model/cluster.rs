@@ -8,7 +8,7 @@ use stateright::{Model, Property};
 
 use crate::actions::{Action, etcd_actions, fault_actions};
 use crate::entrypoint::Notes;
-use crate::look::{Decide, Decided, Hears, Knocks, Look, policy};
+use crate::look::{Decide, Decided, Hears, Knocks, Look, policy, policy_in_a_set};
 use crate::properties;
 use crate::world::{
     Act, Budget, Disk, Entry, FOUNDED, GROWN, Id, Log, Process, Slot, Spare, WRITES, World, broken,
@@ -19,6 +19,8 @@ use crate::world::{
 pub enum Begin {
     /// Empty volumes, nothing runs.
     Nothing,
+    /// The same, and the initial cluster names so many of them.
+    Small(u8),
     /// All members run, published.
     Running,
     /// The same, and the last one has lost its disk once: its ID is from an add.
@@ -44,6 +46,8 @@ pub struct Cluster<const N: usize> {
     /// Damage leaves nothing to tell whose the data is.
     pub heads_are_damaged: bool,
     pub knocks: Knocks,
+    /// The members are of a StatefulSet, which wants all of them: whoever has lost its disk asks all.
+    pub set: bool,
     pub decide: Decide,
     /// What has happened already.
     schedule: Vec<Action>,
@@ -65,6 +69,7 @@ impl<const N: usize> Cluster<N> {
                 heard: Hears::EveryKnock,
                 unreadable: false,
             },
+            set: false,
             decide,
             schedule: Vec::new(),
             policies: std::array::from_fn(|at| policy::<N>(at, begin.founders::<N>(), &base)),
@@ -76,6 +81,15 @@ impl<const N: usize> Cluster<N> {
         self.policies
             .iter_mut()
             .for_each(|policy| policy.join = join);
+        self
+    }
+
+    pub fn in_a_set(mut self) -> Self {
+        let founders = self.begin.founders::<N>();
+        self.set = true;
+        for (at, policy) in self.policies.iter_mut().enumerate() {
+            *policy = policy_in_a_set::<N>(at, founders, policy);
+        }
         self
     }
 
@@ -121,7 +135,7 @@ impl<const N: usize> Cluster<N> {
     }
 
     pub fn decision(&self, world: &World<N>, at: usize, torn: u8) -> Decided {
-        let mut look = world.look(at, torn, self.knocks);
+        let mut look = world.look(at, torn, self.knocks, self.set);
         look.head_reads = !self.heads_are_damaged;
         let mut decided = self.decided.lock().expect("no other thread panicked");
         *(decided.entry(look)).or_insert_with(|| look.decide(&self.policies[at], self.decide))
@@ -200,7 +214,9 @@ impl Begin {
     fn founders<const N: usize>(self) -> usize {
         match self {
             Begin::Nothing | Begin::Running | Begin::Rejoined | Begin::Grown => N,
-            Begin::Outgrown(founders) | Begin::MovedOn(founders) => usize::from(founders),
+            Begin::Small(founders) | Begin::Outgrown(founders) | Begin::MovedOn(founders) => {
+                usize::from(founders)
+            }
         }
     }
 }
@@ -219,7 +235,7 @@ impl<const N: usize> Model for Cluster<N> {
             ids.collect::<Vec<_>>()
         };
         let mut world = match self.begin {
-            Begin::Nothing => self.nothing(),
+            Begin::Nothing | Begin::Small(_) => self.nothing(),
             Begin::Running => self.running(FOUNDED, &all(0)),
             Begin::Rejoined => self.rejoined(&all(0)),
             Begin::Grown => self.running(GROWN, &all(1)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use etcd_rejoin_decide::membership::{ClusterId, InitialCluster, Member, MemberId};
 use etcd_rejoin_decide::{
     Begin, DataDir, Decision, Heard, Holds, Identity, JoinsOnly, Knock, Observation, Peer, Policy,
-    Progress, Quorate, Start, Steady, Step,
+    Progress, Quorate, SetWants, Start, Steady, Step,
 };
 
 use crate::remembered::Remembered;
@@ -54,6 +54,8 @@ pub struct Look<const N: usize> {
     /// The members whose etcd asks for us, and whether what they send can be read.
     knocks: [Option<Id>; N],
     unreadable: bool,
+    /// It asks those too whom the initial cluster does not name.
+    set: bool,
 }
 
 /// How knocks are in a run.
@@ -80,11 +82,11 @@ pub enum Hears {
 
 impl<const N: usize> World<N> {
     /// One look. Of the peers in `torn` it has what they said earlier, when they were asked.
-    pub fn look(&self, at: usize, torn: u8, knocks: Knocks) -> Look<N> {
+    pub fn look(&self, at: usize, torn: u8, knocks: Knocks, set: bool) -> Look<N> {
         let slot = &self.slots[at];
         let founders = usize::from(self.founders);
         // The initial cluster of a founder names nobody else.
-        let asks = |peer: usize| peer < founders || at >= founders;
+        let asks = |peer: usize| peer < founders || at >= founders || set;
         let answers = std::array::from_fn(|peer| {
             let there = &self.slots[peer];
             if let (true, Some(holding)) = (torn & (1 << peer) != 0, slot.heard_of(peer)) {
@@ -131,6 +133,7 @@ impl<const N: usize> World<N> {
             quorate,
             knocks: std::array::from_fn(|peer| self.knock(at, peer, knocks)),
             unreadable: knocks.unreadable,
+            set,
         }
     }
 
@@ -236,7 +239,8 @@ impl<const N: usize> Look<N> {
                 | Step::PromoteMember(_)
                 | Step::ForgetLearner
                 | Step::NoteLeft
-                | Step::ForgetLeft => {
+                | Step::ForgetLeft
+                | Step::MoveLeadership(_) => {
                     panic!("not in this world: {step:?}")
                 }
             }),
@@ -272,20 +276,27 @@ impl<const N: usize> Look<N> {
                 (true, Disk::Empty, join) => join.map(own),
                 (true, Disk::Data | Disk::Damaged, _) => Some(own(self.nth)),
             },
-            peers: (policy.initial.iter().enumerate())
-                .map(|(peer, _)| peer)
+            peers: (0..if self.set { N } else { policy.initial.len() })
                 .filter(|peer| *peer != usize::from(self.at))
                 .map(|peer| Peer {
                     name: name(peer),
-                    initial: true,
+                    initial: peer < policy.initial.len(),
                     heard: heard::<N>(self.answers[peer]),
                 })
                 .collect(),
+            set: match self.set {
+                true => SetWants::Replicas {
+                    start: 0,
+                    replicas: N as u32,
+                },
+                false => SetWants::NotAsked,
+            },
             committed: progress(self.committed),
             quorate: self.quorate.map(|(list, reached)| Quorate {
                 cluster: cluster_id(list & GROWN != 0),
                 members: members::<N>(list),
                 reached: Some(progress(reached)),
+                leader: None,
                 at: String::new(),
             }),
             knocks: self.knocks(),
@@ -414,6 +425,18 @@ pub fn policy<const N: usize>(at: usize, founders: usize, base: &Policy) -> Poli
         static_cluster: cluster_id(false),
         joins_only: (at >= founders).then_some(JoinsOnly::State),
         ..base.clone()
+    }
+}
+
+/// Every member of a set is given the same initial cluster.
+pub fn policy_in_a_set<const N: usize>(at: usize, founders: usize, of: &Policy) -> Policy {
+    let first = policy::<N>(0, founders, of);
+    Policy {
+        static_others: (0..founders).filter(|n| *n != at).map(founder).collect(),
+        initial: first.initial,
+        joins_only: (at >= founders).then_some(JoinsOnly::Outside),
+        ordinal: Some(at as u32),
+        ..of.clone()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use etcd_rejoin_decide::membership::Member;
 use etcd_rejoin_decide::{
-    Begin, Bootstrap, Confirmed, DataDir, Decision, Founders, Heard, Holds, Observation, Policy,
-    Start, Step, Trial, Unheard, Why, decide,
+    Begin, Bootstrap, Confirmed, DataDir, Decision, Founders, Heard, Holds, Observation, Peer,
+    Policy, SetWants, Start, Step, Trial, Unheard, Why, decide,
 };
 
 use Decision::{Do, Wait};
@@ -392,4 +392,29 @@ pub fn behind_is_ignored(policy: &Policy, seen: &Observation) -> Decision {
 /// A start that made no progress is repeated in our place, where nobody sees what it dies of.
 pub fn stalled_is_ignored(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| seen.stalled = false)
+}
+
+// A set that has outgrown its initial cluster.
+
+/// The initial cluster is all there is.
+pub fn who_came_later_is_not_asked(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.peers.retain(|peer| peer.initial))
+}
+
+/// A set of two has no third member.
+pub fn a_set_of_two_stays_so(policy: &Policy, seen: &Observation) -> Decision {
+    match decide(policy, seen) {
+        Wait(Why::DataLostNoLeader(_)) if policy.initial.len() == 2 => {
+            changed(policy, seen, |seen| seen.set = SetWants::NotAsked)
+        }
+        decision => decision,
+    }
+}
+
+/// Who came later, and does not answer, is empty.
+pub fn who_came_later_may_be_silent(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        let silent = |peer: &Peer| !peer.initial && matches!(peer.heard, Heard::Silent(_));
+        seen.peers.retain(|peer| !silent(peer));
+    })
 }

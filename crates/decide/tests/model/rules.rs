@@ -127,6 +127,41 @@ fn a_lone_founder_does_not_found_again_beside_a_cluster_that_asks_for_it() {
     is_caught("unreadable", ONE_CLUSTER, unread);
 }
 
+/// A set began with one or two members and grew; none of those who came later runs, and so nobody knocks.
+#[test]
+fn a_set_that_grew_is_not_founded_again_by_its_first_members() {
+    let budget = Budget {
+        wipe: 1,
+        kill: 2,
+        ..ONE_WRITE
+    };
+    for mutant in [
+        mutants::who_came_later_is_not_asked as Decide,
+        mutants::who_came_later_may_be_silent,
+    ] {
+        let grown = Cluster::<3>::new(Begin::Outgrown(1), budget)
+            .in_a_set()
+            .that_hears(Hears::NoKnock)
+            .with(mutant);
+        is_caught("grown set", ONE_CLUSTER, grown);
+    }
+}
+
+#[test]
+fn the_second_of_two_does_not_start_where_its_set_wants_a_third() {
+    let budget = Budget {
+        wipe: 2,
+        kill: 2,
+        ..ONE_WRITE
+    };
+    let grown = Cluster::<3>::new(Begin::Outgrown(2), budget)
+        .in_a_set()
+        .that_hears(Hears::NoKnock)
+        .with(mutants::a_set_of_two_stays_so)
+        .beyond_majority();
+    is_caught("set of two", NO_LOSS, grown);
+}
+
 #[test]
 fn bootstrap_now_can_lose_writes_with_one_lost_disk() {
     let budget = Budget {
@@ -422,6 +457,13 @@ fn what_the_model_does_not_know_is_shown_by_a_case() {
         ("peers disagree", unmodelled::settings_are_not_compared),
         ("peer URL not given", unmodelled::a_default_is_a_url),
         ("left", unmodelled::leaving_is_forgotten),
+        (
+            "replicas",
+            unmodelled::any_silence_of_the_set_is_a_shrunken_one,
+        ),
+        ("no replicas", unmodelled::a_set_of_nobody_wants_nobody),
+        ("wanted again", unmodelled::whoever_left_comes_back),
+        ("leader", unmodelled::whoever_leads_just_goes),
         ("in use", unmodelled::lock_is_ignored),
         ("leftovers", unmodelled::leftovers_stay),
         ("misplaced", unmodelled::a_misplaced_wal_is_lost),

@@ -7,6 +7,7 @@ use crate::caught::is_caught;
 use crate::check::{breaks_nothing, breaks_nothing_within, breaks_only, holds, holds_by_graph};
 use crate::cluster::{Begin, Cluster};
 use crate::counterexamples::all_promised;
+use crate::look::Hears;
 use crate::properties::NO_AMNESIA;
 use crate::world::{Budget, ONE_WRITE, broken};
 
@@ -221,6 +222,45 @@ fn a_cluster_that_has_outgrown_its_initial_cluster() {
     // As learners: a voter that is added while another one is promoted lowers the margin (see four members).
     let model = Cluster::<4>::new(Begin::MovedOn(2), budget).join_as(JoinAs::Learner);
     breaks_nothing("4, moved on", model);
+}
+
+/// The members of a StatefulSet: whoever came later forbids to found also while it does not run.
+#[test]
+fn a_set_that_has_outgrown_its_initial_cluster() {
+    for (founders, wipe) in [(1, 1), (2, 1), (2, 2)] {
+        let budget = Budget {
+            wipe,
+            kill: 2,
+            ..ONE_WRITE
+        };
+        let model = Cluster::<3>::new(Begin::Outgrown(founders), budget);
+        let model = model.in_a_set().that_hears(Hears::NoKnock);
+        breaks_nothing(
+            &format!("3, a set of {founders} outgrown"),
+            model.beyond_majority(),
+        );
+    }
+    for founders in [1, 2] {
+        let budget = Budget {
+            wipe: 1,
+            kill: 1,
+            ..ONE_WRITE
+        };
+        let model = Cluster::<3>::new(Begin::Outgrown(founders), budget).in_a_set();
+        holds_by_graph(
+            &format!("3, a set of {founders} outgrown: kill, wipe"),
+            model,
+        );
+        let begins = Budget {
+            kill: 1,
+            ..ONE_WRITE
+        };
+        let model = Cluster::<3>::new(Begin::Small(founders), begins).in_a_set();
+        holds_by_graph(
+            &format!("3 from nothing, a set of {founders} that wants 3"),
+            model,
+        );
+    }
 }
 
 #[test]

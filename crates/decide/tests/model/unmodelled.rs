@@ -12,8 +12,8 @@
 
 use etcd_rejoin_decide::membership::{InitialCluster, Member};
 use etcd_rejoin_decide::{
-    Bootstrap, DataDir, Decision, Evidence, Heard, Holds, JoinAs, Observation, Policy, Steady,
-    Step, Surroundings, Trial, Why, decide,
+    Bootstrap, DataDir, Decision, Evidence, Heard, Holds, JoinAs, Observation, Policy, SetWants,
+    Steady, Step, Surroundings, Trial, Why, decide,
 };
 
 use Decision::{Do, Wait};
@@ -437,4 +437,37 @@ pub fn urls_are_listed_once(policy: &Policy, seen: &Observation) -> Decision {
     changed(policy, seen, |seen| {
         lists(seen).for_each(|member| member.peer_urls.dedup());
     })
+}
+
+// What a StatefulSet wants is not in that world.
+
+pub fn any_silence_of_the_set_is_a_shrunken_one(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        if let SetWants::Unknown(_) = seen.set {
+            seen.set = SetWants::Replicas {
+                start: 0,
+                replicas: 1,
+            };
+        }
+    })
+}
+
+pub fn a_set_of_nobody_wants_nobody(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| {
+        if let SetWants::Replicas { replicas: 0, start } = seen.set {
+            seen.set = SetWants::Replicas {
+                start: start + 100,
+                replicas: 1,
+            };
+        }
+    })
+}
+
+/// Whoever said so, and whatever the set wants.
+pub fn whoever_left_comes_back(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.left_scaled = seen.left)
+}
+
+pub fn whoever_leads_just_goes(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.asked_to_move = true)
 }
