@@ -111,16 +111,23 @@ impl std::fmt::Display for Chain {
 
 impl std::error::Error for Chain {}
 
-/// An error and what caused it, in one line. What says its cause itself is not followed by it again.
+/// An error and what caused it, in one line.
 pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
+    caused(error.to_string(), error.source())
+}
+
+/// These words and what caused them, in one line. What says its cause itself is not followed by it again, and what says
+/// no more than that a client failed is left out.
+pub fn caused(words: String, mut cause: Option<&dyn std::error::Error>) -> String {
+    let mut text = words;
+    while let Some(error) = cause {
+        let words = error.to_string();
+        match text.is_empty() || text.starts_with("client error (") && !text.contains(": ") {
+            true => text = words,
+            false if text.contains(&words) => {}
+            false => text = format!("{text}: {words}"),
         }
-        next = cause.source();
+        cause = error.source();
     }
     text
 }

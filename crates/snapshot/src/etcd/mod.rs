@@ -12,13 +12,13 @@ use http::uri::PathAndQuery;
 use rustls::ClientConfig;
 use tonic::client::Grpc;
 use tonic::metadata::MetadataValue;
-use tonic::{Code, Request, Status, Streaming};
+use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use etcd_rejoin_host::access::Credentials;
 use etcd_rejoin_host::error::Error;
 
-use crate::http::{GrpcClient, chain, grpc};
+use crate::http::{GrpcClient, caused, chain, grpc};
 use messages::{
     AuthenticateRequest, AuthenticateResponse, EmptyRequest, MemberListRequest, MemberListResponse,
     RangeRequest, RangeResponse, SnapshotResponse, StatusResponse,
@@ -28,6 +28,23 @@ use messages::{
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long nothing may come in the middle of a snapshot.
 pub const SILENCE: Duration = Duration::from_secs(30);
+
+/// What to do about it, where an error has these words. Words are for people: nothing is decided by them.
+const CURES: &[(&str, &str)] = &[
+    (
+        "user name is empty",
+        "; authentication is on: set REJOIN_USER to a user with the root role, and REJOIN_PASSWORD_FILE",
+    ),
+    (
+        "permission denied",
+        "; a snapshot needs a user with the root role",
+    ),
+    (
+        "UnknownIssuer",
+        "; REJOIN_CACERT names the CA of etcd's certificate",
+    ),
+    ("onnection refused", "; does etcd run there?"),
+];
 
 /// One member's client URL, and how we speak to it.
 #[derive(Clone, Debug)]
@@ -180,25 +197,9 @@ impl Endpoint {
 
     /// What went wrong, and what to do about it.
     pub fn failed(&self, what: &str, status: &Status) -> Error {
-        let words = match (status.message(), std::error::Error::source(status)) {
-            ("", Some(cause)) => chain(cause),
-            ("transport error", Some(cause)) => chain(cause),
-            (message, Some(cause)) => format!("{message}: {}", chain(cause)),
-            (message, None) => message.to_string(),
-        };
-        let cure = match status.code() {
-            _ if words.contains("user name is empty") => {
-                "; authentication is on: set REJOIN_USER to a user with the root role, and REJOIN_PASSWORD_FILE"
-            }
-            _ if words.contains("permission denied") => {
-                "; a snapshot needs a user with the root role"
-            }
-            _ if words.contains("UnknownIssuer") => {
-                "; REJOIN_CACERT names the CA of etcd's certificate"
-            }
-            Code::Unavailable if words.contains("onnection refused") => "; does etcd run there?",
-            _ => "",
-        };
+        let words = caused(status.message().into(), std::error::Error::source(status));
+        let cure = (CURES.iter()).find(|(sign, _)| words.contains(sign));
+        let cure = cure.map_or("", |(_, cure)| cure);
         Error::new(format!(
             "etcd at {} does not {what}: {words}{cure}",
             self.url
