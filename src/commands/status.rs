@@ -417,7 +417,7 @@ impl Shown<'_> {
         }
         for peer in &look.seen.peers {
             let runs = self.versions.runs(&peer.name);
-            let runs = runs.map_or(String::new(), |version| format!(", runs {version}"));
+            let runs = runs.map_or(String::new(), |version| format!(", version {version}"));
             line(
                 "peer",
                 format!("{} {}{runs}", peer.name, self.peer(&peer.heard)),

@@ -45,7 +45,7 @@ impl PassedOn {
     /// How this setting is written here: as a key of the file, or as a variable.
     pub fn written(&self, flag: &str) -> String {
         match &self.file {
-            Some((path, _)) => format!("{}: {flag}", path.display()),
+            Some(_) => flag.into(),
             None => flags::variable(flag),
         }
     }

@@ -41,10 +41,15 @@ pub fn warn(config: &Config, stop: &Stop) {
     let Some(help) = help() else {
         return;
     };
+    let file = config.passed_on.file.as_ref();
+    let place = file.map_or(String::new(), |(path, _)| format!("{}: ", path.display()));
     for (flag, value) in suspects.iter().filter(|(flag, _)| !knows(&help, flag)) {
         let name = |flag: &str| config.passed_on.written(flag);
         let words = instead(&help, flag, value, name);
-        log::warn!("{} has no effect with this etcd: {words}", name(flag));
+        log::warn!(
+            "{place}{} has no effect with this etcd: {words}",
+            name(flag)
+        );
     }
 }
 

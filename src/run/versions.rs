@@ -114,9 +114,7 @@ pub(super) fn meeting(
                 false => Traps::default(),
             },
             cluster,
-            downgraded: first.is_some_and(|first| {
-                cluster > Some(etcd) && is_downgraded(config, first, peers, stop)
-            }),
+            downgraded: first.is_some_and(|first| is_downgraded(config, first, peers, stop)),
         },
         running: (running.into_iter())
             .map(|member| (member.name, member.said.etcd))

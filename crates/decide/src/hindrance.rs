@@ -78,6 +78,9 @@ fn misfits(seen: &Observation, misfit: Misfit) -> String {
             "the cluster is of version {version}, and etcd {etcd} is more than one minor version newer: run {version} or {} here",
             version.next()
         ),
+        Misfit::Downgraded => format!(
+            "the cluster is being downgraded, and no etcd joins it then: `etcdctl downgrade cancel` on one of the others, and go on with the downgrade once this member, with etcd {etcd}, is back"
+        ),
         Misfit::OldRequest(index) => format!(
             "etcd {etcd} panics at requests of the v2 API, as 3.5 writes them, and the WAL has one at index {index}: run the version before it here until that has taken a snapshot behind it; with ETCD_SNAPSHOT_COUNT=100 a hundred writes will do"
         ),

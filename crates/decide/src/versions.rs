@@ -51,7 +51,7 @@ pub struct Versions {
     pub traps: Traps,
     /// The cluster that it would join.
     pub cluster: Option<MinorVersion>,
-    /// This cluster is being downgraded by one minor version.
+    /// A downgrade of this cluster by one minor version is enabled.
     pub downgraded: bool,
 }
 
@@ -84,6 +84,10 @@ pub enum Misfit {
     Cluster(MinorVersion),
     /// The cluster is of this version, and older by more than one minor.
     FarAhead(MinorVersion),
+    /// The cluster is being downgraded: nobody joins it then, as etcd wants a cluster that is newer than itself by one
+    /// minor version, and the cluster's goes down at once (etcd `server/etcdserver/cluster_util.go`,
+    /// `allowedVersionRange`; measured with 3.6 and 3.7).
+    Downgraded,
     /// This entry cannot be replayed (etcd 3.7 `server/etcdserver/apply/apply.go`, `Apply`).
     OldRequest(u64),
     /// 3.6 does not start on what the v2 API wrote (etcd 3.6 `server/storage/util.go`, `AssertNoV2StoreContent`, and
@@ -147,7 +151,7 @@ pub fn takes_over(versions: &Versions) -> Result<(), Misfit> {
 }
 
 /// Whether the etcd program is new enough for what looks damaged, and joins this cluster. A newer one joins, by one
-/// minor version; one that is a minor version older does in a downgrade.
+/// minor version.
 pub fn joins(versions: &Versions) -> Result<(), Misfit> {
     let Some(etcd) = versions.etcd else {
         return Ok(());
@@ -159,7 +163,11 @@ pub fn joins(versions: &Versions) -> Result<(), Misfit> {
         return Ok(());
     };
     match etcd < cluster {
-        true if versions.downgraded && next_to(etcd, cluster) => Ok(()),
+        // 3.4 does not ask.
+        _ if versions.downgraded && etcd > (3, 4).into() => match cluster == etcd.next() {
+            true => Ok(()),
+            false => Err(Misfit::Downgraded),
+        },
         true => Err(Misfit::Cluster(cluster)),
         false if next_to(cluster, etcd) => Ok(()),
         false => Err(Misfit::FarAhead(cluster)),
@@ -236,7 +244,9 @@ mod tests {
             ("3.5", "3.0", "3.0", false, "-"),
             ("3.5", "-", "3.6", true, "-"),
             ("3.4", "-", "3.6", true, "cluster 3.6"),
-            ("3.5", "-", "3.5", true, "-"),
+            ("3.6", "-", "3.5", true, "Downgraded"),
+            ("3.5", "-", "3.5", true, "Downgraded"),
+            ("3.5", "-", "-", true, "-"),
             ("3.5", "3.6", "-", false, "data 3.6"),
             ("3.5", "3.6", "3.6", true, "data 3.6"),
             ("3.6", "3.6", "3.6", false, "-"),
