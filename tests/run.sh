@@ -221,7 +221,7 @@ static() {
 # Tests with real etcd wait more than they compute: four times as many as there are processors. What runs with the
 # newest of Debian's (the modules `newest`) runs with each further etcd too.
 part_test() {
-    need cc openssl etcd drbdadm keepalived || return
+    need cc openssl etcd s3 drbdadm keepalived || return
     local -x RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((4 * $(nproc)))} ETCD_REJOIN_NEWEST=
     tests "cargo test" cargo test --locked --no-fail-fast
     tried=("$(version "$cache/etcd/bookworm")" "$(version "$cache/etcd/trixie")" "$(version "$cache/etcd/sid")")

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
+use etcd_rejoin_decide::Retention;
 
 use crate::layout::{Moment, SnapshotId};
 use crate::settings::{VARIABLES, Variables};
@@ -59,7 +60,11 @@ pub enum SnapshotCommand {
     /// Where several run for one cluster, one of them uploads.
     Every(EveryArgs),
     /// List the snapshots
-    List,
+    List {
+        /// Those that other programs left below the place: etcd-manager's, and any .db
+        #[arg(long)]
+        foreign: bool,
+    },
     /// Show all that is known of a snapshot
     Show {
         /// Which
@@ -76,6 +81,9 @@ pub enum SnapshotCommand {
         /// All of them
         #[arg(long, conflicts_with = "snapshot")]
         all: bool,
+        /// Another program's: its name, as `list --foreign` has it
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["snapshot", "at", "all"])]
+        foreign: Option<String>,
     },
     /// Write a snapshot into a file, checked, as `etcdutl snapshot restore` takes it
     Fetch {
@@ -84,7 +92,20 @@ pub enum SnapshotCommand {
         /// Which
         #[command(flatten)]
         which: Which,
+        /// Another program's: its name, as `list --foreign` has it
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["snapshot", "at"])]
+        foreign: Option<String>,
     },
+    /// Restore a snapshot into a throw-away etcd on loopback, and compare what it holds
+    ///
+    /// Writes down beside the snapshot that it is proven. Exit code 1 where it is not what was saved. Needs etcd, and the
+    /// etcdutl that comes with it (etcdctl before 3.5), on PATH or where REJOIN_ETCD says.
+    Drill(DrillArgs),
+    /// Remove the snapshots that no rule keeps
+    ///
+    /// Never removed: the newest, the newest that a drill has proven, those that a restore began with or an order names, and
+    /// those of earlier lineages.
+    Prune(PruneArgs),
     /// Read the store once, for the entrypoint: the marker, lineages, snapshots, orders
     #[command(hide = true)]
     Look(LookArgs),
@@ -101,6 +122,77 @@ pub struct Which {
     pub at: Option<Moment>,
 }
 
+/// Options of `drill`.
+#[derive(Debug, Args)]
+pub struct DrillArgs {
+    /// Which
+    #[command(flatten)]
+    pub which: Which,
+    /// Another program's: its name, as `list --foreign` has it; nothing is written down beside it
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["snapshot", "at"])]
+    pub foreign: Option<String>,
+    /// Where the database may lie meanwhile, twice; the machine's folder for such if not given
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
+}
+
+impl DrillArgs {
+    /// Where the database may lie meanwhile.
+    pub fn scratch(&self) -> PathBuf {
+        self.scratch.clone().unwrap_or_else(std::env::temp_dir)
+    }
+}
+
+/// Options of `prune`, as restic has them.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("rules").required(true).multiple(true))]
+pub struct PruneArgs {
+    /// Keep the last N
+    #[arg(long, value_name = "N", group = "rules", value_parser = count())]
+    keep_last: Option<u32>,
+    /// Keep the newest of each of the last N hours that have one
+    #[arg(long, value_name = "N", group = "rules", value_parser = count())]
+    keep_hourly: Option<u32>,
+    /// The same of days, in UTC
+    #[arg(long, value_name = "N", group = "rules", value_parser = count())]
+    keep_daily: Option<u32>,
+    /// The same of weeks, which begin on Monday
+    #[arg(long, value_name = "N", group = "rules", value_parser = count())]
+    keep_weekly: Option<u32>,
+    /// The same of months
+    #[arg(long, value_name = "N", group = "rules", value_parser = count())]
+    keep_monthly: Option<u32>,
+    /// Remove nothing, and say what would be removed
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+impl PruneArgs {
+    /// The rules. At least one of them keeps something.
+    pub fn rules(&self) -> Retention {
+        Retention {
+            last: self.keep_last.unwrap_or(0),
+            hourly: self.keep_hourly.unwrap_or(0),
+            daily: self.keep_daily.unwrap_or(0),
+            weekly: self.keep_weekly.unwrap_or(0),
+            monthly: self.keep_monthly.unwrap_or(0),
+        }
+    }
+}
+
+/// A rule that keeps nothing is none.
+fn count() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..)
+}
+
+/// Where monitors find the figures.
+#[derive(Debug, Args)]
+pub struct MetricsArgs {
+    /// Write figures for Prometheus into this file, for the node exporter's textfile collector
+    #[arg(long, value_name = "FILE")]
+    pub metrics_file: Option<PathBuf>,
+}
+
 fn moment(text: &str) -> Result<Moment, String> {
     text.to_string().try_into()
 }
@@ -114,6 +206,12 @@ pub struct SaveArgs {
     /// How people call the cluster; written down when its first snapshot is saved
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// Write down etcd's hash of the revision, for drills; it costs the member asked a look at everything
+    #[arg(long)]
+    pub hashkv: bool,
+    /// For monitors.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
 }
 
 /// Options of `every`.
@@ -128,6 +226,9 @@ pub struct EveryArgs {
     /// Save a last one when asked to stop (SIGTERM), within 25 seconds
     #[arg(long)]
     pub on_stop: bool,
+    /// Serve figures for Prometheus at http://HOST:PORT/metrics
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics_listen: Option<String>,
 }
 
 fn interval(text: &str) -> Result<std::time::Duration, String> {

@@ -7,6 +7,7 @@
 //! lineage/N.json                     a restore began lineage N (2 and up); a conditional create, once
 //! snapshot/ID.db.zst                 the stream of etcd's snapshot call, its hash included, through zstd
 //! snapshot/ID.json                   its manifest, written last: without it there is no snapshot
+//! snapshot/ID.drill.json             the outcome of the last drill with it
 //! order/N.json                       a person wants lineage N restored from a named snapshot
 //! order/N.outcome.json               begun or cancelled, never both; a conditional create
 //! uploader.json                      who uploads just now, of several that could
@@ -36,6 +37,8 @@ pub const UPLOADER: &str = "uploader.json";
 pub const LINEAGES: &str = "lineage";
 /// Below it lie snapshots and their manifests.
 pub const SNAPSHOTS: &str = "snapshot";
+/// What the outcome of a drill ends with.
+const DRILL: &str = ".drill.json";
 /// Below it lie orders and their outcomes.
 pub const ORDERS: &str = "order";
 
@@ -70,6 +73,16 @@ impl SnapshotId {
     /// Where its data lie.
     pub fn object(&self) -> String {
         format!("{SNAPSHOTS}/{self}.db.zst")
+    }
+
+    /// Where the outcome of its last drill lies.
+    pub fn drill(&self) -> String {
+        format!("{SNAPSHOTS}/{self}{DRILL}")
+    }
+
+    /// The snapshot of which this is the outcome of a drill.
+    pub fn of_drill(key: &str) -> Option<SnapshotId> {
+        file_of(key, DRILL)
     }
 
     /// Where its manifest lies.
@@ -232,6 +245,9 @@ pub struct Manifest {
     /// How many keys there are at the revision; none where etcd did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<u64>,
+    /// etcd's hash at the revision; none where it was not asked for, or was compacted meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hashkv: Option<HashKv>,
     /// When it was begun, by the clock of the machine that saved it.
     pub taken: Moment,
     /// How long it took, in milliseconds.
@@ -243,6 +259,40 @@ pub struct Manifest {
     /// All lineages that restores had begun: they can be put back from here.
     #[serde(default)]
     pub lineages: Vec<Lineage>,
+}
+
+/// etcd's hash over all that happened to the keys since the last compaction. Two members that hold the same have the same
+/// one, whatever their version, and so has what is restored (measured: 3.4.23 to 3.7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HashKv {
+    /// The hash.
+    pub hash: u32,
+    /// The revision of the last compaction: hashes of different ones say nothing about each other.
+    pub compact_revision: u64,
+}
+
+/// The outcome of a drill: a snapshot was restored into a throw-away etcd, and compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrillRecord {
+    /// The layout's number.
+    pub format: u32,
+    /// The snapshot.
+    pub id: SnapshotId,
+    /// When.
+    pub at: Moment,
+    /// Whether it came back whole.
+    pub passed: bool,
+    /// What was compared, and was equal where it passed.
+    pub compared: Vec<String>,
+    /// What was not as it has to be.
+    #[serde(default)]
+    pub differs: Vec<String>,
+    /// The etcd that restored it.
+    pub etcd_version: String,
+    /// How long that took, from the download to the comparison, in milliseconds.
+    pub took_ms: u64,
+    /// The version of this program.
+    pub program: String,
 }
 
 /// Who uploads just now.

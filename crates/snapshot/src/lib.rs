@@ -8,10 +8,14 @@ pub mod catalog;
 pub mod cli;
 pub mod cluster;
 pub mod commands;
+pub mod drill;
+pub mod drills;
 pub mod etcd;
+pub mod foreign;
 pub mod http;
 pub mod layout;
 pub mod lease;
+pub mod metrics;
 pub mod progress;
 pub mod random;
 pub mod save;
@@ -43,4 +47,30 @@ impl From<Error> for Trouble {
 /// Bytes in hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+#[path = "../../../tests/support/book.rs"]
+mod book;
+
+#[cfg(test)]
+mod tests {
+    use super::book::replaced;
+
+    /// `UPDATE_DOCS=1 cargo test -p etcd-rejoin-snapshot --lib tables` writes them.
+    #[test]
+    fn the_tables_of_the_book_are_the_codes() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/backups.md");
+        let is = std::fs::read_to_string(path).unwrap();
+        let wanted = replaced(&is, "snapshot-metrics", &crate::metrics::metrics_table());
+        let wanted = replaced(&wanted, "snapshot-variables", &crate::settings::table());
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, &wanted).unwrap();
+        } else {
+            assert!(
+                wanted == is,
+                "docs/backups.md is old: run it with UPDATE_DOCS=1"
+            );
+        }
+    }
 }

@@ -37,6 +37,8 @@ pub struct Task<'a> {
     pub name: Option<&'a str>,
     /// Nothing is saved where the newest snapshot has the revision of now.
     pub if_changed: bool,
+    /// etcd's hash of the revision is asked for, too.
+    pub hashkv: bool,
     /// Raised where we are asked to stop.
     pub stopping: &'a Stopping,
 }
@@ -253,6 +255,10 @@ impl Task<'_> {
             stored_size: passed.stored_size,
             stored_sha256: passed.stored_sha256,
             keys: before.endpoint.keys(id.revision).await,
+            hashkv: match self.hashkv {
+                true => before.endpoint.hashkv(id.revision).await,
+                false => None,
+            },
             taken,
             took_ms: began.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
             program: env!("CARGO_PKG_VERSION").into(),

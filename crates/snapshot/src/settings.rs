@@ -2,10 +2,12 @@
 //! reads the environment.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use etcd_rejoin_host::access::{Credentials, TlsFiles};
 use etcd_rejoin_host::logging::{LogConfig, level};
+use etcd_rejoin_host::program;
 
 use crate::store::{BucketPlace, Credentialed, Place};
 
@@ -71,11 +73,25 @@ pub const VARIABLES: &[(&str, &str)] = &[
         "its password",
     ),
     (
+        "REJOIN_ETCD",
+        "the etcd that a drill runs: a path, or a name on PATH; with it comes what restores",
+    ),
+    (
         "REJOIN_LOG",
         "how much to log: `error`, `warn`, `info`, `debug`",
     ),
     ("REJOIN_LOG_FORMAT", "`text` or `json`"),
 ];
+
+/// The table of the book.
+pub fn table() -> String {
+    let mut table = String::from("| variable | meaning |\n|---|---|\n");
+    for (names, meaning) in VARIABLES {
+        let names: Vec<String> = names.split(", ").map(|name| format!("`{name}`")).collect();
+        table += &format!("| {} | {meaning} |\n", names.join(", "));
+    }
+    table
+}
 
 /// What is settled.
 #[derive(Debug)]
@@ -86,6 +102,10 @@ pub struct SnapshotSettings {
     pub store_tls: TlsFiles,
     /// How we speak to etcd.
     pub etcd: EtcdAccess,
+    /// The etcd of a drill: a path, or a name on PATH.
+    pub etcd_program: String,
+    /// Where programs are looked for.
+    pub search: OsString,
     /// How to log.
     pub log: LogConfig,
 }
@@ -148,6 +168,11 @@ pub fn read(env: &Variables) -> Result<SnapshotSettings, Vec<String>> {
             place,
             store_tls,
             etcd,
+            etcd_program: env
+                .get("REJOIN_ETCD")
+                .cloned()
+                .unwrap_or_else(|| "etcd".into()),
+            search: program::search_path(env.get("PATH").map(OsStr::new)),
             log: log_config(env),
         }),
         (_, mistakes) => Err(mistakes),

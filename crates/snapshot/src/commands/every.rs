@@ -1,8 +1,12 @@
 //! `every`: snapshots for ever. A failure is said, and tried again; nothing of it ends the program.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use etcd_rejoin_host::error::{Context as _, Error};
 use etcd_rejoin_host::exit::Exit;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Surroundings;
@@ -10,6 +14,7 @@ use super::save::{task, words};
 use crate::Trouble;
 use crate::cli::EveryArgs;
 use crate::lease::Uploader;
+use crate::metrics::{Figures, serve};
 use crate::random;
 use crate::stop::Stopping;
 
@@ -29,10 +34,15 @@ pub async fn every(
         .to_string_lossy()
         .into_owned();
     let uploader = Uploader::new(host, args.interval + args.interval / 2);
+    let told = Told::begin(args).await?;
     let mut next = Instant::now();
     let mut other = None;
     while !stopping.is_asked() {
-        let wait = match round(around, args, &uploader, &mut other, stopping).await {
+        let done = round(around, args, &uploader, &mut other, stopping).await;
+        if !matches!(done, Err(Trouble::Stopped)) {
+            told.tell(around, args, done.is_ok()).await;
+        }
+        let wait = match done {
             Ok(()) => args.interval,
             Err(Trouble::Stopped) => break,
             Err(Trouble::Failed(error) | Trouble::Refused(error)) => {
@@ -64,6 +74,41 @@ pub async fn every(
         log::warn!("the lease of the uploader stays until it ends: {error}");
     }
     Ok(Exit::OK)
+}
+
+/// What monitors are told, in a file or over HTTP.
+struct Told(watch::Sender<Arc<Figures>>);
+
+impl Told {
+    /// Begins to answer.
+    async fn begin(args: &EveryArgs) -> Result<Told, Error> {
+        let (sender, receiver) = watch::channel(Arc::default());
+        if let Some(address) = &args.metrics_listen {
+            let listener = TcpListener::bind(address).await;
+            let what = || format!("cannot listen at --metrics-listen={address}");
+            tokio::spawn(serve(listener.context(what)?, receiver));
+        }
+        Ok(Told(sender))
+    }
+
+    /// After a round.
+    async fn tell(&self, around: &Surroundings, args: &EveryArgs, well: bool) {
+        let file = args.save.metrics.metrics_file.as_ref();
+        if file.is_none() && args.metrics_listen.is_none() {
+            return;
+        }
+        let mut figures = Figures::clone(&self.0.borrow());
+        figures.renew(&around.store, well).await;
+        // The file counts by itself.
+        let this = Figures {
+            failures: u64::from(!well),
+            ..figures.clone()
+        };
+        if let Some(Err(error)) = file.map(|file| this.write(file)) {
+            log::error!("{error}");
+        }
+        self.0.send_replace(Arc::new(figures));
+    }
 }
 
 /// One snapshot, if it is ours to save.

@@ -21,7 +21,7 @@ use crate::stream::{Opener, Passed};
 use crate::table::size;
 
 /// Reads a snapshot to a writer. The error says that it is damaged, or that it could not be read.
-async fn open<W: Write>(store: &Store, manifest: &Manifest, to: W) -> Result<W, Flaw> {
+pub async fn open<W: Write>(store: &Store, manifest: &Manifest, to: W) -> Result<W, Flaw> {
     let mut download = store
         .download(&manifest.id.object())
         .await
@@ -51,13 +51,17 @@ async fn open<W: Write>(store: &Store, manifest: &Manifest, to: W) -> Result<W, 
     }
 }
 
-enum Flaw {
+/// Why a snapshot was not read.
+pub enum Flaw {
+    /// It is not what was saved.
     Damaged(Error),
+    /// The store did not give it.
     Unread(Error),
 }
 
 impl Flaw {
-    fn of(self, id: &SnapshotId) -> Error {
+    /// The error, with the snapshot's name.
+    pub fn of(self, id: &SnapshotId) -> Error {
         match self {
             Flaw::Damaged(error) => Error::caused(format!("{id} is damaged"), error),
             Flaw::Unread(error) => Error::caused(format!("{id} is not read"), error),
@@ -114,16 +118,8 @@ pub async fn verify(around: &Surroundings, which: &Which, all: bool) -> Result<E
 /// Writes a snapshot to a file that is not there yet; it is there wholly, or not at all.
 pub async fn fetch(around: &Surroundings, file: &Path, which: &Which) -> Result<Exit, Trouble> {
     let manifest = around.which(which).await?;
-    if file.exists() {
-        return Err(Error::new(format!(
-            "{} exists: nothing is written over it",
-            file.display()
-        ))
-        .into());
-    }
     let new = Beside::create(file)?;
-    let to = BufWriter::with_capacity(1 << 20, new.file.try_clone().context(|| new.what())?);
-    let mut to = open(&around.store, &manifest, to)
+    let mut to = open(&around.store, &manifest, new.writer()?)
         .await
         .map_err(|flaw| flaw.of(&manifest.id))?;
     to.flush().context(|| new.what())?;
@@ -139,14 +135,21 @@ pub async fn fetch(around: &Surroundings, file: &Path, which: &Which) -> Result<
 }
 
 /// A file that gets its name when it is whole.
-struct Beside {
+pub struct Beside {
     file: File,
     beside: PathBuf,
     path: PathBuf,
 }
 
 impl Beside {
-    fn create(path: &Path) -> Result<Beside, Error> {
+    /// Begins it. What is there already is not written over.
+    pub fn create(path: &Path) -> Result<Beside, Error> {
+        if path.exists() {
+            return Err(Error::new(format!(
+                "{} exists: nothing is written over it",
+                path.display()
+            )));
+        }
         let mut beside = path.as_os_str().to_owned();
         beside.push(".part");
         let beside = PathBuf::from(beside);
@@ -165,11 +168,19 @@ impl Beside {
         })
     }
 
-    fn what(&self) -> String {
+    /// What its bytes are written to.
+    pub fn writer(&self) -> Result<BufWriter<File>, Error> {
+        let file = self.file.try_clone().context(|| self.what())?;
+        Ok(BufWriter::with_capacity(1 << 20, file))
+    }
+
+    /// The attempt, for an error.
+    pub fn what(&self) -> String {
         format!("cannot write {}", self.path.display())
     }
 
-    fn finish(self) -> Result<(), Error> {
+    /// Gives it its name, durable.
+    pub fn finish(self) -> Result<(), Error> {
         self.file.sync_all().context(|| self.what())?;
         std::fs::rename(&self.beside, &self.path).context(|| self.what())?;
         let folder = self

@@ -1,9 +1,12 @@
 //! From the command line to a command, one function each.
 
+mod drill;
 mod every;
 mod fetch;
 mod list;
 mod look;
+mod others;
+mod prune;
 mod save;
 
 use std::time::Duration;
@@ -84,17 +87,31 @@ async fn command(cli: SnapshotCli, mut settings: SnapshotSettings) -> Result<Exi
         json: cli.common.json,
     };
     let stopping = match &cli.command {
-        SnapshotCommand::Save(_) | SnapshotCommand::Every(_) => Stopping::install()?,
+        SnapshotCommand::Save(_) | SnapshotCommand::Every(_) | SnapshotCommand::Drill(_) => {
+            Stopping::install()?
+        }
         // Nothing has to be put in order.
         _ => Stopping::never(),
     };
     match &cli.command {
         SnapshotCommand::Save(args) => save::save(&around, args, &stopping).await,
         SnapshotCommand::Every(args) => every::every(&around, args, &stopping).await,
-        SnapshotCommand::List => list::list(&around).await,
+        SnapshotCommand::List { foreign: true } => others::list(&around).await,
+        SnapshotCommand::List { foreign: false } => list::list(&around).await,
         SnapshotCommand::Show { which } => list::show(&around, which).await,
-        SnapshotCommand::Verify { which, all } => fetch::verify(&around, which, *all).await,
-        SnapshotCommand::Fetch { file, which } => fetch::fetch(&around, file, which).await,
+        SnapshotCommand::Verify {
+            foreign: Some(name),
+            ..
+        } => others::verify(&around, name).await,
+        SnapshotCommand::Verify { which, all, .. } => fetch::verify(&around, which, *all).await,
+        SnapshotCommand::Fetch {
+            file,
+            foreign: Some(name),
+            ..
+        } => others::fetch(&around, file, name).await,
+        SnapshotCommand::Fetch { file, which, .. } => fetch::fetch(&around, file, which).await,
+        SnapshotCommand::Drill(args) => drill::drill(&around, args, &stopping).await,
+        SnapshotCommand::Prune(args) => prune::prune(&around, args).await,
         SnapshotCommand::Look(args) => look::look(&around, args).await,
     }
 }

@@ -7,6 +7,7 @@ use etcd_rejoin_host::exit::Exit;
 use super::Surroundings;
 use crate::Trouble;
 use crate::cli::SaveArgs;
+use crate::metrics::Figures;
 use crate::save::{Saved, Task};
 use crate::stop::Stopping;
 use crate::table::size;
@@ -17,7 +18,15 @@ pub async fn save(
     args: &SaveArgs,
     stopping: &Stopping,
 ) -> Result<Exit, Trouble> {
-    let saved = task(around, args, stopping).save().await?;
+    let saved = task(around, args, stopping).save().await;
+    if let Some(file) = &args.metrics.metrics_file
+        && !matches!(saved, Err(Trouble::Stopped))
+    {
+        let mut figures = Figures::default();
+        figures.renew(&around.store, saved.is_ok()).await;
+        figures.write(file)?;
+    }
+    let saved = saved?;
     Ok(match &saved {
         Saved::New(manifest) => around.answer(manifest, || format!("{}\n", words(&saved))),
         Saved::Unchanged(id) => around.answer(&json!({ "unchanged": id }), || {
@@ -34,6 +43,7 @@ pub fn task<'a>(around: &'a Surroundings, args: &'a SaveArgs, stopping: &'a Stop
         etcd: &around.settings.etcd,
         name: args.name.as_deref(),
         if_changed: args.if_changed,
+        hashkv: args.hashkv,
         stopping,
     }
 }

@@ -164,3 +164,22 @@ pub struct RangeResponse {
     #[prost(int64, tag = "4")]
     pub count: i64,
 }
+
+/// Which revision's hash.
+#[derive(Clone, PartialEq, Message)]
+pub struct HashKvRequest {
+    /// The revision; 0: the newest.
+    #[prost(int64, tag = "1")]
+    pub revision: i64,
+}
+
+/// The hash of all that happened to the keys.
+#[derive(Clone, PartialEq, Message)]
+pub struct HashKvResponse {
+    /// The hash.
+    #[prost(uint32, tag = "2")]
+    pub hash: u32,
+    /// The revision of the last compaction.
+    #[prost(int64, tag = "3")]
+    pub compact_revision: i64,
+}

@@ -19,13 +19,17 @@ use etcd_rejoin_host::access::Credentials;
 use etcd_rejoin_host::error::Error;
 
 use crate::http::{GrpcClient, caused, chain, grpc};
+use crate::layout::HashKv;
 use messages::{
-    AuthenticateRequest, AuthenticateResponse, EmptyRequest, MemberListRequest, MemberListResponse,
-    RangeRequest, RangeResponse, SnapshotResponse, StatusResponse,
+    AuthenticateRequest, AuthenticateResponse, EmptyRequest, HashKvRequest, HashKvResponse,
+    MemberListRequest, MemberListResponse, RangeRequest, RangeResponse, SnapshotResponse,
+    StatusResponse,
 };
 
 /// How long a short question may take.
 const ANSWER: Duration = Duration::from_secs(5);
+/// How long etcd may hash everything.
+const HASHING: Duration = Duration::from_secs(120);
 /// How long nothing may come in the middle of a snapshot.
 pub const SILENCE: Duration = Duration::from_secs(30);
 
@@ -131,6 +135,26 @@ impl Endpoint {
         answer.ok()?.count.try_into().ok()
     }
 
+    /// etcd's hash of this revision; none where it is compacted already, or not had. It costs the member a look at
+    /// everything.
+    pub async fn hashkv(&self, revision: u64) -> Option<HashKv> {
+        let request = HashKvRequest {
+            revision: revision.try_into().ok()?,
+        };
+        let answer = self
+            .ask_within(HASHING, "/etcdserverpb.Maintenance/HashKV", request)
+            .await;
+        let HashKvResponse {
+            hash,
+            compact_revision,
+        } = answer.ok()?;
+        // Before the first compaction it says -1.
+        Some(HashKv {
+            hash,
+            compact_revision: compact_revision.try_into().unwrap_or(0),
+        })
+    }
+
     /// The database, piece by piece; the last 32 bytes are SHA-256 of all before.
     pub async fn snapshot(&self) -> Result<Streaming<SnapshotResponse>, Error> {
         let path = PathAndQuery::from_static("/etcdserverpb.Maintenance/Snapshot");
@@ -160,6 +184,19 @@ impl Endpoint {
         Q: prost::Message + Default + Send + Sync + 'static,
         A: prost::Message + Default + Send + Sync + 'static,
     {
+        self.ask_within(ANSWER, path, question).await
+    }
+
+    async fn ask_within<Q, A>(
+        &self,
+        limit: Duration,
+        path: &'static str,
+        question: Q,
+    ) -> Result<A, Status>
+    where
+        Q: prost::Message + Default + Send + Sync + 'static,
+        A: prost::Message + Default + Send + Sync + 'static,
+    {
         let mut client = self.client.clone();
         let call = async {
             client
@@ -175,10 +212,10 @@ impl Endpoint {
                 )
                 .await
         };
-        match tokio::time::timeout(ANSWER, call).await {
+        match tokio::time::timeout(limit, call).await {
             Ok(answer) => answer.map(tonic::Response::into_inner),
             Err(_) => Err(Status::deadline_exceeded(format!(
-                "no answer within {ANSWER:?}"
+                "no answer within {limit:?}"
             ))),
         }
     }

@@ -172,7 +172,13 @@ impl Bucket {
             _ if has("UnknownIssuer") => {
                 "; REJOIN_STORE_CACERT names the CA of the store's certificate"
             }
-            Fault::PermissionDenied { .. } | Fault::Unauthenticated { .. } => {
+            // A listing that is refused has no kind of its own.
+            _ if has("AccessDenied")
+                || matches!(
+                    fault,
+                    Fault::PermissionDenied { .. } | Fault::Unauthenticated { .. }
+                ) =>
+            {
                 "; the credentials have to allow listing the bucket, and reading, writing and deleting below the prefix"
             }
             _ => "",

@@ -120,6 +120,31 @@ impl Directory {
         Ok(found)
     }
 
+    /// The files of the place and of its folders, two levels deep, as others keep snapshots.
+    pub fn tree(&self) -> Result<Vec<Listing>, Error> {
+        let mut found = self.list(".")?;
+        let what = || format!("cannot list {}", self.root.display());
+        let mut folders = vec![(String::new(), 0)];
+        while let Some((folder, depth)) = folders.pop() {
+            for entry in fs::read_dir(self.path(&folder)).context(what)? {
+                let entry = entry.context(what)?;
+                let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                let Some(name) = entry.file_name().to_str().map(String::from) else {
+                    continue;
+                };
+                if is_folder && depth < 2 && !name.starts_with('.') {
+                    let below = format!("{folder}{name}");
+                    found.extend(self.list(&below)?);
+                    folders.push((format!("{below}/"), depth + 1));
+                }
+            }
+        }
+        for listing in &mut found {
+            listing.key = listing.key.trim_start_matches("./").into();
+        }
+        Ok(found)
+    }
+
     pub fn delete(&self, key: &str) -> Result<(), Error> {
         self.exists()?;
         let path = self.path(key);

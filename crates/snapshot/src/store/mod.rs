@@ -143,6 +143,14 @@ impl Store {
         Ok(found)
     }
 
+    /// All objects of the place, also those that are not ours.
+    pub async fn tree(&self) -> Result<Vec<Listing>, Error> {
+        match self {
+            Store::Directory(directory) => directory.tree(),
+            Store::Bucket(bucket) => bucket.list("").await,
+        }
+    }
+
     /// Deletes an object. None there is success.
     pub async fn delete(&self, key: &str) -> Result<(), Error> {
         match self {

@@ -1,0 +1,127 @@
+//! Snapshots that other programs left in a place: listed, verified, fetched. Never changed.
+
+use std::io::{Write, sink};
+use std::path::Path;
+
+use etcd_rejoin_host::error::{Context as _, Error};
+use etcd_rejoin_host::exit::Exit;
+use serde_json::json;
+
+use super::Surroundings;
+use super::fetch::Beside;
+use crate::Trouble;
+use crate::foreign::{Foreign, PlainCheck, PlainFound, foreign};
+use crate::layout::Moment;
+use crate::progress::Progress;
+use crate::table::{age, size, table};
+
+/// All of them.
+pub async fn list(around: &Surroundings) -> Result<Exit, Trouble> {
+    let mut found = Vec::new();
+    for one in foreign(&around.store.tree().await?) {
+        found.push(with_meta(around, one).await?);
+    }
+    found.sort_by_key(|one| one.taken);
+    Ok(around.answer(&found, || {
+        let now = Moment::now();
+        let line = |one: &Foreign| {
+            let version = one.etcd_version.clone().unwrap_or_else(|| "-".into());
+            vec![
+                one.name.clone(),
+                age(one.taken.0, now.0),
+                size(one.stored_size),
+                version,
+            ]
+        };
+        let lines: Vec<_> = found.iter().map(line).collect();
+        match lines.is_empty() {
+            true => format!(
+                "no snapshots of other programs in {}\n",
+                around.settings.place
+            ),
+            false => table(&["SNAPSHOT", "TAKEN", "STORED", "ETCD"], &lines),
+        }
+    }))
+}
+
+/// The one of this name.
+pub async fn named(around: &Surroundings, name: &str) -> Result<Foreign, Trouble> {
+    let found = foreign(&around.store.tree().await?)
+        .into_iter()
+        .find(|one| one.name == name);
+    let none = || {
+        Error::new(format!(
+            "{} has no {name}: `list --foreign` has them",
+            around.settings.place
+        ))
+    };
+    with_meta(around, found.ok_or_else(none)?).await
+}
+
+async fn with_meta(around: &Surroundings, one: Foreign) -> Result<Foreign, Trouble> {
+    let Some(key) = &one.meta else { return Ok(one) };
+    let bytes = around.store.get(key).await?.unwrap_or_default();
+    match one.clone().with_meta(&bytes) {
+        Ok(one) => Ok(one),
+        Err(why) => {
+            log::warn!("{key}: {why}");
+            Ok(one)
+        }
+    }
+}
+
+/// Reads one wholly, unpacked, to a writer. The error says what is wrong with it.
+pub async fn open<W: Write>(
+    around: &Surroundings,
+    one: &Foreign,
+    to: W,
+) -> Result<(W, PlainFound), Error> {
+    let mut download = around.store.download(&one.name).await?;
+    let mut check = PlainCheck::new(to);
+    let (progress, mut came) = (Progress::new("reading"), 0);
+    while let Some(piece) = download.next().await? {
+        came += piece.len() as u64;
+        progress.of(one.stored_size.saturating_sub(came), piece.len() as u64);
+        check.write_all(&piece).context(|| one.name.clone())?;
+    }
+    check
+        .finish()
+        .map_err(|why| Error::new(format!("{}: {why}", one.name)))
+}
+
+/// Reads one wholly.
+pub async fn verify(around: &Surroundings, name: &str) -> Result<Exit, Trouble> {
+    let one = named(around, name).await?;
+    Ok(match open(around, &one, sink()).await {
+        Ok((_, found)) => {
+            let value = json!({ "snapshot": name, "good": true, "size": found.size, "sha256": found.sha256 });
+            around.answer(&value, || format!("{name} is good: {}\n", size(found.size)))
+        }
+        Err(error) => {
+            around.answer(
+                &json!({ "snapshot": name, "good": false, "why": error.to_string() }),
+                || format!("{error}\n"),
+            );
+            Exit::NOT_OK
+        }
+    })
+}
+
+/// Writes one, unpacked, to a file.
+pub async fn fetch(around: &Surroundings, file: &Path, name: &str) -> Result<Exit, Trouble> {
+    let one = named(around, name).await?;
+    let new = Beside::create(file)?;
+    let (mut to, found) = open(around, &one, new.writer()?).await?;
+    to.flush().context(|| new.what())?;
+    new.finish()?;
+    Ok(around.answer(
+        &json!({ "snapshot": name, "size": found.size, "sha256": found.sha256 }),
+        || {
+            format!(
+                "wrote {name}, {}, to {}\n",
+                size(found.size),
+                file.display()
+            )
+        },
+    ))
+}

@@ -1,0 +1,371 @@
+//! A snapshot is proven by restoring it: into a throw-away etcd on loopback, which is asked what it holds. Touches no
+//! cluster and no data dir but its own, which is gone afterwards.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::ClientConfig;
+use serde::Serialize;
+
+use etcd_rejoin_host::access::Credentials;
+use etcd_rejoin_host::error::{Context, Error};
+use etcd_rejoin_host::program;
+
+use crate::etcd::Endpoint;
+use crate::layout::HashKv;
+use crate::stop::Stopping;
+
+/// How long `etcdutl` may take: it copies the whole database, on a disk that may be slow.
+const RESTORE: Duration = Duration::from_secs(3600);
+/// How long the restored etcd may take until it has elected itself. It opens the database before.
+const START: Duration = Duration::from_secs(120);
+
+/// The programs of the etcd that is at hand.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    etcd: PathBuf,
+    /// `etcdutl`; `etcdctl` before 3.5.
+    restore: PathBuf,
+    search: OsString,
+    /// As `3.5.30`.
+    pub version: String,
+}
+
+impl Tools {
+    /// Finds `etcd` by its name or path, and what restores snapshots: beside it, else on the search path.
+    pub fn find(etcd: &str, search: OsString) -> Result<Tools, Error> {
+        let found = program::find(etcd, &search);
+        let etcd = found.map_err(|why| {
+            Error::new(format!(
+                "a drill needs etcd, and {etcd} {why}: set REJOIN_ETCD"
+            ))
+        })?;
+        let asked = program::run(
+            program::command(&etcd, &search).arg("--version"),
+            Duration::from_secs(10),
+            &|| false,
+        );
+        let asked =
+            asked.map_err(|why| Error::new(format!("{} --version {why}", etcd.display())))?;
+        let version = asked
+            .out
+            .lines()
+            .find_map(|line| line.strip_prefix("etcd Version: "));
+        let version = version.map(|version| version.trim().to_string());
+        let version = version
+            .ok_or_else(|| Error::new(format!("{} does not say its version", etcd.display())))?;
+        let name = if minor(&version) < Some((3, 5)) {
+            "etcdctl"
+        } else {
+            "etcdutl"
+        };
+        let beside = etcd
+            .parent()
+            .map(|folder| folder.join(name))
+            .filter(|path| path.exists());
+        let restore = match beside {
+            Some(path) => path,
+            None => program::find(name, &search).map_err(|_| {
+                let etcd = etcd.display();
+                Error::new(format!(
+                    "a drill restores with {name}, which is neither beside {etcd} nor on PATH"
+                ))
+            })?,
+        };
+        Ok(Tools {
+            etcd,
+            restore,
+            search,
+            version,
+        })
+    }
+
+    /// Whether a snapshot of that version is one that this etcd may open: an older etcd must not, and may panic.
+    pub fn may_open(&self, of: &str) -> Result<(), Error> {
+        match (minor(&self.version), minor(of)) {
+            (Some(ours), Some(its)) if ours < its => Err(Error::new(format!(
+                "the snapshot is of etcd {of}, and {} is {}: take an etcd that is as new",
+                self.etcd.display(),
+                self.version
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Restores this `.db` into a new data dir.
+    async fn restore(
+        &self,
+        db: &Path,
+        data_dir: &Path,
+        peer: &str,
+        stopping: &Stopping,
+    ) -> Result<(), Error> {
+        let what = format!("{} snapshot restore", self.restore.display());
+        let mut command = program::command(&self.restore, &self.search);
+        command
+            .env("ETCDCTL_API", "3")
+            .args(["snapshot", "restore"])
+            .arg(db)
+            .arg("--data-dir")
+            .arg(data_dir);
+        command.args(["--name=drill", &format!("--initial-cluster=drill={peer}")]);
+        command.args([
+            &format!("--initial-advertise-peer-urls={peer}"),
+            "--initial-cluster-token=drill",
+        ]);
+        let stopping = stopping.clone();
+        // It waits for a program: the task of the signals has to go on beside it.
+        let ran = tokio::task::spawn_blocking(move || {
+            program::run(&mut command, RESTORE, &|| stopping.is_asked())
+        })
+        .await;
+        let ran = ran
+            .context(|| what.clone())?
+            .map_err(|why| Error::new(format!("{what} {why}")))?;
+        match ran.code {
+            0 => Ok(()),
+            code => {
+                let said = ran
+                    .err
+                    .lines()
+                    .rev()
+                    .find(|line| !line.trim().is_empty())
+                    .unwrap_or_default();
+                Err(Error::new(format!("{what} ended with {code}: {said}")))
+            }
+        }
+    }
+
+    fn start(
+        &self,
+        data_dir: &Path,
+        client: &str,
+        peer: &str,
+        log: &Path,
+    ) -> Result<Throwaway, Error> {
+        let what = || format!("cannot start {}", self.etcd.display());
+        let out = File::create(log).context(what)?;
+        let err = out.try_clone().context(what)?;
+        let mut command: Command = program::command(&self.etcd, &self.search);
+        command.args([
+            "--name=drill",
+            "--initial-cluster-token=drill",
+            &format!("--initial-cluster=drill={peer}"),
+        ]);
+        for (flag, url) in [
+            ("listen-client-urls", client),
+            ("advertise-client-urls", client),
+            ("listen-peer-urls", peer),
+            ("initial-advertise-peer-urls", peer),
+        ] {
+            command.arg(format!("--{flag}={url}"));
+        }
+        command
+            .arg("--data-dir")
+            .arg(data_dir)
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err);
+        Ok(Throwaway {
+            child: command.spawn().context(what)?,
+            log: log.into(),
+        })
+    }
+}
+
+/// Major and minor of `3.5.30`.
+fn minor(version: &str) -> Option<(u64, u64)> {
+    let mut parts = version.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// An etcd that ends with this value.
+struct Throwaway {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Throwaway {
+    /// An error once it has ended: with its last words.
+    fn runs(&mut self) -> Result<(), Error> {
+        let ended = self
+            .child
+            .try_wait()
+            .context(|| "cannot wait for etcd".into())?;
+        let Some(status) = ended else { return Ok(()) };
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().rev().take(3).collect();
+        let last: Vec<&str> = lines.into_iter().rev().collect();
+        Err(Error::new(format!(
+            "the restored etcd ended ({status}): {}",
+            last.join(" | ")
+        )))
+    }
+}
+
+impl Drop for Throwaway {
+    fn drop(&mut self) {
+        // Its data dir is thrown away: it need not end well. It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a restored etcd holds, or has to hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Holdings {
+    /// Its revision; or the one that it has to have reached.
+    pub revision: Option<u64>,
+    /// How many keys it has.
+    pub keys: Option<u64>,
+    /// etcd's hash over all revisions since the last compaction.
+    pub hashkv: Option<HashKv>,
+}
+
+impl Holdings {
+    /// Compares what a restored etcd holds with what it has to hold: what was compared, and what of it differs.
+    pub fn compare(&self, wanted: &Holdings) -> (Vec<&'static str>, Vec<String>) {
+        let (mut compared, mut differs) = (Vec::new(), Vec::new());
+        let mut pair = |what: &'static str, is: Option<u64>, wanted: Option<u64>| {
+            let Some(wanted) = wanted else { return };
+            compared.push(what);
+            match is {
+                Some(is) if is == wanted => {}
+                // What was written while the stream began may be in it.
+                Some(is) if is > wanted && what == "revision" => {}
+                Some(is) => differs.push(format!("{what} is {is}, and has to be {wanted}")),
+                None => differs.push(format!("{what} is not known, and has to be {wanted}")),
+            }
+        };
+        pair("revision", self.revision, wanted.revision);
+        pair("keys", self.keys, wanted.keys);
+        // Hashes are of the same only since the same compaction.
+        if let (Some(is), Some(wanted)) = (self.hashkv, wanted.hashkv)
+            && is.compact_revision == wanted.compact_revision
+        {
+            pair("hashkv", Some(is.hash.into()), Some(wanted.hash.into()));
+        }
+        (compared, differs)
+    }
+}
+
+/// Restores a plain `.db` below `scratch`, starts etcd on it, and says what it holds. `at`: the revision to ask about,
+/// where it is known. An error is a snapshot that did not come back, or a machine on which nothing does: its words tell.
+pub async fn restored(
+    tools: &Tools,
+    db: &Path,
+    scratch: &Path,
+    at: Option<u64>,
+    speaks: (Arc<ClientConfig>, Option<Credentials>),
+    stopping: &Stopping,
+) -> Result<Holdings, Error> {
+    let (client, peer) = (free_url()?, free_url()?);
+    let data_dir = scratch.join("data");
+    tools.restore(db, &data_dir, &peer, stopping).await?;
+    let mut etcd = tools.start(&data_dir, &client, &peer, &scratch.join("etcd.log"))?;
+    let (tls, who) = speaks;
+    let mut endpoint = Endpoint::new(&client, tls)?;
+    let end = Instant::now() + START;
+    let status = loop {
+        etcd.runs()?;
+        if stopping.is_asked() {
+            return Err(Error::new("the drill was stopped"));
+        }
+        let answer = match &who {
+            Some(who) => endpoint.authenticate(who).await,
+            None => Ok(()),
+        };
+        let answer = match answer {
+            Ok(()) => endpoint.status().await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(status) if status.leader != 0 => break status,
+            Ok(_) if Instant::now() < end => {}
+            Ok(_) => {
+                return Err(Error::new(format!(
+                    "the restored etcd has no leader after {START:?}"
+                )));
+            }
+            Err(error) if Instant::now() >= end => return Err(error),
+            Err(_) => {}
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let revision = status
+        .header
+        .and_then(|header| u64::try_from(header.revision).ok());
+    let at = at.or(revision).unwrap_or(0);
+    Ok(Holdings {
+        revision,
+        keys: endpoint.keys(at).await,
+        hashkv: endpoint.hashkv(at).await,
+    })
+}
+
+/// A URL on loopback that nobody listens at just now.
+fn free_url() -> Result<String, Error> {
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    let address = listener.context(|| "no free port on loopback".into())?;
+    Ok(format!("http://{address}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_told_and_what_nobody_knows_is_not_compared() {
+        let hash = |hash, compact_revision| {
+            Some(HashKv {
+                hash,
+                compact_revision,
+            })
+        };
+        let holds = |revision, keys, hashkv| Holdings {
+            revision,
+            keys,
+            hashkv,
+        };
+        let is = holds(Some(23), Some(7), hash(5, 9));
+        for (wanted, compared, differs) in [
+            (holds(None, None, None), vec![], ""),
+            (
+                holds(Some(23), Some(7), hash(5, 9)),
+                vec!["revision", "keys", "hashkv"],
+                "",
+            ),
+            // Compacted between the two questions: nothing to be held against each other.
+            (holds(Some(23), None, hash(6, 8)), vec!["revision"], ""),
+            (holds(Some(22), None, None), vec!["revision"], ""),
+            (
+                holds(Some(24), Some(7), None),
+                vec!["revision", "keys"],
+                "revision is 23, and has to be 24",
+            ),
+            (
+                holds(Some(23), None, hash(6, 9)),
+                vec!["revision", "hashkv"],
+                "hashkv is 5, and has to be 6",
+            ),
+        ] {
+            let (what, words) = is.compare(&wanted);
+            assert_eq!((what, words.join("; ")), (compared, differs.to_string()));
+        }
+        let (_, words) = holds(Some(23), None, None).compare(&holds(None, Some(7), None));
+        assert_eq!(words, ["keys is not known, and has to be 7"]);
+    }
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        assert!(minor("3.10.0") > minor("3.9.1"));
+        assert_eq!(minor("3.4.23"), Some((3, 4)));
+        assert_eq!(minor("latest"), None);
+    }
+}

@@ -1,0 +1,139 @@
+//! A snapshot is restored into a throw-away etcd, and by hand.
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::etcd::{Etcd, Ours, restorer, versions};
+
+#[test]
+fn a_drill_proves_a_snapshot_of_each_version() {
+    for version in versions() {
+        let etcd = Etcd::start(&version);
+        etcd.fill();
+        let store = tempfile::tempdir().unwrap();
+        let ours = Ours::new(&etcd, store.path().to_str().unwrap());
+        ours.well(&["save", "--hashkv"]);
+        // What is written since is not in it, and its revision is compacted in the cluster.
+        etcd.ctl(&["put", "later", "1"]);
+        etcd.ctl(&["compact", "23"]);
+        let drill = ours.json(&["drill"]);
+        assert_eq!(drill["passed"], true, "{version}: {drill}");
+        assert_eq!(
+            drill["compared"].to_string(),
+            r#"["revision","keys","hashkv"]"#,
+            "{version}"
+        );
+        let id = drill["id"].as_str().unwrap();
+        let record =
+            fs::read_to_string(store.path().join(format!("snapshot/{id}.drill.json"))).unwrap();
+        assert!(record.contains(r#""passed": true"#), "{record}");
+        // What lies beside it is no snapshot.
+        assert_eq!(
+            ours.json(&["list"])["snapshots"].as_array().unwrap().len(),
+            1
+        );
+    }
+}
+
+#[test]
+fn without_a_hash_of_its_own_the_running_cluster_is_asked_for_it() {
+    let etcd = Etcd::start("sid");
+    etcd.fill();
+    let store = tempfile::tempdir().unwrap();
+    let ours = Ours::new(&etcd, store.path().to_str().unwrap());
+    ours.well(&["save"]);
+    let said = ours.well(&["drill"]);
+    assert!(
+        said.contains("as they have to be: revision, keys, hashkv\nproven restorable at 20"),
+        "{said}"
+    );
+    drop(etcd);
+    let said = ours.well(&["drill"]);
+    assert!(
+        said.contains("its hashkv was compared with nothing"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_was_not_saved_so_is_told_and_written_down() {
+    let etcd = Etcd::start("sid");
+    etcd.fill();
+    let store = tempfile::tempdir().unwrap();
+    let ours = Ours::new(&etcd, store.path().to_str().unwrap());
+    let id = ours.json(&["save", "--hashkv"])["id"]
+        .as_str()
+        .unwrap()
+        .to_string();
+    let manifest = store.path().join(format!("snapshot/{id}.json"));
+    let text = fs::read_to_string(&manifest).unwrap();
+    assert!(text.contains(r#""keys": 7,"#), "{text}");
+    fs::write(&manifest, text.replace(r#""keys": 7,"#, r#""keys": 8,"#)).unwrap();
+    let said = ours.run(&["drill"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(
+        said.out
+            .contains("NOT what was saved: keys is 7, and has to be 8"),
+        "{said:?}"
+    );
+    let record =
+        fs::read_to_string(store.path().join(format!("snapshot/{id}.drill.json"))).unwrap();
+    assert!(record.contains(r#""passed": false"#), "{record}");
+}
+
+#[test]
+fn an_older_etcd_is_not_let_at_a_newer_snapshot() {
+    let etcd = Etcd::start("sid");
+    let store = tempfile::tempdir().unwrap();
+    let place = store.path().to_str().unwrap();
+    Ours::new(&etcd, place).well(&["save"]);
+    let old = Etcd::start("bookworm");
+    Ours::new(&old, place).fails(&["drill"], 74, "the snapshot is of etcd 3.5.");
+    Ours::new(&old, place)
+        .with("REJOIN_ETCD", "no-such-etcd")
+        .fails(&["drill"], 74, "set REJOIN_ETCD");
+}
+
+/// The two lines of docs/backups.md, without a program of ours.
+#[test]
+fn a_snapshot_is_restored_without_us() {
+    for version in versions() {
+        let etcd = Etcd::start(&version);
+        etcd.fill();
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("store");
+        fs::create_dir(&store).unwrap();
+        let id = Ours::new(&etcd, store.to_str().unwrap()).json(&["save"])["id"]
+            .as_str()
+            .unwrap()
+            .to_string();
+        let here = dir.path().join("here");
+        fs::create_dir(&here).unwrap();
+        let packed = here.join("snapshot.db.zst");
+        fs::copy(store.join(format!("snapshot/{id}.db.zst")), &packed).unwrap();
+        let opened = Command::new("zstd")
+            .args(["-q", "-d"])
+            .arg(&packed)
+            .status()
+            .expect("zstd is needed");
+        assert!(opened.success());
+        let data = here.join("data");
+        let restored = restorer(&version)
+            .arg(here.join("snapshot.db"))
+            .arg("--data-dir")
+            .arg(&data)
+            .output()
+            .unwrap();
+        assert!(
+            restored.status.success(),
+            "{version}: {}",
+            String::from_utf8_lossy(&restored.stderr)
+        );
+        drop(etcd);
+        let back = Etcd::on(&version, &data, dir);
+        assert_eq!(
+            back.ctl(&["get", "key/2", "--print-value-only"]).trim(),
+            "value 18"
+        );
+    }
+}
