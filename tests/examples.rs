@@ -401,6 +401,10 @@ fn systemd_understands_the_units() {
         "two-nodes/etcd-rejoin-roving.service",
         "two-nodes/etcd-rejoin-resident.service",
         "two-nodes/node1/etcd-rejoin-drbd.service",
+        "backup/etcd-snapshot.service",
+        "backup/etcd-snapshot.timer",
+        "backup/etcd-drill.service",
+        "backup/etcd-drill.timer",
     ] {
         let unit = temp.path().join(example(name).file_name().unwrap());
         let here = format!("={PROGRAM}");

@@ -2,6 +2,8 @@
 
 #[path = "backups/drills.rs"]
 mod drills;
+#[path = "backups/examples.rs"]
+mod examples;
 #[path = "backups/faults.rs"]
 mod faults;
 #[path = "backups/foreign.rs"]
