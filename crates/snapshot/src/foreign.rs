@@ -4,13 +4,12 @@
 //! `_etcd_backup.meta` (its `docs/backupstructure.md`, and `BackupInfo` of `pkg/apis/etcd/etcdapi.proto`).
 
 use std::io::{self, Write};
-use std::time::{Duration, SystemTime};
 
 use flate2::write::MultiGzDecoder;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::layout::Moment;
+use crate::manager::ManagerMeta;
 use crate::store::Listing;
 use crate::stream::DbHash;
 
@@ -71,44 +70,6 @@ impl Foreign {
             etcd_version: Some(etcd_version),
             taken: taken.unwrap_or(self.taken),
             ..self
-        })
-    }
-}
-
-/// What etcd-manager knows of a snapshot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ManagerMeta {
-    /// The version of etcd that it ran.
-    pub etcd_version: String,
-    /// When.
-    pub taken: Option<Moment>,
-}
-
-impl ManagerMeta {
-    /// Reads `_etcd_backup.meta`: JSON of a protobuf message, whose 64-bit numbers are text, and whose names come in
-    /// either spelling.
-    pub fn read(bytes: &[u8]) -> Result<ManagerMeta, String> {
-        let json: Value =
-            serde_json::from_slice(bytes).map_err(|error| format!("it is no JSON: {error}"))?;
-        let etcd_version = json
-            .get("etcdVersion")
-            .or_else(|| json.get("etcd_version"))
-            .and_then(Value::as_str);
-        let etcd_version = etcd_version.ok_or("it names no etcdVersion")?.to_string();
-        let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok());
-        let seconds = json
-            .get("timestamp")
-            .and_then(number)
-            .filter(|seconds| *seconds > 0);
-        let taken = seconds
-            .and_then(|it| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(it)))
-            .map(Moment);
-        // A year of five digits is no time of a backup.
-        let taken = taken
-            .filter(|it| it.to_string().len() == Moment(SystemTime::UNIX_EPOCH).to_string().len());
-        Ok(ManagerMeta {
-            etcd_version,
-            taken,
         })
     }
 }
@@ -245,7 +206,7 @@ mod tests {
         Listing {
             key: key.into(),
             size: 7,
-            modified: SystemTime::UNIX_EPOCH,
+            modified: std::time::SystemTime::UNIX_EPOCH,
         }
     }
 
@@ -317,31 +278,5 @@ mod tests {
         let names: Vec<&str> = found.iter().map(|it| it.name.as_str()).collect();
         assert_eq!(names, [keys[1], keys[4]]);
         assert_eq!(found[0].meta.as_deref(), Some(keys[0]));
-    }
-
-    #[test]
-    fn etcd_managers_metadata_are_read() {
-        let text =
-            r#"{"etcdVersion":"3.5.9","timestamp":"1517274123","clusterSpec":{"memberCount":3}}"#;
-        let meta = ManagerMeta::read(text.as_bytes()).unwrap();
-        assert_eq!(meta.etcd_version, "3.5.9");
-        assert_eq!(meta.taken.unwrap().to_string(), "2018-01-30T01:02:03.000Z");
-        for (text, taken) in [
-            (r#"{"etcd_version":"3.4.3","timestamp":1517274123}"#, true),
-            (r#"{"etcdVersion":"3.4.3"}"#, false),
-            (
-                r#"{"etcdVersion":"3.4.3","timestamp":"18446744073709551615"}"#,
-                false,
-            ),
-        ] {
-            assert_eq!(
-                ManagerMeta::read(text.as_bytes()).unwrap().taken.is_some(),
-                taken,
-                "{text}"
-            );
-        }
-        for text in ["", "{}", "[]", r#"{"etcdVersion":3}"#] {
-            assert!(ManagerMeta::read(text.as_bytes()).is_err(), "{text}");
-        }
     }
 }

@@ -137,7 +137,9 @@ impl FromStr for SnapshotId {
                 random: random.into(),
             })
         };
-        read().ok_or_else(|| format!("{text} is not the name of a snapshot: `list` has them"))
+        // One snapshot has one name.
+        let read = read().filter(|id: &SnapshotId| id.to_string() == text);
+        read.ok_or_else(|| format!("{text} is not the name of a snapshot: `list` has them"))
     }
 }
 
@@ -378,6 +380,7 @@ mod tests {
             "1-2-3",
             "0001-0000000000000000010-00C0FFEE",
             "0001-0000000000000000010-00c0ffee-1",
+            "00001-0000000000000000010-00c0ffee",
             "latest",
         ] {
             assert!(text.parse::<SnapshotId>().is_err(), "{text}");

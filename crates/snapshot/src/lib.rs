@@ -15,6 +15,7 @@ pub mod foreign;
 pub mod http;
 pub mod layout;
 pub mod lease;
+pub mod manager;
 pub mod metrics;
 pub mod progress;
 pub mod random;

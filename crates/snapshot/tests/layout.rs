@@ -1,7 +1,7 @@
 //! Are objects that were written once read for ever? One file of each kind and format, which never changes.
 
 use etcd_rejoin_snapshot::catalog::{json, parse};
-use etcd_rejoin_snapshot::layout::{Lease, Lineage, Manifest, Marker};
+use etcd_rejoin_snapshot::layout::{DrillRecord, Lease, Lineage, Manifest, Marker};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -18,6 +18,7 @@ fn what_format_1_has_written_is_read_and_written_alike() {
     let marker: Marker = same(include_str!("golden/marker-1.json"));
     let lineage: Lineage = same(include_str!("golden/lineage-1.json"));
     let _: Lease = same(include_str!("golden/lease-1.json"));
+    let _: DrillRecord = same(include_str!("golden/drill-1.json"));
     let manifest: Manifest = same(include_str!("golden/manifest-1.json"));
     assert_eq!(
         (manifest.marker, manifest.lineages),
