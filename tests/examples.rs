@@ -149,16 +149,17 @@ fn compose() -> Command {
 struct Project {
     name: String,
     image: String,
-    file: &'static str,
+    files: &'static [&'static str],
     env_file: Option<PathBuf>,
 }
 
 impl Project {
     fn compose(&self, args: &[&str]) -> Command {
         let mut command = compose();
-        command
-            .args(["-p", &self.name, "-f"])
-            .arg(example(self.file));
+        command.args(["-p", &self.name]);
+        for file in self.files {
+            command.arg("-f").arg(example(file));
+        }
         if let Some(env_file) = &self.env_file {
             command.arg("--env-file").arg(env_file);
         }
@@ -203,7 +204,7 @@ fn the_compose_file_brings_a_member_back_unchanged() {
     let project = Project {
         name: format!("er{}-compose", std::process::id()),
         image: image("sid"),
-        file: "compose.yaml",
+        files: &["compose.yaml"],
         env_file: None,
     };
     output(&mut project.compose(&["up", "--detach"]));
@@ -217,6 +218,81 @@ fn the_compose_file_brings_a_member_back_unchanged() {
     output(&mut project.compose(&["up", "--detach"]));
     project.wait_for_key("n3");
     assert_eq!(project.voters("n1"), 3);
+}
+
+/// An image with nothing but SeaweedFS, which goes with the value.
+struct S3Image(String);
+
+impl S3Image {
+    fn new() -> S3Image {
+        let tag = format!("etcd-rejoin-test/s3:{}", std::process::id());
+        let setup = example("../tests/setup/s3.sh");
+        output(&mut Command::new(setup));
+        let root = tempfile::tempdir().unwrap();
+        let tools = etcd("sid").join("../../tools/bin");
+        fs::copy(tools.join("weed"), root.path().join("weed")).unwrap();
+        for folder in ["tmp", "data"] {
+            fs::create_dir(root.path().join(folder)).unwrap();
+        }
+        let script =
+            "tar -C \"$1\" -c . | docker import --change 'ENTRYPOINT [\"/weed\"]' - \"$2\"";
+        output(
+            Command::new("sh")
+                .args(["-ec", script, "sh"])
+                .arg(root.path())
+                .arg(&tag),
+        );
+        S3Image(tag)
+    }
+}
+
+impl Drop for S3Image {
+    fn drop(&mut self) {
+        let _ = try_docker(&["image", "rm", &self.0]);
+    }
+}
+
+#[test]
+#[ignore = "needs docker"]
+fn the_sidecar_saves_into_the_s3_server_beside_it() {
+    let s3 = S3Image::new();
+    let project = Project {
+        name: format!("er{}-backup", std::process::id()),
+        image: image("sid"),
+        files: &["compose.yaml", "backup/compose.yaml"],
+        env_file: None,
+    };
+    let run = |args: &[&str]| {
+        let output = project.compose(args).env("S3_IMAGE", &s3.0).output();
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = output.unwrap();
+        let said = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
+        if status.success() {
+            Ok(said)
+        } else {
+            Err(said)
+        }
+    };
+    run(&["up", "--detach"]).unwrap();
+    let snapshot = ["exec", "-T", "backup", "etcd-rejoin", "snapshot"];
+    // Its first try may come before the server; the next one is a minute later.
+    wait_for("a snapshot", || {
+        let listed = run(&[&snapshot[..], &["list"]].concat())?;
+        listed.contains("REVISION").then_some(()).ok_or(listed)
+    });
+    let drill = run(&[&snapshot[..], &["drill", "--scratch=/var/lib/etcd"]].concat()).unwrap();
+    assert!(drill.contains("proven restorable at"), "{drill}");
+    project.etcdctl("n1", &["put", "key", "value"]).unwrap();
+    run(&["stop", "backup"]).unwrap();
+    let log = run(&["logs", "--no-color", "backup"]).unwrap();
+    assert_eq!(
+        log.matches(" saved 0001-").count() + log.matches("\"saved 0001-").count(),
+        2,
+        "{log}"
+    );
 }
 
 /// Here the three machines are three projects on this one, each with a loopback address of its own: the files as
@@ -233,7 +309,7 @@ fn the_compose_file_of_three_hosts_brings_a_member_back_unchanged() {
         Project {
             name: format!("er{}-host{n}", std::process::id()),
             image: image("sid"),
-            file: "compose-three-hosts/compose.yaml",
+            files: &["compose-three-hosts/compose.yaml"],
             env_file: Some(env_file),
         }
     });

@@ -48,7 +48,13 @@ impl Figures {
         self.well = Some(well);
         self.failures += u64::from(!well);
         if let Err(error) = self.read(store).await {
-            log::warn!("the figures for monitors stay as they were: {error}");
+            // After a failed run it is the same error once more.
+            let level = if well {
+                log::Level::Warn
+            } else {
+                log::Level::Debug
+            };
+            log::log!(level, "the figures for monitors stay as they were: {error}");
         }
     }
 

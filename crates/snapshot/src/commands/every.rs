@@ -18,8 +18,9 @@ use crate::metrics::{Figures, serve};
 use crate::random;
 use crate::stop::Stopping;
 
-/// How long after a failure the next try is.
-const AGAIN: Duration = Duration::from_secs(60);
+/// How long after a failure the next try is; each further one twice as late, up to a minute.
+const AGAIN: Duration = Duration::from_secs(5);
+const AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 /// How long the last snapshot may take: Kubernetes and Docker kill what has not ended after 30 and 10 seconds.
 const LAST: Duration = Duration::from_secs(25);
 
@@ -37,17 +38,23 @@ pub async fn every(
     let told = Told::begin(args).await?;
     let mut next = Instant::now();
     let mut other = None;
+    let mut again = AGAIN;
     while !stopping.is_asked() {
         let done = round(around, args, &uploader, &mut other, stopping).await;
         if !matches!(done, Err(Trouble::Stopped)) {
             told.tell(around, args, done.is_ok()).await;
         }
         let wait = match done {
-            Ok(()) => args.interval,
+            Ok(()) => {
+                again = AGAIN;
+                args.interval
+            }
             Err(Trouble::Stopped) => break,
             Err(Trouble::Failed(error) | Trouble::Refused(error)) => {
                 log::error!("no snapshot: {error}");
-                AGAIN.min(args.interval)
+                let wait = again.min(args.interval);
+                again = (again * 2).min(AGAIN_AT_MOST);
+                wait
             }
         };
         // From beginning to beginning; never at once after one that took longer than the interval.
