@@ -378,8 +378,8 @@ fn compose_understands_the_two_nodes() {
 
 // ---- a static pod -------------------------------------------------------------------------------
 
-/// The pod, as JSON.
-fn static_pod() -> Value {
+/// An example that is YAML, as JSON.
+fn yaml(name: &str) -> Value {
     fn json(yaml: &Yaml) -> Value {
         if let Some(map) = yaml.as_mapping() {
             let pairs = map
@@ -395,8 +395,46 @@ fn static_pod() -> Value {
                 .map_or_else(|| yaml.as_str().unwrap().into(), Value::Bool)
         }
     }
-    let text = text("static-pod.yaml");
-    json(&Yaml::load_from_str(&text).unwrap()[0])
+    json(&Yaml::load_from_str(&text(name)).unwrap()[0])
+}
+
+/// The pod, as JSON.
+fn static_pod() -> Value {
+    yaml("static-pod.yaml")
+}
+
+/// What its commands mean is asked of the program in `crates/snapshot/tests/backups/examples.rs`.
+#[test]
+fn the_cron_job_mounts_what_it_names() {
+    let job = yaml("backup/cronjob.yaml");
+    let pod = &job["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+    let containers = ["initContainers", "containers"].map(|kind| &pod[kind][0]);
+    for container in containers {
+        assert_eq!(container["args"][0], "snapshot");
+        let mounts = container["volumeMounts"].as_array().unwrap();
+        for mount in mounts {
+            let volumes = pod["volumes"].as_array().unwrap();
+            assert!(
+                volumes.iter().any(|volume| volume["name"] == mount["name"]),
+                "{mount}"
+            );
+        }
+        let variables = container["env"].as_array().unwrap();
+        assert!(
+            variables
+                .iter()
+                .any(|variable| variable["name"] == "REJOIN_STORE")
+        );
+        for value in variables
+            .iter()
+            .filter_map(|variable| variable["value"].as_str())
+        {
+            let mounted = mounts
+                .iter()
+                .any(|mount| value.starts_with(mount["mountPath"].as_str().unwrap()));
+            assert!(mounted || !value.starts_with('/'), "{value}");
+        }
+    }
 }
 
 #[test]
