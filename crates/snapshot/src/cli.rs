@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use etcd_rejoin_decide::Retention;
 
 use crate::layout::{Moment, SnapshotId};
-use crate::settings::{VARIABLES, Variables};
+use crate::settings::{OwnVariables, VARIABLES};
 
 /// Snapshots of an etcd cluster in a directory or an object store, and back.
 ///
@@ -38,7 +38,7 @@ pub struct Common {
 
 impl Common {
     /// Puts over the variables what the command line says.
-    pub fn over(&self, env: &mut Variables) {
+    pub fn over(&self, env: &mut OwnVariables) {
         for (name, value) in [
             ("REJOIN_STORE", &self.store),
             ("ETCDCTL_ENDPOINTS", &self.endpoints),

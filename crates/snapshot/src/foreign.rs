@@ -24,7 +24,7 @@ const MAGIC: (usize, [u8; 4]) = (16, 0xED0C_DAED_u32.to_le_bytes());
 
 /// A snapshot of another program's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Foreign {
+pub struct OthersSnapshot {
     /// How it is called here: the key of its data.
     pub name: String,
     /// Where more is said of it.
@@ -39,7 +39,7 @@ pub struct Foreign {
 }
 
 /// Those among the objects of a place. What etcd-manager has not finished has no `_etcd_backup.meta`, and is none.
-pub fn foreign(listings: &[Listing]) -> Vec<Foreign> {
+pub fn foreign(listings: &[Listing]) -> Vec<OthersSnapshot> {
     let mut found = Vec::new();
     for listing in listings {
         let (folder, file) = listing.key.rsplit_once('/').unwrap_or(("", &listing.key));
@@ -48,7 +48,7 @@ pub fn foreign(listings: &[Listing]) -> Vec<Foreign> {
         if !is_managers && !file.ends_with(".db") {
             continue;
         }
-        found.push(Foreign {
+        found.push(OthersSnapshot {
             name: listing.key.clone(),
             meta: is_managers.then_some(meta),
             stored_size: listing.size,
@@ -59,14 +59,14 @@ pub fn foreign(listings: &[Listing]) -> Vec<Foreign> {
     found
 }
 
-impl Foreign {
+impl OthersSnapshot {
     /// With what its `_etcd_backup.meta` says.
-    pub fn with_meta(self, bytes: &[u8]) -> Result<Foreign, String> {
+    pub fn with_meta(self, bytes: &[u8]) -> Result<OthersSnapshot, String> {
         let ManagerMeta {
             etcd_version,
             taken,
         } = ManagerMeta::read(bytes)?;
-        Ok(Foreign {
+        Ok(OthersSnapshot {
             etcd_version: Some(etcd_version),
             taken: taken.unwrap_or(self.taken),
             ..self

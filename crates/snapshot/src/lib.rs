@@ -30,7 +30,7 @@ use etcd_rejoin_host::error::Error;
 
 /// Why a command did not do its work.
 #[derive(Debug)]
-pub enum Trouble {
+pub enum NotDone {
     /// Only a person can tell: exit code 65.
     Refused(Error),
     /// An attempt failed: exit code 74.
@@ -39,9 +39,9 @@ pub enum Trouble {
     Stopped,
 }
 
-impl From<Error> for Trouble {
-    fn from(error: Error) -> Trouble {
-        Trouble::Failed(error)
+impl From<Error> for NotDone {
+    fn from(error: Error) -> NotDone {
+        NotDone::Failed(error)
     }
 }
 

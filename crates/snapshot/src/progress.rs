@@ -5,18 +5,18 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar.
-pub struct Progress(ProgressBar);
+pub struct Bar(ProgressBar);
 
-impl Progress {
+impl Bar {
     /// A bar with this word in front.
-    pub fn new(what: &'static str) -> Progress {
+    pub fn new(what: &'static str) -> Bar {
         let bar = ProgressBar::new(0).with_message(what);
         let style = ProgressStyle::with_template(
             "{msg} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
         );
         bar.set_style(style.expect("a template that is read"));
         bar.enable_steady_tick(Duration::from_millis(250));
-        Progress(bar)
+        Bar(bar)
     }
 
     /// So many bytes have come, and so many are left.
@@ -33,7 +33,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for Bar {
     fn drop(&mut self) {
         self.done();
     }

@@ -15,12 +15,12 @@ use crate::etcd::messages::SnapshotResponse;
 use crate::layout::{
     FORMAT, MARKER, Manifest, Marker, Moment, SavedMember, SnapshotId, lineage_key,
 };
-use crate::progress::Progress;
+use crate::progress::Bar;
 use crate::settings::EtcdAccess;
 use crate::stop::Stopping;
 use crate::store::{Creation, Place, Store, Upload};
 use crate::stream::{Compressor, Passed};
-use crate::{Trouble, random};
+use crate::{NotDone, random};
 
 /// How often a stream that was cut is begun again.
 const TRIES: usize = 3;
@@ -54,7 +54,7 @@ pub enum Saved {
 
 impl Task<'_> {
     /// Saves.
-    pub async fn save(&self) -> Result<Saved, Trouble> {
+    pub async fn save(&self) -> Result<Saved, NotDone> {
         let (candidates, members) = candidates(self.etcd).await?;
         let first = candidates
             .first()
@@ -104,7 +104,7 @@ impl Task<'_> {
 
     /// The catalog, with a marker: a cluster that is older than its store is adopted, and what a rule of the store took
     /// away is put back.
-    async fn known(&self, catalog: Catalog, candidate: &Candidate) -> Result<Catalog, Trouble> {
+    async fn known(&self, catalog: Catalog, candidate: &Candidate) -> Result<Catalog, NotDone> {
         if catalog.marker.is_some() && catalog.lineage_of(&candidate.cluster_id()).is_some() {
             return Ok(catalog);
         }
@@ -148,15 +148,15 @@ impl Task<'_> {
 
     /// What is behind the newest snapshot is not saved: etcd's revision never goes back, but a cluster that was founded
     /// anew, or restored by hand, under the same names and token has the same ID. Its snapshots would count as older ones.
-    fn behind(&self, newest: &SnapshotId, candidate: &Candidate) -> Trouble {
-        Trouble::Refused(Error::new(format!(
+    fn behind(&self, newest: &SnapshotId, candidate: &Candidate) -> NotDone {
+        NotDone::Refused(Error::new(format!(
             "etcd at {} has revision {}, and the newest snapshot of this cluster ID is {newest}: the member lags, or the cluster was founded anew or restored by hand, and needs a prefix of its own",
             candidate.endpoint.url,
             candidate.revision(),
         )))
     }
 
-    fn other_cluster(&self, catalog: &Catalog, candidate: &Candidate) -> Trouble {
+    fn other_cluster(&self, catalog: &Catalog, candidate: &Candidate) -> NotDone {
         let whose = match &catalog.marker {
             Some(marker) if marker.cluster.is_empty() => {
                 format!("of the cluster {}", marker.cluster_id)
@@ -164,7 +164,7 @@ impl Task<'_> {
             Some(marker) => format!("of the cluster {} ({})", marker.cluster_id, marker.cluster),
             None => "of a cluster whose marker is gone".into(),
         };
-        Trouble::Refused(Error::new(format!(
+        NotDone::Refused(Error::new(format!(
             "{} is the place {whose}, and etcd at {} is of the cluster {}: give each cluster a prefix of its own",
             self.place,
             candidate.endpoint.url,
@@ -177,7 +177,7 @@ impl Task<'_> {
         &self,
         newest: Option<&SnapshotId>,
         candidate: &Candidate,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), NotDone> {
         let Some(free) = self.store.free()? else {
             return Ok(());
         };
@@ -295,7 +295,7 @@ impl Task<'_> {
             mut output,
             end,
         } = Compressor::start(upload.piece()).map_err(Broken::ours)?;
-        let progress = Progress::new("saving");
+        let progress = Bar::new("saving");
         let mut storage_version = String::new();
         let receiving = async {
             // Dropped at the end of this block: that ends the stream.
@@ -338,7 +338,7 @@ impl Task<'_> {
         .await
         {
             Either::Left((moved, _)) => drop(moved?),
-            Either::Right(((), _)) => return Err(Broken::Ours(Trouble::Stopped)),
+            Either::Right(((), _)) => return Err(Broken::Ours(NotDone::Stopped)),
         }
         progress.done();
         let passed = end.join().map_err(|error| {
@@ -354,7 +354,7 @@ enum Broken {
     /// etcd's side: another try may do better.
     Stream(Error),
     /// Ours, or the store's, which was tried again already.
-    Ours(Trouble),
+    Ours(NotDone),
 }
 
 impl Broken {

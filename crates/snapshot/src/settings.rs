@@ -12,7 +12,7 @@ use etcd_rejoin_host::program;
 use crate::store::{BucketPlace, Credentialed, Place};
 
 /// Variables that are set, and not empty.
-pub type Variables = BTreeMap<String, String>;
+pub type OwnVariables = BTreeMap<String, String>;
 
 /// Every variable that is read here, and what it means. Those of etcd and etcdctl are looked at in the order given.
 pub const VARIABLES: &[(&str, &str)] = &[
@@ -122,14 +122,14 @@ pub struct EtcdAccess {
 }
 
 /// Our own environment. What is not UTF-8 is no setting of ours.
-pub fn own() -> Variables {
+pub fn own() -> OwnVariables {
     let all = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     all.filter(|(_, value)| !value.is_empty()).collect()
 }
 
 /// How to log; known where the rest is wrong, too.
-pub fn log_config(env: &Variables) -> LogConfig {
+pub fn log_config(env: &OwnVariables) -> LogConfig {
     LogConfig {
         level: env
             .get("REJOIN_LOG")
@@ -143,8 +143,8 @@ pub fn log_config(env: &Variables) -> LogConfig {
 
 /// Reads variables; words of the command line that say the same were put over them. The error is the list of all
 /// mistakes.
-pub fn read(env: &Variables) -> Result<SnapshotSettings, Vec<String>> {
-    let mut reader = Reader {
+pub fn read(env: &OwnVariables) -> Result<SnapshotSettings, Vec<String>> {
+    let mut reader = SettingsReader {
         env,
         mistakes: Vec::new(),
     };
@@ -179,12 +179,12 @@ pub fn read(env: &Variables) -> Result<SnapshotSettings, Vec<String>> {
     }
 }
 
-struct Reader<'a> {
-    env: &'a Variables,
+struct SettingsReader<'a> {
+    env: &'a OwnVariables,
     mistakes: Vec<String>,
 }
 
-impl Reader<'_> {
+impl SettingsReader<'_> {
     /// The first of these that is set.
     fn first<'b>(&self, names: &[&'b str]) -> Option<(&'b str, String)> {
         names
@@ -358,7 +358,7 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
-    fn variables(env: &[(&str, &str)]) -> Variables {
+    fn variables(env: &[(&str, &str)]) -> OwnVariables {
         env.iter()
             .map(|(name, value)| (name.to_string(), value.to_string()))
             .collect()

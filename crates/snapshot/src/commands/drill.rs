@@ -10,7 +10,8 @@ use etcd_rejoin_host::error::{Context as _, Error};
 use etcd_rejoin_host::exit::Exit;
 use etcd_rejoin_host::tls;
 
-use super::{Surroundings, fetch, others};
+use super::at_hand::AtHand;
+use super::{fetch, others};
 use crate::catalog::json;
 use crate::cli::DrillArgs;
 use crate::cluster::candidates;
@@ -18,17 +19,17 @@ use crate::drill::{Holdings, Tools, restored};
 use crate::layout::{DrillRecord, FORMAT, HashKv, Manifest, Moment};
 use crate::stop::Stopping;
 use crate::table::size;
-use crate::{Trouble, random};
+use crate::{NotDone, random};
 
 /// What etcd needs beside the database: its WAL is made in whole files.
 const BESIDE: u64 = 256 << 20;
 
 /// Restores, compares, writes down.
 pub async fn drill(
-    around: &Surroundings,
+    around: &AtHand,
     args: &DrillArgs,
     stopping: &Stopping,
-) -> Result<Exit, Trouble> {
+) -> Result<Exit, NotDone> {
     let tools = Tools::find(
         &around.settings.etcd_program,
         around.settings.search.clone(),
@@ -89,12 +90,12 @@ pub async fn drill(
 
 /// One of another program's: there is nothing to compare it with, and nothing is written down beside it.
 async fn of_another(
-    around: &Surroundings,
+    around: &AtHand,
     name: &str,
     tools: &Tools,
     args: &DrillArgs,
     stopping: &Stopping,
-) -> Result<Exit, Trouble> {
+) -> Result<Exit, NotDone> {
     let found = others::named(around, name).await?;
     if let Some(version) = &found.etcd_version {
         tools.may_open(version)?;
@@ -120,24 +121,24 @@ async fn of_another(
 }
 
 async fn etcd_on(
-    around: &Surroundings,
+    around: &AtHand,
     tools: &Tools,
     db: &Path,
     scratch: &Path,
     at: Option<u64>,
     stopping: &Stopping,
-) -> Result<Holdings, Trouble> {
+) -> Result<Holdings, NotDone> {
     let access = &around.settings.etcd;
     let tls = tls::client_config(&access.tls).map_err(tls::Unfit::into_error)?;
     let restored = restored(tools, db, scratch, at, (tls, access.user.clone()), stopping).await;
     match restored {
-        Err(_) if stopping.is_asked() => Err(Trouble::Stopped),
+        Err(_) if stopping.is_asked() => Err(NotDone::Stopped),
         restored => Ok(restored?),
     }
 }
 
 /// What the running cluster says of this revision, where it answers and has not compacted it.
-async fn of_the_cluster(around: &Surroundings, manifest: &Manifest) -> Option<HashKv> {
+async fn of_the_cluster(around: &AtHand, manifest: &Manifest) -> Option<HashKv> {
     let asked = candidates(&around.settings.etcd).await.ok()?.0;
     let same = asked
         .iter()

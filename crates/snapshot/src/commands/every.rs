@@ -9,9 +9,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::Surroundings;
+use super::at_hand::AtHand;
 use super::save::{task, words};
-use crate::Trouble;
+use crate::NotDone;
 use crate::cli::EveryArgs;
 use crate::lease::Uploader;
 use crate::metrics::{Figures, serve};
@@ -26,22 +26,22 @@ const LAST: Duration = Duration::from_secs(25);
 
 /// Saves until we are asked to stop.
 pub async fn every(
-    around: &Surroundings,
+    around: &AtHand,
     args: &EveryArgs,
     stopping: &Stopping,
-) -> Result<Exit, Trouble> {
+) -> Result<Exit, NotDone> {
     let host = rustix::system::uname()
         .nodename()
         .to_string_lossy()
         .into_owned();
     let uploader = Uploader::new(host, args.interval + args.interval / 2);
-    let told = Told::begin(args).await?;
+    let told = Monitored::begin(args).await?;
     let mut next = Instant::now();
     let mut other = None;
     let mut again = AGAIN;
     while !stopping.is_asked() {
         let done = round(around, args, &uploader, &mut other, stopping).await;
-        if !matches!(done, Err(Trouble::Stopped)) {
+        if !matches!(done, Err(NotDone::Stopped)) {
             told.tell(around, args, done.is_ok()).await;
         }
         let wait = match done {
@@ -49,8 +49,8 @@ pub async fn every(
                 again = AGAIN;
                 args.interval
             }
-            Err(Trouble::Stopped) => break,
-            Err(Trouble::Failed(error) | Trouble::Refused(error)) => {
+            Err(NotDone::Stopped) => break,
+            Err(NotDone::Failed(error) | NotDone::Refused(error)) => {
                 log::error!("no snapshot: {error}");
                 let wait = again.min(args.interval);
                 again = (again * 2).min(AGAIN_AT_MOST);
@@ -69,10 +69,10 @@ pub async fn every(
         let never = Stopping::never();
         match timeout(LAST, round(around, args, &uploader, &mut other, &never)).await {
             Ok(Ok(())) => {}
-            Ok(Err(Trouble::Failed(error) | Trouble::Refused(error))) => {
+            Ok(Err(NotDone::Failed(error) | NotDone::Refused(error))) => {
                 log::error!("no last snapshot: {error}")
             }
-            Ok(Err(Trouble::Stopped)) | Err(_) => {
+            Ok(Err(NotDone::Stopped)) | Err(_) => {
                 log::error!("no last snapshot: it took longer than {LAST:?}")
             }
         }
@@ -84,22 +84,22 @@ pub async fn every(
 }
 
 /// What monitors are told, in a file or over HTTP.
-struct Told(watch::Sender<Arc<Figures>>);
+struct Monitored(watch::Sender<Arc<Figures>>);
 
-impl Told {
+impl Monitored {
     /// Begins to answer.
-    async fn begin(args: &EveryArgs) -> Result<Told, Error> {
+    async fn begin(args: &EveryArgs) -> Result<Monitored, Error> {
         let (sender, receiver) = watch::channel(Arc::default());
         if let Some(address) = &args.metrics_listen {
             let listener = TcpListener::bind(address).await;
             let what = || format!("cannot listen at --metrics-listen={address}");
             tokio::spawn(serve(listener.context(what)?, receiver));
         }
-        Ok(Told(sender))
+        Ok(Monitored(sender))
     }
 
     /// After a round.
-    async fn tell(&self, around: &Surroundings, args: &EveryArgs, well: bool) {
+    async fn tell(&self, around: &AtHand, args: &EveryArgs, well: bool) {
         let file = args.save.metrics.metrics_file.as_ref();
         if file.is_none() && args.metrics_listen.is_none() {
             return;
@@ -120,12 +120,12 @@ impl Told {
 
 /// One snapshot, if it is ours to save.
 async fn round(
-    around: &Surroundings,
+    around: &AtHand,
     args: &EveryArgs,
     uploader: &Uploader,
     other: &mut Option<String>,
     stopping: &Stopping,
-) -> Result<(), Trouble> {
+) -> Result<(), NotDone> {
     let uploads = uploader.take(&around.store).await?;
     if let Some(host) = uploads {
         // Said when it changes.

@@ -10,12 +10,12 @@ use serde::Serialize;
 use etcd_rejoin_host::error::{Context as _, Error};
 use etcd_rejoin_host::exit::Exit;
 
-use super::Surroundings;
-use crate::Trouble;
+use super::at_hand::AtHand;
+use crate::NotDone;
 use crate::catalog::{Catalog, manifest};
 use crate::cli::Which;
 use crate::layout::{Manifest, SnapshotId};
-use crate::progress::Progress;
+use crate::progress::Bar;
 use crate::store::Store;
 use crate::stream::{Opener, Passed};
 use crate::table::size;
@@ -27,7 +27,7 @@ pub async fn open<W: Write>(store: &Store, manifest: &Manifest, to: W) -> Result
         .await
         .map_err(Flaw::Unread)?;
     let mut opener = Opener::new(to).map_err(Flaw::Unread)?;
-    let (progress, mut came) = (Progress::new("reading"), 0);
+    let (progress, mut came) = (Bar::new("reading"), 0);
     while let Some(piece) = download.next().await.map_err(Flaw::Unread)? {
         came += piece.len() as u64;
         progress.of(
@@ -78,7 +78,7 @@ struct Verified {
 }
 
 /// Reads one snapshot, or all.
-pub async fn verify(around: &Surroundings, which: &Which, all: bool) -> Result<Exit, Trouble> {
+pub async fn verify(around: &AtHand, which: &Which, all: bool) -> Result<Exit, NotDone> {
     let ids = match all {
         true => Catalog::read(&around.store).await?.snapshots,
         false => vec![around.which(which).await?.id],
@@ -116,9 +116,9 @@ pub async fn verify(around: &Surroundings, which: &Which, all: bool) -> Result<E
 }
 
 /// Writes a snapshot to a file that is not there yet; it is there wholly, or not at all.
-pub async fn fetch(around: &Surroundings, file: &Path, which: &Which) -> Result<Exit, Trouble> {
+pub async fn fetch(around: &AtHand, file: &Path, which: &Which) -> Result<Exit, NotDone> {
     let manifest = around.which(which).await?;
-    let new = Beside::create(file)?;
+    let new = WholeFile::create(file)?;
     let mut to = open(&around.store, &manifest, new.writer()?)
         .await
         .map_err(|flaw| flaw.of(&manifest.id))?;
@@ -135,15 +135,15 @@ pub async fn fetch(around: &Surroundings, file: &Path, which: &Which) -> Result<
 }
 
 /// A file that gets its name when it is whole.
-pub struct Beside {
+pub struct WholeFile {
     file: File,
     beside: PathBuf,
     path: PathBuf,
 }
 
-impl Beside {
+impl WholeFile {
     /// Begins it. What is there already is not written over.
-    pub fn create(path: &Path) -> Result<Beside, Error> {
+    pub fn create(path: &Path) -> Result<WholeFile, Error> {
         if path.exists() {
             return Err(Error::new(format!(
                 "{} exists: nothing is written over it",
@@ -161,7 +161,7 @@ impl Beside {
             .mode(0o600)
             .open(&beside);
         let file = file.context(|| format!("cannot write {}", beside.display()))?;
-        Ok(Beside {
+        Ok(WholeFile {
             file,
             beside,
             path: path.into(),
@@ -193,7 +193,7 @@ impl Beside {
     }
 }
 
-impl Drop for Beside {
+impl Drop for WholeFile {
     fn drop(&mut self) {
         // Renamed, it is not there any more.
         let _ = std::fs::remove_file(&self.beside);

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use etcd_rejoin_host::exit::Exit;
 
-use super::Surroundings;
-use crate::Trouble;
+use super::at_hand::AtHand;
+use crate::NotDone;
 use crate::catalog::{Catalog, manifests};
 use crate::cli::Which;
 use crate::layout::{Manifest, Marker, Moment, SnapshotId};
@@ -21,7 +21,7 @@ struct Listed<'a> {
 }
 
 /// All snapshots, the newest last.
-pub async fn list(around: &Surroundings) -> Result<Exit, Trouble> {
+pub async fn list(around: &AtHand) -> Result<Exit, NotDone> {
     let catalog = Catalog::read(&around.store).await?;
     let (snapshots, unusable) = manifests(&around.store, &catalog.snapshots).await?;
     for (id, why) in &unusable {
@@ -65,7 +65,7 @@ fn words(snapshots: &[Manifest], place: &str) -> String {
 }
 
 /// One snapshot.
-pub async fn show(around: &Surroundings, which: &Which) -> Result<Exit, Trouble> {
+pub async fn show(around: &AtHand, which: &Which) -> Result<Exit, NotDone> {
     let manifest = around.which(which).await?;
     Ok(around.answer(&manifest, || shown(&manifest)))
 }

@@ -9,11 +9,11 @@ use serde_json::Value;
 use etcd_rejoin_host::error::Error;
 use etcd_rejoin_host::exit::Exit;
 
-use super::Surroundings;
+use super::at_hand::AtHand;
 use crate::catalog::{Catalog, manifests, read_json};
 use crate::cli::LookArgs;
 use crate::layout::{Lineage, Manifest, Marker, ORDERS, SnapshotId, order_key, outcome_key};
-use crate::{Trouble, random};
+use crate::{NotDone, random};
 
 /// All that the entrypoint wants to know of a store.
 #[derive(Serialize)]
@@ -43,7 +43,7 @@ struct OrderLook {
 }
 
 /// Looks, and prints it as JSON.
-pub async fn look(around: &Surroundings, args: &LookArgs) -> Result<Exit, Trouble> {
+pub async fn look(around: &AtHand, args: &LookArgs) -> Result<Exit, NotDone> {
     let looked = tokio::time::timeout(args.timeout, see(around, args)).await;
     let late = |_| {
         Error::new(format!(
@@ -56,7 +56,7 @@ pub async fn look(around: &Surroundings, args: &LookArgs) -> Result<Exit, Troubl
     Ok(etcd_rejoin_host::exit::print(&format!("{text}\n")))
 }
 
-async fn see(around: &Surroundings, args: &LookArgs) -> Result<StoreLook, Error> {
+async fn see(around: &AtHand, args: &LookArgs) -> Result<StoreLook, Error> {
     let store = &around.store;
     let catalog = Catalog::read(store).await?;
     let newest = catalog.snapshots.iter().rev().take(args.manifests);

@@ -7,16 +7,16 @@ use etcd_rejoin_host::error::{Context as _, Error};
 use etcd_rejoin_host::exit::Exit;
 use serde_json::json;
 
-use super::Surroundings;
-use super::fetch::Beside;
-use crate::Trouble;
-use crate::foreign::{Foreign, PlainCheck, PlainFound, foreign};
+use super::at_hand::AtHand;
+use super::fetch::WholeFile;
+use crate::NotDone;
+use crate::foreign::{OthersSnapshot, PlainCheck, PlainFound, foreign};
 use crate::layout::Moment;
-use crate::progress::Progress;
+use crate::progress::Bar;
 use crate::table::{age, size, table};
 
 /// All of them.
-pub async fn list(around: &Surroundings) -> Result<Exit, Trouble> {
+pub async fn list(around: &AtHand) -> Result<Exit, NotDone> {
     let mut found = Vec::new();
     for one in foreign(&around.store.tree().await?) {
         found.push(with_meta(around, one).await?);
@@ -24,7 +24,7 @@ pub async fn list(around: &Surroundings) -> Result<Exit, Trouble> {
     found.sort_by_key(|one| one.taken);
     Ok(around.answer(&found, || {
         let now = Moment::now();
-        let line = |one: &Foreign| {
+        let line = |one: &OthersSnapshot| {
             let version = one.etcd_version.clone().unwrap_or_else(|| "-".into());
             vec![
                 one.name.clone(),
@@ -45,7 +45,7 @@ pub async fn list(around: &Surroundings) -> Result<Exit, Trouble> {
 }
 
 /// The one of this name.
-pub async fn named(around: &Surroundings, name: &str) -> Result<Foreign, Trouble> {
+pub async fn named(around: &AtHand, name: &str) -> Result<OthersSnapshot, NotDone> {
     let found = foreign(&around.store.tree().await?)
         .into_iter()
         .find(|one| one.name == name);
@@ -58,7 +58,7 @@ pub async fn named(around: &Surroundings, name: &str) -> Result<Foreign, Trouble
     with_meta(around, found.ok_or_else(none)?).await
 }
 
-async fn with_meta(around: &Surroundings, one: Foreign) -> Result<Foreign, Trouble> {
+async fn with_meta(around: &AtHand, one: OthersSnapshot) -> Result<OthersSnapshot, NotDone> {
     let Some(key) = &one.meta else { return Ok(one) };
     let bytes = around.store.get(key).await?.unwrap_or_default();
     match one.clone().with_meta(&bytes) {
@@ -72,13 +72,13 @@ async fn with_meta(around: &Surroundings, one: Foreign) -> Result<Foreign, Troub
 
 /// Reads one wholly, unpacked, to a writer. The error says what is wrong with it.
 pub async fn open<W: Write>(
-    around: &Surroundings,
-    one: &Foreign,
+    around: &AtHand,
+    one: &OthersSnapshot,
     to: W,
 ) -> Result<(W, PlainFound), Error> {
     let mut download = around.store.download(&one.name).await?;
     let mut check = PlainCheck::new(to);
-    let (progress, mut came) = (Progress::new("reading"), 0);
+    let (progress, mut came) = (Bar::new("reading"), 0);
     while let Some(piece) = download.next().await? {
         came += piece.len() as u64;
         progress.of(one.stored_size.saturating_sub(came), piece.len() as u64);
@@ -90,7 +90,7 @@ pub async fn open<W: Write>(
 }
 
 /// Reads one wholly.
-pub async fn verify(around: &Surroundings, name: &str) -> Result<Exit, Trouble> {
+pub async fn verify(around: &AtHand, name: &str) -> Result<Exit, NotDone> {
     let one = named(around, name).await?;
     Ok(match open(around, &one, sink()).await {
         Ok((_, found)) => {
@@ -108,9 +108,9 @@ pub async fn verify(around: &Surroundings, name: &str) -> Result<Exit, Trouble> 
 }
 
 /// Writes one, unpacked, to a file.
-pub async fn fetch(around: &Surroundings, file: &Path, name: &str) -> Result<Exit, Trouble> {
+pub async fn fetch(around: &AtHand, file: &Path, name: &str) -> Result<Exit, NotDone> {
     let one = named(around, name).await?;
-    let new = Beside::create(file)?;
+    let new = WholeFile::create(file)?;
     let (mut to, found) = open(around, &one, new.writer()?).await?;
     to.flush().context(|| new.what())?;
     new.finish()?;

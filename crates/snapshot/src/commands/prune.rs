@@ -11,8 +11,8 @@ use etcd_rejoin_host::calendar;
 use etcd_rejoin_host::error::Error;
 use etcd_rejoin_host::exit::Exit;
 
-use super::Surroundings;
-use crate::Trouble;
+use super::at_hand::AtHand;
+use crate::NotDone;
 use crate::catalog::{Catalog, manifests, read_json};
 use crate::cli::PruneArgs;
 use crate::drills::drills;
@@ -32,7 +32,7 @@ struct Judged {
 }
 
 /// Judges all snapshots, and removes those that go.
-pub async fn prune(around: &Surroundings, args: &PruneArgs) -> Result<Exit, Trouble> {
+pub async fn prune(around: &AtHand, args: &PruneArgs) -> Result<Exit, NotDone> {
     let store = &around.store;
     let catalog = Catalog::read(store).await?;
     let Some(own) = catalog
@@ -43,7 +43,7 @@ pub async fn prune(around: &Surroundings, args: &PruneArgs) -> Result<Exit, Trou
         let words = format!(
             "{place} has no marker: nobody can tell whose snapshots these are; `save` puts it back"
         );
-        return Err(Trouble::Refused(Error::new(words)));
+        return Err(NotDone::Refused(Error::new(words)));
     };
     // One that cannot be judged stays.
     let (all, unusable) = manifests(store, &catalog.snapshots).await?;

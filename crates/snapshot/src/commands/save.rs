@@ -4,8 +4,8 @@ use serde_json::json;
 
 use etcd_rejoin_host::exit::Exit;
 
-use super::Surroundings;
-use crate::Trouble;
+use super::at_hand::AtHand;
+use crate::NotDone;
 use crate::cli::SaveArgs;
 use crate::metrics::Figures;
 use crate::save::{Saved, Task};
@@ -13,14 +13,10 @@ use crate::stop::Stopping;
 use crate::table::size;
 
 /// Saves, and says what was saved.
-pub async fn save(
-    around: &Surroundings,
-    args: &SaveArgs,
-    stopping: &Stopping,
-) -> Result<Exit, Trouble> {
+pub async fn save(around: &AtHand, args: &SaveArgs, stopping: &Stopping) -> Result<Exit, NotDone> {
     let saved = task(around, args, stopping).save().await;
     if let Some(file) = &args.metrics.metrics_file
-        && !matches!(saved, Err(Trouble::Stopped))
+        && !matches!(saved, Err(NotDone::Stopped))
     {
         let mut figures = Figures::default();
         figures.renew(&around.store, saved.is_ok()).await;
@@ -36,7 +32,7 @@ pub async fn save(
 }
 
 /// What is to be saved.
-pub fn task<'a>(around: &'a Surroundings, args: &'a SaveArgs, stopping: &'a Stopping) -> Task<'a> {
+pub fn task<'a>(around: &'a AtHand, args: &'a SaveArgs, stopping: &'a Stopping) -> Task<'a> {
     Task {
         store: &around.store,
         place: &around.settings.place,

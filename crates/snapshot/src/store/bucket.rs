@@ -19,7 +19,7 @@ use rustls::ClientConfig;
 
 use etcd_rejoin_host::error::Error;
 
-use super::{Creation, Listing, SMALL};
+use super::object::{Creation, Listing, SMALL};
 use crate::http::{OurHttp, chain};
 
 /// The smallest part of an upload but the last: S3 wants 5 MiB.

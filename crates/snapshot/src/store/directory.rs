@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use etcd_rejoin_host::error::{Context, Error};
 
-use super::{Creation, Listing, SMALL};
+use super::object::{Creation, Listing, SMALL};
 
 /// What is being written has such a name, which is listed by nobody.
 const UNFINISHED: &str = ".unfinished-";

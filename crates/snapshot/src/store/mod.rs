@@ -2,10 +2,10 @@
 
 mod bucket;
 mod directory;
+mod object;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use rustls::ClientConfig;
@@ -15,9 +15,7 @@ use etcd_rejoin_host::error::Error;
 use bucket::{Bucket, Parts};
 pub use bucket::{BucketPlace, Credentialed};
 use directory::{Directory, NewFile};
-
-/// Nobody's small object is larger.
-pub const SMALL: usize = 1 << 20;
+pub use object::{Creation, Listing, SMALL};
 
 /// What `REJOIN_STORE` names.
 #[derive(Clone, Debug)]
@@ -35,26 +33,6 @@ impl std::fmt::Display for Place {
             Place::Bucket(place) => write!(f, "s3://{}/{}", place.bucket, place.prefix),
         }
     }
-}
-
-/// What became of a conditional create.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Creation {
-    /// The object is there, and says what we wanted it to say.
-    Ours,
-    /// Another one was there first.
-    Others,
-}
-
-/// An object in a listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listing {
-    /// Its name below the place.
-    pub key: String,
-    /// Its size in bytes.
-    pub size: u64,
-    /// When it was written, by the store's clock.
-    pub modified: SystemTime,
 }
 
 /// A place for one cluster's snapshots.
