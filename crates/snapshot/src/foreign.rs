@@ -186,7 +186,7 @@ impl<W: Write> Hashed<W> {
         if self.head.get(MAGIC.0..) != Some(&MAGIC.1) {
             return Err("it is no database of etcd: neither a .db nor a gzip of one".into());
         }
-        if self.size % PAGE == 0 {
+        if self.size.is_multiple_of(PAGE) {
             let words = "it has no hash: somebody copied it out of a data dir, and nobody can tell whether it is whole";
             return Err(format!("{words}; take one of `etcdctl snapshot save`"));
         }
