@@ -52,7 +52,7 @@ pub fn agent(tls: Option<Arc<ClientConfig>>) -> Agent {
         .max_idle_connections_per_host(2)
         .build();
     let connector = ().chain(TcpConnector::default());
-    let connector = connector.chain(WithTls(tls)).chain(InOnePiece);
+    let connector = connector.chain(WithTls(tls));
     Agent::with_parts(config, connector, Lookup)
 }
 
@@ -233,75 +233,6 @@ impl Transport for TlsTransport {
 
     fn is_tls(&self) -> bool {
         true
-    }
-}
-
-/// Sends the head of a request together with its body: the server wakes up once.
-#[derive(Debug)]
-struct InOnePiece;
-
-impl<In: Transport> Connector<In> for InOnePiece {
-    type Out = Gathered<In>;
-
-    fn connect(
-        &self,
-        _: &ConnectionDetails,
-        chained: Option<In>,
-    ) -> Result<Option<Self::Out>, Error> {
-        Ok(chained.map(|inner| Gathered {
-            inner,
-            pending: Vec::new(),
-        }))
-    }
-}
-
-/// A connection that writes when an answer is awaited.
-#[derive(Debug)]
-struct Gathered<In> {
-    inner: In,
-    pending: Vec<u8>,
-}
-
-impl<In: Transport> Gathered<In> {
-    fn send(&mut self, timeout: NextTimeout) -> Result<(), Error> {
-        let pending = std::mem::take(&mut self.pending);
-        let mut rest = pending.as_slice();
-        while !rest.is_empty() {
-            let output = self.inner.buffers().output();
-            let amount = rest.len().min(output.len());
-            output[..amount].copy_from_slice(&rest[..amount]);
-            rest = &rest[amount..];
-            self.inner.transmit_output(amount, timeout)?;
-        }
-        Ok(())
-    }
-}
-
-impl<In: Transport> Transport for Gathered<In> {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        self.inner.buffers()
-    }
-
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        let output = self.inner.buffers().output();
-        self.pending.extend_from_slice(&output[..amount]);
-        match self.pending.len() >= BUFFER {
-            true => self.send(timeout),
-            false => Ok(()),
-        }
-    }
-
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        self.send(timeout)?;
-        self.inner.await_input(timeout)
-    }
-
-    fn is_open(&mut self) -> bool {
-        self.inner.is_open()
-    }
-
-    fn is_tls(&self) -> bool {
-        self.inner.is_tls()
     }
 }
 
