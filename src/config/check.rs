@@ -329,7 +329,7 @@ impl Checker {
                 .filter_map(|(name, _)| initial.static_id(name, &token))
                 .collect(),
             bootstrap: self.bootstrap(rejoin.bootstrap.as_deref()),
-            join: self.join_as(rejoin.join_as.as_deref()),
+            join: self.join_as(rejoin.r#as.as_deref()),
             joins_only,
             listens_wide: false,
             knows_others: false,

@@ -4,78 +4,79 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use etcd_rejoin_host::of_variables;
 use serde_json::{Map, Value};
 
 use super::{StatefulSet, file, flags, foreign, values, variables};
 use crate::rover;
 use crate::text::{listed, shorten};
 
-/// etcd's settings that we need, all of them as text. etcd's own defaults apply where none is given.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct EtcdSettings {
-    pub name: Option<String>,
-    pub data_dir: Option<String>,
-    pub wal_dir: Option<String>,
-    pub initial_cluster: Option<String>,
-    pub initial_cluster_state: Option<String>,
-    pub initial_cluster_token: Option<String>,
-    pub initial_advertise_peer_urls: Option<String>,
-    pub listen_peer_urls: Option<String>,
-    pub listen_client_urls: Option<String>,
-    pub listen_client_http_urls: Option<String>,
-    pub listen_metrics_urls: Option<String>,
-    pub advertise_client_urls: Option<String>,
-    pub other_peers_client_urls: Option<String>,
-    pub discovery: Option<String>,
-    pub discovery_srv: Option<String>,
-    pub discovery_srv_name: Option<String>,
-    pub discovery_endpoints: Option<String>,
-    pub discovery_token: Option<String>,
-    pub discovery_config: Option<String>,
-    pub proxy: Option<String>,
-    pub cert_file: Option<String>,
-    pub key_file: Option<String>,
-    pub client_cert_file: Option<String>,
-    pub client_key_file: Option<String>,
-    pub trusted_ca_file: Option<String>,
-    pub auto_tls: Option<String>,
-    pub peer_cert_file: Option<String>,
-    pub peer_key_file: Option<String>,
-    pub peer_client_cert_file: Option<String>,
-    pub peer_client_key_file: Option<String>,
-    pub peer_trusted_ca_file: Option<String>,
-    pub peer_client_cert_auth: Option<String>,
-    pub peer_auto_tls: Option<String>,
-    pub force_new_cluster: Option<String>,
-    pub heartbeat_interval: Option<String>,
-    pub election_timeout: Option<String>,
-    pub logger: Option<String>,
-    pub log_format: Option<String>,
+of_variables! {
+    /// etcd's settings that we need, all of them as text. etcd's own defaults apply where none is given.
+    #[derive(Debug, Default)]
+    pub struct EtcdSettings {
+        pub name: Option<String>,
+        pub data_dir: Option<String>,
+        pub wal_dir: Option<String>,
+        pub initial_cluster: Option<String>,
+        pub initial_cluster_state: Option<String>,
+        pub initial_cluster_token: Option<String>,
+        pub initial_advertise_peer_urls: Option<String>,
+        pub listen_peer_urls: Option<String>,
+        pub listen_client_urls: Option<String>,
+        pub listen_client_http_urls: Option<String>,
+        pub listen_metrics_urls: Option<String>,
+        pub advertise_client_urls: Option<String>,
+        pub other_peers_client_urls: Option<String>,
+        pub discovery: Option<String>,
+        pub discovery_srv: Option<String>,
+        pub discovery_srv_name: Option<String>,
+        pub discovery_endpoints: Option<String>,
+        pub discovery_token: Option<String>,
+        pub discovery_config: Option<String>,
+        pub proxy: Option<String>,
+        pub cert_file: Option<String>,
+        pub key_file: Option<String>,
+        pub client_cert_file: Option<String>,
+        pub client_key_file: Option<String>,
+        pub trusted_ca_file: Option<String>,
+        pub auto_tls: Option<String>,
+        pub peer_cert_file: Option<String>,
+        pub peer_key_file: Option<String>,
+        pub peer_client_cert_file: Option<String>,
+        pub peer_client_key_file: Option<String>,
+        pub peer_trusted_ca_file: Option<String>,
+        pub peer_client_cert_auth: Option<String>,
+        pub peer_auto_tls: Option<String>,
+        pub force_new_cluster: Option<String>,
+        pub heartbeat_interval: Option<String>,
+        pub election_timeout: Option<String>,
+        pub logger: Option<String>,
+        pub log_format: Option<String>,
+    }
 }
 
-/// Our own settings, all of them as text.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct RejoinSettings {
-    pub bootstrap: Option<String>,
-    #[serde(rename = "as")]
-    pub join_as: Option<String>,
-    pub data: Option<String>,
-    pub data_keep: Option<String>,
-    pub ignore: Option<String>,
-    pub wait: Option<String>,
-    pub timeout: Option<String>,
-    pub cacert: Option<String>,
-    pub cert: Option<String>,
-    pub key: Option<String>,
-    pub user: Option<String>,
-    pub password: Option<String>,
-    pub password_file: Option<String>,
-    pub etcd: Option<String>,
-    pub log: Option<String>,
-    pub log_format: Option<String>,
+of_variables! {
+    /// Our own settings, all of them as text.
+    #[derive(Debug, Default)]
+    pub struct RejoinSettings {
+        pub bootstrap: Option<String>,
+        pub r#as: Option<String>,
+        pub data: Option<String>,
+        pub data_keep: Option<String>,
+        pub ignore: Option<String>,
+        pub wait: Option<String>,
+        pub timeout: Option<String>,
+        pub cacert: Option<String>,
+        pub cert: Option<String>,
+        pub key: Option<String>,
+        pub user: Option<String>,
+        pub password: Option<String>,
+        pub password_file: Option<String>,
+        pub etcd: Option<String>,
+        pub log: Option<String>,
+        pub log_format: Option<String>,
+    }
 }
 
 /// Everything the user said, and how etcd gets its part of it.
@@ -135,18 +136,9 @@ pub fn read(env: impl IntoIterator<Item = (OsString, OsString)>, words: &[OsStri
     if let Some(others) = others {
         etcd.insert(OTHERS.into(), others);
     }
-    match envy::prefixed("ETCD_").from_iter(etcd) {
-        Ok(settings) => raw.etcd = settings,
-        Err(error) => raw.mistakes.push(format!("ETCD_*: {error}")),
-    }
-    match envy::prefixed("REJOIN_").from_iter(rejoin.clone()) {
-        Ok(settings) => raw.rejoin = settings,
-        Err(error) => raw.mistakes.push(format!("REJOIN_*: {error}")),
-    }
-    match envy::prefixed("REJOIN_").from_iter(rejoin) {
-        Ok(settings) => raw.rover = settings,
-        Err(error) => raw.mistakes.push(format!("REJOIN_*: {error}")),
-    }
+    raw.etcd = EtcdSettings::of_variables("ETCD_", &etcd);
+    raw.rejoin = RejoinSettings::of_variables("REJOIN_", &rejoin);
+    raw.rover = rover::settings::Variables::of_variables("REJOIN_", &rejoin);
     raw
 }
 

@@ -13,3 +13,4 @@ pub mod program;
 pub mod signals;
 pub mod text;
 pub mod tls;
+pub mod variables;

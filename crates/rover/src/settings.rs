@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use etcd_rejoin_host::of_variables;
 use etcd_rejoin_host::text::duration;
-use serde::Deserialize;
 
 use crate::drbd;
 use crate::fence::{self, Key};
@@ -27,22 +27,23 @@ pub const VARIABLES: &[&str] = &[
     "REJOIN_SELF_FENCE",
 ];
 
-/// What the variables say, all of it as text: each is `REJOIN_` and the name of its field.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-#[allow(missing_docs, reason = "the help text says what each is for")]
-pub struct Variables {
-    pub drbd: Option<String>,
-    pub mount: Option<String>,
-    pub gate: Option<String>,
-    pub gate_instance: Option<String>,
-    pub fence_peer: Option<String>,
-    pub fence_listen: Option<String>,
-    pub fence_key_file: Option<String>,
-    pub fence_command: Option<String>,
-    pub fence_timeout: Option<String>,
-    pub demote_timeout: Option<String>,
-    pub self_fence: Option<String>,
+of_variables! {
+    /// What the variables say, all of it as text: each is `REJOIN_` and the name of its field.
+    #[derive(Debug, Default)]
+    #[allow(missing_docs, reason = "the help text says what each is for")]
+    pub struct Variables {
+        pub drbd: Option<String>,
+        pub mount: Option<String>,
+        pub gate: Option<String>,
+        pub gate_instance: Option<String>,
+        pub fence_peer: Option<String>,
+        pub fence_listen: Option<String>,
+        pub fence_key_file: Option<String>,
+        pub fence_command: Option<String>,
+        pub fence_timeout: Option<String>,
+        pub demote_timeout: Option<String>,
+        pub self_fence: Option<String>,
+    }
 }
 
 /// What does not serve.
@@ -364,13 +365,8 @@ mod tests {
                 .map(|(_, v)| *v)
         };
         let given = (env.iter()).filter(|(_, value)| !value.is_empty());
-        let given = given.filter_map(|(name, value)| {
-            Some((
-                name.strip_prefix("REJOIN_")?.to_lowercase(),
-                (*value).into(),
-            ))
-        });
-        let given = serde_json::from_value(serde_json::Value::Object(given.collect())).unwrap();
+        let given = given.map(|(name, value)| (name.to_string(), value.to_string()));
+        let given = Variables::of_variables("REJOIN_", &given.collect());
         let dirs = ["ETCD_DATA_DIR", "ETCD_WAL_DIR"];
         let dirs = dirs.map(|name| (name, Path::new(value(name).unwrap_or_default())));
         let (rover, remarks) = check(&given, dirs, &[]);
