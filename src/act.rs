@@ -1,13 +1,12 @@
 //! Performs one [`Step`]. There is no plan and no undo: after one step we look again.
 
 use std::fmt;
-use std::sync::mpsc::channel;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::Config;
 use crate::datadir::Volume;
 use crate::decide::{DataDir, Observation, Step, Wants, add_as};
-use crate::error::{Context, Error};
+use crate::error::Error;
 use crate::first::first;
 use crate::gateway::{Client, Failure};
 use crate::membership::{ClusterId, Member, MemberId};
@@ -179,26 +178,13 @@ impl<'a> Actor<'a> {
         &self,
         work: impl FnOnce(&Volume) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Undone> {
-        let (tx, rx) = channel();
         let volume = self.volume.clone();
-        start_thread(move || {
-            // Nobody listens any more: we were asked to stop.
-            let _ = tx.send(work(&volume));
-        })?;
-        loop {
-            match self
-                .stop
-                .receive(&rx, Instant::now() + Duration::from_secs(3600))
-            {
-                Ok(done) => return done.map_err(Undone::Failed),
-                Err(Ended::Stopped(signal)) => return Err(Undone::Stopped(signal)),
-                Err(Ended::Closed) => {
-                    return Err(Undone::Failed(Error::new(
-                        "the step ended without an answer",
-                    )));
-                }
-                Err(Ended::Deadline) => {}
-            }
+        match self.stop.wait_for(move || work(&volume)) {
+            Ok(done) => done.map_err(Undone::Failed),
+            Err(Ended::Stopped(signal)) => Err(Undone::Stopped(signal)),
+            Err(Ended::Closed | Ended::Deadline) => Err(Undone::Failed(Error::new(
+                "the step ended without an answer",
+            ))),
         }
     }
 
@@ -338,34 +324,21 @@ impl<'a> Actor<'a> {
         send: impl FnOnce(&Client, Instant) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Undone> {
         let deadline = Instant::now() + within;
-        let (tx, rx) = channel();
         let clients = self.clients.clone();
-        start_thread(move || {
-            // Nobody listens any more: we were asked to stop.
-            let _ = tx.send(send(&clients, deadline));
-        })?;
-        match self
-            .stop
-            .receive(&rx, deadline + Duration::from_millis(500))
-        {
+        let answer = deadline + Duration::from_millis(500);
+        match (self.stop).wait_until(answer, move || send(&clients, deadline)) {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(failure @ Failure::Refused(_))) => Err(Undone::Refused(failure.to_string())),
             Ok(Err(failure)) if failure.is_bad_url() => Err(Undone::Refused(failure.to_string())),
             Ok(Err(failure)) if failure.is_clear_no() => Err(Undone::NotNow(failure.to_string())),
             Ok(Err(failure)) => Err(Undone::Cluster(failure.to_string())),
             Err(Ended::Stopped(signal)) => Err(Undone::Stopped(signal)),
-            Err(Ended::Deadline | Ended::Closed) => Err(Undone::Cluster(
+            Err(Ended::Deadline) => Err(Undone::Cluster(
                 "no answer in time: it may still be applied".into(),
             )),
+            Err(Ended::Closed) => Err(Undone::Failed(Error::new("nothing could be sent"))),
         }
     }
-}
-
-/// Where a limit on processes is reached, this is an error; `std::thread::spawn` would panic.
-fn start_thread(work: impl FnOnce() + Send + 'static) -> Result<(), Undone> {
-    let started = std::thread::Builder::new().spawn(work);
-    let started = started.context(|| "cannot start a thread".into());
-    started.map(|_| ()).map_err(Undone::Failed)
 }
 
 fn endpoint(endpoints: &[String]) -> Result<String, Undone> {

@@ -3,6 +3,8 @@
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use etcd_rejoin_host::work::thread;
+
 /// How long they have, all together.
 pub const QUESTION: Duration = Duration::from_secs(1);
 /// So long one of them is asked alone, at the most: a promotion is an entry that both sides sync.
@@ -24,10 +26,10 @@ pub fn first<T: Send + 'static, A>(
     let moment = MOMENT.min(QUESTION / 2 / questions.len().max(1) as u32);
     for question in questions {
         let tx = tx.clone();
-        let asked = std::thread::Builder::new().spawn(move || {
+        let asked = thread(Box::new(move || {
             // Nobody listens any more: another one has answered.
             let _ = tx.send(question(deadline));
-        });
+        }));
         if let Err(error) = asked {
             log::warn!("cannot start a thread: {error}");
             continue;

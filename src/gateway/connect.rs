@@ -6,8 +6,7 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -20,6 +19,8 @@ use ureq::unversioned::transport::{
     Transport, TransportAdapter,
 };
 use ureq::{Agent, Error};
+
+use etcd_rejoin_host::work::Work;
 
 /// ureq fills both buffers of a connection with zeros, and by default each has 128 KiB: most of the
 /// memory that a look would touch. It holds the head of a request or of an answer at once, no more.
@@ -74,16 +75,12 @@ impl Resolver for Lookup {
             found.push(SocketAddr::new(address, port));
             return Ok(found);
         }
-        let (sender, receiver) = mpsc::channel();
         let name = host.to_string();
-        thread::Builder::new()
-            .name("lookup".into())
-            .spawn(move || {
-                let answer = (name.as_str(), port).to_socket_addrs();
-                // Nobody listens any more once the deadline is over.
-                let _ = sender.send(answer.map(|addresses| addresses.take(8).collect::<Vec<_>>()));
-            })?;
-        let answer = receiver.recv_timeout(*timeout.after);
+        let lookup = Work::begin(move || {
+            let answer = (name.as_str(), port).to_socket_addrs();
+            answer.map(|addresses| addresses.take(8).collect::<Vec<_>>())
+        })?;
+        let answer = lookup.wait(*timeout.after);
         let addresses = answer.map_err(|_| Error::Timeout(timeout.reason))??;
         for address in addresses {
             found.push(address);

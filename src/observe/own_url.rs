@@ -2,7 +2,6 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use super::Observer;
@@ -18,7 +17,6 @@ const AT_ONCE: Duration = Duration::from_millis(500);
 impl Observer {
     /// Who is found at our own peer URLs. `listens`: our assembly answers meanwhile.
     pub fn own_urls(&self, listens: bool) -> Vec<OwnUrl> {
-        let (tx, rx) = channel();
         let observer = self.clone();
         let deadline = Instant::now() + self.config.timeout;
         let ask = move || {
@@ -34,13 +32,10 @@ impl Observer {
                     break;
                 }
             }
-            // Nobody listens any more: a name that takes too long to be looked up proves nothing.
-            let _ = tx.send(asked);
+            asked
         };
-        if let Err(error) = std::thread::Builder::new().spawn(ask) {
-            log::warn!("cannot start a thread: {error}");
-        }
-        self.stop.receive(&rx, deadline).unwrap_or_default()
+        // A name that takes too long to be looked up proves nothing.
+        self.stop.wait_until(deadline, ask).unwrap_or_default()
     }
 
     fn found_at(&self, url: &str, listens: bool, deadline: Instant) -> FoundThere {

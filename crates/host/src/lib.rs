@@ -14,3 +14,4 @@ pub mod signals;
 pub mod text;
 pub mod tls;
 pub mod variables;
+pub mod work;

@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::error::{Context, Error};
+use crate::work::Work;
 
 /// How often a wait looks at the flag. A stop before the hand-over ends within 200 ms.
 const TICK: Duration = Duration::from_millis(10);
@@ -26,7 +27,7 @@ pub enum Ended {
     Deadline,
     /// This signal asked us to stop.
     Stopped(i32),
-    /// Nobody is left who could send.
+    /// Nobody is left who could send, or the work was not begun.
     Closed,
 }
 
@@ -105,41 +106,60 @@ impl Stop {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Ended> {
-        let (tx, rx) = channel();
-        let started = std::thread::Builder::new().spawn(move || {
-            // Nobody listens any more: we were asked to stop.
-            let _ = tx.send(work());
-        });
-        if let Err(error) = started {
-            log::warn!("cannot start a thread: {error}");
-        }
-        loop {
-            match self.receive(&rx, Instant::now() + Duration::from_secs(3600)) {
-                Err(Ended::Deadline) => {}
-                ended => return ended,
-            }
-        }
+        let work = begun(work)?;
+        self.until(None, |longest| work.wait(longest))
+    }
+
+    /// The same until `deadline`. `Closed`: it was not begun.
+    pub fn wait_until<T: Send + 'static>(
+        &self,
+        deadline: Instant,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Ended> {
+        let work = begun(work)?;
+        self.until(Some(deadline), |longest| work.wait(longest))
     }
 
     /// Waits for a value until `deadline` or until the flag is raised.
     pub fn receive<T>(&self, from: &Receiver<T>, deadline: Instant) -> Result<T, Ended> {
+        self.until(Some(deadline), |longest| {
+            from.recv_timeout(longest).map_err(|error| match error {
+                RecvTimeoutError::Timeout => Ended::Deadline,
+                RecvTimeoutError::Disconnected => Ended::Closed,
+            })
+        })
+    }
+
+    /// Waits in short steps until `deadline` or until the flag is raised.
+    fn until<T>(
+        &self,
+        deadline: Option<Instant>,
+        wait: impl Fn(Duration) -> Result<T, Ended>,
+    ) -> Result<T, Ended> {
         loop {
             if let Some(signal) = self.raised() {
                 return Err(Ended::Stopped(signal));
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            match from.recv_timeout(left.min(TICK)) {
-                Ok(value) => return Ok(value),
-                Err(RecvTimeoutError::Disconnected) => return Err(Ended::Closed),
-                Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(Ended::Deadline),
-                Err(RecvTimeoutError::Timeout) => {}
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            match wait(left.map_or(TICK, |left| left.min(TICK))) {
+                Err(Ended::Deadline) if left != Some(Duration::ZERO) => {}
+                ended => return ended,
             }
         }
     }
 }
 
+fn begun<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<Work<T>, Ended> {
+    Work::begin(work).map_err(|error| {
+        log::warn!("cannot start a thread: {error}");
+        Ended::Closed
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
     use super::*;
 
     #[test]

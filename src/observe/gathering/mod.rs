@@ -132,7 +132,9 @@ impl<'a> Gathering<'a> {
     fn ask_on(&self, questions: impl FnOnce(&Observer, Instant, &Sender<News>) + Send + 'static) {
         let (tx, observer, deadline) = (self.tx.clone(), self.observer.clone(), self.deadline);
         let builder = std::thread::Builder::new().stack_size(512 << 10);
-        let asked = builder.spawn(move || questions(&observer, deadline, &tx));
+        // Boxed: what starts a thread is some kilobytes of code for each kind of work.
+        let ask: Box<dyn FnOnce() + Send> = Box::new(move || questions(&observer, deadline, &tx));
+        let asked = builder.spawn(ask);
         if let Err(error) = asked {
             log::warn!("cannot start a thread: {error}");
         }

@@ -20,6 +20,7 @@ use crate::membership::{Member, MemberId};
 use crate::observe::Observer;
 use crate::signals::Stop;
 use etcd_rejoin_host::exit::Exit;
+use etcd_rejoin_host::work::thread;
 
 /// What stands in the way of a promotion is said again after this.
 const REMIND: Duration = Duration::from_secs(60);
@@ -36,15 +37,15 @@ pub fn watch(mut config: Config, stop: &Stop, handed: Handed) -> Exit {
     let (ended, first_end) = channel();
     let left_alone = ended.clone();
     // Our parent holds the other end for as long as it lives.
-    let parent = std::thread::Builder::new().spawn(move || {
+    let parent = thread(Box::new(move || {
         let mut rest = Vec::new();
         let _ = std::io::stdin().read_to_end(&mut rest);
         let _ = left_alone.send(Exit::OK);
-    });
+    }));
     let stop = stop.clone();
-    let watching = std::thread::Builder::new().spawn(move || {
+    let watching = thread(Box::new(move || {
         let _ = ended.send(until_all_is_so(config, &stop, &handed));
-    });
+    }));
     match parent.and(watching) {
         Ok(_) => first_end.recv().unwrap_or(Exit::FAILED),
         Err(error) => {

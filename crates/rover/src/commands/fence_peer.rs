@@ -3,7 +3,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::drbd;
@@ -13,6 +12,7 @@ use etcd_rejoin_host::exit::Exit;
 use etcd_rejoin_host::kmsg;
 use etcd_rejoin_host::program;
 use etcd_rejoin_host::text::duration;
+use etcd_rejoin_host::work::Work;
 
 /// How soon a peer that refused for now is asked again.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -67,12 +67,13 @@ fn in_time(
     search: OsString,
     timeout: Duration,
 ) -> (Exit, String) {
-    let (tx, rx) = mpsc::channel();
     let start = Instant::now();
-    std::thread::spawn(move || {
-        let _ = tx.send(settled(&args, &resource, &search, start, timeout));
-    });
-    match rx.recv_timeout(timeout) {
+    let settling = Work::begin(move || settled(&args, &resource, &search, start, timeout));
+    let settling = match settling {
+        Ok(settling) => settling,
+        Err(error) => return (Exit::NOT_OK, format!("cannot start a thread: {error}")),
+    };
+    match settling.wait(timeout) {
         Ok(Ok(done)) => done,
         Ok(Err(why)) => (Exit::NOT_OK, why),
         Err(_) => {

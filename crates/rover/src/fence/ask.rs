@@ -1,12 +1,12 @@
 //! Asking the other rover one thing, once.
 
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::Machine;
 use super::key::Key;
 use super::wire::{Answer, Request, Talk};
+use etcd_rejoin_host::work::Work;
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,14 +89,11 @@ fn resolve(peer: &str, deadline: Instant) -> Result<Vec<SocketAddr>, String> {
     if let Ok(address) = peer.parse() {
         return Ok(vec![address]);
     }
-    let (tx, rx) = mpsc::channel();
     let name = peer.to_string();
-    std::thread::spawn(move || {
-        let found = name.to_socket_addrs().map(Iterator::collect::<Vec<_>>);
-        let _ = tx.send(found);
-    });
+    let lookup = move || name.to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+    let lookup = Work::begin(lookup).map_err(|error| format!("cannot start a thread: {error}"))?;
     let left = deadline.saturating_duration_since(Instant::now());
-    match rx.recv_timeout(left) {
+    match lookup.wait(left) {
         Ok(Ok(mut addresses)) => {
             addresses.sort_by_key(|address| matches!(address.ip(), IpAddr::V6(_)));
             Ok(addresses)

@@ -12,6 +12,7 @@ use super::key::Key;
 use super::wire::{Answer, Request, Talk};
 use super::{Machine, Turn};
 use etcd_rejoin_host::error::{Context, Error};
+use etcd_rejoin_host::work::thread;
 
 /// How long somebody may take to prove the secret, and to take the answer.
 const PROVE: Duration = Duration::from_secs(2);
@@ -130,7 +131,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Answering>, ending: &AtomicBool) 
         }
         shared.talks.fetch_add(1, Ordering::Relaxed);
         let ours = shared.clone();
-        let started = std::thread::Builder::new().spawn(move || {
+        let started = thread(Box::new(move || {
             let from = stream.peer_addr();
             let said = ours.talk(id, stream);
             ours.forget(id);
@@ -138,7 +139,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Answering>, ending: &AtomicBool) 
             if let (Err(why), Ok(from)) = (said, from) {
                 log::debug!("fence: {from}: {why}");
             }
-        });
+        }));
         if started.is_err() {
             shared.forget(id);
             shared.talks.fetch_sub(1, Ordering::Relaxed);

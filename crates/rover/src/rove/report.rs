@@ -15,6 +15,7 @@ use crate::table::{
     PeerFate, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeState, may_bid,
 };
 use etcd_rejoin_host::error::{Context, Error};
+use etcd_rejoin_host::work::thread;
 
 use super::reconsider;
 
@@ -145,7 +146,7 @@ impl Beat {
         let gate = gate.to_path_buf();
         let (alive, dropped) = channel::<()>();
         let end = Instant::now() + limit;
-        let thread = std::thread::Builder::new().spawn(move || {
+        let thread = thread(Box::new(move || {
             while dropped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout)
                 && Instant::now() < end
             {
@@ -157,7 +158,7 @@ impl Beat {
                     log::debug!("{error}");
                 }
             }
-        });
+        }));
         Beat {
             alive: Some(alive),
             thread: thread.ok(),

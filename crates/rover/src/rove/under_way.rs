@@ -1,11 +1,12 @@
 //! A call into the kernel in a thread of its own: waited for as long as one likes, never taken back.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use crate::mount::{FileSystem, UnmountError};
 use crate::table::VolumeStep;
 use etcd_rejoin_host::error::{Context, Error};
+use etcd_rejoin_host::signals::Ended;
+use etcd_rejoin_host::work::Work;
 
 /// How often a wait asks whether it is given up.
 const TICK: Duration = Duration::from_millis(5);
@@ -28,7 +29,7 @@ pub struct UnderWay {
     pub step: VolumeStep,
     /// Since when.
     pub begun: Instant,
-    end: Receiver<KernelAnswer>,
+    work: Work<KernelAnswer>,
 }
 
 /// What is known of its end.
@@ -48,25 +49,22 @@ impl UnderWay {
         step: VolumeStep,
         call: impl FnOnce() -> KernelAnswer + Send + 'static,
     ) -> Result<UnderWay, Error> {
-        let (send, end) = channel();
-        std::thread::Builder::new()
-            .spawn(move || send.send(call()))
-            .context(|| format!("cannot begin to {}", step.name()))?;
+        let work = Work::begin(call).context(|| format!("cannot begin to {}", step.name()))?;
         let begun = Instant::now();
-        Ok(UnderWay { step, begun, end })
+        Ok(UnderWay { step, begun, work })
     }
 
     /// Waits for its end: for so long, or until that is given up.
     pub fn wait(&self, limit: Duration, give_up: &mut dyn FnMut() -> bool) -> End {
         let until = Instant::now() + limit;
         loop {
-            match self.end.recv_timeout(TICK) {
+            match self.work.wait(TICK) {
                 Ok(done) => return End::Done(done),
-                Err(RecvTimeoutError::Disconnected) => return End::Lost,
-                Err(RecvTimeoutError::Timeout) if Instant::now() >= until || give_up() => {
+                Err(Ended::Closed | Ended::Stopped(_)) => return End::Lost,
+                Err(Ended::Deadline) if Instant::now() >= until || give_up() => {
                     return End::NotYet;
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(Ended::Deadline) => {}
             }
         }
     }
@@ -74,6 +72,8 @@ impl UnderWay {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
     use super::*;
 
     /// A call that ends when it is let.
