@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::datadir::Volume;
 use crate::decide::{Decision, Happened, Memory, Reason, Removal, Step, Wants, decide, to_go_on};
 use crate::error::Error;
-use crate::observe::{Beside, NoLook, Observer};
+use crate::observe::{Beside, Look, NoLook, Observer};
 use crate::signals::Stop;
 
 /// The pause between two looks.
@@ -54,20 +54,7 @@ pub fn leave(mut config: Config, if_scaled_down: bool, stop: &Stop) -> Exit {
         let decision = decide(&config.policy, &look.seen);
         let step = match &decision {
             Decision::Do(step, _) => step,
-            Decision::Done(why) if why.reason() != Reason::Left => {
-                return print(&format!(
-                    "{}: {}\n",
-                    decision.sentence(),
-                    decision.because()
-                ));
-            }
-            Decision::Done(_) => {
-                let identity = look.contents.finding.identity();
-                let member = identity.map_or_else(String::new, |own| format!(" {}", own.member));
-                return print(&format!(
-                    "member{member} has left; `etcd-rejoin leave --undo` lets it join again\n"
-                ));
-            }
+            Decision::Done(_) => return over(&decision, &look),
             Decision::Wait(_) | Decision::Start(..) => {
                 match stop.sleep_until(Instant::now() + PAUSE) {
                     Some(signal) => return stopped(signal, noted),
@@ -121,6 +108,22 @@ pub fn leave(mut config: Config, if_scaled_down: bool, stop: &Stop) -> Exit {
             return stopped(signal, noted);
         }
     }
+}
+
+/// Nothing is left to do.
+fn over(decision: &Decision, look: &Look) -> Exit {
+    if decision.reason() != Reason::Left {
+        return print(&format!(
+            "{}: {}\n",
+            decision.sentence(),
+            decision.because()
+        ));
+    }
+    let identity = look.contents.finding.identity();
+    let member = identity.map_or_else(String::new, |own| format!(" {}", own.member));
+    print(&format!(
+        "member{member} has left; `etcd-rejoin leave --undo` lets it join again\n"
+    ))
 }
 
 fn stopped(signal: i32, noted: bool) -> Exit {
