@@ -35,3 +35,5 @@ mod spoken;
 mod stateful_set;
 #[path = "etcd/surroundings.rs"]
 mod surroundings;
+#[path = "etcd/version_skip.rs"]
+mod version_skip;

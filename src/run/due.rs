@@ -2,7 +2,7 @@
 
 use crate::assembly::Server;
 use crate::config::Config;
-use crate::decide::{Decision, OwnUrl, Step, Surroundings, decide, starts_with_data};
+use crate::decide::{Decision, OwnUrl, Step, Surroundings, counts_on_versions, decide};
 use crate::observe::{Look, Observer};
 use crate::signals::Stop;
 use etcd_rejoin_host::exit::Exit;
@@ -58,9 +58,9 @@ impl Due<'_> {
         Ok(decide(&self.config.policy, &look.seen))
     }
 
-    /// What was decided, where this etcd takes over the data that it would start with.
+    /// What was decided, where this etcd takes over the data that it would start with, or joins the others.
     pub fn unless_it_skips(&self, look: &mut Look, decision: Decision) -> Result<Decision, Exit> {
-        if !starts_with_data(&decision) {
+        if !counts_on_versions(&decision) {
             return Ok(decision);
         }
         let (config, peers) = (self.config, self.observer.peers());

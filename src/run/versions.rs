@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::datadir::Volume;
 use crate::decide::{
     DataDir, Decision, Heard, MinorVersion, Observation, Surroundings, Traps, Versions,
-    starts_with_data,
+    counts_on_versions,
 };
 use crate::gateway::{Client, SaidVersions};
 use crate::membership::Member;
@@ -86,10 +86,11 @@ pub(super) fn meeting(
         DataDir::Own(_) | DataDir::Damaged { .. } => of_data(config),
         DataDir::Empty => None,
     };
-    let takes_over = starts_with_data(decision);
+    let due = counts_on_versions(decision);
     let joins = match decision {
         Decision::Do(step, _) => step.counts_on_a_start() && seen.quorate.is_some(),
-        Decision::Start(..) | Decision::Wait(_) | Decision::Refuse(_) | Decision::Done(_) => false,
+        Decision::Start(..) => due && seen.data == DataDir::Empty,
+        Decision::Wait(_) | Decision::Refuse(_) | Decision::Done(_) => false,
     };
     if data.is_none() && !joins {
         return around;
@@ -97,7 +98,7 @@ pub(super) fn meeting(
     let Some((etcd, said)) = of_program(config, stop) else {
         return around;
     };
-    let begins = takes_over && data.is_some_and(|data| data < etcd);
+    let begins = due && data.is_some_and(|data| data < etcd);
     let running = match begins || joins {
         true => running(config, seen, peers, stop),
         false => Vec::new(),

@@ -53,12 +53,13 @@ fn misfit(seen: &Observation) -> Option<String> {
     Some(misfits(seen, joins(&versions).err()?))
 }
 
-/// Why etcd would not take over this intact data.
+/// Why etcd would not take over this intact data, or, where there is none, not join the others.
 pub(super) fn version_skip(seen: &Observation) -> Option<String> {
-    Some(misfits(
-        seen,
-        takes_over(&seen.surroundings.versions).err()?,
-    ))
+    let versions = &seen.surroundings.versions;
+    match seen.counts_as() {
+        DataDir::Own(_) => Some(misfits(seen, takes_over(versions).err()?)),
+        DataDir::Empty | DataDir::Damaged { .. } => misfit(seen),
+    }
 }
 
 fn misfits(seen: &Observation, misfit: Misfit) -> String {

@@ -47,6 +47,6 @@ pub use retention::{KeptFor, Prunable, Retention, retain};
 pub use seen::in_one_line;
 pub use step::{Begin, Start, Step};
 pub use surroundings::{Dir, Surroundings};
-pub use table::{decide, starts_with_data};
+pub use table::{counts_on_versions, decide};
 pub use told::{Urgency, to_go_on};
 pub use versions::{MinorVersion, Traps, Versions, unready};

@@ -171,7 +171,7 @@ reasons! {
         "refuse", "what etcd printed says why; the exit code is etcd's", as_etcd;
     CannotStart(String), "cannot-start", "any", "a step is due that counts on a start, and etcd could not start here: it cannot listen at one of its URLs, the disk is full or read-only, the WAL dir is a mount point, or it is older than the cluster or the data, or more than one minor version newer than the cluster",
         "refuse", "free the port or the disk, correct the URL, or run an etcd of the others' version; until then no step is taken", surroundings;
-    VersionSkip(String), "version-skip", "own", "etcd would start, and does not take over this data: it is older than the data or its cluster, more than one minor version newer, or would not get over what lies in it",
+    VersionSkip(String), "version-skip", "own, empty", "etcd would start, and does not take over this data: it is older than the data or its cluster, more than one minor version newer, or would not get over what lies in it / nor does it join this cluster",
         "refuse", "run the etcd that it names; the data is left as it is", surroundings;
     UrlListedTwice(Vec<Member>), "url-listed-twice", "any", "a step is due that counts on a start, and the cluster lists a peer URL of another member twice: no etcd joins beside that",
         "refuse", "run `etcdctl member update` as it says, with each URL once; until then no step is taken";

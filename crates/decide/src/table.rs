@@ -103,8 +103,9 @@ fn stands_in_the_way(policy: &Policy, seen: &Observation, decision: &Decision) -
         }
         Decision::Start(..) | Do(..) | Wait(_) | Refuse(_) | Decision::Done(_) => {}
     }
-    // It is whole, and an etcd that panics on it, or begins to change it, makes nothing better.
-    if starts_with_data(decision)
+    // It is whole, and an etcd that panics on it, or begins to change it, makes nothing better. And one that joins
+    // where it may not can be the end of the others: what 3.6 publishes, 3.4 panics at, at each start.
+    if counts_on_versions(decision)
         && let Some(words) = version_skip(seen)
     {
         return Some(Refuse(Why::VersionSkip(words)));
@@ -119,10 +120,11 @@ fn stands_in_the_way(policy: &Policy, seen: &Observation, decision: &Decision) -
     }
 }
 
-/// Whether etcd starts on the data that lies here: now, or after a chore.
-pub fn starts_with_data(decision: &Decision) -> bool {
+/// Whether etcd starts on the data that lies here, now or after a chore, or joins others: no step before it has asked
+/// whether it fits.
+pub fn counts_on_versions(decision: &Decision) -> bool {
     match decision {
-        Decision::Start(start, _) => start.begin == Begin::WithData,
+        Decision::Start(start, _) => start.begin != Begin::New,
         Do(step, _) => step.is_chore(),
         Wait(_) | Refuse(_) | Decision::Done(_) => false,
     }

@@ -118,7 +118,7 @@ impl Decision {
                 .naming(sides(histories)),
             (Why::CannotStart(words), _) => row.naming([words.clone()]),
             (Why::VersionSkip(words), _) => {
-                row.because("this etcd does not take over this data").naming([words.clone()])
+                row.because("this etcd does not fit").naming([words.clone()])
             }
             (Why::UrlListedTwice(members), _) => row.naming(members.iter().map(update)),
             (Why::GivenUp(None), _) => row.because("this identity was given up"),

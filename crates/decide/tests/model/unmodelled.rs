@@ -2,7 +2,8 @@
 //!
 //! It has no names, URLs, certificates and settings; one place for a member's data, and no other; no time in
 //! which a knock could still come; no
-//! surroundings that keep etcd from starting (`start-failed`, `cannot-start`), so what is lost by a remove
+//! surroundings that keep etcd from starting (`start-failed`, `cannot-start`; `version-skip`: that member is down
+//! there), so what is lost by a remove
 //! that no start can follow is not seen there; and no cluster that denies a step for ever or does not take a
 //! chore: a step without an effect is no harm in it, however often it is repeated. To add a second learner
 //! (`another-rejoins`) is such a step too: etcd refuses it. To add a voter instead is caught, as
