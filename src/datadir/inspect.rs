@@ -10,7 +10,7 @@ use super::snap::{self, Snaps};
 use super::wal::{self, WalFiles, wal_files};
 use super::whole::WhichEtcd;
 use super::{Contents, Depth, Finding, Known, Volume, durable, lookup};
-use crate::decide::{Identity, Misplaced, Progress};
+use crate::decide::{Identity, ListedHere, Misplaced, Progress};
 use crate::error::{Context, Error};
 
 impl Volume {
@@ -74,6 +74,10 @@ impl Volume {
             added_learner: notes.learner,
             elsewhere: Vec::new(),
             committed,
+            listed_here: match &finding {
+                Finding::Own { identity, .. } => self.listed_here(identity.member),
+                Finding::Empty | Finding::Damaged { .. } => ListedHere::Unknown,
+            },
             finding,
         })
     }

@@ -34,9 +34,13 @@ pub fn pairs<B: Blob>(blob: B, bucket: &[u8]) -> io::Result<Result<Vec<Pair>, St
     walked(blob, |walk| walk.pairs(bucket))
 }
 
-/// The value of a key of the bucket `meta`, if it is there. `Err` inside says what is wrong with it.
-pub fn meta_value<B: Blob>(blob: B, key: &[u8]) -> io::Result<Result<Option<Vec<u8>>, String>> {
-    walked(blob, |walk| match walk.value_of(b"meta", key)? {
+/// The value of a key of a bucket, if it is there. `Err` inside says what is wrong with it.
+pub fn value<B: Blob>(
+    blob: B,
+    bucket: &[u8],
+    key: &[u8],
+) -> io::Result<Result<Option<Vec<u8>>, String>> {
+    walked(blob, |walk| match walk.value_of(bucket, key)? {
         Some(value) => walk.key(value.page, value.at, value.size).map(Some),
         None => Ok(None),
     })

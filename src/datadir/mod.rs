@@ -11,6 +11,7 @@ mod durable;
 mod elsewhere;
 mod inspect;
 mod known;
+mod listed;
 mod lock;
 pub mod lookup;
 mod notes;
@@ -29,7 +30,7 @@ pub use wal::WalEnd;
 
 use std::path::{Path, PathBuf};
 
-use crate::decide::{DataDir, Elsewhere, Identity, Misplaced, Progress};
+use crate::decide::{DataDir, Elsewhere, Identity, ListedHere, Misplaced, Progress};
 use crate::membership::MemberId;
 use crate::path::{clean, resolved};
 
@@ -60,6 +61,8 @@ pub struct Contents {
     pub finding: Finding,
     /// What is proven to have been committed once, as far as this data reads.
     pub committed: Progress,
+    /// How the database lists this member.
+    pub listed_here: ListedHere,
     /// The join note J. One that does not read is none.
     pub join_note: Option<MemberId>,
     /// The founding promise P: the digest in it. One that does not read is none.

@@ -16,11 +16,25 @@ use crate::membership::MemberId;
 /// Who has a part in Raft (bucket `meta`, `confState`: etcd `server/storage/schema/confstate.go`; from 3.5 on).
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct ConfState {
+pub(super) struct ConfState {
     voters: Vec<u64>,
     learners: Vec<u64>,
     voters_outgoing: Vec<u64>,
     learners_next: Vec<u64>,
+}
+
+impl ConfState {
+    /// Whether this member has a part.
+    pub(super) fn has(&self, id: MemberId) -> bool {
+        [
+            &self.voters,
+            &self.learners,
+            &self.voters_outgoing,
+            &self.learners_next,
+        ]
+        .iter()
+        .any(|ids| ids.contains(&id.0))
+    }
 }
 
 /// As much of a member as counts here (bucket `members`: etcd `server/storage/schema/membership.go`).
@@ -74,7 +88,7 @@ fn members(database: &File, most_learners: usize, traps: &mut Traps) -> io::Resu
     let listed: Vec<Listed> = (listed.iter())
         .filter_map(|(_, member)| serde_json::from_slice(member).ok())
         .collect();
-    let state = lookup::meta_value(database, b"confState")?.unwrap_or_default();
+    let state = lookup::value(database, b"meta", b"confState")?.unwrap_or_default();
     let state = state.and_then(|state| serde_json::from_slice::<ConfState>(&state).ok());
     let mut learners = listed.iter().filter(|member| member.learner).count();
     if let Some(state) = state {

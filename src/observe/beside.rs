@@ -70,7 +70,7 @@ fn by_its_head(contents: Contents) -> Contents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::{DataDir, Identity, Progress};
+    use crate::decide::{DataDir, Identity, ListedHere, Progress};
     use crate::membership::{ClusterId, MemberId};
 
     const OURS: Identity = Identity {
@@ -89,6 +89,7 @@ mod tests {
         Contents {
             finding,
             committed: Progress::default(),
+            listed_here: ListedHere::Unknown,
             join_note: None,
             promise: None,
             given_up: false,

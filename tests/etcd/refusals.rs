@@ -40,11 +40,17 @@ fn swapped_volumes(version: Version) {
     cluster.verify();
 }
 
-/// As after a power cut, or by a wrong compose file: nobody runs who could say whose is whose.
+/// As by a wrong compose file: nobody runs who could say whose is whose, but each database does.
 fn volumes_that_are_swapped_while_nobody_runs(version: Version) {
     let mut cluster = Cluster::running(version, 3);
+    // Its ID is none that anybody could compute from then on.
+    cluster.member(1).lose_disk();
+    cluster.start(&[1]);
+    cluster.verify();
     let before = cluster.members_of(1);
-    cluster.kill9(&[1, 2, 3]);
+    for n in cluster.all() {
+        cluster.member(n).sigterm();
+    }
     let trees = swap(&mut cluster, 1, 2);
     cluster.start_all();
     for (n, before) in [(1, &trees.0), (2, &trees.1)] {

@@ -45,7 +45,7 @@ pub fn still_to_ask(policy: &Policy, seen: &Observation, open: bool) -> ToAsk {
         DataDir::Own(own) => {
             let led = far(seen, own) == Far::Lacking { led: true };
             let no_progress = seen.stalled || seen.trial != Trial::None;
-            match seen.given_up || no_progress || led || !is_listed(policy, seen, own) {
+            match seen.has_ended() || no_progress || led || !is_listed(policy, seen, own) {
                 true => ToAsk::Leader,
                 false => ToAsk::LeaderForAMoment,
             }
@@ -82,8 +82,8 @@ fn needs_no_leader(policy: &Policy, seen: &Observation, own: Identity) -> bool {
 /// Whether own data is listed by each peer that was heard just as it is here.
 ///
 /// Such a list may be behind what is committed. But own data starts as well where no leader is proven; only
-/// a member that was removed could have learned something. Its etcd learns that too, and ends, and its next
-/// start is one after a start without progress, which asks, and waits for the answer.
+/// a member that was removed could have learned something. Its etcd learns that too, and ends: its database says so at
+/// its next start, or that is one after a start without progress. Either asks, and waits for the answer.
 fn is_plain_restart(policy: &Policy, seen: &Observation, own: Identity) -> bool {
     let as_it_is = |(cluster, members): (ClusterId, &[Member])| {
         cluster == own.cluster
@@ -94,7 +94,7 @@ fn is_plain_restart(policy: &Policy, seen: &Observation, own: Identity) -> bool 
                     && (!policy.peer_urls_given || entry.has_exactly_peer_urls(&policy.peer_urls))
             })
     };
-    let unsettled = seen.given_up
+    let unsettled = seen.has_ended()
         || seen.stalled
         || seen.added_learner.is_some()
         || seen.trial != Trial::None

@@ -23,8 +23,8 @@ pub struct Alone(pub bool);
 pub enum Whose {
     /// The cluster lists it so; these peers run etcd.
     Listed(Vec<Peer>),
-    /// Nobody answers, and another member of our initial cluster was founded with its ID.
-    Founded,
+    /// Nobody answers, and its own database lists it so, as another member of our initial cluster.
+    ListedHere(Member),
 }
 
 /// How far two histories of one cluster ID have come.

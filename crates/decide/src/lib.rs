@@ -36,7 +36,7 @@ pub use held::{
 pub use hindrance::{hindrance, rejoin_fails};
 pub use memory::{Happened, Memory};
 pub use observation::{
-    Bootstrap, DataDir, Elsewhere, Heard, Holds, Identity, JoinAs, JoinsOnly, Knock,
+    Bootstrap, DataDir, Elsewhere, Heard, Holds, Identity, JoinAs, JoinsOnly, Knock, ListedHere,
     MemberProgress, Misplaced, Observation, Peer, Policy, Progress, Quorate, Removal, Steady,
     Trial, Wants,
 };

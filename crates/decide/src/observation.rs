@@ -212,6 +212,19 @@ pub enum DataDir {
     },
 }
 
+/// How the database of a data dir lists the member whose data it is: as far as it was applied there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ListedHere {
+    /// It does not say: there is none, or none that reads.
+    #[default]
+    Unknown,
+    /// So.
+    As(Member),
+    /// As removed. An ID that was removed never comes back (etcd `server/etcdserver/api/membership/cluster.go`,
+    /// `ValidateConfigurationChange`).
+    Removed,
+}
+
 /// etcd's data that lies at another place than the data dir.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Elsewhere {
@@ -448,6 +461,8 @@ pub struct Observation {
     pub torn: bool,
     /// What this data proves to have been committed once, by its WAL, snapshots and database.
     pub committed: Progress,
+    /// How its database lists this member.
+    pub listed_here: ListedHere,
     /// The join note: an entry that was added from this volume, and that never ran.
     pub join_note: Option<MemberId>,
     /// The entry that an add of this very run was answered with; not noted yet, perhaps.
@@ -532,6 +547,7 @@ impl Default for Observation {
             data: DataDir::Empty,
             torn: false,
             committed: Progress::default(),
+            listed_here: ListedHere::Unknown,
             join_note: None,
             added: None,
             promise: false,
@@ -582,6 +598,11 @@ impl Observation {
             }
             (found, _) => found.clone(),
         }
+    }
+
+    /// Whether no etcd may run under this identity again, whatever others still list: it was given up, or removed.
+    pub fn has_ended(&self) -> bool {
+        self.given_up || self.listed_here == ListedHere::Removed
     }
 
     /// The views of the peers that run etcd.
@@ -653,9 +674,9 @@ impl Observation {
     }
 
     /// Whether the other entrypoints are told what this member holds. Own data starts at once; only where it was
-    /// given up does it wait with the others.
+    /// given up or removed does it wait with the others.
     pub fn tells_the_others(&self) -> bool {
-        !matches!(self.counts_as(), DataDir::Own(_)) || self.given_up
+        !matches!(self.counts_as(), DataDir::Own(_)) || self.has_ended()
     }
 
     /// Whether somebody refuses to answer us.

@@ -6,8 +6,8 @@ use super::enough::is_settled;
 use super::entries::*;
 use super::own_url::misled;
 use super::{
-    Alone, Begin, Confirmed, Decision, Evidence, Identity, JoinAs, Leaderless, Misleads,
-    Observation, Outlook, Policy, Start, Steady, Step, Trial, Whose, Why,
+    Alone, Begin, Confirmed, Decision, Evidence, Identity, JoinAs, Leaderless, ListedHere,
+    Misleads, Observation, Outlook, Policy, Start, Steady, Step, Trial, Whose, Why,
 };
 use crate::membership::Member;
 
@@ -16,8 +16,9 @@ pub(super) fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> De
     if another_members(policy, seen, own) {
         return Refuse(Why::VolumeOfAnotherMember(Whose::Listed(seen.running())));
     }
-    if founded_as_another(policy, seen, own) {
-        return Refuse(Why::VolumeOfAnotherMember(Whose::Founded));
+    if let Some(entry) = listed_here_as_another(policy, seen) {
+        let whose = Whose::ListedHere(entry.clone());
+        return Refuse(Why::VolumeOfAnotherMember(whose));
     }
     if seen.twin {
         return Refuse(Why::TwinAlive);
@@ -29,6 +30,15 @@ pub(super) fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> De
         }
         if seen.given_up {
             return Wait(Why::GivenUp(Some(leaderless(policy, seen))));
+        }
+        // Its etcd would ask to be let in for ever, or end at once; alone it has no leader, and looks for no one.
+        if seen.listed_here == ListedHere::Removed {
+            return match policy.join {
+                JoinAs::Never => Refuse(Why::Removed(None)),
+                JoinAs::Auto | JoinAs::Voter | JoinAs::Learner => {
+                    Wait(Why::Removed(Some(leaderless(policy, seen))))
+                }
+            };
         }
         let reason = match seen.views().next() {
             Some(_) if is_settled(policy, seen) => Why::OwnData(Confirmed::ByPeer),
@@ -44,12 +54,12 @@ pub(super) fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> De
     }
     let Some(entry) = by_id(&quorate.members, own.member) else {
         return match (policy.join, seen.given_up) {
-            (JoinAs::Never, true | false) => Refuse(Why::Removed),
+            (JoinAs::Never, true | false) => Refuse(Why::Removed(None)),
             (JoinAs::Auto | JoinAs::Voter | JoinAs::Learner, true) => {
                 Do(Step::Quarantine, Why::GivenUp(None))
             }
             (JoinAs::Auto | JoinAs::Voter | JoinAs::Learner, false) => {
-                Do(Step::Quarantine, Why::Removed)
+                Do(Step::Quarantine, Why::Removed(None))
             }
         };
     };
@@ -110,14 +120,19 @@ pub(super) fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> De
     }
 }
 
-/// Whether nobody says whose this is, and it is what another member of our initial cluster was founded as:
+/// The member that this is, where nobody says it but the database, and it is another one of our initial cluster:
 /// where all volumes are swapped and all members start at once, nobody runs who could say so.
-fn founded_as_another(policy: &Policy, seen: &Observation, own: Identity) -> bool {
+///
+/// One that the initial cluster does not name may be ourselves, under the name and URLs of before.
+fn listed_here_as_another<'a>(policy: &Policy, seen: &'a Observation) -> Option<&'a Member> {
     let nobody_says = seen.views().next().is_none() && seen.quorate.is_none();
-    nobody_says
-        && own.cluster == policy.static_cluster
-        && own.member != policy.static_id
-        && policy.static_others.contains(&own.member)
+    let ListedHere::As(entry) = &seen.listed_here else {
+        return None;
+    };
+    let is_ours = entry.name == policy.name || entry.has_peer_url(&policy.peer_urls);
+    let mut others = (policy.initial.iter()).filter(|(name, _)| *name != policy.name);
+    let is_named = others.any(|(name, urls)| name == entry.name || entry.has_peer_url(urls));
+    (nobody_says && !is_ours && is_named).then_some(entry)
 }
 
 /// No leader is proven, and what is here is not started without one.

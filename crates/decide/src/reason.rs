@@ -159,7 +159,7 @@ reasons! {
         "refuse", "name a directory of its own in ETCD_WAL_DIR", surroundings;
     KeyUnfit(String), "key-unfit", "damaged, empty", "the certificate or key with which the others are asked over https is no use",
         "refuse", "correct the file that it names", configuration;
-    VolumeOfAnotherMember(Whose), "volume-of-another-member", "own, damaged", "the cluster lists the volume's member under a name and peer URLs that are not ours; or nobody answers, and it is the ID that another member of our initial cluster was founded with",
+    VolumeOfAnotherMember(Whose), "volume-of-another-member", "own, damaged", "the cluster lists the volume's member under a name and peer URLs that are not ours; or nobody answers, and its own database lists it as another member of our initial cluster",
         "refuse", "mount this member's own volume, or correct ETCD_NAME and ETCD_INITIAL_ADVERTISE_PEER_URLS";
     TwinAlive, "twin-alive", "any", "our member already runs somewhere else",
         "refuse", "stop the other process that runs as this member, or give this one a name and URLs of its own";
@@ -181,8 +181,8 @@ reasons! {
         "remove-member / quarantine / wait", "nothing to do: it goes on once the others have a leader", loss;
     DataBehind, "data-behind", "own", "quorate, listed; on trial etcd found that acknowledged entries are missing here",
         "give-up", "nothing to do", loss;
-    Removed, "removed", "own", "quorate, id not listed; joining allowed / REJOIN_AS=never",
-        "quarantine / refuse", "nothing to do: it joins again / REJOIN_AS=auto lets it join again, and sets its data aside", loss;
+    Removed(Option<Leaderless>), "removed", "own", "quorate, id not listed; joining allowed / REJOIN_AS=never / no leader is proven, and the volume's own database lists this member as removed",
+        "quarantine / refuse / wait", "nothing to do: it joins again, once the others have a leader / REJOIN_AS=auto lets it join again, and sets its data aside", loss;
     PeerUrlsChanged(Vec<String>), "peer-urls-changed", "own", "quorate, listed under our name with other peer URLs",
         "update-peer-urls", "nothing to do";
     PeerUrlMisleads(Misleads), "peer-url-misleads", "any", "the others would look for this member at its peer URL from now on, and that leads nowhere, or to somebody else, as far as can be told from here: instead of a step that counts on it / of publishing it",

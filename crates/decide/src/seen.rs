@@ -1,6 +1,8 @@
 //! What was seen, in words: the log and `status` say the same.
 
-use super::{Begin, DataDir, Heard, Holds, Identity, Observation, Peer, Policy, Start, Step};
+use super::{
+    Begin, DataDir, Heard, Holds, Identity, ListedHere, Observation, Peer, Policy, Start, Step,
+};
 use super::{is_settled, own_id};
 use crate::membership::{Member, MemberId, quorum};
 
@@ -157,6 +159,7 @@ impl Observation {
             (self.promise, "promise"),
             (self.given_up, "given-up"),
             (self.left, "left"),
+            (self.listed_here == ListedHere::Removed, "removed"),
             (self.leftovers, "leftovers"),
             (self.stalled, "no-progress"),
             (self.twin, "twin"),

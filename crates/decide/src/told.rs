@@ -103,9 +103,11 @@ impl Decision {
         };
         match (self.why(), self) {
             (Why::WalElsewhere(wal) | Why::WalDirNotEmpty(wal), _) => wal_words(wal, row),
-            (Why::VolumeOfAnotherMember(Whose::Founded), _) => row.because(
-                "nobody answers, and another member of our initial cluster was founded with this ID",
-            ),
+            (Why::VolumeOfAnotherMember(Whose::ListedHere(entry)), _) => row.because(format!(
+                "nobody answers, and the volume's own database says that it is {}, at {}",
+                entry.name,
+                entry.peer_urls.join(",")
+            )),
             (Why::VolumeOfAnotherMember(Whose::Listed(peers)), _) => row
                 .because("the cluster lists the volume's member under a name and peer URLs that are not ours")
                 .naming(said(peers)),
@@ -125,7 +127,11 @@ impl Decision {
             (Why::GivenUp(Some(held)), _) => row
                 .because("this identity was given up, and no leader is proven")
                 .naming(held.evidence.words()),
-            (Why::Removed, _) => row.because("quorate, id not listed").cured(match self {
+            (Why::Removed(Some(held)), _) => row
+                .because("this member was removed, as its own database says, and no leader is proven")
+                .naming(held.evidence.words())
+                .cured("nothing to do: it joins again once the others have a leader; REJOIN_AS=never keeps it out"),
+            (Why::Removed(None), _) => row.because("id not listed").cured(match self {
                 Decision::Refuse(_) => "REJOIN_AS=auto lets it join again, and sets its data aside",
                 Decision::Do(..)
                 | Decision::Start(..)
@@ -388,6 +394,7 @@ impl Why {
     fn lasts(&self) -> bool {
         match self {
             Why::GivenUp(Some(held))
+            | Why::Removed(Some(held))
             | Why::DataDamagedNoQuorum(held)
             | Why::DataLostNoLeader(held)
             | Why::NotListedNoLeader(held) => held.outlook != Outlook::Election,

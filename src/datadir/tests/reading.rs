@@ -1,7 +1,7 @@
 use super::build::{self, Wal};
 use super::*;
 use crate::datadir::snap::SnapId;
-use crate::decide::{Misplaced, Progress};
+use crate::decide::{ListedHere, Misplaced, Progress};
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
@@ -494,6 +494,55 @@ fn a_database_says_for_which_version_it_was_written_if_it_does() {
     assert_eq!(version(build::db(&[b"key"])), Ok(None));
     assert!(version(build::db_of_version(b"new")).is_err());
     assert!(version(b"garbage".to_vec()).is_err());
+}
+
+#[test]
+fn a_database_says_how_it_lists_the_member_whose_it_is() {
+    let place = Place::new();
+    place.wal(FIRST, &Wal::new(OURS).bytes);
+    // In the order of their names, as bbolt has them.
+    let database = |bucket: &[u8], id: &str, value: &str, state: &str| {
+        let (one, state) = ([(id, value)], [("confState", state)]);
+        let mut buckets = [(bucket, &one[..]), (&b"meta"[..], &state[..])];
+        buckets.sort_by_key(|(name, _)| *name);
+        place.snap("db", &build::db_with(&buckets));
+        place.look().listed_here
+    };
+    let listed =
+        |bucket: &[u8], id: &str, value: &str| database(bucket, id, value, r#"{"voters":[1,2]}"#);
+    let ours = OURS.member.to_string();
+    let json = r#"{"id":13268734741009979368,"peerURLs":["http://n2:2380"],"name":"n2"}"#;
+    let ListedHere::As(member) = listed(b"members", &ours, json) else {
+        panic!("not listed");
+    };
+    assert_eq!((member.id, member.name.as_str()), (OURS.member, "n2"));
+    assert!(member.has_peer_url(&["http://n2:2380".into()]) && !member.learner);
+    let learner = r#"{"id":1,"peerURLs":[],"isLearner":true,"clientURLs":["http://n2:2379"]}"#;
+    let ListedHere::As(member) = listed(b"members", &ours, learner) else {
+        panic!("not listed");
+    };
+    assert!(member.learner && member.started() && member.name.is_empty());
+    assert_eq!(
+        listed(b"members_removed", &ours, "removed"),
+        ListedHere::Removed
+    );
+    // Restored by 3.4, as a member that has a removed one's ID; and data of 3.4, which does not say who is left.
+    for state in [r#"{"voters":[13268734741009979368]}"#, ""] {
+        let listed = database(b"members_removed", &ours, "removed", state);
+        assert_eq!(listed, ListedHere::Unknown, "{state}");
+    }
+    for (bucket, id, value) in [
+        (&b"members"[..], "1", json),
+        (b"members", &ours, "no member"),
+        (b"members", &ours, r#"{"name":"line\nbreak"}"#),
+        (b"members_removed", "1", "removed"),
+        (b"key", &ours, json),
+    ] {
+        assert_eq!(listed(bucket, id, value), ListedHere::Unknown, "{value}");
+    }
+    // Nor does one that is not there, or is damaged.
+    place.snap("db", b"garbage");
+    assert_eq!(place.look().listed_here, ListedHere::Unknown);
 }
 
 #[test]

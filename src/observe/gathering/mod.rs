@@ -236,6 +236,7 @@ impl<'a> Gathering<'a> {
             data: contents.finding.data_dir(),
             torn: matches!(contents.finding, Finding::Own { torn: true, .. }),
             committed: contents.committed,
+            listed_here: contents.listed_here.clone(),
             join_note: contents.join_note,
             promise: (contents.promise.as_deref()).is_some_and(|note| is_promise(&config, note)),
             given_up: contents.given_up,

@@ -140,7 +140,7 @@ fn own_data_asks_one_gateway_and_the_others_when_that_fails() {
 #[test]
 fn a_plain_restart_asks_nobody_for_a_leader() {
     type Change = fn(&mut Observation, &mut Member);
-    let changes: [(&str, bool, Change); 9] = [
+    let changes: [(&str, bool, Change); 10] = [
         ("as it is", true, |_, _| {}),
         ("learner", false, |_, entry| entry.learner = true),
         ("unstarted", false, |_, entry| entry.client_urls.clear()),
@@ -150,6 +150,9 @@ fn a_plain_restart_asks_nobody_for_a_leader() {
         }),
         ("not listed", false, |_, entry| entry.id = MemberId(8)),
         ("given up", false, |seen, _| seen.given_up = true),
+        ("removed", false, |seen, _| {
+            seen.listed_here = decide::ListedHere::Removed
+        }),
         ("stalled", false, |seen, _| seen.stalled = true),
         ("on trial", false, |seen, _| seen.trial = Trial::Behind),
     ];

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use etcd_rejoin_decide::membership::{Member, MemberId};
 use etcd_rejoin_decide::{
-    Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, Knock, Misplaced, Observation,
-    Policy, Steady, Trial, data_elsewhere, decide, hindrance, misled,
+    Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, Knock, ListedHere, Misplaced,
+    Observation, Policy, Steady, Trial, data_elsewhere, decide, hindrance, misled,
 };
 
 /// What holds in one observation: `(what, which)`.
@@ -54,6 +54,10 @@ const VARIANTS: &[(&str, &[&str])] = &[
     ("misled", YES_NO),
     ("promise", YES_NO),
     ("given up", YES_NO),
+    (
+        "listed here",
+        &["unknown", "as ours", "as another's", "removed"],
+    ),
     ("history lacked", YES_NO),
     ("left", YES_NO),
     ("in use", YES_NO),
@@ -109,6 +113,8 @@ const PAIRS: &[(&str, &str, &str)] = &[
     ("own", "given up", "membership"),
     ("own", "given up", "join"),
     ("own", "given up", "stalled"),
+    ("own", "listed here", "cluster"),
+    ("own", "listed here", "given up"),
     ("own", "history lacked", "given up"),
     ("own", "history lacked", "membership"),
     ("own", "history lacked", "join"),
@@ -210,6 +216,15 @@ pub fn facts(policy: &Policy, seen: &Observation) -> Facts {
         ),
         ("promise", yes_no(seen.promise)),
         ("given up", yes_no(seen.given_up)),
+        (
+            "listed here",
+            match &seen.listed_here {
+                ListedHere::Unknown => "unknown",
+                ListedHere::As(entry) if entry.name == policy.name => "as ours",
+                ListedHere::As(_) => "as another's",
+                ListedHere::Removed => "removed",
+            },
+        ),
         ("history lacked", yes_no(lacks_history(seen))),
         ("left", yes_no(seen.left)),
         ("in use", yes_no(seen.in_use)),

@@ -6,9 +6,9 @@ use crate::cases::Meaning;
 use etcd_rejoin_decide::membership::{ClusterId, InitialCluster, Member, MemberId};
 use etcd_rejoin_decide::{
     Begin, Bootstrap, DataDir, Decision, Dir, Elsewhere, FoundThere, Heard, Holds, Identity,
-    JoinAs, JoinsOnly, Knock, MemberProgress, Misplaced, Observation, OwnUrl, Peer, Policy,
-    Progress, Quorate, Removal, SetWants, Start, Steady, Step, Surroundings, ToAsk, Trial, Wants,
-    decide,
+    JoinAs, JoinsOnly, Knock, ListedHere, MemberProgress, Misplaced, Observation, OwnUrl, Peer,
+    Policy, Progress, Quorate, Removal, SetWants, Start, Steady, Step, Surroundings, ToAsk, Trial,
+    Wants, decide,
 };
 
 pub type Case = crate::cases::Case<(Policy, Observation)>;
@@ -252,6 +252,8 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
                     quorate.reached = Some(progress(what));
                 }
             }
+            ("here", "removed") => seen.listed_here = ListedHere::Removed,
+            ("here", entry) => seen.listed_here = ListedHere::As(member(at, entry)),
             ("own-url", found) => seen.own_urls.push(own_url(at, found)),
             ("removal", "refused") => seen.removal = Removal::Refused("unhealthy".into()),
             ("removal", "unsure") => seen.removal = Removal::Unsure(Some("no answer".into())),

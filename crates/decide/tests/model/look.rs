@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use etcd_rejoin_decide::membership::{ClusterId, InitialCluster, Member, MemberId};
 use etcd_rejoin_decide::{
-    Begin, DataDir, Decision, Heard, Holds, Identity, JoinsOnly, Knock, Observation, Peer, Policy,
-    Progress, Quorate, SetWants, Start, Steady, Step,
+    Begin, DataDir, Decision, Heard, Holds, Identity, JoinsOnly, Knock, ListedHere, Observation,
+    Peer, Policy, Progress, Quorate, SetWants, Start, Steady, Step,
 };
 
 use crate::remembered::Remembered;
@@ -45,6 +45,8 @@ pub struct Look<const N: usize> {
     memory: Remembered,
     promise: bool,
     given_up: bool,
+    /// Its database lists it as removed.
+    removed: bool,
     set_aside: bool,
     added_learner: bool,
     stalled: bool,
@@ -126,6 +128,9 @@ impl<const N: usize> World<N> {
             memory: slot.memory,
             promise: slot.promise,
             given_up: slot.given_up,
+            removed: slot.disk == Disk::Data
+                && !slot.fresh
+                && Self::has(slot.applied, self.id(at), Entry::Remove),
             set_aside: slot.set_aside,
             added_learner: slot.added_learner,
             stalled: slot.stalled,
@@ -269,6 +274,10 @@ impl<const N: usize> Look<N> {
             join_note: self.join.map(own),
             promise: self.promise,
             given_up: self.given_up,
+            listed_here: match self.removed {
+                true => ListedHere::Removed,
+                false => ListedHere::Unknown,
+            },
             set_aside: usize::from(self.set_aside),
             stalled: self.stalled,
             added_learner: match (self.added_learner, self.disk, self.join) {

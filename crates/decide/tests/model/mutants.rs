@@ -335,7 +335,7 @@ pub fn unlisted_in_a_view_is_removed(policy: &Policy, seen: &Observation) -> Dec
     let unlisted = matches!(seen.data, DataDir::Own(own) if seen.views()
         .any(|(_, members)| members.iter().all(|member| member.id != own.member)));
     match unlisted {
-        true => Do(Step::Quarantine, Why::Removed),
+        true => Do(Step::Quarantine, Why::Removed(None)),
         false => decide(policy, seen),
     }
 }

@@ -447,7 +447,10 @@ fn what_the_model_does_not_know_is_shown_by_a_case() {
         ("two clusters", unmodelled::strangers_are_ours),
         ("other cluster", unmodelled::own_data_is_of_any_cluster),
         ("volume of another member", unmodelled::any_volume_is_ours),
-        ("founded as another", unmodelled::founders_are_alike),
+        (
+            "another in the database",
+            unmodelled::the_database_says_nothing,
+        ),
         ("other term", unmodelled::terms_are_not_compared),
         ("other index", unmodelled::indexes_are_not_compared),
         ("founded again", unmodelled::founders_come_back),

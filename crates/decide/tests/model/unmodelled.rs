@@ -13,8 +13,8 @@
 
 use etcd_rejoin_decide::membership::{InitialCluster, Member};
 use etcd_rejoin_decide::{
-    Bootstrap, DataDir, Decision, Evidence, Heard, Holds, JoinAs, Observation, Policy, SetWants,
-    Steady, Step, Surroundings, Trial, Why, decide,
+    Bootstrap, DataDir, Decision, Evidence, Heard, Holds, JoinAs, ListedHere, Observation, Policy,
+    SetWants, Steady, Step, Surroundings, Trial, Why, decide,
 };
 
 use Decision::{Do, Wait};
@@ -85,13 +85,9 @@ pub fn any_volume_is_ours(policy: &Policy, seen: &Observation) -> Decision {
     })
 }
 
-/// Who another member of the initial cluster was founded as is not asked.
-pub fn founders_are_alike(policy: &Policy, seen: &Observation) -> Decision {
-    let policy = Policy {
-        static_others: Vec::new(),
-        ..policy.clone()
-    };
-    decide(&policy, seen)
+/// What the database says of its member is not read.
+pub fn the_database_says_nothing(policy: &Policy, seen: &Observation) -> Decision {
+    changed(policy, seen, |seen| seen.listed_here = ListedHere::Unknown)
 }
 
 /// A log that is as long is the same, whatever its term.
