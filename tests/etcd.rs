@@ -35,5 +35,7 @@ mod spoken;
 mod stateful_set;
 #[path = "etcd/surroundings.rs"]
 mod surroundings;
+#[path = "etcd/upgrades.rs"]
+mod upgrades;
 #[path = "etcd/version_skip.rs"]
 mod version_skip;

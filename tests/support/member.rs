@@ -65,6 +65,12 @@ impl Member {
         member
     }
 
+    /// From its next start on, this etcd runs here.
+    pub fn use_etcd(&mut self, version: Version) {
+        self.version = version;
+        self.set("REJOIN_ETCD", &version.etcd().display().to_string());
+    }
+
     /// Gives it another address.
     pub fn move_to(&mut self, host: Ipv4Addr, scheme: &str) {
         let (peer, client) = (

@@ -1,5 +1,6 @@
 //! A process of a test: it logs to a file, and nothing of it outlives the test.
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -190,6 +191,14 @@ impl Log {
     /// Whether a line since the mark gives this reason.
     pub fn has_reason(&self, reason: &str) -> bool {
         has_word(&self.text(), &format!("reason={reason}"))
+    }
+
+    /// The reasons that were given since the mark.
+    pub fn reasons(&self) -> BTreeSet<String> {
+        let ours = self.ours().join(" ");
+        let reasons = ours.split_whitespace();
+        let reasons = reasons.filter_map(|word| word.strip_prefix("reason="));
+        reasons.map(str::to_string).collect()
     }
 
     /// The program's own lines since the mark.
