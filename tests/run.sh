@@ -47,12 +47,15 @@ done
 parts+=(fuzz)
 # Three quarters of an hour of emulated machines, which are slow beside other work: by name only.
 named=(vm-all)
+# Tests with real etcd mostly wait. What only computes runs beside them, at the lowest priority, where both are
+# wanted; it is shown and counted at its own place.
+computes=(doc deny fuzz)
 
 usage() { sed -nE '2,/^set /{s/^# ?//p}' "${BASH_SOURCE[0]}"; }
 
 limit=${ETCD_REJOIN_PART_SECONDS:-1800}
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+log=$(mktemp) said_beside=$(mktemp) beside_pid=
+trap 'rm -f "$log" "$said_beside"; [ -z "$beside_pid" ] || pkill -s "$beside_pid"' EXIT
 passed=0 failed=0
 summary=() failures=() tried=()
 
@@ -120,6 +123,28 @@ alone() {
     else
         fail "$1: $2; and once more, alone: $(last_words "$1")"
     fi
+}
+
+# Begins these parts in a session of its own, at the lowest priority.
+begin_beside() {
+    setsid nice -n 19 "$root/tests/run.sh" "$@" >"$said_beside" 2>&1 </dev/null &
+    beside_pid=$!
+}
+
+# Waits for what was begun beside the tests, shows it, and counts it.
+end_beside() {
+    [ -n "$beside_pid" ] || return 0
+    local line begun=$SECONDS
+    wait "$beside_pid"
+    beside_pid=
+    printf '\n== what ran beside the tests; waited for it: %d s\n' $((SECONDS - begun))
+    cat "$said_beside"
+    line=$(sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' "$said_beside" | tail -n 1)
+    [ -n "$line" ] || { part=beside fail "no result of: ${beside[*]}"; return; }
+    pass "${line% *}"
+    failed=$((failed + ${line#* }))
+    mapfile -t -O "${#failures[@]}" failures < <(grep -aE '^FAILED: ' "$said_beside" | sort -u)
+    mapfile -t -O "${#summary[@]}" summary < <(grep -aE '^[a-z-]+ +[0-9]+ passed +[0-9]+ failed +[0-9]+ s$' "$said_beside")
 }
 
 # What a part needs; without it the part counts as one failure.
@@ -344,13 +369,24 @@ if ! has cargo; then
 fi
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto} RUST_BACKTRACE=1
 export -f book reasons static synchronous retry say fuzz_one said
+beside=()
+if [[ " ${parts[*]} " == *" test "* ]]; then
+    for part in "${computes[@]}"; do [[ " ${parts[*]} " != *" $part "* ]] || beside+=("$part"); done
+fi
 for part in "${parts[@]}"; do
+    [[ " ${beside[*]} " != *" $part "* ]] || continue
+    case $part in
+        test) [ ${#beside[@]} = 0 ] || begin_beside "${beside[@]}" ;;
+        # Emulated machines starve beside other work.
+        vm*) end_beside ;;
+    esac
     printf '\n== %s: %s\n' "$part" "${asks[$part]}"
     before=$SECONDS passed_before=$passed failed_before=$failed
     if declare -F "part_$part" >/dev/null; then "part_$part"; else part_other; fi
     summary+=("$(printf '%-12s %5d passed %5d failed %6d s' "$part" $((passed - passed_before)) \
         $((failed - failed_before)) $((SECONDS - before)))")
 done
+end_beside
 
 printf '\n== summary\n'
 [ ${#summary[@]} = 0 ] || printf '%s\n' "${summary[@]}"
