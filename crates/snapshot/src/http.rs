@@ -18,7 +18,7 @@ use rustls::ClientConfig;
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How much of a stream may be under way unread: memory stays bounded, and the sender waits.
-const WINDOW: u32 = 1 << 20;
+const WINDOW: u32 = 8 << 20;
 /// How long an object store may take until the head of its answer. A part of an upload is one request.
 const ANSWER: Duration = Duration::from_secs(120);
 
