@@ -13,23 +13,14 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use crate::error::{Context, Error};
 use crate::work::Work;
 
+pub use crate::work::Ended;
+
 /// How often a wait looks at the flag. A stop before the hand-over ends within 200 ms.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Raised by SIGTERM or SIGINT; remembers which.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicUsize>);
-
-/// Why a wait ended without its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// The time was over.
-    Deadline,
-    /// This signal asked us to stop.
-    Stopped(i32),
-    /// Nobody is left who could send, or the work was not begun.
-    Closed,
-}
 
 impl Stop {
     /// Installs the handlers of SIGTERM and SIGINT.

@@ -7,7 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use crate::signals::Ended;
+/// Why a wait ended without its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The time was over.
+    Deadline,
+    /// This signal asked us to stop.
+    Stopped(i32),
+    /// Nobody is left who could send, or the work was not begun.
+    Closed,
+}
 
 /// Starts a thread. Where a limit on processes is reached, this is an error; `std::thread::spawn` would panic.
 ///
