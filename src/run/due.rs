@@ -40,15 +40,8 @@ impl Due<'_> {
             return self.unless_it_skips(look, decision);
         }
         let serves = step.map_or(Ok(false), |_| serve(look))?;
-        let peers = self.observer.peers();
-        look.seen.surroundings = preflight::surroundings(
-            self.config,
-            &look.seen,
-            &decision,
-            peers,
-            !serves,
-            self.stop,
-        );
+        let around = preflight::surroundings(self.config, !serves, self.stop);
+        look.seen.surroundings = self.meeting(look, &decision, around);
         if let Some(signal) = self.stop.raised() {
             return Err(stopped(signal));
         }
@@ -63,14 +56,16 @@ impl Due<'_> {
         if !counts_on_versions(&decision) {
             return Ok(decision);
         }
-        let (config, peers) = (self.config, self.observer.peers());
-        let none = Surroundings::default();
-        look.seen.surroundings =
-            versions::meeting(config, &look.seen, &decision, peers, self.stop, none);
+        look.seen.surroundings = self.meeting(look, &decision, Surroundings::default());
         match self.stop.raised() {
             Some(signal) => Err(stopped(signal)),
-            None => Ok(decide(&config.policy, &look.seen)),
+            None => Ok(decide(&self.config.policy, &look.seen)),
         }
+    }
+
+    fn meeting(&self, look: &Look, decision: &Decision, around: Surroundings) -> Surroundings {
+        let (config, peers) = (self.config, self.observer.peers());
+        versions::meeting(config, &look.seen, decision, peers, self.stop, around)
     }
 
     /// Where our own peer URLs lead. Own data, which answers nobody, answers for this moment; a person's

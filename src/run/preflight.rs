@@ -10,10 +10,8 @@ use std::time::Duration;
 
 use rustix::fs::{Access, access, statvfs};
 
-use super::versions;
 use crate::config::Config;
-use crate::decide::{self, Decision, Dir, Observation, Surroundings};
-use crate::gateway::Client;
+use crate::decide::{self, Dir, Observation, Surroundings};
 use crate::mounts;
 use crate::ports;
 use crate::program::run_or_kill;
@@ -128,17 +126,10 @@ fn flags_refused(config: &Config, stop: &Stop) -> Option<String> {
     ANSWER.get_or_init(ask).clone()
 }
 
-/// What etcd would find here, with what it is given. Once `stop` is raised, it means nothing.
+/// What etcd would find here, with what it is given; without the versions. Once `stop` is raised, it means nothing.
 ///
 /// `peer_ports` tries the peer ports too; not while we listen there ourselves.
-pub fn surroundings(
-    config: &Config,
-    seen: &Observation,
-    decision: &Decision,
-    peers: &Client,
-    peer_ports: bool,
-    stop: &Stop,
-) -> Surroundings {
+pub fn surroundings(config: &Config, peer_ports: bool, stop: &Stop) -> Surroundings {
     let member = config.data_dir.join("member");
     let wal = (config.wal_dir.clone()).unwrap_or_else(|| member.join("wal"));
     Surroundings {
@@ -146,7 +137,7 @@ pub fn surroundings(
         ports: ports::unbindable(config, peer_ports, stop),
         wal_mount: Some(wal).filter(|path| is_mount_point(path)),
         member_mount: Some(member).filter(|path| is_mount_point(path)),
-        ..versions::meeting(config, seen, decision, peers, stop, at_rest(config))
+        ..at_rest(config)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What keeps etcd from starting here, or from joining. A full disk or a port in use is no reason to leave the cluster.
 
 use super::surroundings::{Dir, Surroundings};
-use super::versions::{Misfit, joins, takes_over};
+use super::versions::{MinorVersion, Misfit, joins, takes_over};
 use super::{DataDir, JoinAs, Observation, Policy, Reason};
 use crate::membership::MemberId;
 
@@ -147,5 +147,74 @@ fn mount(seen: &Observation) -> Option<String> {
         )),
         (None, Some(member)) => Some(format!("cannot set {} aside: {cure}", member.display())),
         (None, None) => None,
+    }
+}
+
+/// What is said where an upgrade begins beside members that run too old a patch for it; etcd starts all the same, and
+/// what these left behind in the data here is looked for ([`Traps`](super::Traps)).
+///
+/// Source: etcd's guides for the upgrades to 3.6 and to 3.7.
+pub fn unready(around: &Surroundings) -> Option<String> {
+    let (before, patch): (MinorVersion, u64) = match around.versions.etcd? {
+        etcd if etcd == (3, 6).into() => ((3, 5).into(), 32),
+        etcd if etcd == (3, 7).into() => ((3, 6).into(), 11),
+        _ => return None,
+    };
+    let too_old = |version: &str| {
+        let told = version
+            .split('.')
+            .nth(2)
+            .and_then(|patch| patch.parse().ok());
+        MinorVersion::read(version) == Some(before) && told.is_some_and(|told: u64| told < patch)
+    };
+    let old = around
+        .running
+        .iter()
+        .filter(|(_, version)| too_old(version));
+    let old: Vec<String> = old
+        .map(|(name, version)| format!("{name} runs {version}"))
+        .collect();
+    (!old.is_empty()).then(|| {
+        format!(
+            "etcd {} begins beside members that are to run {before}.{patch} or newer before it, as etcd's upgrade guide says: {}; earlier ones may list removed members again, and voters as learners",
+            around.etcd,
+            old.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Versions;
+    use super::*;
+
+    #[test]
+    fn members_that_run_too_old_a_patch_for_an_upgrade_are_named() {
+        let words = |etcd: &str, running: &[&str]| {
+            unready(&Surroundings {
+                etcd: format!("{etcd}.14"),
+                versions: Versions {
+                    etcd: MinorVersion::read(etcd),
+                    ..Versions::default()
+                },
+                running: (running.iter())
+                    .map(|version| ("n1".into(), version.to_string()))
+                    .collect(),
+                ..Surroundings::default()
+            })
+        };
+        assert!(words("3.6", &["3.5.32", "3.6.0", "3.5.33"]).is_none());
+        assert!(
+            words("3.6", &["3.5.31"])
+                .unwrap()
+                .contains("n1 runs 3.5.31")
+        );
+        assert!(
+            words("3.7", &["3.6.10"])
+                .unwrap()
+                .contains("3.6.11 or newer")
+        );
+        assert!(words("3.7", &["3.6.11", "3.5.1", "new"]).is_none());
+        assert!(words("3.5", &["3.4.0"]).is_none());
     }
 }

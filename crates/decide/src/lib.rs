@@ -33,7 +33,7 @@ pub use first_start::listens;
 pub use held::{
     Alone, Confirmed, Evidence, Founders, Histories, Leaderless, Misleads, Outlook, Unheard, Whose,
 };
-pub use hindrance::{hindrance, rejoin_fails};
+pub use hindrance::{hindrance, rejoin_fails, unready};
 pub use memory::{Happened, Memory};
 pub use observation::{
     Bootstrap, DataDir, Elsewhere, Heard, Holds, Identity, JoinAs, JoinsOnly, Knock, ListedHere,
@@ -49,4 +49,4 @@ pub use step::{Begin, Start, Step};
 pub use surroundings::{Dir, Surroundings};
 pub use table::{counts_on_versions, decide};
 pub use told::{Urgency, to_go_on};
-pub use versions::{MinorVersion, Traps, Versions, unready};
+pub use versions::{MinorVersion, Traps, Versions};

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::surroundings::Surroundings;
 use crate::membership::MemberId;
 
 /// A minor version of etcd, as 3.5.
@@ -174,39 +173,6 @@ pub fn joins(versions: &Versions) -> Result<(), Misfit> {
     }
 }
 
-/// What is said where an upgrade begins beside members that run too old a patch for it; etcd starts all the same, and
-/// what these left behind in the data here is looked for ([`Traps`]).
-///
-/// Source: etcd's guides for the upgrades to 3.6 and to 3.7.
-pub fn unready(around: &Surroundings) -> Option<String> {
-    let (before, patch): (MinorVersion, u64) = match around.versions.etcd? {
-        etcd if etcd == (3, 6).into() => ((3, 5).into(), 32),
-        etcd if etcd == (3, 7).into() => ((3, 6).into(), 11),
-        _ => return None,
-    };
-    let too_old = |version: &str| {
-        let told = version
-            .split('.')
-            .nth(2)
-            .and_then(|patch| patch.parse().ok());
-        MinorVersion::read(version) == Some(before) && told.is_some_and(|told: u64| told < patch)
-    };
-    let old = around
-        .running
-        .iter()
-        .filter(|(_, version)| too_old(version));
-    let old: Vec<String> = old
-        .map(|(name, version)| format!("{name} runs {version}"))
-        .collect();
-    (!old.is_empty()).then(|| {
-        format!(
-            "etcd {} begins beside members that are to run {before}.{patch} or newer before it, as etcd's upgrade guide says: {}; earlier ones may list removed members again, and voters as learners",
-            around.etcd,
-            old.join(", ")
-        )
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,35 +307,5 @@ mod tests {
                 assert_eq!(found.is_err(), minor >= since, "3.{minor} {traps:?}");
             }
         }
-    }
-
-    #[test]
-    fn members_that_run_too_old_a_patch_for_an_upgrade_are_named() {
-        let words = |etcd: &str, running: &[&str]| {
-            unready(&Surroundings {
-                etcd: format!("{etcd}.14"),
-                versions: Versions {
-                    etcd: version(etcd),
-                    ..Versions::default()
-                },
-                running: (running.iter())
-                    .map(|version| ("n1".into(), version.to_string()))
-                    .collect(),
-                ..Surroundings::default()
-            })
-        };
-        assert!(words("3.6", &["3.5.32", "3.6.0", "3.5.33"]).is_none());
-        assert!(
-            words("3.6", &["3.5.31"])
-                .unwrap()
-                .contains("n1 runs 3.5.31")
-        );
-        assert!(
-            words("3.7", &["3.6.10"])
-                .unwrap()
-                .contains("3.6.11 or newer")
-        );
-        assert!(words("3.7", &["3.6.11", "3.5.1", "new"]).is_none());
-        assert!(words("3.5", &["3.4.0"]).is_none());
     }
 }
