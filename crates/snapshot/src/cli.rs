@@ -57,7 +57,8 @@ pub enum SnapshotCommand {
     Save(SaveArgs),
     /// Save snapshots for ever, one each interval: a sidecar or a service
     ///
-    /// Where several run for one cluster, one of them uploads.
+    /// Where several run for one cluster, one of them uploads. With a rule of `prune` it removes after each new snapshot
+    /// what no rule keeps; without one all stay.
     Every(EveryArgs),
     /// List the snapshots
     List {
@@ -143,32 +144,28 @@ impl DrillArgs {
     }
 }
 
-/// Options of `prune`, as restic has them.
+/// Which snapshots stay, in restic's words.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("rules").required(true).multiple(true))]
-pub struct PruneArgs {
+pub struct KeepArgs {
     /// Keep the last N
-    #[arg(long, value_name = "N", group = "rules", value_parser = count())]
+    #[arg(long, value_name = "N", value_parser = count())]
     keep_last: Option<u32>,
     /// Keep the newest of each of the last N hours that have one
-    #[arg(long, value_name = "N", group = "rules", value_parser = count())]
+    #[arg(long, value_name = "N", value_parser = count())]
     keep_hourly: Option<u32>,
     /// The same of days, in UTC
-    #[arg(long, value_name = "N", group = "rules", value_parser = count())]
+    #[arg(long, value_name = "N", value_parser = count())]
     keep_daily: Option<u32>,
     /// The same of weeks, which begin on Monday
-    #[arg(long, value_name = "N", group = "rules", value_parser = count())]
+    #[arg(long, value_name = "N", value_parser = count())]
     keep_weekly: Option<u32>,
     /// The same of months
-    #[arg(long, value_name = "N", group = "rules", value_parser = count())]
+    #[arg(long, value_name = "N", value_parser = count())]
     keep_monthly: Option<u32>,
-    /// Remove nothing, and say what would be removed
-    #[arg(long)]
-    pub dry_run: bool,
 }
 
-impl PruneArgs {
-    /// The rules. At least one of them keeps something.
+impl KeepArgs {
+    /// What they say.
     pub fn rules(&self) -> Retention {
         Retention {
             last: self.keep_last.unwrap_or(0),
@@ -178,6 +175,21 @@ impl PruneArgs {
             monthly: self.keep_monthly.unwrap_or(0),
         }
     }
+}
+
+/// Options of `prune`. At least one rule keeps something.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("rules")
+    .args(["keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly"])
+    .required(true)
+    .multiple(true))]
+pub struct PruneArgs {
+    /// What stays.
+    #[command(flatten)]
+    pub keep: KeepArgs,
+    /// Remove nothing, and say what would be removed
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// A rule that keeps nothing is none.
@@ -223,6 +235,9 @@ pub struct EveryArgs {
     /// As for one snapshot.
     #[command(flatten)]
     pub save: SaveArgs,
+    /// What stays.
+    #[command(flatten)]
+    pub keep: KeepArgs,
     /// Save a last one when asked to stop (SIGTERM), within 25 seconds
     #[arg(long)]
     pub on_stop: bool,

@@ -227,6 +227,21 @@ fn of_two_sidecars_one_uploads_and_the_last_snapshot_is_saved_on_the_way_out() {
 }
 
 #[test]
+fn a_sidecar_removes_what_no_rule_keeps() {
+    let (etcd, store) = (Lone::start("sid"), store());
+    let ours = Ours::new(&etcd.url, store.path());
+    for _ in 0..3 {
+        ours.well(&["save"]);
+    }
+    let sidecar = ours.every(&["every", "1h", "--keep-last=2"]);
+    wait_for("it has pruned", || {
+        sidecar.said().contains("2 snapshots removed, 2 left")
+    });
+    assert_eq!(names(store.path(), "snapshot").len(), 4);
+    sidecar.stop();
+}
+
+#[test]
 fn a_place_that_is_not_there_is_an_error_and_no_empty_list() {
     let (etcd, gone) = (Lone::start("sid"), store());
     let path = gone.path().to_path_buf();

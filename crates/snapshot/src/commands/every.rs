@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use etcd_rejoin_decide::Retention;
 use etcd_rejoin_host::error::{Context as _, Error};
 use etcd_rejoin_host::exit::Exit;
 use tokio::net::TcpListener;
@@ -10,12 +11,14 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::at_hand::AtHand;
+use super::prune::judge;
 use super::save::{task, words};
 use crate::NotDone;
 use crate::cli::EveryArgs;
 use crate::lease::Uploader;
 use crate::metrics::{Figures, serve};
 use crate::random;
+use crate::save::Saved;
 use crate::stop::Stopping;
 
 /// How long after a failure the next try is; each further one twice as late, up to a minute.
@@ -138,6 +141,20 @@ async fn round(
     *other = None;
     let saved = task(around, &args.save, stopping).save().await?;
     log::info!("{}", words(&saved));
+    let rules = args.keep.rules();
+    if matches!(saved, Saved::New(_)) && rules != Retention::default() {
+        // The snapshot is saved, whatever becomes of older ones.
+        match judge(around, &rules, false).await {
+            Ok((_, kept)) => {
+                let removed = kept.iter().filter(|why| why.is_empty()).count();
+                log::info!("{removed} snapshots removed, {} left", kept.len() - removed);
+            }
+            Err(NotDone::Failed(error) | NotDone::Refused(error)) => {
+                log::error!("not all is pruned: {error}");
+            }
+            Err(NotDone::Stopped) => return Err(NotDone::Stopped),
+        }
+    }
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use serde_json::Value;
 
-use etcd_rejoin_decide::{KeptFor, Prunable, retain};
+use etcd_rejoin_decide::{KeptFor, Prunable, Retention, retain};
 use etcd_rejoin_host::calendar;
 use etcd_rejoin_host::error::Error;
 use etcd_rejoin_host::exit::Exit;
@@ -31,8 +31,18 @@ struct Judged {
     kept_for: Vec<String>,
 }
 
-/// Judges all snapshots, and removes those that go.
+/// Judges all snapshots, removes those that go, and says so.
 pub async fn prune(around: &AtHand, args: &PruneArgs) -> Result<Exit, NotDone> {
+    let (all, kept) = judge(around, &args.keep.rules(), args.dry_run).await?;
+    Ok(around.answer(&judged(&all, &kept), || words(&all, &kept, args.dry_run)))
+}
+
+/// The snapshots, and why each stays; those without a reason are gone then, unless it is a dry run.
+pub async fn judge(
+    around: &AtHand,
+    rules: &Retention,
+    dry_run: bool,
+) -> Result<(Vec<Manifest>, Vec<BTreeSet<KeptFor>>), NotDone> {
     let store = &around.store;
     let catalog = Catalog::read(store).await?;
     let Some(own) = catalog
@@ -66,10 +76,10 @@ pub async fn prune(around: &AtHand, args: &PruneArgs) -> Result<Exit, NotDone> {
     };
     let list: Vec<Prunable> = all.iter().map(prunable).collect();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let kept = retain(&args.rules(), own, now.unwrap_or_default().as_secs(), &list);
+    let kept = retain(rules, own, now.unwrap_or_default().as_secs(), &list);
     let goes = all.iter().zip(&kept).filter(|(_, why)| why.is_empty());
     let mut removed = 0;
-    if !args.dry_run {
+    if !dry_run {
         for (manifest, _) in goes {
             remove(store, &manifest.id).await.map_err(|error| {
                 Error::caused(
@@ -87,7 +97,7 @@ pub async fn prune(around: &AtHand, args: &PruneArgs) -> Result<Exit, NotDone> {
             store.delete(&half.key).await?;
         }
     }
-    Ok(around.answer(&judged(&all, &kept), || words(&all, &kept, args.dry_run)))
+    Ok((all, kept))
 }
 
 /// First its manifest: from then on it is no snapshot. What a kill leaves is half of one, which a later prune takes.
