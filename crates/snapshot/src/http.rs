@@ -67,15 +67,15 @@ impl objects::HttpConnector for OurHttp {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(20))
             .build(connector.wrap_connector(tcp()));
-        Ok(objects::HttpClient::new(Requests(client)))
+        Ok(objects::HttpClient::new(StoreRequests(client)))
     }
 }
 
 #[derive(Debug)]
-struct Requests(Client<HttpsConnector<HttpConnector>, HttpRequestBody>);
+struct StoreRequests(Client<HttpsConnector<HttpConnector>, HttpRequestBody>);
 
 #[async_trait]
-impl objects::HttpService for Requests {
+impl objects::HttpService for StoreRequests {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let answer = tokio::time::timeout(ANSWER, self.0.request(request)).await;
         let answer = answer.map_err(|late| HttpError::new(HttpErrorKind::Timeout, late))?;

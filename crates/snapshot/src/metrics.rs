@@ -183,11 +183,7 @@ impl Figures {
 pub fn metrics_table() -> String {
     let mut table = String::from("| metric | meaning |\n|---|---|\n");
     for Metric(name, _, help, _) in Figures::default().metrics() {
-        let _ = writeln!(
-            table,
-            "| `{PREFIX}{name}` | {} |",
-            help.trim_end_matches('.')
-        );
+        let _ = writeln!(table, "| {PREFIX}{name} | {} |", help.trim_end_matches('.'));
     }
     table
 }

@@ -14,7 +14,7 @@ use crate::layout::{Manifest, Marker, Moment, SnapshotId};
 use crate::table::{age, size, table};
 
 #[derive(Serialize)]
-struct Listed<'a> {
+struct ListedSnapshots<'a> {
     marker: Option<&'a Marker>,
     snapshots: &'a [Manifest],
     unusable: &'a BTreeMap<SnapshotId, String>,
@@ -27,7 +27,7 @@ pub async fn list(around: &AtHand) -> Result<Exit, NotDone> {
     for (id, why) in &unusable {
         log::warn!("{id} cannot be used: {why}");
     }
-    let listed = Listed {
+    let listed = ListedSnapshots {
         marker: catalog.marker.as_ref(),
         snapshots: &snapshots,
         unusable: &unusable,
