@@ -150,6 +150,8 @@ impl<'a> Actor<'a> {
             }),
             Step::MoveLeadership(to) => self.move_leadership(*to),
             Step::UpdatePeerUrls(id) => self.update(*id, seen, endpoints),
+            // Decided only where a look has read a store, and none does yet.
+            Step::Store(_) => Err(Undone::Failed(Error::new("no store is known here"))),
         };
         words.map(|words| Done {
             words,

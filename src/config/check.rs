@@ -10,7 +10,7 @@ use super::passed_on::PassedOn;
 use super::raw::{EtcdSettings, Raw, RejoinSettings};
 use super::{StatefulSet, reach};
 use crate::access::{Credentials, TlsFiles};
-use crate::decide::{JoinsOnly, Policy, Wants};
+use crate::decide::{JoinsOnly, Policy, Recover, Wants};
 use crate::membership::{MemberId, digest};
 use crate::path::resolved;
 use crate::rover::settings::{self, Rover};
@@ -336,6 +336,7 @@ impl Checker {
             keep: deletes.then_some(keep),
             ordinal: None,
             if_scaled_down: false,
+            recover: Recover::Hold,
             peer_urls,
             peer_urls_given,
             initial,

@@ -3,6 +3,7 @@
 //! The observer asks for that and for no more. How long an answer may take is its own affair.
 
 use super::entries::{by_id, is_anothers};
+use super::orders::needs_leader;
 use super::{DataDir, Identity, Observation, Policy, Trial};
 use crate::membership::{ClusterId, Member};
 
@@ -45,7 +46,13 @@ pub fn still_to_ask(policy: &Policy, seen: &Observation, open: bool) -> ToAsk {
         DataDir::Own(own) => {
             let led = far(seen, own) == Far::Lacking { led: true };
             let no_progress = seen.stalled || seen.trial != Trial::None;
-            match seen.has_ended() || no_progress || led || !is_listed(policy, seen, own) {
+            let restored = needs_leader(seen, own);
+            match seen.has_ended()
+                || no_progress
+                || led
+                || restored
+                || !is_listed(policy, seen, own)
+            {
                 true => ToAsk::Leader,
                 false => ToAsk::LeaderForAMoment,
             }
@@ -95,6 +102,7 @@ fn is_plain_restart(policy: &Policy, seen: &Observation, own: Identity) -> bool 
             })
     };
     let unsettled = seen.has_ended()
+        || needs_leader(seen, own)
         || seen.stalled
         || seen.added_learner.is_some()
         || seen.trial != Trial::None

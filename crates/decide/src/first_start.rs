@@ -19,6 +19,7 @@ use crate::membership::Member;
 pub(super) fn founding(policy: &Policy, seen: &Observation, decision: Decision) -> Decision {
     let founds = match &decision {
         Decision::Start(start, _) => start.begin == Begin::New,
+        Do(Step::Store(_), why) => matches!(why, Why::FirstStartMarked | Why::TotalLoss(_)),
         Do(step, _) => *step == Step::Promise,
         Wait(_) | Refuse(_) | Decision::Done(_) => false,
     };
@@ -42,7 +43,9 @@ pub(super) fn founding(policy: &Policy, seen: &Observation, decision: Decision) 
     }
     let begins = matches!(
         decision,
-        Decision::Start(_, Why::FirstStart(_)) | Do(Step::Promise, _)
+        Decision::Start(_, Why::FirstStart(_))
+            | Do(Step::Promise, _)
+            | Do(Step::Store(_), Why::FirstStartMarked | Why::TotalLoss(_))
     );
     if begins && let Some(decision) = forbids_founding(policy, seen) {
         return decision;
@@ -83,7 +86,7 @@ pub fn listens(policy: &Policy, election_timeout: Duration) -> Duration {
 
 /// A first start waits for who was not heard. Who is alone in another initial cluster, or is asked for by a running
 /// cluster, is in none.
-fn not_all_heard(policy: &Policy, seen: &Observation) -> Decision {
+pub(super) fn not_all_heard(policy: &Policy, seen: &Observation) -> Decision {
     let unheard = |heard: &Heard| match heard {
         Heard::Silent(_) | Heard::Nonsense(_) | Heard::Refused(_) => true,
         Heard::Entrypoint { holds, .. } => matches!(holds, Holds::Alone | Holds::Called),

@@ -11,17 +11,21 @@ mod leaving;
 pub mod membership;
 mod memory;
 mod observation;
+mod orders;
 mod own;
 mod own_url;
 mod reason;
+mod recovery;
 mod replicas;
 mod retention;
 mod seen;
 mod set;
 mod step;
+mod store;
 mod surroundings;
 mod table;
 mod told;
+mod total_loss;
 mod versions;
 mod voting;
 
@@ -45,8 +49,13 @@ pub use reason::{Ending, Gravity, Reason, Row, Why, cures_table, table};
 pub use replicas::SetWants;
 pub use retention::{KeptFor, Prunable, Retention, retain};
 pub use seen::in_one_line;
-pub use step::{Begin, Start, Step};
+pub use step::{Begin, Start, Step, StoreStep};
+pub use store::{
+    Base, Kept, KeptLineage, KeptMarker, KeptMember, KeptOrder, KeptSnapshot, Nonce, OrderOutcome,
+    Ordered, Recover, SaidOfStore, StoreSeen,
+};
 pub use surroundings::{Dir, Surroundings};
 pub use table::{counts_on_versions, decide};
 pub use told::{Urgency, to_go_on};
+pub use total_loss::TABLE;
 pub use versions::{MinorVersion, Traps, Versions};

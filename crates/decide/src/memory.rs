@@ -51,6 +51,9 @@ pub struct Memory {
     /// Since when they list the same.
     #[serde(skip)]
     same_since: Duration,
+    /// It was this run that removed our own entry.
+    #[serde(skip)]
+    rejoins: bool,
     /// It was this run that noted that the member left.
     #[serde(skip)]
     noted_left: bool,
@@ -102,6 +105,7 @@ impl Memory {
                 self.trial = Trial::None;
                 self.denied = None;
                 self.added = added.or(self.added);
+                self.rejoins |= matches!(step, Step::RemoveMember(_));
                 self.noted_left |= *step == Step::NoteLeft;
                 if step.changes_what_starts() {
                     self.failed = None;
@@ -156,6 +160,7 @@ impl Memory {
                 known => known.clone(),
             },
             asked_to_move: self.asked_to_move,
+            rejoins: self.rejoins,
             over: now >= A_PERSON_WAITS,
             no_chores: self.in_vain >= MAX_CHORE_TRIES,
             steady: match now.saturating_sub(self.same_since) {

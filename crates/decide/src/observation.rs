@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::own_url::OwnUrl;
 use super::replicas::SetWants;
 use super::surroundings::Surroundings;
-use super::{Start, Step};
+use super::{Nonce, Recover, SaidOfStore, Start, Step, StoreSeen};
 use crate::membership::{ClusterId, InitialCluster, Member, MemberId};
 
 /// Who must be heard before a new cluster is founded.
@@ -124,6 +124,8 @@ pub struct Policy {
     pub ordinal: Option<u32>,
     /// `leave --if-scaled-down`: only where the StatefulSet does not want us any more.
     pub if_scaled_down: bool,
+    /// `REJOIN_RECOVER`: whether a cluster that lost everything comes back by itself.
+    pub recover: Recover,
 }
 
 impl Default for Policy {
@@ -146,6 +148,7 @@ impl Default for Policy {
             keep: None,
             ordinal: None,
             if_scaled_down: false,
+            recover: Recover::Hold,
         }
     }
 }
@@ -538,6 +541,18 @@ pub struct Observation {
     pub set: SetWants,
     /// This command has taken as long as a person waits for it.
     pub over: bool,
+    /// What the store of snapshots answered; none where there is no `REJOIN_STORE`.
+    pub store: Option<StoreSeen>,
+    /// What the other entrypoints say of it.
+    pub said: Vec<SaidOfStore>,
+    /// Which founding promise lies on this volume.
+    pub promise_nonce: Option<Nonce>,
+    /// The note that this volume waits for the order of this number.
+    pub order_note: Option<u64>,
+    /// The note that this volume begins this lineage, and that it has never run.
+    pub restoring: Option<(u64, Nonce)>,
+    /// This run has removed our own entry, so that its add makes no cluster grow.
+    pub rejoins: bool,
 }
 
 impl Default for Observation {
@@ -584,6 +599,12 @@ impl Default for Observation {
             asked_to_move: false,
             set: SetWants::NotAsked,
             over: false,
+            store: None,
+            said: Vec::new(),
+            promise_nonce: None,
+            order_note: None,
+            restoring: None,
+            rejoins: false,
         }
     }
 }
@@ -674,9 +695,11 @@ impl Observation {
     }
 
     /// Whether the other entrypoints are told what this member holds. Own data starts at once; only where it was
-    /// given up or removed does it wait with the others.
+    /// given up, or waits for an order, does it wait with the others.
     pub fn tells_the_others(&self) -> bool {
-        !matches!(self.counts_as(), DataDir::Own(_)) || self.has_ended()
+        !matches!(self.counts_as(), DataDir::Own(_))
+            || self.has_ended()
+            || self.order_note.is_some()
     }
 
     /// Whether somebody refuses to answer us.

@@ -9,7 +9,7 @@ use crate::held::{
     Alone, Confirmed, Evidence, Founders, Histories, Leaderless, Misleads, Rest, Unheard, Whose,
 };
 use crate::membership::{ClusterId, Member, MemberId};
-use crate::{Elsewhere, JoinsOnly, Knock, Misplaced, Peer};
+use crate::{Base, Elsewhere, JoinsOnly, Knock, Misplaced, Nonce, Peer};
 
 /// A row of the table, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,6 +257,40 @@ reasons! {
         "wait", "start the cluster that this member shall join, or allow it to found one";
     PeersDisagree(Vec<Peer>), "peers-disagree", "empty", "all are empty, and were given another initial cluster or token",
         "refuse", "give every member the same ETCD_INITIAL_CLUSTER and ETCD_INITIAL_CLUSTER_TOKEN", shown;
+    RestorePending(u64), "restore-pending", "own", "an order to restore, and this volume's lineage is quorate without us: an order never lowers the margin",
+        "start with data", "to carry the order out, restart all members at once; `etcd-rejoin restore cancel` takes it back";
+    RestoreOrdered(u64, Vec<String>), "restore-ordered", "any", "an order, and no lineage before it is quorate; not noted on this volume / noted: too many others were not heard to wait for it, its snapshot is not verified, or the store does not say what became of it",
+        "note-order / wait", "stop the members that still run, and start them again; `etcd-rejoin restore cancel` takes the order back", no_majority;
+    RestoreBegun(u64, String), "restore-begun", "any", "an order to restore: so many wait for it that the rest is no quorum, and its snapshot is verified; then the order is begun: data of an older lineage / empty, and the first by name / another one restores",
+        "begin-order / set-aside-for / begin-lineage / restore-snapshot / wait", "nothing to do: the members join when the first one has restored", loss;
+    SurvivorSeeds(u64, String), "survivor-seeds", "any", "an order to go on with what one member has: every other one waits for it, or is named as destroyed and does not answer; then the order is begun: that member / another one",
+        "begin-order / begin-lineage / continue-lineage / wait", "nothing to do: the members join when that one has begun", loss;
+    OrderOver(u64), "order-over", "any", "this volume waits for an order that was cancelled, or whose lineage is here",
+        "forget-order", "nothing to do";
+    Superseded(u64), "superseded", "own, damaged", "a later lineage is quorate, by the store's own chain: this volume was passed over by a restore",
+        "set-aside-for", "nothing to do: it joins the restored cluster", loss;
+    SupersededUnproven(Option<u64>, Vec<Peer>), "superseded-unproven", "own", "the store has a later lineage, and nobody proves a leader of it; or the store does not answer, and a member of the initial cluster is of another cluster",
+        "wait", "start the members of the later lineage, or let the store be read", no_majority;
+    StoreUnreachable(String), "store-unreachable", "empty", "a first start is due, or a member with a new peer URL, and the store does not answer",
+        "wait", "let the store be read: what it holds decides whether this is a first start";
+    StoreCannotDecide, "store-cannot-decide", "empty", "the store ignores the condition of a conditional create, so that two members could decide two things",
+        "refuse", "use a store that honours If-None-Match, or a directory", surroundings;
+    StoreDisagrees(String), "store-disagrees", "empty", "what lies in the store is not the history of one cluster",
+        "refuse", "point REJOIN_STORE at this cluster's own store, or at an empty prefix";
+    UrlUnrecorded, "url-unrecorded", "empty", "quorate, not listed, and the store does not know this peer URL: a total loss would not ask for it",
+        "record-url", "nothing to do";
+    FirstStartMarked, "first-start-marked", "empty", "every other member has promised, and a successful listing of the store was empty",
+        "mark-store", "nothing to do";
+    MarkedWithoutSnapshot(Nonce), "marked-without-snapshot", "empty", "the store's marker lists other promises, and there is no snapshot: a cluster was founded with it, and no copy of its data is here",
+        "wait", "find that cluster's disks; if its data is not wanted any more, remove the marker of that nonce from the store by hand", no_majority;
+    TotalLoss(Base), "total-loss", "damaged, empty", "everybody that the initial cluster and the store name was heard to hold nothing, all have REJOIN_RECOVER=auto, and this is the first by name",
+        "begin-lineage / set-aside-for / restore-snapshot", "nothing to do", loss;
+    SeedRestores(String), "seed-restores", "damaged, empty", "the same, and another member is the first by name",
+        "wait", "nothing to do: it joins when that one has restored; if that one does not, see its log", no_majority;
+    TotalLossHeld(Vec<String>), "total-loss-held", "damaged, empty", "the same, but with REJOIN_RECOVER=hold",
+        "wait", "`etcd-rejoin restore` restores; REJOIN_RECOVER=auto on each member does it without a word", no_majority;
+    SettingsDiffer(Vec<String>), "settings-differ", "damaged, empty", "the same, but not all have the same store and the same version of these rows",
+        "wait", "give every member the same REJOIN_STORE, and the same version of etcd-rejoin", no_majority;
     Leftovers, "leftovers", "empty", "files without a WAL lie where etcd is about to start",
         "set-aside-leftovers", "nothing to do";
 }

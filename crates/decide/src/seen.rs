@@ -166,6 +166,12 @@ impl Observation {
         ];
         let set = flags.iter().filter(|(on, _)| *on);
         notes.extend(set.map(|(_, name)| (*name, "yes".into())));
+        notes.extend(
+            self.order_note
+                .map(|it| ("waits-for-order", it.to_string())),
+        );
+        let restoring = self.restoring.as_ref();
+        notes.extend(restoring.map(|(number, _)| ("restoring", number.to_string())));
         if self.set_aside > 0 {
             notes.push(("set-aside", self.set_aside.to_string()));
         }
@@ -187,7 +193,9 @@ impl Observation {
             | Step::ForgetLearner
             | Step::NoteLeft
             | Step::ForgetLeft => self.own(),
-            Step::AddMember { .. } | Step::SetAsideLeftovers | Step::Promise => None,
+            Step::AddMember { .. } | Step::SetAsideLeftovers | Step::Promise | Step::Store(_) => {
+                None
+            }
         }
     }
 

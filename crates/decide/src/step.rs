@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Nonce;
 use crate::membership::{Member, MemberId};
 
 /// What etcd is told about the cluster when it starts.
@@ -76,6 +77,105 @@ pub enum Step {
     ForgetLeft,
     /// Let this member lead in our place.
     MoveLeadership(MemberId),
+    /// Change something of, or for, the store of snapshots.
+    Store(StoreStep),
+}
+
+/// A step of a founding with a store, of a restore, or of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum StoreStep {
+    /// Write the marker, with the promises that the cluster is founded on: a conditional create.
+    Mark {
+        /// All of them, ours included.
+        promises: Vec<Nonce>,
+    },
+    /// Write our peer URLs into the store.
+    RecordUrl,
+    /// Note on this volume that it begins this lineage, with a nonce, synced; then write the lineage: a conditional
+    /// create. A note of the same number keeps its nonce, so that a create whose answer was lost is found to be ours.
+    BeginLineage {
+        /// Its number.
+        number: u64,
+        /// The name of the snapshot that it begins with; none where it goes on with our own data.
+        base: Option<String>,
+    },
+    /// Make a cluster of one with the lineage's token from a copy of our own database, beside the data dir; then set
+    /// the data aside for the lineage, and rename the copy there.
+    Continue(u64),
+    /// Restore this snapshot as a cluster of one with the lineage's token, beside the data dir, then rename it there:
+    /// the note that it never ran goes with what lay there before.
+    Restore {
+        /// The lineage's number.
+        number: u64,
+        /// The snapshot's name.
+        base: String,
+    },
+    /// Write that this volume waits for the order of this number, synced.
+    NoteOrder(u64),
+    /// Take that note away.
+    ForgetOrder(u64),
+    /// Write that the order is begun: a conditional create of its outcome.
+    BeginOrder(u64),
+    /// Move the data aside, for the lineage of this number. It is kept, whatever `REJOIN_DATA` says.
+    SetAsideFor(u64),
+}
+
+impl StoreStep {
+    fn name(&self) -> &'static str {
+        match self {
+            StoreStep::Mark { .. } => "mark-store",
+            StoreStep::RecordUrl => "record-url",
+            StoreStep::BeginLineage { .. } => "begin-lineage",
+            StoreStep::Restore { .. } => "restore-snapshot",
+            StoreStep::Continue(_) => "continue-lineage",
+            StoreStep::NoteOrder(_) => "note-order",
+            StoreStep::ForgetOrder(_) => "forget-order",
+            StoreStep::BeginOrder(_) => "begin-order",
+            StoreStep::SetAsideFor(_) => "set-aside-for",
+        }
+    }
+
+    /// It gives data up, or takes a place, because etcd is to start here afterwards.
+    fn counts_on_a_start(&self) -> bool {
+        match self {
+            StoreStep::BeginLineage { .. }
+            | StoreStep::Restore { .. }
+            | StoreStep::Continue(_)
+            | StoreStep::BeginOrder(_)
+            | StoreStep::SetAsideFor(_) => true,
+            StoreStep::Mark { .. }
+            | StoreStep::RecordUrl
+            | StoreStep::NoteOrder(_)
+            | StoreStep::ForgetOrder(_) => false,
+        }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            StoreStep::Mark { .. } => "marks the store as this cluster's".into(),
+            StoreStep::RecordUrl => "records its peer URLs in the store".into(),
+            StoreStep::BeginLineage { number, base } => match base {
+                Some(base) => format!("begins lineage {number} with snapshot {base}"),
+                None => format!("begins lineage {number} with the data that it has"),
+            },
+            StoreStep::Continue(number) => {
+                format!("goes on with the data that it has as lineage {number}")
+            }
+            StoreStep::Restore { number, base } => {
+                format!("restores snapshot {base} as lineage {number}")
+            }
+            StoreStep::NoteOrder(number) => {
+                format!("notes on its volume that it waits for order {number}")
+            }
+            StoreStep::ForgetOrder(number) => {
+                format!("takes away the note that it waits for order {number}")
+            }
+            StoreStep::BeginOrder(number) => format!("begins order {number}"),
+            StoreStep::SetAsideFor(number) => {
+                format!("sets its data aside for lineage {number}, where it is kept")
+            }
+        }
+    }
 }
 
 impl Step {
@@ -97,6 +197,7 @@ impl Step {
             Step::NoteLeft => "note-left",
             Step::ForgetLeft => "forget-left",
             Step::MoveLeadership(_) => "move-leadership",
+            Step::Store(step) => step.name(),
         }
     }
 
@@ -107,7 +208,8 @@ impl Step {
             | Step::AddMember { .. }
             | Step::UpdatePeerUrls(_)
             | Step::GiveUp
-            | Step::Quarantine => true,
+            | Step::Quarantine
+            | Step::Store(_) => true,
             Step::NoteJoin(_)
             | Step::SettleJoin(_)
             | Step::Promise
@@ -137,7 +239,8 @@ impl Step {
             | Step::ForgetLearner
             | Step::NoteLeft
             | Step::ForgetLeft
-            | Step::MoveLeadership(_) => false,
+            | Step::MoveLeadership(_)
+            | Step::Store(_) => false,
         }
     }
 
@@ -152,6 +255,7 @@ impl Step {
             Step::RemoveMember(_) | Step::AddMember { .. } | Step::Quarantine | Step::GiveUp => {
                 true
             }
+            Step::Store(step) => step.counts_on_a_start(),
             Step::NoteJoin(_)
             | Step::SettleJoin(_)
             | Step::Promise
@@ -200,6 +304,7 @@ impl Step {
             Step::NoteLeft => "notes that it left".into(),
             Step::ForgetLeft => "takes back the note that it left".into(),
             Step::MoveLeadership(id) => format!("lets member {id} lead"),
+            Step::Store(step) => step.words(),
             Step::DeleteSetAside { keep } => {
                 format!("deletes what was set aside, all but the newest {keep}")
             }
@@ -216,7 +321,8 @@ impl Step {
             | Step::PromoteMember(_)
             | Step::NoteLeft
             | Step::ForgetLeft
-            | Step::MoveLeadership(_) => true,
+            | Step::MoveLeadership(_)
+            | Step::Store(_) => true,
             Step::NoteJoin(_)
             | Step::SettleJoin(_)
             | Step::RemoveMember(_)

@@ -1,7 +1,8 @@
 //! The decision table: what to do about what was seen.
 //!
 //! The order of the rows is: data dir in use, own data, damaged data, then for an empty data dir
-//! refusals, a quorate cluster, notes, a cluster without a leader, assembly. Two lessons stand behind
+//! refusals, a quorate cluster, notes, a cluster without a leader, assembly. A store of snapshots, where there is one,
+//! comes after all of these, and says which of them do not hold. Two lessons stand behind
 //! it. *Unstarted is not evidence*: a listed member without client URLs may have voted and lost its
 //! disk; only a note on this very volume proves that it never ran. And *only an entry committed
 //! without us proves that the others hold everything*: that is what remove and add give, and no read,
@@ -14,6 +15,7 @@ use super::first_start::founding;
 use super::hindrance::version_skip;
 use super::leaving::leaving;
 use super::own::{damaged, own_data};
+use super::recovery::{with_store, without_passed_over};
 use super::set::has_left;
 use super::voting::voting;
 use super::{
@@ -66,11 +68,14 @@ fn start(policy: &Policy, seen: &Observation) -> Decision {
     {
         return Refuse(Why::KeyUnfit(why.clone()));
     }
+    let without = without_passed_over(seen);
+    let seen = without.as_ref().unwrap_or(seen);
     let decision = match seen.counts_as() {
         DataDir::Own(own) => own_data(policy, seen, own),
         DataDir::Damaged { head } => damaged(policy, seen, head),
         DataDir::Empty => empty(policy, seen),
     };
+    let decision = with_store(policy, seen, decision);
     match stands_in_the_way(policy, seen, &decision) {
         Some(decision) => decision,
         None => founding(policy, seen, decision),
@@ -95,6 +100,7 @@ fn stands_in_the_way(policy: &Policy, seen: &Observation, decision: &Decision) -
             _,
         )
         | Do(Step::Promise, _)
+        | Do(Step::Store(_), Why::FirstStartMarked | Why::TotalLoss(_))
         | Wait(Why::Listening(_) | Why::FirstStartPromise(..))
         | Refuse(Why::DataSetAside(_)) => {
             if let Some(data) = data_elsewhere(policy, seen) {

@@ -3,7 +3,8 @@
 
 use super::{
     Alone, Confirmed, Decision, Evidence, Founders, Gravity, Histories, Identity, Knock,
-    Leaderless, Misleads, Misplaced, Outlook, Peer, Progress, Step, Unheard, Whose, Why,
+    Leaderless, Misleads, Misplaced, Nonce, Outlook, Peer, Progress, Step, StoreStep, Unheard,
+    Whose, Why,
 };
 use crate::held::Rest;
 use crate::membership::{Member, quorum};
@@ -188,6 +189,7 @@ impl Decision {
                 row.naming(evidence.words())
             }
             (why, _) if why.is_of_leaving() => told_of_leaving(why, row),
+            (why, _) if why.is_of_store() => self.told_of_store(why, row),
             (why, _) => self.told_of_first_start(why, row),
         }
     }
@@ -329,6 +331,90 @@ fn told_of_leaving(why: &Why, row: Told) -> Told {
     }
 }
 
+impl Why {
+    /// A row that holds with a store of snapshots alone.
+    fn is_of_store(&self) -> bool {
+        matches!(
+            self,
+            Why::RestorePending(_)
+                | Why::RestoreOrdered(..)
+                | Why::RestoreBegun(..)
+                | Why::SurvivorSeeds(..)
+                | Why::OrderOver(_)
+                | Why::Superseded(_)
+                | Why::SupersededUnproven(..)
+                | Why::StoreUnreachable(_)
+                | Why::StoreDisagrees(_)
+                | Why::MarkedWithoutSnapshot(_)
+                | Why::TotalLoss(_)
+                | Why::SeedRestores(_)
+                | Why::TotalLossHeld(_)
+                | Why::SettingsDiffer(_)
+        )
+    }
+}
+
+impl Decision {
+    /// The rows of a restore.
+    fn told_of_store(&self, why: &Why, row: Told) -> Told {
+        let waits = matches!(self, Decision::Wait(_));
+        match why {
+            Why::RestorePending(number) => row.because(format!(
+                "quorate, listed; order {number} to restore waits until the cluster is stopped"
+            )),
+            Why::RestoreOrdered(number, missing) if waits => row
+                .because(format!("this volume waits for order {number} to restore, and not enough is known to begin it"))
+                .naming(missing.clone()),
+            Why::RestoreOrdered(number, _) => row.because(format!(
+                "order {number} to restore, and nobody has a quorum of what it rolls back"
+            )),
+            Why::RestoreBegun(number, seed) if waits => {
+                row.because(format!("order {number} to restore is begun, and {seed} restores"))
+            }
+            Why::RestoreBegun(number, _) => row.because(match self {
+                Decision::Do(Step::Store(StoreStep::BeginOrder(_)), _) => format!(
+                    "so many wait for order {number} that the rest is no quorum, and its snapshot is verified"
+                ),
+                _ => format!("order {number} to restore is begun"),
+            }),
+            Why::SurvivorSeeds(number, name) => row.because(match self {
+                Decision::Do(Step::Store(StoreStep::BeginOrder(_)), _) => format!(
+                    "order {number} goes on with what {name} has, and every other member waits for it, or is destroyed and silent"
+                ),
+                _ => format!("order {number} is begun: it goes on with what {name} has"),
+            }),
+            Why::OrderOver(number) => row.because(format!(
+                "order {number}, for which this volume waits, was cancelled, or its lineage is here"
+            )),
+            Why::Superseded(number) => row.because(format!(
+                "lineage {number} is quorate, and comes after this volume's by the store's chain"
+            )),
+            Why::SupersededUnproven(Some(number), peers) => row
+                .because(format!("the store has lineage {number}, which comes after this volume's, and nobody proves a leader of it"))
+                .naming(said(peers))
+                .cured(format!("start the members of lineage {number}; if it has never run, remove it from the store by hand")),
+            Why::SupersededUnproven(None, peers) => row
+                .because("a member of the initial cluster is of another cluster, and the store does not say which one came after which")
+                .naming(said(peers))
+                .cured("let the store be read; a wrong member has to be stopped"),
+            Why::StoreUnreachable(words) | Why::StoreDisagrees(words) => row.naming([words.clone()]),
+            Why::MarkedWithoutSnapshot(Nonce(nonce)) => row.naming([format!("nonce {nonce}")]),
+            Why::TotalLoss(base) => row.naming(
+                (base.passed_over.iter()).map(|it| format!("passed over, as it is bad: {it}")),
+            ),
+            Why::SeedRestores(name) => row
+                .because(format!("everybody was heard to hold nothing, and {name} restores"))
+                .cured(format!("nothing to do: it joins when {name} has restored; if that one does not, see its log")),
+            Why::TotalLossHeld(names) => row
+                .because("everybody was heard to hold nothing, and not every member comes back by itself")
+                .naming(names.iter().map(|name| format!("{name} has REJOIN_RECOVER=hold"))),
+            Why::SettingsDiffer(words) => row.naming(words.clone()),
+            // The table says it all.
+            _ => row,
+        }
+    }
+}
+
 /// The cure as a part of a log line.
 pub fn to_go_on(cure: &str) -> String {
     match cure.starts_with("nothing to do") {
@@ -398,6 +484,11 @@ impl Why {
             | Why::DataDamagedNoQuorum(held)
             | Why::DataLostNoLeader(held)
             | Why::NotListedNoLeader(held) => held.outlook != Outlook::Election,
+            Why::RestoreOrdered(..)
+            | Why::SupersededUnproven(..)
+            | Why::MarkedWithoutSnapshot(_)
+            | Why::TotalLossHeld(_)
+            | Why::SettingsDiffer(_) => true,
             _ => false,
         }
     }

@@ -17,16 +17,26 @@ use etcd_rejoin_decide::{
 
 use text::{Case, in_words};
 
+/// The table without a store of snapshots, and the rows that need one.
+const FILES: [(&str, &str); 2] = [
+    ("decisions.txt", include_str!("decisions.txt")),
+    ("recovery.txt", include_str!("recovery.txt")),
+];
+
 fn cases() -> Vec<Case> {
-    text::cases(include_str!("decisions.txt"))
+    let files = FILES.iter().flat_map(|(_, text)| text::cases(text));
+    files.collect()
 }
 
 #[test]
 fn every_case_is_decided_as_written() {
     let variants: usize = cases().iter().map(|case| case.variants.len()).sum();
     println!("{} cases, {variants} observations", cases().len());
-    let wrong = cases::wrong(&cases(), |(policy, seen)| in_words(&decide(policy, seen)));
-    assert!(wrong.is_empty(), "\n{wrong}");
+    for (file, text) in FILES {
+        let cases = text::cases(text);
+        let wrong = cases::wrong(&cases, |(policy, seen)| in_words(&decide(policy, seen)));
+        assert!(wrong.is_empty(), "\n{file}:\n{wrong}");
+    }
 }
 
 #[test]

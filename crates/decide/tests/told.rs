@@ -3,8 +3,9 @@
 
 use etcd_rejoin_decide::membership::{ClusterId, InitialCluster, Member, MemberId};
 use etcd_rejoin_decide::{
-    Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, JoinsOnly, Observation, Peer,
-    Policy, Quorate, Reason, Steady, Urgency, decide,
+    Bootstrap, DataDir, Decision, Heard, Holds, Identity, JoinAs, JoinsOnly, Kept, KeptLineage,
+    KeptMarker, KeptSnapshot, Nonce, Observation, Peer, Policy, Quorate, Reason, Recover,
+    SaidOfStore, Steady, StoreSeen, TABLE, Urgency, decide,
 };
 
 /// We are n1 of these.
@@ -201,4 +202,113 @@ fn the_only_member_is_told_at_once_that_nobody_else_has_its_data() {
     assert_eq!(decision.reason(), Reason::DataDamagedNoQuorum);
     assert_eq!(decision.urgency(), Urgency::Alarm);
     assert!(decision.cure().starts_with("restore a snapshot"));
+}
+
+/// We are n1, of a cluster that has a store with a snapshot.
+fn with_a_store(policy: &Policy, lineages: &[u64], seen: Observation) -> Decision {
+    let nonce = |number: u64| Nonce(format!("l{number}"));
+    let lineages = lineages.iter().map(|number| KeptLineage {
+        number: *number,
+        nonce: nonce(*number),
+        parent: (*number > 1).then(|| nonce(*number - 1)),
+        cluster: ClusterId(*number),
+        base: (*number > 1).then(|| "s5".into()),
+    });
+    let snapshot = |name: &str, revision, bad| KeptSnapshot {
+        name: name.into(),
+        lineage: 1,
+        revision,
+        bad,
+    };
+    let kept = Kept {
+        marker: Some(KeptMarker {
+            nonce: nonce(1),
+            promises: Vec::new(),
+        }),
+        lineages: lineages.collect(),
+        snapshots: vec![snapshot("s5", 5, false), snapshot("s7", 7, true)],
+        ..Kept::default()
+    };
+    let said = seen.peers.iter().map(|peer| SaidOfStore {
+        name: peer.name.clone(),
+        recover: Recover::Auto,
+        table: TABLE,
+        marker: Some(nonce(1)),
+        promise: None,
+        waits_for: None,
+    });
+    let seen = Observation {
+        said: said.collect(),
+        store: Some(StoreSeen::Read(kept)),
+        listened: true,
+        ..seen
+    };
+    decide(policy, &seen)
+}
+
+#[test]
+fn a_total_loss_says_which_snapshot_it_passes_over_and_who_holds_it_back() {
+    let lost = || Observation {
+        peers: vec![peer("n2", empty()), peer("n3", empty())],
+        ..Observation::default()
+    };
+    let held = with_a_store(&policy(&THREE), &[1], lost());
+    assert!(
+        held.because().contains("n1 has REJOIN_RECOVER=hold"),
+        "{}",
+        held.because()
+    );
+    assert_eq!(held.urgency(), Urgency::Alarm);
+    let auto = Policy {
+        recover: Recover::Auto,
+        ..policy(&THREE)
+    };
+    let restores = with_a_store(&auto, &[1], lost());
+    assert_eq!(restores.sentence(), "begins lineage 2 with snapshot s5");
+    let passed_over = "passed over, as it is bad: s7, revision 7";
+    assert!(
+        restores.because().contains(passed_over),
+        "{}",
+        restores.because()
+    );
+    assert_eq!(restores.urgency(), Urgency::Warning);
+}
+
+#[test]
+fn data_that_a_restore_passed_over_says_by_which_lineage_and_why_it_waits() {
+    let own = || Observation {
+        data: DataDir::Own(Identity {
+            member: MemberId(1),
+            cluster: ClusterId(1),
+        }),
+        peers: vec![peer("n2", silent()), peer("n3", silent())],
+        ..Observation::default()
+    };
+    let waits = with_a_store(&policy(&THREE), &[1, 2], own());
+    assert_eq!(waits.reason(), Reason::SupersededUnproven);
+    assert!(
+        waits.cure().starts_with("start the members of lineage 2"),
+        "{}",
+        waits.cure()
+    );
+    let quorate = Quorate {
+        cluster: ClusterId(2),
+        members: vec![member("n2", true), member("n3", true)],
+        reached: None,
+        leader: None,
+        at: "http://n2:2379".into(),
+    };
+    let passed_over = with_a_store(
+        &policy(&THREE),
+        &[1, 2],
+        Observation {
+            quorate: Some(quorate),
+            ..own()
+        },
+    );
+    assert_eq!(
+        passed_over.sentence(),
+        "sets its data aside for lineage 2, where it is kept"
+    );
+    assert!(passed_over.because().contains("lineage 2 is quorate"));
 }

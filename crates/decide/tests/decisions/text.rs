@@ -6,9 +6,10 @@ use crate::cases::Meaning;
 use etcd_rejoin_decide::membership::{ClusterId, InitialCluster, Member, MemberId};
 use etcd_rejoin_decide::{
     Begin, Bootstrap, DataDir, Decision, Dir, Elsewhere, FoundThere, Heard, Holds, Identity,
-    JoinAs, JoinsOnly, Knock, ListedHere, MemberProgress, Misplaced, Observation, OwnUrl, Peer,
-    Policy, Progress, Quorate, Removal, SetWants, Start, Steady, Step, Surroundings, ToAsk, Trial,
-    Wants, decide,
+    JoinAs, JoinsOnly, Kept, KeptLineage, KeptMarker, KeptMember, KeptOrder, KeptSnapshot, Knock,
+    ListedHere, MemberProgress, Misplaced, Nonce, Observation, OrderOutcome, Ordered, OwnUrl, Peer,
+    Policy, Progress, Quorate, Recover, Removal, SaidOfStore, SetWants, Start, Steady, Step,
+    StoreSeen, StoreStep, Surroundings, TABLE, ToAsk, Trial, Wants, decide,
 };
 
 pub type Case = crate::cases::Case<(Policy, Observation)>;
@@ -40,6 +41,8 @@ fn variant(at: usize, lines: &[String]) -> (Policy, Observation) {
             "cluster" => read_cluster(at, &policy, &mut seen, words),
             "peer" => read_peer(at, &mut seen, words),
             "also" => read_also(at, &mut seen, words),
+            "store" => seen.store = Some(store(at, words)),
+            "said" => seen.said = words.split(' ').map(|word| said(at, word)).collect(),
             _ => panic!("line {at}: {verb:?} is no verb of this file"),
         }
     }
@@ -119,6 +122,8 @@ fn read_policy(at: usize, policy: &mut Policy, words: &str) {
                 policy.peer_urls_given = false;
             }
             ("url", url) => policy.peer_urls = vec![url.into()],
+            ("recover", "auto") => policy.recover = Recover::Auto,
+            ("recover", "hold") => policy.recover = Recover::Hold,
             ("keep", number) => policy.keep = Some(number.parse().unwrap()),
             _ => panic!("line {at}: {word:?} is no policy"),
         }
@@ -160,6 +165,14 @@ fn read_notes(at: usize, seen: &mut Observation, words: &str) {
             ("none", "") => {}
             ("join", entry) => seen.join_note = Some(id(entry)),
             ("promise", "") => seen.promise = true,
+            ("promise", nonce) => {
+                (seen.promise, seen.promise_nonce) = (true, Some(Nonce(nonce.into())));
+            }
+            ("order", number) => seen.order_note = Some(number.parse().unwrap()),
+            ("restoring", words) => {
+                let (number, nonce) = words.split_once('/').expect("NUMBER/NONCE");
+                seen.restoring = Some((number.parse().unwrap(), Nonce(nonce.into())));
+            }
             ("given-up", "") => seen.given_up = true,
             ("left", "") => seen.left = true,
             ("left-scaled", "") => (seen.left, seen.left_scaled) = (true, true),
@@ -267,6 +280,7 @@ fn read_also(at: usize, seen: &mut Observation, words: &str) {
             }
             ("asked-to-move", "") => seen.asked_to_move = true,
             ("set", words) => seen.set = set(words),
+            ("rejoins", "") => seen.rejoins = true,
             ("set-aside", number) => seen.set_aside = number.parse().unwrap(),
             _ => panic!("line {at}: {word:?} is nothing else"),
         }
@@ -283,6 +297,119 @@ fn set(words: &str) -> SetWants {
             replicas: replicas.parse().unwrap(),
         },
     }
+}
+
+/// What lies in the store: each lineage goes on with the one before it.
+fn store(at: usize, words: &str) -> StoreSeen {
+    let mut kept = Kept::default();
+    if words == "silent" {
+        return StoreSeen::Silent("timed out".into());
+    }
+    let nonce = |text: &str| Nonce(text.into());
+    for word in words.split(' ') {
+        let (kind, rest) = word.split_once('=').unwrap_or((word, ""));
+        let mut parts = rest.split('/');
+        let mut part = || parts.next().filter(|part| !part.is_empty());
+        match kind {
+            "empty" => {}
+            "cannot-decide" => kept.cannot_decide = true,
+            // The nonce, and the promises.
+            "marker" => {
+                kept.marker = Some(KeptMarker {
+                    nonce: nonce(part().unwrap_or("m")),
+                    promises: part().map_or(Vec::new(), |all| all.split(',').map(nonce).collect()),
+                });
+            }
+            // The number, the cluster and the base.
+            "lineage" => {
+                let number: u64 = part().unwrap().parse().unwrap();
+                let older = kept.lineages.last().map(|it| it.nonce.clone());
+                kept.lineages.push(KeptLineage {
+                    number,
+                    nonce: nonce(
+                        &(if number == 1 {
+                            "m".into()
+                        } else {
+                            format!("l{number}")
+                        }),
+                    ),
+                    parent: older,
+                    cluster: cluster(at, part().expect("a cluster")),
+                    base: part().map(String::from),
+                });
+            }
+            // Lineage and revision; it is its name too.
+            "snapshot" | "bad-snapshot" => {
+                let name = part().expect("a snapshot");
+                let (lineage, revision) = name.split_once('-').expect("LINEAGE-REVISION");
+                kept.snapshots.push(KeptSnapshot {
+                    name: name.into(),
+                    lineage: lineage.parse().unwrap(),
+                    revision: revision.parse().unwrap(),
+                    bad: kind == "bad-snapshot",
+                });
+            }
+            // The number, the snapshot, and what is known of it.
+            "order" => {
+                let number = part().unwrap().parse().unwrap();
+                let what = part().expect("a snapshot, or survivor:NAME");
+                let rest: Vec<&str> = std::iter::from_fn(part).collect();
+                let destroyed = rest.iter().find_map(|it| it.strip_prefix("destroyed:"));
+                kept.orders.push(KeptOrder {
+                    number,
+                    what: match what.strip_prefix("survivor:") {
+                        Some(name) => Ordered::Survivor {
+                            name: name.into(),
+                            destroyed: destroyed.map_or(Vec::new(), |all| {
+                                all.split(',').map(String::from).collect()
+                            }),
+                        },
+                        None => Ordered::Snapshot {
+                            name: what.into(),
+                            verified: rest.contains(&"verified"),
+                        },
+                    },
+                    outcome: match rest.last() {
+                        Some(&"begun") => Some(OrderOutcome::Begun),
+                        Some(&"cancelled") => Some(OrderOutcome::Cancelled),
+                        Some(_) | None => None,
+                    },
+                });
+            }
+            "member" => kept.members.push(KeptMember {
+                name: part().expect("a name").into(),
+                peer_urls: vec![url(part().unwrap_or(rest))],
+            }),
+            _ => panic!("line {at}: {word:?} is nothing that a store holds"),
+        }
+    }
+    StoreSeen::Read(kept)
+}
+
+/// `n1=auto,p1,waits:2`: what an entrypoint says of the store.
+fn said(at: usize, words: &str) -> SaidOfStore {
+    let (name, words) = words.split_once('=').expect("NAME=WHAT IT SAYS");
+    let mut said = SaidOfStore {
+        name: name.into(),
+        recover: Recover::Hold,
+        table: TABLE,
+        marker: Some(Nonce("m".into())),
+        promise: None,
+        waits_for: None,
+    };
+    for word in words.split(',') {
+        match word.split_once(':').unwrap_or((word, "")) {
+            ("auto", "") => said.recover = Recover::Auto,
+            ("hold", "") => said.recover = Recover::Hold,
+            ("waits", number) => said.waits_for = Some(number.parse().unwrap()),
+            ("unmarked", "") => said.marker = None,
+            ("other-marker", "") => said.marker = Some(Nonce("x".into())),
+            ("other-rows", "") => said.table = TABLE + 1,
+            (promise, "") if promise.starts_with('p') => said.promise = Some(Nonce(promise.into())),
+            _ => panic!("line {at}: {word:?} is nothing that is said of a store"),
+        }
+    }
+    said
 }
 
 /// `n4`, or `n4:c2` of another cluster; without a word it is one that no initial cluster names.
@@ -579,6 +706,25 @@ pub fn in_words(decision: &Decision) -> String {
             Step::MoveLeadership(id) => format!("do move-leadership {}", label(*id)),
             Step::DeleteSetAside { keep } => format!("do delete-set-aside keep={keep}"),
             Step::PromoteMember(id) => format!("do promote-member {}", label(*id)),
+            Step::Store(step) => match step {
+                StoreStep::Mark { promises } => {
+                    let promises: Vec<&str> = promises.iter().map(|it| it.0.as_str()).collect();
+                    format!("do mark-store {}", promises.join(","))
+                }
+                StoreStep::RecordUrl => "do record-url".into(),
+                StoreStep::BeginLineage { number, base } => {
+                    let base = base.as_deref().unwrap_or("own-data");
+                    format!("do begin-lineage {number} {base}")
+                }
+                StoreStep::Restore { number, base } => {
+                    format!("do restore-snapshot {number} {base}")
+                }
+                StoreStep::Continue(number) => format!("do continue-lineage {number}"),
+                StoreStep::NoteOrder(number) => format!("do note-order {number}"),
+                StoreStep::ForgetOrder(number) => format!("do forget-order {number}"),
+                StoreStep::BeginOrder(number) => format!("do begin-order {number}"),
+                StoreStep::SetAsideFor(number) => format!("do set-aside-for {number}"),
+            },
             Step::ForgetLearner | Step::NoteLeft | Step::ForgetLeft => {
                 format!("do {}", step.name())
             }

@@ -245,7 +245,8 @@ impl<const N: usize> Look<N> {
                 | Step::ForgetLearner
                 | Step::NoteLeft
                 | Step::ForgetLeft
-                | Step::MoveLeadership(_) => {
+                | Step::MoveLeadership(_)
+                | Step::Store(_) => {
                     panic!("not in this world: {step:?}")
                 }
             }),

@@ -1,0 +1,260 @@
+//! The rows of a cluster that has a store of snapshots: how it is founded, comes back after it lost every disk, and
+//! follows an order to restore. Without a store nothing of this holds. Here is a first start, growth, and data that a
+//! restore has passed over; the others are `total_loss.rs` and `orders.rs`.
+//!
+//! Three rules stand behind it. *A lineage is never rolled back while a member holds data of the newest one*, without
+//! an order that names the loss. *What is decided once is a conditional create*: two that decide at once read back
+//! what was decided. *Waiting is durable*: who says that it waits for an order has noted so first, and starts its data
+//! again only when the order was cancelled.
+
+use super::Decision::{Do, Refuse, Wait};
+use super::first_start::not_all_heard;
+use super::orders::ordered;
+use super::total_loss::{said, total_loss, unfit};
+use super::{
+    Begin, DataDir, Decision, Founders, Heard, Holds, Identity, JoinAs, Kept, Nonce, Observation,
+    Peer, Policy, Step, StoreSeen, StoreStep, Why,
+};
+use crate::membership::ClusterId;
+
+/// What was seen, without what is over: an etcd of an earlier lineage that waits for its quorum beside a later one.
+/// None where there is nothing of that.
+///
+/// Else it would be another cluster: an empty member would join neither, and data of the later one would not start. An
+/// earlier one that has a leader is passed over by nobody.
+pub(super) fn without_passed_over(seen: &Observation) -> Option<Observation> {
+    let Some(StoreSeen::Read(kept)) = &seen.store else {
+        return None;
+    };
+    if kept.disagreement().is_some() {
+        return None;
+    }
+    let number = |cluster| kept.lineage_of(cluster).map(|lineage| lineage.number);
+    let quorate = seen.quorate.as_ref().map(|quorate| quorate.cluster);
+    let own = seen.data.identity().and_then(|own| number(own.cluster));
+    let leads = match quorate {
+        Some(cluster) => Some(number(cluster)?),
+        None => None,
+    };
+    let latest = own.max(leads)?;
+    if leads.is_some_and(|leads| leads < latest) {
+        return None;
+    }
+    let is_over = |peer: &Peer| match &peer.heard {
+        Heard::Etcd { cluster, .. } => number(*cluster).filter(|number| *number < latest),
+        Heard::Silent(_) | Heard::Refused(_) | Heard::Nonsense(_) | Heard::Entrypoint { .. } => {
+            None
+        }
+    };
+    seen.peers.iter().find_map(is_over)?;
+    let mut seen = seen.clone();
+    for peer in &mut seen.peers {
+        if let Some(number) = is_over(peer) {
+            let words = format!("it waits for its quorum in lineage {number}: start it again");
+            peer.heard = Heard::Silent(words);
+        }
+    }
+    Some(seen)
+}
+
+/// What is decided where there is a store; `decision` is what is decided without.
+pub(super) fn with_store(policy: &Policy, seen: &Observation, decision: Decision) -> Decision {
+    if seen.store.is_none() && seen.order_note.is_none() || is_of_ourselves(decision.why()) {
+        return decision;
+    }
+    let waits = seen.order_note.is_some() && matches!(seen.counts_as(), DataDir::Own(_));
+    match (decided(policy, seen, decision), seen.order_note) {
+        // Whatever else holds: what has said that it waits does not start.
+        (Decision::Start(..), Some(number)) if waits => {
+            Wait(Why::RestoreOrdered(number, Vec::new()))
+        }
+        (decision, _) => decision,
+    }
+}
+
+fn decided(policy: &Policy, seen: &Observation, decision: Decision) -> Decision {
+    let kept = match &seen.store {
+        Some(StoreSeen::Read(kept)) => kept,
+        Some(StoreSeen::Silent(words)) => return silent(policy, seen, words, decision),
+        None => return silent(policy, seen, "REJOIN_STORE is not set", decision),
+    };
+    if let Some(decision) = ordered(policy, seen, kept, &decision) {
+        return decision;
+    }
+    // What does not go back to one founding proves nothing of what came after what.
+    let disagreement = kept.disagreement();
+    match seen.counts_as() {
+        DataDir::Own(own) => match disagreement {
+            Some(words) => silent(policy, seen, &words, decision),
+            None => superseded(policy, seen, kept, own).unwrap_or(decision),
+        },
+        DataDir::Damaged { head } => {
+            let newer = head.and_then(|head| superseded(policy, seen, kept, head));
+            // It never starts as it is: what is not proven yet is none of its affairs.
+            let newer = newer.filter(|decision| !matches!(decision, Wait(_)));
+            let lost = matches!(decision, Wait(Why::DataDamagedNoQuorum(_)));
+            (newer.or_else(|| total_loss(policy, seen, kept).filter(|_| lost))).unwrap_or(decision)
+        }
+        DataDir::Empty => {
+            total_loss(policy, seen, kept).unwrap_or_else(|| first(policy, seen, kept, decision))
+        }
+    }
+}
+
+/// Whose this is, and who speaks to us, comes before what the store says.
+fn is_of_ourselves(why: &Why) -> bool {
+    matches!(
+        why,
+        Why::VolumeOfAnotherMember(_)
+            | Why::TwinAlive
+            | Why::TwoEntries
+            | Why::PeerUrlsNotGiven
+            | Why::NotAllowed(_)
+            | Why::PeersDisagree(_)
+    )
+}
+
+/// The store proves nothing. Intact data starts all the same, unless somebody else runs under its name: after a restore
+/// that this volume missed, the others are another cluster.
+fn silent(policy: &Policy, seen: &Observation, words: &str, decision: Decision) -> Decision {
+    if let Some(number) = seen.order_note {
+        return Wait(Why::RestoreOrdered(number, vec![words.into()]));
+    }
+    let unreachable = || Wait(Why::StoreUnreachable(words.into()));
+    match seen.counts_as() {
+        DataDir::Own(own) if !is_quorate(seen, own.cluster) => {
+            let another = |heard: &Heard| matches!(heard, Heard::Etcd { cluster, .. } if *cluster != own.cluster);
+            let others = seen.peers_that(another);
+            let listed = others.iter().any(|peer| peer.initial);
+            match listed {
+                true => Wait(Why::SupersededUnproven(None, others)),
+                false => decision,
+            }
+        }
+        DataDir::Empty if is_first_start(&decision) => unreachable(),
+        DataDir::Empty if grows(policy, seen, None, &decision) => unreachable(),
+        DataDir::Own(_) | DataDir::Empty | DataDir::Damaged { .. } => decision,
+    }
+}
+
+fn is_quorate(seen: &Observation, cluster: ClusterId) -> bool {
+    seen.quorate.as_ref().is_some_and(|q| q.cluster == cluster)
+}
+
+/// Whether it founds a cluster, or is about to.
+fn is_first_start(decision: &Decision) -> bool {
+    match decision {
+        Decision::Start(start, _) => start.begin == Begin::New,
+        Do(step, _) => *step == Step::Promise,
+        Wait(why) => matches!(why, Why::FirstStartPromise(..)),
+        Refuse(_) | Decision::Done(_) => false,
+    }
+}
+
+/// Whether the cluster grows by a peer URL that the store does not know: a total loss would not ask for this member.
+///
+/// One whose entry this run has removed had that URL before.
+fn grows(policy: &Policy, seen: &Observation, kept: Option<&Kept>, decision: &Decision) -> bool {
+    let adds = matches!(decision, Do(Step::AddMember { .. }, _));
+    let members = kept.iter().flat_map(|kept| &kept.members);
+    let mut urls = members.flat_map(|member| &member.peer_urls);
+    adds && !seen.rejoins && !urls.any(|url| policy.peer_urls.contains(url))
+}
+
+/// The history that came after ours runs, or was begun.
+///
+/// Before `other-cluster` and `other-history`, which refuse: the store proves what came after what, and this volume
+/// was passed over by a restore.
+fn superseded(policy: &Policy, seen: &Observation, kept: &Kept, own: Identity) -> Option<Decision> {
+    let (ours, newest) = (kept.lineage_of(own.cluster)?, kept.newest()?);
+    if ours.number == newest.number || is_quorate(seen, own.cluster) {
+        return None;
+    }
+    let runs = (seen.quorate.as_ref()).and_then(|quorate| kept.lineage_of(quorate.cluster));
+    Some(match runs {
+        Some(lineage) if lineage.number > ours.number => match policy.join {
+            JoinAs::Never => Refuse(Why::JoiningForbidden),
+            JoinAs::Auto | JoinAs::Voter | JoinAs::Learner => {
+                let step = StoreStep::SetAsideFor(lineage.number);
+                Do(Step::Store(step), Why::Superseded(lineage.number))
+            }
+        },
+        // Started, it would be a second history of one cluster.
+        Some(_) | None => Wait(Why::SupersededUnproven(Some(newest.number), seen.running())),
+    })
+}
+
+/// A first start, and growth, of a cluster that has a store.
+fn first(policy: &Policy, seen: &Observation, kept: &Kept, decision: Decision) -> Decision {
+    if grows(policy, seen, Some(kept), &decision) {
+        return Do(Step::Store(StoreStep::RecordUrl), Why::UrlUnrecorded);
+    }
+    if !is_first_start(&decision) {
+        return decision;
+    }
+    if let Some(refusal) = unfit(kept) {
+        return refusal;
+    }
+    let own = seen.promise_nonce.as_ref();
+    let Some(marker) = &kept.marker else {
+        return unmarked(seen, decision);
+    };
+    // `now` founds beside silence; who is silent may hold the data that the store knows of.
+    if !kept.snapshots.is_empty() && !is_continued(&decision) {
+        return not_all_heard(policy, seen);
+    }
+    let (unsaid, heard) = promises(seen);
+    if !unsaid.is_empty() {
+        return Wait(Why::SettingsDiffer(unsaid));
+    }
+    let listed = |nonce: &Nonce| marker.promises.contains(nonce);
+    match own.is_some_and(listed) && heard.iter().all(listed) {
+        true => decision,
+        // A promise of this founding is listed, and has gone when etcd ran. Who was founded here, and lost it, cannot
+        // be told from who was not: a person knows.
+        false => Wait(Why::MarkedWithoutSnapshot(marker.nonce.clone())),
+    }
+}
+
+/// The store was empty when it was listed: the first start of its cluster.
+fn unmarked(seen: &Observation, decision: Decision) -> Decision {
+    if is_continued(&decision) {
+        let words = "others have begun this first start, and there is no marker of it";
+        return Refuse(Why::StoreDisagrees(words.into()));
+    }
+    let Decision::Start(..) = &decision else {
+        return decision;
+    };
+    let Some(own) = &seen.promise_nonce else {
+        let why = Why::FirstStartPromise(Founders::Alone, Vec::new());
+        return Do(Step::Promise, why);
+    };
+    let (unsaid, mut promises) = promises(seen);
+    if !unsaid.is_empty() {
+        return Wait(Why::SettingsDiffer(unsaid));
+    }
+    // Marked before everybody has promised, nobody would know whose founding it is.
+    promises.push(own.clone());
+    promises.sort_unstable();
+    let step = StoreStep::Mark { promises };
+    Do(Step::Store(step), Why::FirstStartMarked)
+}
+
+fn is_continued(decision: &Decision) -> bool {
+    matches!(decision, Decision::Start(_, Why::FirstStartContinued))
+}
+
+/// Who has promised without saying which promise it is, and the promises that were heard.
+fn promises(seen: &Observation) -> (Vec<String>, Vec<Nonce>) {
+    let promised = seen.peers_that(
+        |heard| matches!(heard, Heard::Entrypoint { holds, .. } if *holds == Holds::Promised),
+    );
+    let (mut unsaid, mut promises) = (Vec::new(), Vec::new());
+    for peer in promised {
+        match said(seen, &peer.name).and_then(|said| said.promise.clone()) {
+            Some(nonce) => promises.push(nonce),
+            None => unsaid.push(format!("{} says nothing of a store", peer.name)),
+        }
+    }
+    (unsaid, promises)
+}
