@@ -103,6 +103,23 @@ fn in_profile(text: &str, profile: &str) -> Option<AwsCredential> {
     })
 }
 
+/// An error with the code and the message of the store alone, of the XML that it sent.
+fn spoken(words: &str) -> String {
+    let begin = words.find("<?xml").or_else(|| words.find("<Error>"));
+    let Some((before, xml)) = begin.map(|begin| words.split_at(begin)) else {
+        return words.into();
+    };
+    let element = |name: &str| {
+        let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+        rest.split_once(&format!("</{name}>")).map(|(text, _)| text)
+    };
+    match (element("Code"), element("Message")) {
+        (Some(code), Some(message)) => format!("{before}{code}: {message}"),
+        (Some(only), None) => format!("{before}{only}"),
+        (None, _) => words.into(),
+    }
+}
+
 /// A part of a bucket.
 #[derive(Debug)]
 pub struct Bucket {
@@ -151,7 +168,7 @@ impl Bucket {
 
     /// What went wrong with which object, and what to do about it.
     fn failed(&self, what: &str, key: &str, fault: &Fault) -> Error {
-        let words = chain(fault);
+        let words = spoken(&chain(fault));
         let has = |word: &str| words.contains(word);
         let cure = match fault {
             _ if has("RequestTimeTooSkewed") => "; set this machine's clock",
@@ -345,6 +362,16 @@ impl Body {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_an_answer_in_xml_the_code_and_the_message_are_said() {
+        let xml = "<?xml version=\"1.0\"?><Error><Code>NoSuchBucket</Code><Message>There is none.</Message><HostId>x</HostId></Error>";
+        let said = spoken(&format!("GET u: 404 Not Found: {xml}"));
+        assert_eq!(said, "GET u: 404 Not Found: NoSuchBucket: There is none.");
+        for other in ["connection refused", "500: <?xml version=\"1.0\"?><html>"] {
+            assert_eq!(spoken(other), other);
+        }
+    }
 
     #[test]
     fn a_profile_has_its_own_key_pair() {
