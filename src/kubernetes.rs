@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::access::TlsFiles;
 use crate::config::StatefulSet;
@@ -61,57 +61,46 @@ fn get(set: &StatefulSet, url: &str, deadline: Instant) -> Result<SetAnswer, Str
 
 /// Source: Kubernetes `staging/src/k8s.io/api/apps/v1/types.go`, `StatefulSetSpec`; the server fills `replicas` in.
 fn read(body: &[u8], name: &str) -> Result<SetAnswer, String> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Object {
-        kind: String,
-        metadata: Metadata,
-        spec: Spec,
+    let none = |why: &str| format!("its answer is no StatefulSet: {why}");
+    let object: Value = serde_json::from_slice(body).map_err(|why| none(&why.to_string()))?;
+    let text = |path| {
+        object
+            .pointer(path)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    let (kind, named) = (text("/kind"), text("/metadata/name"));
+    if kind != "StatefulSet" || named != name {
+        return Err(none(&format!(
+            "it is {kind} {named}, not StatefulSet {name}"
+        )));
     }
-    #[derive(Deserialize)]
-    struct Metadata {
-        name: String,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Spec {
-        replicas: u32,
-        #[serde(default)]
-        ordinals: Ordinals,
-        #[serde(default)]
-        pod_management_policy: String,
-    }
-    #[derive(Default, Deserialize)]
-    struct Ordinals {
-        #[serde(default)]
-        start: u32,
-    }
-    let object: Object = serde_json::from_slice(body)
-        .map_err(|why| format!("its answer is no StatefulSet: {why}"))?;
-    if object.kind != "StatefulSet" || object.metadata.name != name {
-        let (kind, other) = (object.kind, object.metadata.name);
-        return Err(format!(
-            "its answer is {kind} {other}, not StatefulSet {name}"
-        ));
-    }
+    let number = |path| {
+        object
+            .pointer(path)
+            .map(|value| value.as_u64()?.try_into().ok())
+    };
+    let Some(Some(replicas)) = number("/spec/replicas") else {
+        return Err(none("its spec.replicas is no number"));
+    };
+    let Some(start) = number("/spec/ordinals/start").unwrap_or(Some(0)) else {
+        return Err(none("its spec.ordinals.start is no number"));
+    };
     Ok(SetAnswer {
-        wants: SetWants::Replicas {
-            start: object.spec.ordinals.start,
-            replicas: object.spec.replicas,
-        },
-        in_order: object.spec.pod_management_policy == "OrderedReady",
+        wants: SetWants::Replicas { start, replicas },
+        in_order: text("/spec/podManagementPolicy") == "OrderedReady",
     })
 }
 
 /// What a `Status` object says, else the answer's own words.
 fn message(body: &[u8]) -> String {
-    #[derive(Deserialize)]
-    struct Status {
-        message: String,
-    }
-    match serde_json::from_slice::<Status>(body) {
-        Ok(status) => status.message,
-        Err(_) if body.is_empty() => "an empty answer".into(),
-        Err(_) => String::from_utf8_lossy(body).into_owned(),
+    let status: Option<Value> = serde_json::from_slice(body).ok();
+    let message = status
+        .as_ref()
+        .and_then(|status| status.get("message")?.as_str());
+    match (message, body) {
+        (Some(message), _) => message.into(),
+        (None, b"") => "an empty answer".into(),
+        (None, _) => String::from_utf8_lossy(body).into_owned(),
     }
 }

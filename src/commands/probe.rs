@@ -4,7 +4,6 @@
 //! clients away.
 
 use std::path::PathBuf;
-use std::sync::mpsc::channel;
 use std::time::Instant;
 
 use super::{Exit, print};
@@ -64,26 +63,19 @@ fn said(what: &str, is_so: Result<String, String>) -> Exit {
 ///
 /// Before its first quorum etcd answers at no client URL, at its peer URL it does.
 fn alive(config: &Config, starting: bool) -> Result<String, String> {
-    let deadline = Instant::now() + config.timeout;
+    // Whoever does not answer the one question must leave time for the other.
+    let deadline = || Instant::now() + config.timeout / 2;
     let clients = Client::new(&config.client_tls, None).map_err(|error| error.to_string())?;
+    let urls = config.own_client_urls();
+    if let Some(url) = urls.iter().find(|url| clients.answers(url, deadline())) {
+        return Ok(format!("etcd answers at {url}"));
+    }
     let peers = Client::new(&config.peer_client_tls, None).map_err(|error| error.to_string())?;
-    let (tx, rx) = channel();
-    for url in config.own_client_urls() {
-        let (clients, tx) = (clients.clone(), tx.clone());
-        ask(move || {
-            // Nobody listens any more: another URL has answered.
-            let _ = tx.send(clients.answers(&url, deadline).then_some(url));
-        })?;
-    }
-    for url in config.own_peer_urls() {
-        let (peers, tx) = (peers.clone(), tx.clone());
-        ask(move || {
-            let answered = peers.peer_members(&url, deadline).is_ok();
-            let _ = tx.send(answered.then_some(url));
-        })?;
-    }
-    drop(tx);
-    if let Some(url) = rx.iter().flatten().next() {
+    let urls = config.own_peer_urls();
+    if let Some(url) = urls
+        .iter()
+        .find(|url| peers.peer_members(url, deadline()).is_ok())
+    {
         return Ok(format!("etcd answers at {url}"));
     }
     if let Some(rover) = &config.rover {
@@ -109,13 +101,6 @@ fn alive(config: &Config, starting: bool) -> Result<String, String> {
         )),
         (None, None) => Err("neither etcd nor etcd-rejoin holds the data dir".into()),
     }
-}
-
-fn ask(question: impl FnOnce() + Send + 'static) -> Result<(), String> {
-    let asked = std::thread::Builder::new().spawn(question);
-    asked
-        .map(|_| ())
-        .map_err(|error| format!("cannot start a thread: {error}"))
 }
 
 /// A linearizable answer, of a member that has a vote. No user is needed for either question.

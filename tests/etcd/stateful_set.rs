@@ -335,13 +335,13 @@ fn what_is_no_clear_answer_is_no_leave(version: Version) {
             "200 OK",
             "",
             json(r#"{"kind":"StatefulSet","metadata":{"name":"etcd"},"spec":{}}"#),
-            "missing field",
+            "spec.replicas is no number",
         ),
         (
             "200 OK",
             "",
             json(r#"{"kind":"StatefulSet","metadata":{"name":"etcd"},"spec":{"replicas":-1}}"#),
-            "invalid value",
+            "spec.replicas is no number",
         ),
         (
             "200 OK",

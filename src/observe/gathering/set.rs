@@ -1,7 +1,6 @@
 //! The StatefulSet that this member is of: how many it wants, whoever is of it beside the initial cluster, and whoever
 //! else its service names.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -120,9 +119,9 @@ fn strangers(
     let named = named.chain([config.policy.name.clone()]);
     let named = named.chain(beyond(set, wants).map(|ordinal| set.member(ordinal)));
     let named = named.map(|name| format!("{name}.{}", set.domain));
-    let named: BTreeSet<IpAddr> = named.flat_map(|host| addresses(&host)).collect();
-    let unnamed = addresses(&set.domain);
-    let unnamed: Vec<IpAddr> = unnamed.difference(&named).copied().collect();
+    let named: Vec<IpAddr> = named.flat_map(|host| addresses(&host)).collect();
+    let mut unnamed = addresses(&set.domain);
+    unnamed.retain(|address| !named.contains(address));
     let asked = unnamed.into_iter().take(16).filter_map(|address| {
         let host = match address {
             IpAddr::V4(address) => address.to_string(),
@@ -138,8 +137,13 @@ fn strangers(
     asked.collect()
 }
 
-/// A name that does not resolve has none.
-fn addresses(host: &str) -> BTreeSet<IpAddr> {
-    let found = (host, 0).to_socket_addrs();
-    found.map_or_else(|_| BTreeSet::new(), |all| all.map(|at| at.ip()).collect())
+/// Each address once. A name that does not resolve has none.
+fn addresses(host: &str) -> Vec<IpAddr> {
+    let mut all = Vec::new();
+    for found in (host, 0).to_socket_addrs().into_iter().flatten() {
+        if !all.contains(&found.ip()) {
+            all.push(found.ip());
+        }
+    }
+    all
 }
