@@ -13,6 +13,8 @@ mod first_start;
 mod harness;
 #[path = "etcd/hostile_peers.rs"]
 mod hostile_peers;
+#[path = "etcd/housekeeping.rs"]
+mod housekeeping;
 #[path = "etcd/lost_disk.rs"]
 mod lost_disk;
 #[path = "etcd/naive_cases.rs"]

@@ -75,6 +75,40 @@ pub enum Command {
         #[command(flatten)]
         etcd: EtcdFlags,
     },
+    /// List the members: health, lag, version, size, and how many failures the cluster survives
+    ///
+    /// Each is asked itself. Ends with 74 where nobody lists them.
+    Members {
+        /// Print JSON: quorate, margin, and of each member name, id, role, state, why it is not healthy, version, lag in
+        /// entries, bytes, bytes_in_use, peer_urls and client_urls
+        #[arg(long)]
+        json: bool,
+        /// What the member is started with.
+        #[command(flatten)]
+        file: EnvFile,
+        /// Where etcd is configured by flags.
+        #[command(flatten)]
+        etcd: EtcdFlags,
+    },
+    /// Defragment the members one after the other, the leader last, and clear NOSPACE where there is room then
+    ///
+    /// Only while all members are healthy. One that would gain less than a tenth of its size is skipped, unless --compact is given. NOSPACE is
+    /// cleared once every member uses less than four fifths of its quota; CORRUPT never is. Ends with 74, and leaves
+    /// the rest as it is, where a member is not healthy again after its turn.
+    Defrag {
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// Forget all old revisions first: who watches or reads an old one is told that it is gone
+        #[arg(long)]
+        compact: bool,
+        /// What the member is started with.
+        #[command(flatten)]
+        file: EnvFile,
+        /// Where etcd is configured by flags.
+        #[command(flatten)]
+        etcd: EtcdFlags,
+    },
     /// List data that was set aside, or put it back
     Quarantine {
         /// What to do with it

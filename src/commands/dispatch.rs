@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use clap::CommandFactory;
 
-use super::{Exit, leave, other, print, probe, quarantine, rove, status};
+use super::defrag::DefragWanted;
+use super::{Exit, defrag, leave, members, other, print, probe, quarantine, rove, status};
 use crate::cli::{
     self, Call, Cli, Command, EnvFile, EtcdFlags, Probed, QuarantineAction, RunArgs, TwoNodeAction,
 };
@@ -80,6 +81,20 @@ impl Caller<'_> {
                     Some(Probed::Promotable { .. }) | None => (probe::probe as _, etcd),
                 };
                 self.at_once(&EnvFile::default(), &etcd, |config| asked(&config))
+            }
+            Command::Members { json, file, etcd } => {
+                self.at_once(&file, &etcd, |config| members::members(&config, json))
+            }
+            Command::Defrag {
+                dry_run,
+                compact,
+                file,
+                etcd,
+            } => {
+                let wanted = DefragWanted { dry_run, compact };
+                self.with_config(&file, &etcd.etcd_flags, |config| {
+                    defrag::defrag(&config, wanted, self.stop)
+                })
             }
             Command::Quarantine { action } => match action {
                 QuarantineAction::List { json, file, etcd } => {

@@ -1,7 +1,9 @@
 //! The commands: one function each.
 
+pub mod defrag;
 pub mod dispatch;
 pub mod leave;
+pub mod members;
 mod other;
 pub mod probe;
 pub mod quarantine;

@@ -60,6 +60,8 @@ pub struct Config {
     pub client_tls: TlsFiles,
     /// etcd's user.
     pub credentials: Option<Credentials>,
+    /// How large the database may become, in bytes, where that is said.
+    pub quota: Option<u64>,
     /// How long etcd waits before it calls an election.
     pub election_timeout: Duration,
     /// How long to wait for others; `None` is for ever.
@@ -93,7 +95,7 @@ impl Config {
             [] => &self.listen_client_urls,
             http => http,
         };
-        let mut urls: Vec<String> = listen.iter().map(here).collect();
+        let mut urls: Vec<String> = listen.iter().map(|url| here(url)).collect();
         // A certificate may name the advertised host only.
         for url in &self.advertise_client_urls {
             if url.starts_with("https:") && !urls.contains(url) {
@@ -105,13 +107,13 @@ impl Config {
 
     /// Where our own etcd answers its peers, seen from here; where a certificate names the advertised host only, that.
     pub fn own_peer_urls(&self) -> Vec<String> {
-        let listen = self.listen_peer_urls.iter().map(here);
+        let listen = self.listen_peer_urls.iter().map(|url| here(url));
         listen.chain(self.policy.peer_urls.clone()).collect()
     }
 }
 
 /// Where that listens for us.
-fn here(url: &String) -> String {
+fn here(url: &str) -> String {
     url.replace("://0.0.0.0:", "://127.0.0.1:")
         .replace("://[::]:", "://[::1]:")
         .replace("://:", "://127.0.0.1:")
@@ -142,8 +144,7 @@ pub fn check(raw: Raw) -> Result<Config, Vec<String>> {
     let other_client_urls = check.other_client_urls(etcd.other_peers_client_urls.as_deref());
     let token_digest = digest(&ourselves.token);
     let (ignored, ignored_urls) = check.ignored(rejoin.ignore.as_deref());
-    let mut policy = check.policy(ourselves, &etcd, &rejoin);
-    check.of_a_set(&mut policy, raw.set.as_ref());
+    let mut policy = check.policy(ourselves, &etcd, &rejoin, raw.set.as_ref());
     policy.knows_others = !other_client_urls.is_empty();
     let (data_dir, wal_dir) = check.dirs(&etcd, &policy.name);
     let dirs = [
@@ -203,6 +204,9 @@ pub fn check(raw: Raw) -> Result<Config, Vec<String>> {
         peer_client_tls: certificates.peer_client,
         client_tls: certificates.client,
         election_timeout,
+        quota: etcd
+            .quota_backend_bytes
+            .and_then(|bytes| bytes.parse().ok()),
         set: raw.set,
         rover,
         passed_on,
@@ -272,9 +276,8 @@ impl Checker {
         self.urls("ETCD_OTHER_PEERS_CLIENT_URLS", &urls.join(","))
     }
 
-    /// Of a StatefulSet; perhaps nobody can be asked for its replicas.
-    fn of_a_set(&mut self, policy: &mut Policy, set: Option<&StatefulSet>) {
-        policy.ordinal = set.map(|set| set.ordinal);
+    /// Of a StatefulSet whose replicas nobody can be asked for.
+    fn without_access(&mut self, set: Option<&StatefulSet>) {
         if let Some(set) = set.filter(|set| set.api.is_none()) {
             let dir = set.account.display();
             self.warnings.push(format!(
@@ -290,7 +293,9 @@ impl Checker {
         ourselves: Ourselves,
         etcd: &EtcdSettings,
         rejoin: &RejoinSettings,
+        set: Option<&StatefulSet>,
     ) -> Policy {
+        self.without_access(set);
         let Ourselves {
             name,
             token,
@@ -334,7 +339,7 @@ impl Checker {
             listens_wide: false,
             knows_others: false,
             keep: deletes.then_some(keep),
-            ordinal: None,
+            ordinal: set.map(|set| set.ordinal),
             if_scaled_down: false,
             recover: Recover::Hold,
             peer_urls,

@@ -49,6 +49,7 @@ of_variables! {
         pub peer_client_cert_auth: Option<String>,
         pub peer_auto_tls: Option<String>,
         pub force_new_cluster: Option<String>,
+        pub quota_backend_bytes: Option<String>,
         pub heartbeat_interval: Option<String>,
         pub election_timeout: Option<String>,
         pub logger: Option<String>,

@@ -268,7 +268,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    pub(super) fn as_whom(mut self, authorization: &'a str) -> Self {
+    pub(super) fn signed(mut self, authorization: &'a str) -> Self {
         self.token = Some(authorization);
         self
     }

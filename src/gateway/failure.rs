@@ -179,6 +179,12 @@ impl Failure {
         ) && !self.is_not_in_sync()
     }
 
+    /// All before this revision is forgotten already.
+    pub fn is_compacted(&self) -> bool {
+        matches!(self, Failure::Rejected { message, .. }
+            if message.contains("required revision has been compacted"))
+    }
+
     /// No more learners are allowed: one by default.
     pub fn is_too_many_learners(&self) -> bool {
         self.says(code::FAILED_PRECONDITION, "too many learner members")

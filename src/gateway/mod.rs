@@ -61,7 +61,7 @@ impl Client {
         authorization: &str,
         deadline: Instant,
     ) -> Result<(u16, Vec<u8>), Failure> {
-        let reply = self.send(&Exchange::get(url, SMALL, deadline).as_whom(authorization))?;
+        let reply = self.send(&Exchange::get(url, SMALL, deadline).signed(authorization))?;
         Ok((reply.status, reply.body))
     }
 
@@ -228,10 +228,46 @@ impl Client {
         deadline: Instant,
     ) -> Result<(), Failure> {
         let to = json!({"targetID": to.0.to_string()});
-        let path = "/maintenance/transfer-leadership";
-        // Its answer has no header, unlike all others.
-        self.call_cured(client_url, path, &to, SMALL, deadline)
-            .map(|_| ())
+        self.maintain(client_url, "/transfer-leadership", &to, deadline)
+    }
+
+    /// Writes the member's database anew, without what is free in it. It answers nobody meanwhile.
+    pub fn defragment(&self, client_url: &str, deadline: Instant) -> Result<(), Failure> {
+        self.maintain(client_url, "/defragment", &json!({}), deadline)
+    }
+
+    /// Forgets all revisions before this one; ends when their space is free.
+    pub fn compact(
+        &self,
+        client_url: &str,
+        revision: u64,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let upto = json!({"revision": revision.to_string(), "physical": true});
+        self.change(client_url, "/kv/compaction", &upto, deadline)
+    }
+
+    /// Which members are alarmed, and about what: `NOSPACE`, `CORRUPT`.
+    pub fn alarms(
+        &self,
+        client_url: &str,
+        deadline: Instant,
+    ) -> Result<Vec<(MemberId, String)>, Failure> {
+        let (path, get) = ("/maintenance/alarm", json!({"action": "GET"}));
+        let body = self.call_cured(client_url, path, &get, SMALL, deadline)?;
+        read(client_url, reply::alarms(&body))
+    }
+
+    /// Clears an alarm.
+    pub fn disarm(
+        &self,
+        client_url: &str,
+        member: MemberId,
+        alarm: &str,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let off = json!({"action": "DEACTIVATE", "memberID": member.0.to_string(), "alarm": alarm});
+        self.maintain(client_url, "/alarm", &off, deadline)
     }
 
     /// What a member says of itself; learners answer too.
@@ -291,6 +327,19 @@ impl Client {
         }
     }
 
+    /// Answers without a header: `{}` in every version, of alarms in 3.4.
+    fn maintain(
+        &self,
+        client_url: &str,
+        path: &str,
+        body: &Value,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let path = format!("/maintenance{path}");
+        self.call_cured(client_url, &path, body, SMALL, deadline)
+            .map(|_| ())
+    }
+
     fn change(
         &self,
         client_url: &str,
@@ -344,4 +393,5 @@ pub fn parse_all(body: &[u8]) {
     );
     let _ = (reply::status(body), reply::token(body), reply::health(body));
     let _ = (reply::is_version(body), reply::versions(body));
+    let _ = reply::alarms(body);
 }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
+use serde_json::Value;
 
 use crate::decide::Progress;
 use crate::membership::{ClusterId, Member, MemberId};
@@ -57,6 +58,12 @@ pub struct Status {
     pub learner: bool,
     /// The size of its database, in bytes.
     pub db_size: u64,
+    /// How much of that is in use.
+    pub db_in_use: u64,
+    /// How large it may become, where it says so (3.6 and newer).
+    pub quota: Option<u64>,
+    /// The revision of its keys.
+    pub revision: u64,
     /// What it complains about, such as `etcdserver: no leader`.
     pub errors: Vec<String>,
 }
@@ -143,6 +150,8 @@ struct RawHeader {
     // Omitted where zero, which no member's ID is, but a proxy's is.
     #[serde(default)]
     member_id: Number,
+    #[serde(default)]
+    revision: Number,
 }
 
 impl RawHeader {
@@ -278,6 +287,10 @@ pub(super) fn status(body: &[u8]) -> Result<Status, String> {
         #[serde(default)]
         db_size: Number,
         #[serde(default)]
+        db_size_in_use: Number,
+        #[serde(default)]
+        db_size_quota: Option<Number>,
+        #[serde(default)]
         errors: Option<Vec<String>>,
     }
     let raw: Body = json(body)?;
@@ -295,10 +308,27 @@ pub(super) fn status(body: &[u8]) -> Result<Status, String> {
         applied_index: raw.raft_applied_index.map(|number| number.0),
         learner: raw.is_learner,
         db_size: raw.db_size.0,
+        db_in_use: raw.db_size_in_use.0,
+        quota: raw.db_size_quota.map(|number| number.0),
+        revision: raw.header.revision.0,
         errors: (raw.errors.unwrap_or_default().iter())
             .map(|error| printable(error))
             .collect(),
     })
+}
+
+/// `maintenance/alarm`: members, and what they are alarmed about.
+pub(super) fn alarms(body: &[u8]) -> Result<Vec<(MemberId, String)>, String> {
+    let raw: Value = json(body)?;
+    let alarms = raw.get("alarms").and_then(Value::as_array);
+    let read = |one: &Value| {
+        let id = one.get("memberID")?.as_str()?.parse().ok()?;
+        Some((MemberId(id), printable(one.get("alarm")?.as_str()?)))
+    };
+    let alarms = alarms.into_iter().flatten().map(read);
+    alarms
+        .collect::<Option<_>>()
+        .ok_or_else(|| "an alarm does not read".into())
 }
 
 /// The token of `auth/authenticate`.

@@ -9,10 +9,12 @@ use crate::{Said, call, executable};
 
 scenarios! { newest: etcds_own_questions_reach_etcd; }
 
-const COMMANDS: [&[&str]; 21] = [
+const COMMANDS: [&[&str]; 23] = [
     &["run"],
     &["status"],
     &["probe"],
+    &["members"],
+    &["defrag"],
     &["quarantine"],
     &["quarantine", "list"],
     &["quarantine", "put-back"],

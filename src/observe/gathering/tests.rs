@@ -225,6 +225,9 @@ fn a_restart_beside_one_that_has_come_less_far_asks_for_a_leader() {
         applied_index: None,
         learner: false,
         db_size: 0,
+        db_in_use: 0,
+        quota: None,
+        revision: 1,
         errors: Vec::new(),
     };
     for (status, plain, patient) in [
