@@ -1,7 +1,7 @@
 //! Explains, without changing anything: what is seen, what would be done now and why, and what would
 //! change that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -252,13 +252,7 @@ impl Shown<'_> {
                 }
             }
             (None, _) | (Some(_), None) => Words {
-                kind: match &self.decision {
-                    Decision::Start(..) => "start",
-                    Decision::Do(..) => "do",
-                    Decision::Wait(_) => "wait",
-                    Decision::Refuse(_) => "refuse",
-                    Decision::Done(_) => "done",
-                },
+                kind: self.decision.kind(),
                 action: self.decision.sentence(),
                 why: self.decision.because(),
                 to_change: self.decision.cure(),
@@ -491,7 +485,7 @@ impl Shown<'_> {
                 "ordinal": set.ordinal,
                 "service": set.domain,
                 "api": set.api,
-                "derived": set.derived.iter().cloned().collect::<BTreeMap<_, _>>(),
+                "derived": set.derived.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>(),
             })),
             "data_dir": {
                 "path": config.data_dir.display().to_string(),

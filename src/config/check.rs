@@ -70,6 +70,8 @@ pub struct Config {
     pub timeout: Duration,
     /// The etcd program, as the user named it.
     pub etcd: PathBuf,
+    /// Where figures for Prometheus are written.
+    pub metrics_file: Option<PathBuf>,
     /// The StatefulSet that this member is of, if it says so.
     pub set: Option<StatefulSet>,
     /// The volume that this member roves on, if it does.
@@ -207,6 +209,7 @@ pub fn check(raw: Raw) -> Result<Config, Vec<String>> {
         quota: etcd
             .quota_backend_bytes
             .and_then(|bytes| bytes.parse().ok()),
+        metrics_file: rejoin.metrics_file.map(PathBuf::from),
         set: raw.set,
         rover,
         passed_on,

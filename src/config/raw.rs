@@ -77,6 +77,7 @@ of_variables! {
         pub etcd: Option<String>,
         pub log: Option<String>,
         pub log_format: Option<String>,
+        pub metrics_file: Option<String>,
     }
 }
 

@@ -45,6 +45,7 @@ variables! {
     "REJOIN_LOG_FORMAT", "as etcd's", "`text`, or `json` with etcd's own keys and a key for each value; by default text on a terminal, else what etcd writes: what `--log-format` says, or json (etcd 3.4 writes text unless it has `--logger=zap`: say it here)";
     "REJOIN_STORE", "none", "where `etcd-rejoin snapshot` keeps snapshots: an absolute path, or `s3://BUCKET/PREFIX`; one cluster's alone";
     "REJOIN_STORE_CACERT", "AWS_CA_BUNDLE, else the machine's bundle", "the CA of the object store's certificate";
+    "REJOIN_METRICS_FILE", "none", "a file with figures as Prometheus' node exporter collects them: the last decision and its reason, the time of the last look, rejoins, bytes set aside";
     "REJOIN_DRBD", "none", "the DRBD resource that this member roves on between two machines; `run` then owns its role, its mount and etcd";
     "REJOIN_MOUNT", "none", "where the volume's file system is mounted: an absolute path; the data dir lies in it";
     "REJOIN_GATE", "none", "where keepalived's wish is found: a file that `etcd-rejoin notify` writes, or a FIFO (`vrrp_notify_fifo`)";

@@ -10,6 +10,7 @@ use log::Level;
 use super::answers::Answers;
 use super::due::stopped;
 use super::journal::Journal;
+use super::notices::Notices;
 use super::rejoin::Rejoin;
 use crate::config::Config;
 use crate::datadir::Volume;
@@ -46,6 +47,7 @@ pub(super) struct Entrypoint<'a> {
     /// When what was seen has changed last.
     pub(super) changed: Instant,
     pub(super) said: Journal,
+    pub(super) notices: Notices,
 }
 
 impl Entrypoint<'_> {

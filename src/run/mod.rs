@@ -7,6 +7,7 @@ pub(crate) mod due;
 mod entrypoint;
 mod hand_over;
 mod journal;
+mod notices;
 pub(crate) mod preflight;
 mod rejoin;
 mod step;
@@ -34,6 +35,7 @@ use due::{Due, stopped};
 use entrypoint::{Entrypoint, PAUSES};
 use etcd_rejoin_host::exit::Exit;
 use journal::Journal;
+use notices::Notices;
 use rejoin::Rejoin;
 use trial::images::Handed;
 
@@ -95,7 +97,6 @@ pub fn run(
     let mut entrypoint = Entrypoint {
         called,
         log,
-        config,
         volume,
         observer,
         stop,
@@ -108,6 +109,8 @@ pub fn run(
         warned,
         rejoin,
         changed: Instant::now(),
+        notices: Notices::new(&config),
+        config,
         said: Journal::default(),
     };
     let _lock = match entrypoint.lock() {
@@ -150,6 +153,7 @@ impl Entrypoint<'_> {
     fn round(&mut self) -> Result<(), Exit> {
         let mut look = self.look()?;
         let decision = self.decide(&mut look)?;
+        self.notices.decided(&decision, &look, &self.volume);
         match &decision {
             Decision::Start(start, _) => self.start(start, &look, &decision),
             Decision::Do(step, _) => self.step(step, &look, &decision),

@@ -48,6 +48,9 @@ impl Entrypoint<'_> {
                 };
                 log::log!(level, step = name; "{}", done.words);
                 self.rejoin.has_done(decision, done.set_aside);
+                if done.added.is_some() {
+                    self.notices.has_rejoined();
+                }
                 self.remember(Happened::Did(step, decision.reason(), done.added));
                 self.taken()
             }

@@ -417,3 +417,24 @@ fn a_start_that_fails_and_leaves_files_is_not_tried_for_ever() {
     executable(call.dir(), "etcd", script);
     call.run().ends_with(9).has(&["reason=start-failed"]);
 }
+
+#[test]
+fn the_last_decision_is_left_as_figures() {
+    let addresses = Addresses::take();
+    let mut call = of_two(call(&[]), &addresses).env("REJOIN_WAIT", "100ms");
+    let file = call.dir().join("etcd_rejoin.prom");
+    call = call.env("REJOIN_METRICS_FILE", &file).stand_in();
+    call.run().ends_with(69);
+    let figures = std::fs::read_to_string(&file).unwrap();
+    for line in [
+        "etcd_rejoin_last_decision{name=\"n1\",decision=\"wait\",reason=\"not-all-heard\"} 1\n",
+        "etcd_rejoin_rejoins_total{name=\"n1\"} 0\n",
+        "etcd_rejoin_last_look_seconds{name=\"n1\"} ",
+    ] {
+        assert!(figures.contains(line), "{line} is not in\n{figures}");
+    }
+    let nowhere = call.env("REJOIN_METRICS_FILE", "/nowhere/figures").run();
+    nowhere
+        .ends_with(69)
+        .has(&["cannot write /nowhere/figures"]);
+}

@@ -30,6 +30,17 @@ impl Decision {
         }
     }
 
+    /// What it is, in one word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Decision::Start(..) => "start",
+            Decision::Do(..) => "do",
+            Decision::Wait(_) => "wait",
+            Decision::Refuse(_) => "refuse",
+            Decision::Done(_) => "done",
+        }
+    }
+
     /// The row that decided.
     pub fn reason(&self) -> Reason {
         self.why().reason()
