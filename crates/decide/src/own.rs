@@ -25,27 +25,7 @@ pub(super) fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> De
     }
     let quorate = (seen.quorate.as_ref()).filter(|quorate| quorate.cluster == own.cluster);
     let Some(quorate) = quorate else {
-        if is_another_cluster(policy, seen, own.cluster) {
-            return Refuse(Why::OtherCluster(seen.running()));
-        }
-        if seen.given_up {
-            return Wait(Why::GivenUp(Some(leaderless(policy, seen))));
-        }
-        // Its etcd would ask to be let in for ever, or end at once; alone it has no leader, and looks for no one.
-        if seen.listed_here == ListedHere::Removed {
-            return match policy.join {
-                JoinAs::Never => Refuse(Why::Removed(None)),
-                JoinAs::Auto | JoinAs::Voter | JoinAs::Learner => {
-                    Wait(Why::Removed(Some(leaderless(policy, seen))))
-                }
-            };
-        }
-        let reason = match seen.views().next() {
-            Some(_) if is_settled(policy, seen) => Why::OwnData(Confirmed::ByPeer),
-            Some(_) => Why::NoLeader,
-            None => Why::NobodyAnswers(Alone(policy.is_alone())),
-        };
-        return with_data(seen, own, None, reason);
+        return without_leader(policy, seen, own);
     };
     // Whatever is done beside it would be done to the only copy: what follows sets it aside, or lets an etcd
     // loose on it that panics ("tocommit", "conflict with committed entry") or overwrites what others acknowledged.
@@ -118,6 +98,31 @@ pub(super) fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> De
         }
         Some(_) | None => with_data(seen, own, Some(entry), Why::OwnData(Confirmed::ByLeader)),
     }
+}
+
+/// Nobody has proved a leader of this data's cluster.
+fn without_leader(policy: &Policy, seen: &Observation, own: Identity) -> Decision {
+    if is_another_cluster(policy, seen, own.cluster) {
+        return Refuse(Why::OtherCluster(seen.running()));
+    }
+    if seen.given_up {
+        return Wait(Why::GivenUp(Some(leaderless(policy, seen))));
+    }
+    // Its etcd would ask to be let in for ever, or end at once; alone it has no leader, and looks for no one.
+    if seen.listed_here == ListedHere::Removed {
+        return match policy.join {
+            JoinAs::Never => Refuse(Why::Removed(None)),
+            JoinAs::Auto | JoinAs::Voter | JoinAs::Learner => {
+                Wait(Why::Removed(Some(leaderless(policy, seen))))
+            }
+        };
+    }
+    let reason = match seen.views().next() {
+        Some(_) if is_settled(policy, seen) => Why::OwnData(Confirmed::ByPeer),
+        Some(_) => Why::NoLeader,
+        None => Why::NobodyAnswers(Alone(policy.is_alone())),
+    };
+    with_data(seen, own, None, reason)
 }
 
 /// The member that this is, where nobody says it but the database, and it is another one of our initial cluster:
