@@ -166,6 +166,7 @@ macro_rules! scenarios {
         $(each: $($each:ident),* $(,)?;)?
         $(both: $($both:ident),* $(,)?;)?
         $(oldest: $($oldest:ident),* $(,)?;)?
+        $(middle: $($middle:ident),* $(,)?;)?
         $(newest: $($newest:ident),* $(,)?;)?
     ) => {
         mod oldest {
@@ -175,6 +176,7 @@ macro_rules! scenarios {
         }
         mod middle {
             $($(#[test] fn $each() { super::$each($crate::support::Version::middle()) })*)?
+            $($(#[test] fn $middle() { super::$middle($crate::support::Version::middle()) })*)?
         }
         mod newest {
             $($(#[test] fn $each() { super::$each($crate::support::Version::newest()) })*)?
