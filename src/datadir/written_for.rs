@@ -40,7 +40,7 @@ impl ConfState {
 /// As much of a member as counts here (bucket `members`: etcd `server/storage/schema/membership.go`).
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Listed {
+struct DatabaseMember {
     id: u64,
     #[serde(rename = "isLearner")]
     learner: bool,
@@ -85,7 +85,7 @@ impl Volume {
 /// Whom the database lists, held against who has a part in Raft. What does not read there says nothing.
 fn members(database: &File, most_learners: usize, traps: &mut Traps) -> io::Result<()> {
     let listed = lookup::pairs(database, b"members")?.unwrap_or_default();
-    let listed: Vec<Listed> = (listed.iter())
+    let listed: Vec<DatabaseMember> = (listed.iter())
         .filter_map(|(_, member)| serde_json::from_slice(member).ok())
         .collect();
     let state = lookup::value(database, b"meta", b"confState")?.unwrap_or_default();

@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::membership::{ClusterId, MemberId};
 use record::{Bad, CRC, ENTRY, FRAME, METADATA, Record, SNAPSHOT, STATE, frame_size, record};
 pub use requests::OldRequests;
-use requests::Requests;
+use requests::RequestsMet;
 use torn::{SECTOR, is_no_torn_write, synced_behind, zero_sector};
 
 /// Where the last good record of a WAL ends. It moves with every record that etcd writes.
@@ -78,7 +78,7 @@ pub fn old_requests<B: Blob>(
     open: impl FnMut(WalName) -> Result<B, Error>,
 ) -> Result<OldRequests, Error> {
     let mut reader = WalReader::new(*names.first().expect("a WAL has at least one file"), &[]);
-    reader.requests = Some(Requests::default());
+    reader.requests = Some(RequestsMet::default());
     reader.files(names, open)?;
     let commit = reader.reading.end.commit;
     Ok(reader.requests.unwrap_or_default().replayed(commit))
@@ -132,7 +132,7 @@ struct WalReader<'a> {
     seen: Vec<SnapId>,
     wanted: &'a [SnapId],
     /// The requests of the v2 API, where they are wanted.
-    requests: Option<Requests>,
+    requests: Option<RequestsMet>,
 }
 
 impl<'a> WalReader<'a> {

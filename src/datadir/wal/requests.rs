@@ -22,14 +22,14 @@ pub struct OldRequests {
 
 /// What was met so far.
 #[derive(Debug, Default)]
-pub(super) struct Requests {
+pub(super) struct RequestsMet {
     /// Index, and whether it is content.
     met: Vec<(u64, bool)>,
     /// The index of each snapshot record.
     snapshots: Vec<u64>,
 }
 
-impl Requests {
+impl RequestsMet {
     pub(super) fn snapshot(&mut self, index: u64) {
         self.snapshots.push(index);
     }
