@@ -63,6 +63,15 @@ pub async fn drill(
         stopping,
     )
     .await?;
+    if holds.keys.is_none() && manifest.keys.is_some() {
+        let cure = "where authentication is on, set REJOIN_USER to a user with the root role, as for `save`";
+        let id = &manifest.id;
+        // That is no verdict on the snapshot.
+        return Err(Error::new(format!(
+            "{id}: the restored etcd does not count its keys: {cure}"
+        ))
+        .into());
+    }
     let wanted = Holdings {
         revision: Some(manifest.revision),
         keys: manifest.keys,

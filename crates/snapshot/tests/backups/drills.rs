@@ -82,6 +82,40 @@ fn what_was_not_saved_so_is_told_and_written_down() {
 }
 
 #[test]
+fn without_the_user_of_the_snapshot_there_is_no_verdict() {
+    for version in versions() {
+        let etcd = Etcd::start(&version);
+        etcd.fill();
+        for args in [
+            "user add root:secret",
+            "user grant-role root root",
+            "auth enable",
+        ] {
+            etcd.ctl(&args.split(' ').collect::<Vec<_>>());
+        }
+        let store = tempfile::tempdir().unwrap();
+        let place = store.path().to_str().unwrap();
+        let root = Ours::new(&etcd, place)
+            .with("REJOIN_USER", "root")
+            .with("REJOIN_PASSWORD", "secret");
+        root.well(&["save", "--hashkv"]);
+        let nobody = Ours::new(&etcd, place);
+        nobody.fails(
+            &["drill"],
+            74,
+            "set REJOIN_USER to a user with the root role",
+        );
+        let drill = root.json(&["drill"]);
+        assert_eq!(
+            drill["compared"].to_string(),
+            r#"["revision","keys","hashkv"]"#,
+            "{version}"
+        );
+        assert_eq!(drill["passed"], true, "{version}: {drill}");
+    }
+}
+
+#[test]
 fn an_older_etcd_is_not_let_at_a_newer_snapshot() {
     let etcd = Etcd::start("sid");
     let store = tempfile::tempdir().unwrap();
