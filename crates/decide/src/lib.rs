@@ -46,6 +46,7 @@ pub use observation::{
 };
 pub use own_url::{FoundThere, OwnUrl, misled};
 pub use reason::{Ending, Gravity, Reason, Row, Why, cures_table, table};
+pub use recovery::without_passed_over;
 pub use replicas::SetWants;
 pub use retention::{KeptFor, Prunable, Retention, retain};
 pub use seen::in_one_line;

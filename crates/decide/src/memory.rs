@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::recovery::without_passed_over;
 use super::{Observation, Reason, Removal, Start, Steady, Step, Trial};
 use crate::membership::{ClusterId, Member, MemberId};
 
@@ -145,6 +146,7 @@ impl Memory {
 
     /// What is seen now, completed with what is remembered.
     pub fn complete(&self, seen: Observation, now: Duration) -> Observation {
+        let seen = without_passed_over(seen);
         Observation {
             trial: self.trial,
             failed: self.failed.as_ref().map(|(start, _)| start.clone()),

@@ -13,48 +13,45 @@ use super::orders::ordered;
 use super::total_loss::{said, total_loss, unfit};
 use super::{
     Begin, DataDir, Decision, Founders, Heard, Holds, Identity, JoinAs, Kept, Nonce, Observation,
-    Peer, Policy, Step, StoreSeen, StoreStep, Why,
+    Policy, Step, StoreSeen, StoreStep, Why,
 };
 use crate::membership::ClusterId;
 
 /// What was seen, without what is over: an etcd of an earlier lineage that waits for its quorum beside a later one.
-/// None where there is nothing of that.
 ///
 /// Else it would be another cluster: an empty member would join neither, and data of the later one would not start. An
 /// earlier one that has a leader is passed over by nobody.
-pub(super) fn without_passed_over(seen: &Observation) -> Option<Observation> {
-    let Some(StoreSeen::Read(kept)) = &seen.store else {
-        return None;
-    };
-    if kept.disagreement().is_some() {
-        return None;
-    }
-    let number = |cluster| kept.lineage_of(cluster).map(|lineage| lineage.number);
-    let quorate = seen.quorate.as_ref().map(|quorate| quorate.cluster);
-    let own = seen.data.identity().and_then(|own| number(own.cluster));
-    let leads = match quorate {
-        Some(cluster) => Some(number(cluster)?),
-        None => None,
-    };
-    let latest = own.max(leads)?;
-    if leads.is_some_and(|leads| leads < latest) {
-        return None;
-    }
-    let is_over = |peer: &Peer| match &peer.heard {
-        Heard::Etcd { cluster, .. } => number(*cluster).filter(|number| *number < latest),
-        Heard::Silent(_) | Heard::Refused(_) | Heard::Nonsense(_) | Heard::Entrypoint { .. } => {
-            None
-        }
-    };
-    seen.peers.iter().find_map(is_over)?;
-    let mut seen = seen.clone();
-    for peer in &mut seen.peers {
-        if let Some(number) = is_over(peer) {
+pub fn without_passed_over(mut seen: Observation) -> Observation {
+    let over = passed_over(&seen);
+    for (peer, number) in seen.peers.iter_mut().zip(over) {
+        if let Some(number) = number {
             let words = format!("it waits for its quorum in lineage {number}: start it again");
             peer.heard = Heard::Silent(words);
         }
     }
-    Some(seen)
+    seen
+}
+
+/// The earlier lineage that each peer is of, where a later one is here.
+fn passed_over(seen: &Observation) -> Vec<Option<u64>> {
+    let Some(StoreSeen::Read(kept)) = &seen.store else {
+        return Vec::new();
+    };
+    let number = |cluster| kept.lineage_of(cluster).map(|lineage| lineage.number);
+    let leads = seen.quorate.as_ref().map(|quorate| number(quorate.cluster));
+    let own = seen.data.identity().and_then(|own| number(own.cluster));
+    let latest = own.max(leads.flatten());
+    let astray = kept.disagreement().is_some() || leads.is_some_and(|leads| leads != latest);
+    let Some(latest) = latest.filter(|_| !astray) else {
+        return Vec::new();
+    };
+    let peers = seen.peers.iter().map(|peer| match &peer.heard {
+        Heard::Etcd { cluster, .. } => number(*cluster).filter(|number| *number < latest),
+        Heard::Silent(_) | Heard::Refused(_) | Heard::Nonsense(_) | Heard::Entrypoint { .. } => {
+            None
+        }
+    });
+    peers.collect()
 }
 
 /// What is decided where there is a store; `decision` is what is decided without.

@@ -246,8 +246,13 @@ impl Kept {
             let mut own: Vec<&KeptSnapshot> = (self.snapshots.iter())
                 .filter(|it| it.lineage == here.number && it.revision <= at_most)
                 .collect();
-            own.sort_by_key(|it| std::cmp::Reverse((it.revision, &it.name)));
-            for snapshot in own {
+            let newest = |own: &[&KeptSnapshot]| {
+                let all = own.iter().enumerate();
+                let newest = all.max_by_key(|(_, it)| (it.revision, &it.name));
+                newest.map(|(at, _)| at)
+            };
+            while let Some(at) = newest(&own) {
+                let snapshot = own.swap_remove(at);
                 if !snapshot.bad {
                     let name = snapshot.name.clone();
                     return Some(Base { name, passed_over });

@@ -15,7 +15,7 @@ use super::first_start::founding;
 use super::hindrance::version_skip;
 use super::leaving::leaving;
 use super::own::{damaged, own_data};
-use super::recovery::{with_store, without_passed_over};
+use super::recovery::with_store;
 use super::set::has_left;
 use super::voting::voting;
 use super::{
@@ -68,8 +68,6 @@ fn start(policy: &Policy, seen: &Observation) -> Decision {
     {
         return Refuse(Why::KeyUnfit(why.clone()));
     }
-    let without = without_passed_over(seen);
-    let seen = without.as_ref().unwrap_or(seen);
     let decision = match seen.counts_as() {
         DataDir::Own(own) => own_data(policy, seen, own),
         DataDir::Damaged { head } => damaged(policy, seen, head),

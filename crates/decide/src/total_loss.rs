@@ -1,7 +1,5 @@
 //! Everybody holds nothing: the row of a total loss, and who everybody is.
 
-use std::collections::BTreeSet;
-
 use super::Decision::{Do, Refuse, Wait};
 use super::{
     DataDir, Decision, Heard, Holds, Kept, KeptMember, Observation, Peer, Policy, Recover,
@@ -19,8 +17,8 @@ pub(super) fn total_loss(policy: &Policy, seen: &Observation, kept: &Kept) -> Op
         return None;
     }
     let others = everybody_else(policy, kept);
-    let asked: BTreeSet<&String> = seen.peers.iter().map(|peer| &peer.name).collect();
-    let all_asked = others.iter().all(|name| asked.contains(name));
+    let asked = |name: &String| seen.peers.iter().any(|peer| peer.name == *name);
+    let all_asked = others.iter().all(asked);
     let of_everybody = |peer: &&Peer| others.contains(&peer.name);
     // Whoever answers counts, whether somebody lists it or not.
     let others_data = seen.peers.iter().any(has_something);
@@ -68,14 +66,14 @@ pub(super) fn total_loss(policy: &Policy, seen: &Observation, kept: &Kept) -> Op
 }
 
 /// Who restores: the first by name of everybody.
-pub(super) fn seed(policy: &Policy, others: &BTreeSet<String>) -> String {
+pub(super) fn seed(policy: &Policy, others: &[String]) -> String {
     let first = others.iter().chain([&policy.name]).min();
     first.expect("we are one of them").clone()
 }
 
 /// Everybody who may hold data of the newest lineage, by name, without us: the initial cluster, the members of the
 /// newest manifest, and the recorded ones. A cluster that has grown lists more than the initial cluster does.
-pub(super) fn everybody_else(policy: &Policy, kept: &Kept) -> BTreeSet<String> {
+pub(super) fn everybody_else(policy: &Policy, kept: &Kept) -> Vec<String> {
     let same = |member: &&KeptMember, urls: &[String]| {
         member.peer_urls.iter().any(|url| urls.contains(url))
     };
@@ -85,9 +83,13 @@ pub(super) fn everybody_else(policy: &Policy, kept: &Kept) -> BTreeSet<String> {
         .filter(|member| !same(member, &policy.peer_urls))
         .filter(|member| !initial.iter().any(|(_, urls)| same(member, urls)))
         .map(|member| member.name.clone());
-    let named = initial.iter().map(|(name, _)| name.to_string());
-    let mut all: BTreeSet<String> = named.chain(others).collect();
-    all.remove(&policy.name);
+    let mut all: Vec<String> = initial.iter().map(|(name, _)| name.to_string()).collect();
+    for name in others {
+        if !all.contains(&name) {
+            all.push(name);
+        }
+    }
+    all.retain(|name| *name != policy.name);
     all
 }
 
@@ -134,7 +136,7 @@ pub(super) fn unfit(kept: &Kept) -> Option<Decision> {
 }
 
 /// Who would decide otherwise than we do, and why.
-fn differing(seen: &Observation, kept: &Kept, others: &BTreeSet<String>) -> Vec<String> {
+fn differing(seen: &Observation, kept: &Kept, others: &[String]) -> Vec<String> {
     let marker = kept.marker.as_ref().map(|marker| &marker.nonce);
     let differs = |name: &String| {
         let what = match said(seen, name) {
