@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::durable;
@@ -22,6 +23,8 @@ pub(super) const GIVE_UP: &str = "rejoin-give-up";
 pub(super) const LEARNER: &str = "rejoin-learner";
 pub(super) const START: &str = "rejoin-start";
 pub(super) const WAL_DIR: &str = "rejoin-wal-dir";
+/// Which etcd was started here.
+const ETCD: &str = "rejoin-etcd";
 pub(super) const LEFT: &str = "rejoin-left";
 /// What it says of one whose StatefulSet had shrunk.
 const LEFT_SCALED: &str = "left as its StatefulSet had shrunk";
@@ -174,6 +177,29 @@ impl Volume {
         })
     }
 
+    /// Notes which etcd is started on this data, so that the next start need not run it to know its version.
+    ///
+    /// Not synced: without the note etcd is asked.
+    pub fn note_etcd(&self, program: &Path, version: &str) -> Result<(), Error> {
+        let Some(line) = program_line(program, version) else {
+            return Ok(());
+        };
+        let path = self.member.join(ETCD);
+        if !durable::exists(&self.member)? || read(&path)? == Note::Line(line.clone()) {
+            return Ok(());
+        }
+        durable::write_unsynced(&path, &format!("{line}\n"))
+    }
+
+    /// The version of this program, if it was started here before and its file has not changed since.
+    pub fn noted_etcd(&self, program: &Path) -> Option<String> {
+        let Ok(Note::Line(line)) = read(&self.member.join(ETCD)) else {
+            return None;
+        };
+        let (_, version) = line.rsplit_once(' ')?;
+        (program_line(program, version).as_ref() == Some(&line)).then(|| version.into())
+    }
+
     /// Notes that this member left on purpose. It stays until `forget_left`, whatever else moves. `scaled`: because
     /// its StatefulSet had shrunk.
     pub fn note_left(&self, scaled: bool) -> Result<(), Error> {
@@ -227,6 +253,17 @@ impl Volume {
             },
         }
     }
+}
+
+/// A program's file, so that another one or a changed one differs, and its version.
+fn program_line(program: &Path, version: &str) -> Option<String> {
+    let file = fs::metadata(program).ok()?;
+    let (device, inode, size) = (file.dev(), file.ino(), file.size());
+    let (written, changed) = (file.mtime(), file.ctime());
+    let (written_ns, changed_ns) = (file.mtime_nsec(), file.ctime_nsec());
+    Some(format!(
+        "{device} {inode} {size} {written}.{written_ns:09} {changed}.{changed_ns:09} {version}"
+    ))
 }
 
 fn write(path: &Path, line: &str) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 use super::due::stopped;
 use super::entrypoint::Entrypoint;
 use super::trial::images::Handed;
-use super::{preflight, trial};
+use super::{preflight, trial, versions};
 use crate::datadir::Finding;
 use crate::decide::{Begin, Decision, Happened, Start};
 use crate::explain;
@@ -46,6 +46,11 @@ impl Entrypoint<'_> {
             log::debug!("{error}");
         }
         if let Err(error) = self.volume.note_wal_dir() {
+            log::debug!("{error}");
+        }
+        if let Some((_, version)) = versions::of_program(&self.config, self.stop)
+            && let Err(error) = self.volume.note_etcd(&self.program, &version)
+        {
             log::debug!("{error}");
         }
         let member = look.seen.starts_as(start);

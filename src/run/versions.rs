@@ -23,11 +23,15 @@ use crate::signals::Stop;
 /// The version of the etcd program, major and minor, and as it says it. None where it does not say, and of a script:
 /// that may pass no flag on, and start an etcd.
 ///
-/// Asked once in a run.
-fn of_program(config: &Config, stop: &Stop) -> Option<(MinorVersion, String)> {
+/// Asked once in a run, and not where this very file was started on this data before: running it costs more than all
+/// else of a restart.
+pub(super) fn of_program(config: &Config, stop: &Stop) -> Option<(MinorVersion, String)> {
     static ANSWER: OnceLock<Option<(MinorVersion, String)>> = OnceLock::new();
     let ask = || {
         let program = program(config).ok().filter(|path| elf(path).is_some())?;
+        if let Some(said) = volume(config).noted_etcd(&program) {
+            return Some((MinorVersion::read(&said)?, said));
+        }
         let mut command = Command::new(program);
         command.env_clear().arg("--version");
         let ran = run_or_kill(&mut command, FLAGS, &|| stop.raised().is_some()).ok()?;

@@ -157,3 +157,28 @@ fn a_step_that_fails_names_its_path() {
     let error = place.volume.before_join(false).unwrap_err().to_string();
     assert!(error.contains("data/member"), "{error}");
 }
+
+/// Another file, or the same one written again, is asked anew.
+#[test]
+fn the_etcd_that_was_started_here_is_known_while_its_file_stays_as_it_is() {
+    let place = Place::new();
+    let etcd = place.dir.path().join("etcd");
+    std::fs::write(&etcd, "one").unwrap();
+    let volume = &place.volume;
+    volume.note_etcd(&etcd, "3.7.1").unwrap();
+    assert!(!volume.data.exists(), "a note is no data");
+    std::fs::create_dir_all(&volume.member).unwrap();
+    volume.note_etcd(&etcd, "3.7.1").unwrap();
+    assert_eq!(volume.noted_etcd(&etcd).as_deref(), Some("3.7.1"));
+    let other = place.dir.path().join("other");
+    std::fs::copy(&etcd, &other).unwrap();
+    assert_eq!(volume.noted_etcd(&other), None);
+    std::fs::write(&etcd, "two, longer").unwrap();
+    assert_eq!(volume.noted_etcd(&etcd), None);
+    std::fs::remove_file(&etcd).unwrap();
+    assert_eq!(volume.noted_etcd(&etcd), None);
+    for junk in ["", " ", "3.7.1", "1 2 3 3.7.1"] {
+        place.write(&volume.member.join("rejoin-etcd"), junk.as_bytes());
+        assert_eq!(volume.noted_etcd(&other), None, "{junk:?}");
+    }
+}
