@@ -5,13 +5,17 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::bench::{Bench, Side};
-use crate::support::Member;
+use crate::support::{Member, Version};
 
 /// Set for the program that stands in for etcd; it reaches it through us.
 const ASKED: &str = "FIGURES_STAND_IN";
 
-/// Says the time, if this process is etcd's stand-in.
+/// Says the time, if this process is etcd's stand-in; or its version, which we ask before a first start of it.
 pub fn is_asked_for() -> bool {
+    if std::env::args().skip(1).eq(["--version"]) {
+        println!("etcd Version: {}", Version::newest());
+        return true;
+    }
     let asked = std::env::var_os(ASKED).is_some();
     if asked {
         println!("{}", now().as_nanos());
