@@ -24,7 +24,7 @@ const FROM_A_FILE: [&str; 13] = [
 
 const MEMBERS: &str = "name the members in ETCD_INITIAL_CLUSTER";
 const RESTORE: &str = "restore it with `etcdutl snapshot restore` into the data dir, by hand";
-const SAVE: &str = "take snapshots with `etcdctl snapshot save`";
+const SAVE: &str = "take snapshots with `etcd-rejoin snapshot`, into REJOIN_STORE";
 const LEAVE: &str = "take it out: a stop is no leave here, `etcd-rejoin leave` is";
 
 /// Name, what it did there (nothing: people write it for another name), and what to do here.
@@ -37,7 +37,7 @@ const VARIABLES: &[(&str, &str, &str)] = &[
     (
         "ETCD_ON_K8S",
         "found a pod's members in DNS",
-        "name each pod and the members in ETCD_NAME, ETCD_INITIAL_ADVERTISE_PEER_URLS and ETCD_INITIAL_CLUSTER",
+        "write REJOIN_STATEFULSET=auto and REJOIN_INITIAL_SIZE: name, URLs and members follow from them",
     ),
     ("ETCD_CLUSTER_DOMAIN", "found the members in DNS", MEMBERS),
     ("ETCD_START_FROM_SNAPSHOT", "began with a snapshot", RESTORE),
