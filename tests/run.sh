@@ -169,6 +169,7 @@ need() {
             cargo-fuzz) need cc cxx && crate cargo-fuzz 0.13.2 ;;
             cxx) package c++ g++ ;;
             etcd) tests/setup/etcd.sh >/dev/null ;;
+            s3) tests/setup/s3.sh >/dev/null ;;
             images) tests/setup/images.sh >/dev/null ;;
             guests) tests/setup/vm.sh >/dev/null ;;
             *) say "no rule for $what"; false ;;
