@@ -25,6 +25,8 @@ pub struct SetAnswer {
     pub wants: SetWants,
     /// One pod after the other is made, each once the one before it is ready (`podManagementPolicy: OrderedReady`).
     pub in_order: bool,
+    /// The claims of pods that it does not want are deleted (`persistentVolumeClaimRetentionPolicy`).
+    pub deletes: bool,
 }
 
 /// Asks for the set. Without a token nobody is asked.
@@ -32,6 +34,7 @@ pub fn ask(set: &StatefulSet, deadline: Instant) -> SetAnswer {
     let none = |wants| SetAnswer {
         wants,
         in_order: false,
+        deletes: false,
     };
     match &set.api {
         None => none(SetWants::NotAsked),
@@ -89,6 +92,7 @@ fn read(body: &[u8], name: &str) -> Result<SetAnswer, String> {
     Ok(SetAnswer {
         wants: SetWants::Replicas { start, replicas },
         in_order: text("/spec/podManagementPolicy") == "OrderedReady",
+        deletes: text("/spec/persistentVolumeClaimRetentionPolicy/whenScaled") == "Delete",
     })
 }
 

@@ -194,7 +194,7 @@ Exit codes, as DRBD reads them:
 /// What `probe` can ask for beside etcd's health.
 #[derive(Debug, Subcommand)]
 pub enum Probed {
-    /// Is this member on its way? 0 while it waits, comes back, joins or catches up, and once it is alive, else 1
+    /// Does etcd answer? 0 once it does, leader or not, else 1, with what this member waits for
     Startup {
         /// Where etcd is configured by flags.
         #[command(flatten)]

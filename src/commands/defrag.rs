@@ -63,7 +63,10 @@ fn done(config: &Config, wanted: DefragWanted, stop: &Stop) -> Result<Exit, Stri
             }
         }
     }
-    for id in order(&roll) {
+    // Each once; the order is looked at anew, as the leader may change meanwhile.
+    let mut done = Vec::new();
+    while let Some(id) = order(&roll).into_iter().find(|id| !done.contains(id)) {
+        done.push(id);
         if let Some(signal) = stop.raised() {
             return Ok(Exit::signal(signal));
         }

@@ -4,7 +4,7 @@
 //! clients away.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Exit, print};
 use crate::config::Config;
@@ -58,13 +58,13 @@ fn said(what: &str, is_so: Result<String, String>) -> Exit {
     }
 }
 
-/// etcd answers at one of its ports, or an entrypoint is at work. `starting`: one in front of an etcd on trial that
-/// does not answer yet counts too.
+/// etcd answers at one of its ports, or an entrypoint is at work. `starting`: etcd alone counts. Whoever passes a
+/// startup probe once is never asked again, and then nobody has patience with an etcd that reads a large database.
 ///
 /// Before its first quorum etcd answers at no client URL, at its peer URL it does.
 fn alive(config: &Config, starting: bool) -> Result<String, String> {
     // Whoever does not answer the one question must leave time for the other.
-    let deadline = || Instant::now() + config.timeout / 2;
+    let deadline = || Instant::now() + (config.timeout / 2).min(Duration::from_secs(2));
     let clients = Client::new(&config.client_tls, None).map_err(|error| error.to_string())?;
     let urls = config.own_client_urls();
     if let Some(url) = urls.iter().find(|url| clients.answers(url, deadline())) {
@@ -90,12 +90,12 @@ fn alive(config: &Config, starting: bool) -> Result<String, String> {
     };
     let (entrypoint, etcd) = (by(volume.held_by_entrypoint())?, by(volume.held_by_etcd())?);
     match (entrypoint, etcd) {
+        (Some(entrypoint), None) if starting => Err(format!(
+            "{entrypoint} still brings this member up; `etcd-rejoin status` says what it waits for"
+        )),
         (Some(entrypoint), None) => Ok(format!(
             "{entrypoint} brings this member up; `etcd-rejoin status` says what it waits for"
         )),
-        (Some(entrypoint), Some(etcd)) if starting => {
-            Ok(format!("{entrypoint} has started {etcd} on trial"))
-        }
         (_, Some(etcd)) => Err(format!(
             "{etcd} holds the data dir, and answers at none of its URLs"
         )),

@@ -1,15 +1,17 @@
 //! The StatefulSet that this member is of: how many it wants, whoever is of it beside the initial cluster, and whoever
 //! else its service names.
 
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
+
+use etcd_rejoin_host::work::Work;
 
 use super::super::Observer;
 use super::super::ask::hear_stranger;
 use super::{Gathering, News};
 use crate::config::StatefulSet;
-use crate::decide::{DataDir, Peer, SetWants, Wants};
+use crate::decide::{DataDir, Heard, Peer, SetWants, Wants};
 use crate::kubernetes::{self, SetAnswer};
 
 /// An answer of the API server counts for so long: looks repeat twice a second.
@@ -33,6 +35,9 @@ impl Gathering<'_> {
         let founds = self.seen.data == DataDir::Empty && config.policy.wants == Wants::Start;
         self.set_open = true;
         self.ask(move |observer, deadline| {
+            // What comes with the end of the look is not heard, and the API server would be blamed.
+            let early = observer.config.timeout / 8;
+            let deadline = deadline.checked_sub(early).unwrap_or(deadline);
             let answer = observer.set_answer(&set, deadline);
             let strangers = match founds {
                 true => strangers(observer, &set, &answer.wants, deadline),
@@ -88,13 +93,22 @@ impl Observer {
         }
         let answer = kubernetes::ask(set, deadline);
         let others = self.config.policy.initial_others();
-        if answer.in_order && others > 0 && known.is_none() {
+        let before = known.as_ref().map(|(_, before)| before);
+        let several =
+            others > 0 || matches!(answer.wants, SetWants::Replicas { replicas: 2.., .. });
+        if answer.deletes && !before.is_some_and(|before| before.deletes) {
+            log::warn!(
+                "StatefulSet {} deletes the claims of pods that it does not want (whenScaled: Delete): scaled to 0, \
+                 all data is gone; set Retain",
+                set.name
+            );
+        }
+        if answer.in_order && several && !before.is_some_and(|before| before.in_order) {
             log::warn!(
                 "StatefulSet {} makes its pods in order (podManagementPolicy: OrderedReady): where a readiness probe holds \
-                 this one back, the others are not made, and no cluster of {} is founded; delete the set with \
+                 this one back, the others are not made, and no cluster is founded; delete the set with \
                  --cascade=orphan, and make it again with podManagementPolicy: Parallel",
-                set.name,
-                others + 1
+                set.name
             );
         }
         *known = Some((Instant::now(), answer.clone()));
@@ -111,6 +125,16 @@ fn strangers(
     deadline: Instant,
 ) -> Vec<Peer> {
     let config = &observer.config;
+    // A name that does not resolve is no sign that nobody is there; where no API server is asked it is all there is.
+    let known = addresses(&set.domain, deadline);
+    let silent = *wants == SetWants::NotAsked && known.as_ref().is_none_or(Vec::is_empty);
+    let Some(mut unnamed) = known.filter(|_| !silent) else {
+        return vec![Peer {
+            name: set.domain.clone(),
+            initial: false,
+            heard: Heard::Silent("the addresses of the headless service are not known".into()),
+        }];
+    };
     let named = config
         .policy
         .initial
@@ -119,8 +143,9 @@ fn strangers(
     let named = named.chain([config.policy.name.clone()]);
     let named = named.chain(beyond(set, wants).map(|ordinal| set.member(ordinal)));
     let named = named.map(|name| format!("{name}.{}", set.domain));
-    let named: Vec<IpAddr> = named.flat_map(|host| addresses(&host)).collect();
-    let mut unnamed = addresses(&set.domain);
+    let named: Vec<IpAddr> = named
+        .flat_map(|host| addresses(&host, deadline).unwrap_or_default())
+        .collect();
     unnamed.retain(|address| !named.contains(address));
     let asked = unnamed.into_iter().take(16).filter_map(|address| {
         let host = match address {
@@ -137,13 +162,20 @@ fn strangers(
     asked.collect()
 }
 
-/// Each address once. A name that does not resolve has none.
-fn addresses(host: &str) -> Vec<IpAddr> {
+/// Each address once. A name that does not resolve has none; of one that is not answered in time nothing is known.
+fn addresses(host: &str, deadline: Instant) -> Option<Vec<IpAddr>> {
+    let name = host.to_string();
+    let resolve = move || {
+        let found = (name.as_str(), 0).to_socket_addrs();
+        found.map(Iterator::collect::<Vec<_>>).unwrap_or_default()
+    };
+    let left = deadline.saturating_duration_since(Instant::now());
+    let found = Work::begin(resolve).ok()?.wait(left).ok()?;
     let mut all = Vec::new();
-    for found in (host, 0).to_socket_addrs().into_iter().flatten() {
-        if !all.contains(&found.ip()) {
-            all.push(found.ip());
+    for address in found.iter().map(SocketAddr::ip) {
+        if !all.contains(&address) {
+            all.push(address);
         }
     }
-    all
+    Some(all)
 }
