@@ -62,6 +62,7 @@ const BOOLEAN: &[&str] = &[
     "help",
     "initial-election-tick-advance",
     "memory-mlock",
+    "next-cluster-version-compatible",
     "peer-auto-tls",
     "peer-client-cert-auth",
     "peer-skip-client-san-verification",

@@ -62,7 +62,8 @@ impl Volume {
         let path = self.snap.join("db");
         let failed = || format!("cannot read {}", path.display());
         if let Some(database) = snap::open(&path).context(failed)? {
-            members(&database, most_learners, &mut traps).context(failed)?;
+            let own = self.owner()?.map(|owner| owner.member);
+            members(&database, own, most_learners, &mut traps).context(failed)?;
         }
         let files = wal_files(&self.wal)?;
         if !files.names.is_empty() {
@@ -83,13 +84,21 @@ impl Volume {
 }
 
 /// Whom the database lists, held against who has a part in Raft. What does not read there says nothing.
-fn members(database: &File, most_learners: usize, traps: &mut Traps) -> io::Result<()> {
+fn members(
+    database: &File,
+    own: Option<MemberId>,
+    most_learners: usize,
+    traps: &mut Traps,
+) -> io::Result<()> {
     let listed = lookup::pairs(database, b"members")?.unwrap_or_default();
     let listed: Vec<DatabaseMember> = (listed.iter())
         .filter_map(|(_, member)| serde_json::from_slice(member).ok())
         .collect();
     let state = lookup::value(database, b"meta", b"confState")?.unwrap_or_default();
     let state = state.and_then(|state| serde_json::from_slice::<ConfState>(&state).ok());
+    // A restore makes new members, and leaves the saved cluster's state there until the next change of the membership
+    // (etcd `etcdutl/snapshot/v3_snapshot.go`): one that does not have us is not ours.
+    let state = state.filter(|state| own.is_none_or(|own| state.has(own)));
     let mut learners = listed.iter().filter(|member| member.learner).count();
     if let Some(state) = state {
         let voters: BTreeSet<u64> = state

@@ -72,7 +72,8 @@ fn a_request_of_a_user_of_the_v2_api_is_content() {
 #[test]
 fn whom_the_database_lists_is_held_against_who_has_a_part_in_raft() {
     let listed = |members: &[(&str, &str)], state: &str| {
-        let meta = [("confState", state)];
+        let state = state.replace("[1", &format!("[{},1", OURS.member.0));
+        let meta = [("confState", state.as_str())];
         let db = build::db_with(&[(b"members", members), (b"meta", &meta[..])]);
         traps(&Wal::new(OURS), &db)
     };
@@ -94,6 +95,9 @@ fn whom_the_database_lists_is_held_against_who_has_a_part_in_raft() {
         r#"{"voters":[1],"learners":[2,3]}"#,
     );
     assert_eq!(many.learners, Some(2));
+    // The saved cluster's, behind a restore that made new members.
+    let restored = listed(&[voter, learner], r#"{"voters":[9]}"#);
+    assert_eq!(restored, Traps::default());
     // 3.4 does not write who has a part.
     assert_eq!(listed(&[voter, learner], "-"), Traps::default());
 }

@@ -498,7 +498,9 @@ impl<'a> Gathering<'a> {
         }
         if self.set_open {
             self.seen.set =
-                SetWants::Unknown("the Kubernetes API server has not answered in time".into());
+                SetWants::Unknown(
+                    "the Kubernetes API server, or DNS for the headless service, has not answered in time".into(),
+                );
         }
         let twin = self.is_twin();
         let mut endpoints: Vec<String> = self.prover.take().into_iter().collect();

@@ -1,6 +1,7 @@
 //! The StatefulSet that this member is of: how many it wants, whoever is of it beside the initial cluster, and whoever
 //! else its service names.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -142,9 +143,9 @@ fn strangers(
         .map(|(name, _)| name.to_string());
     let named = named.chain([config.policy.name.clone()]);
     let named = named.chain(beyond(set, wants).map(|ordinal| set.member(ordinal)));
-    let named = named.map(|name| format!("{name}.{}", set.domain));
-    let named: Vec<IpAddr> = named
-        .flat_map(|host| addresses(&host, deadline).unwrap_or_default())
+    let named: BTreeSet<String> = named.map(|name| format!("{name}.{}", set.domain)).collect();
+    let named: Vec<IpAddr> = (named.iter())
+        .flat_map(|host| addresses(host, deadline).unwrap_or_default())
         .collect();
     unnamed.retain(|address| !named.contains(address));
     let asked = unnamed.into_iter().take(16).filter_map(|address| {
