@@ -170,6 +170,7 @@ need() {
             cxx) package c++ g++ ;;
             etcd) tests/setup/etcd.sh >/dev/null ;;
             s3) tests/setup/s3.sh >/dev/null ;;
+            zstd) package zstd ;;
             images) tests/setup/images.sh >/dev/null ;;
             guests) tests/setup/vm.sh >/dev/null ;;
             *) say "no rule for $what"; false ;;
@@ -247,7 +248,7 @@ static() {
 # Tests with real etcd wait more than they compute: four times as many as there are processors. What runs with the
 # newest of Debian's (the modules `newest`) runs with each further etcd too.
 part_test() {
-    need cc openssl etcd s3 drbdadm keepalived || return
+    need cc openssl etcd s3 zstd drbdadm keepalived || return
     local -x RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((4 * $(nproc)))} ETCD_REJOIN_NEWEST=
     tests "cargo test" cargo test --locked --no-fail-fast
     tried=("$(version "$cache/etcd/bookworm")" "$(version "$cache/etcd/trixie")" "$(version "$cache/etcd/sid")")

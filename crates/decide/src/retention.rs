@@ -115,12 +115,12 @@ pub fn retain(
         ];
         kept[at].extend(why.iter().filter(|(holds, _)| *holds).map(|(_, why)| *why));
     }
-    order.retain(|at| snapshots[*at].lineage == own);
+    // What lies in the future takes no place of another one, of no rule.
+    order.retain(|at| snapshots[*at].lineage == own && snapshots[*at].taken <= now);
     let newest: Vec<usize> = order.iter().take(rules.last as usize).copied().collect();
     for at in newest {
         kept[at].insert(KeptFor::Last);
     }
-    order.retain(|at| snapshots[*at].taken <= now);
     for (count, why, place) in [
         (rules.hourly, KeptFor::Hourly, hour as fn(&Prunable) -> u64),
         (rules.daily, KeptFor::Daily, day),

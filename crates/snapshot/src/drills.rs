@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use etcd_rejoin_host::error::Error;
 
-use crate::catalog::read_json;
+use crate::catalog::parse;
 use crate::layout::{DrillRecord, SNAPSHOTS, SnapshotId};
 use crate::store::Store;
 
@@ -15,10 +15,13 @@ pub async fn drills(store: &Store) -> Result<BTreeMap<SnapshotId, DrillRecord>, 
         let Some(id) = SnapshotId::of_drill(&listing.key) else {
             continue;
         };
-        match read_json::<DrillRecord>(store, &listing.key).await {
-            Ok(Some(record)) => drop(found.insert(id, record)),
-            Ok(None) => {}
-            Err(error) => log::warn!("{error}"),
+        // A store that does not give it is an error: `prune` must not take it for unproven.
+        let Some(bytes) = store.get(&listing.key).await? else {
+            continue;
+        };
+        match parse::<DrillRecord>(&bytes) {
+            Ok(record) => drop(found.insert(id, record)),
+            Err(error) => log::warn!("{}: {error}", listing.key),
         }
     }
     Ok(found)

@@ -1,10 +1,12 @@
 //! One way to speak HTTP, to etcd (gRPC) and to an object store: hyper, with the TLS settings of all our programs.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http_body_util::BodyExt as _;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client};
@@ -21,6 +23,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 const WINDOW: u32 = 8 << 20;
 /// How long an object store may take until the head of its answer. A part of an upload is one request.
 const ANSWER: Duration = Duration::from_secs(120);
+
+/// How long nothing may come in the middle of an answer of a store.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// A client for gRPC.
 pub type GrpcClient = Client<HttpsConnector<HttpConnector>, tonic::body::Body>;
@@ -80,8 +85,41 @@ impl objects::HttpService for StoreRequests {
         let answer = tokio::time::timeout(ANSWER, self.0.request(request)).await;
         let answer = answer.map_err(|late| HttpError::new(HttpErrorKind::Timeout, late))?;
         let (head, body) = answer.map_err(failed)?.into_parts();
-        let body = body.map_err(|error| HttpError::new(HttpErrorKind::Interrupted, error));
+        let body = Patient { body, late: None };
         Ok(HttpResponse::from_parts(head, HttpResponseBody::new(body)))
+    }
+}
+
+/// The body of an answer, which fails where nothing comes of it for long: lists and small objects are read by
+/// `object_store`, which has no limit of its own.
+struct Patient {
+    body: Incoming,
+    late: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Body for Patient {
+    type Data = bytes::Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<bytes::Bytes>, HttpError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            self.late = None;
+            let failed = |error| HttpError::new(HttpErrorKind::Interrupted, error);
+            return Poll::Ready(frame.map(|frame| frame.map_err(failed)));
+        }
+        let late = (self.late).get_or_insert_with(|| Box::pin(tokio::time::sleep(SILENCE)));
+        std::task::ready!(late.as_mut().poll(cx));
+        let words = Chain(format!(
+            "nothing comes for {SILENCE:?} in the middle of an answer"
+        ));
+        Poll::Ready(Some(Err(HttpError::new(HttpErrorKind::Timeout, words))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

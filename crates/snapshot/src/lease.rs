@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use etcd_rejoin_host::error::Error;
 
-use crate::catalog::{json, read_json};
+use crate::catalog::{json, parse, read_json};
 use crate::layout::{FORMAT, Lease, Moment, UPLOADER};
 use crate::random;
 use crate::store::{Creation, Store};
@@ -38,7 +38,19 @@ impl Uploader {
             host: self.host.clone(),
             until,
         };
-        match read_json::<Lease>(store, UPLOADER).await? {
+        // One that does not read holds nobody: nothing depends on it.
+        let bytes = store.get(UPLOADER).await?;
+        let lease = bytes.map(|bytes| parse::<Lease>(&bytes));
+        let lease = match lease {
+            Some(Err(error)) => {
+                log::warn!("{UPLOADER}: {error}");
+                store.delete(UPLOADER).await?;
+                None
+            }
+            Some(Ok(lease)) => Some(lease),
+            None => None,
+        };
+        match lease {
             Some(lease) if lease.holder == self.holder => {
                 store.put(UPLOADER, json(&ours)).await?;
                 return Ok(None);

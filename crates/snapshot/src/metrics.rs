@@ -35,6 +35,8 @@ pub struct Figures {
     pub drill: Option<DrillRecord>,
     /// How many runs have failed.
     pub failures: u64,
+    /// When a run last went well.
+    pub current: Option<SystemTime>,
     /// Whether the last run went well; none before the first has ended.
     pub well: Option<bool>,
 }
@@ -46,6 +48,9 @@ impl Figures {
     /// After a run: counts it, and reads the store. What cannot be read stays as it was known.
     pub async fn renew(&mut self, store: &Store, well: bool) {
         self.well = Some(well);
+        if well {
+            self.current = Some(SystemTime::now());
+        }
         self.failures += u64::from(!well);
         if let Err(error) = self.read(store).await {
             // After a failed run it is the same error once more.
@@ -62,9 +67,14 @@ impl Figures {
         let ids = Catalog::read(store).await?.snapshots;
         let now = SystemTime::now();
         // A few: the newest may be of a clock that is ahead.
-        let newest = &ids[ids.len().saturating_sub(5)..];
-        let (read, _) = manifests(store, newest).await?;
-        self.newest = read.into_iter().rev().find(|it| it.taken.0 <= now);
+        let few = ids.len().saturating_sub(5);
+        // All of one revision: which of them is the newest, their names do not tell.
+        let from = ids.get(few).map_or(0, |first| {
+            ids.partition_point(|id| (id.lineage, id.revision) < (first.lineage, first.revision))
+        });
+        let (read, _) = manifests(store, &ids[from..]).await?;
+        let read = read.into_iter().filter(|it| it.taken.0 <= now);
+        self.newest = read.max_by_key(|it| (it.id.lineage, it.revision, it.taken));
         self.drill = drills(store).await?.into_values().max_by_key(|it| it.at);
         Ok(())
     }
@@ -127,6 +137,12 @@ impl Figures {
                 "gauge",
                 "Whether the last save went well.",
                 self.well.map(flag),
+            ),
+            Metric(
+                "current_timestamp_seconds",
+                "gauge",
+                "When a save last went well: all was saved then, or was saved already.",
+                self.current.map(seconds),
             ),
             Metric(
                 FAILURES,

@@ -8,7 +8,7 @@ use tonic::Streaming;
 
 use etcd_rejoin_host::error::Error;
 
-use crate::catalog::{Catalog, json, manifest};
+use crate::catalog::{Catalog, json, manifest, read_json};
 use crate::cluster::{Candidate, candidates};
 use crate::etcd::SILENCE;
 use crate::etcd::messages::SnapshotResponse;
@@ -55,15 +55,29 @@ pub enum Saved {
 impl Task<'_> {
     /// Saves.
     pub async fn save(&self) -> Result<Saved, NotDone> {
-        let (candidates, members) = candidates(self.etcd).await?;
-        let first = candidates
+        let (mut candidates, members) = candidates(self.etcd).await?;
+        let cluster = candidates
             .first()
+            .map(Candidate::cluster_id)
             .ok_or_else(|| Error::new("no member of etcd answers"))?;
+        // URLs of two clusters: no try may go to the other one.
+        candidates.retain(|candidate| {
+            let same = candidate.cluster_id() == cluster;
+            if !same {
+                let url = &candidate.endpoint.url;
+                log::warn!("etcd at {url} is not of the cluster {cluster}, and is not asked");
+            }
+            same
+        });
+        let first = &candidates[0];
         let catalog = Catalog::read(self.store).await?;
         let catalog = self.known(catalog, first).await?;
         let lineage = catalog
             .lineage_of(&first.cluster_id())
             .ok_or_else(|| self.other_cluster(&catalog, first))?;
+        if catalog.marker.is_none() {
+            return Err(self.other_cluster(&catalog, first));
+        }
         if catalog.newest_lineage() > Some(lineage) {
             log::warn!(
                 "the cluster {} is of lineage {lineage}, and a restore has begun a newer one",
@@ -239,6 +253,20 @@ impl Task<'_> {
             }
         };
         upload.finish().await.map_err(Broken::ours)?;
+        // A store that ignores conditions may have been marked by two at once: the last one has it.
+        let now = read_json::<Marker>(self.store, MARKER).await;
+        if now.map_err(Broken::ours)? != catalog.marker {
+            let _ = self.store.delete(&id.object()).await;
+            let why = format!("{} was marked anew meanwhile", self.place);
+            return Err(Broken::ours(Error::new(why)));
+        }
+        // A token of etcd ends after five minutes without use.
+        let mut asked = before.endpoint.clone();
+        if let Some(user) = &self.etcd.user
+            && let Err(error) = asked.authenticate(user).await
+        {
+            log::warn!("{error}");
+        }
         let header = before.status.header.clone().unwrap_or_default();
         let manifest = Manifest {
             format: FORMAT,
@@ -254,9 +282,9 @@ impl Task<'_> {
             sha256: passed.sha256,
             stored_size: passed.stored_size,
             stored_sha256: passed.stored_sha256,
-            keys: before.endpoint.keys(id.revision).await,
+            keys: asked.keys(id.revision).await,
             hashkv: match self.hashkv {
-                true => before.endpoint.hashkv(id.revision).await,
+                true => asked.hashkv(id.revision).await,
                 false => None,
             },
             taken,

@@ -32,6 +32,17 @@ impl Stopping {
         Stopping(raised)
     }
 
+    /// Raised after so long. For a task inside a runtime.
+    pub fn after(limit: std::time::Duration) -> Stopping {
+        let (raise, raised) = watch::channel(false);
+        tokio::spawn(async move {
+            tokio::time::sleep(limit).await;
+            // Nobody listens any more: all is done.
+            let _ = raise.send(true);
+        });
+        Stopping(raised)
+    }
+
     /// Whether we were asked to stop.
     pub fn is_asked(&self) -> bool {
         *self.0.borrow()

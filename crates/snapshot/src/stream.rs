@@ -204,17 +204,19 @@ pub struct Opener<W: Write> {
 struct Opened<W> {
     hash: DbHash,
     to: W,
+    full: bool,
 }
 
 impl<W: Write> Write for Opened<W> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let written = self.to.write(bytes)?;
+        let written = self.to.write(bytes).inspect_err(|_| self.full = true)?;
         self.hash.update(&bytes[..written]);
         Ok(written)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        self.to.flush()
+        // Whoever gets the writer back flushes it: a full disk is no damage.
+        Ok(())
     }
 }
 
@@ -224,6 +226,7 @@ impl<W: Write> Opener<W> {
         let opened = Opened {
             hash: DbHash::default(),
             to,
+            full: false,
         };
         let decoder =
             zstd::stream::write::Decoder::new(opened).context(|| "cannot decompress".into())?;
@@ -241,6 +244,16 @@ impl<W: Write> Opener<W> {
         self.decoder
             .write_all(bytes)
             .context(|| "it does not decompress".into())
+    }
+
+    /// Whether the writer failed, and not what was read.
+    pub fn writer_failed(&self) -> bool {
+        self.decoder.get_ref().full
+    }
+
+    /// How many bytes came out so far.
+    pub fn size(&self) -> u64 {
+        self.decoder.get_ref().hash.size
     }
 
     /// What was in it, and the writer.

@@ -4,13 +4,17 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{BufWriter, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::Instant;
+
+use futures_util::future::{Either, select};
 
 use etcd_rejoin_host::error::{Context as _, Error};
 use etcd_rejoin_host::exit::Exit;
 use etcd_rejoin_host::tls;
 
 use super::at_hand::AtHand;
+use super::fetch::Flaw;
 use super::{fetch, others};
 use crate::catalog::json;
 use crate::cli::DrillArgs;
@@ -49,11 +53,34 @@ pub async fn drill(
     let db = scratch.0.join("db");
     let what = || format!("cannot write {}", db.display());
     let to = BufWriter::with_capacity(1 << 20, File::create(&db).context(what)?);
-    fetch::open(&around.store, &manifest, to)
-        .await
-        .map_err(|flaw| flaw.of(&manifest.id))?
-        .flush()
-        .context(what)?;
+    let record = |compared: Vec<&str>, differs: Vec<String>| DrillRecord {
+        format: FORMAT,
+        id: manifest.id.clone(),
+        at,
+        passed: differs.is_empty(),
+        compared: compared.iter().map(|what| what.to_string()).collect(),
+        differs,
+        etcd_version: tools.version.clone(),
+        took_ms: began.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
+        program: env!("CARGO_PKG_VERSION").into(),
+    };
+    let mut to = match select(
+        pin!(fetch::open(&around.store, &manifest, to)),
+        pin!(stopping.asked()),
+    )
+    .await
+    {
+        Either::Left((Ok(to), _)) => to,
+        // That is a verdict: monitors and `prune` have to hear it.
+        Either::Left((Err(Flaw::Damaged(error)), _)) => {
+            let record = record(Vec::new(), vec![format!("it is damaged: {error}")]);
+            return told(around, &record, &Holdings::default()).await;
+        }
+        Either::Left((Err(flaw), _)) => return Err(flaw.of(&manifest.id).into()),
+        Either::Right(((), _)) => return Err(NotDone::Stopped),
+    };
+    to.flush().context(what)?;
+    drop(to);
     let holds = etcd_on(
         around,
         &tools,
@@ -63,7 +90,9 @@ pub async fn drill(
         stopping,
     )
     .await?;
-    if holds.keys.is_none() && manifest.keys.is_some() {
+    // Of a revision that it has not reached etcd counts nothing: that is a verdict, below.
+    let reached = holds.revision >= Some(manifest.revision);
+    if reached && holds.keys.is_none() && manifest.keys.is_some() {
         let cure = "where authentication is on, set REJOIN_USER to a user with the root role, as for `save`";
         let id = &manifest.id;
         // That is no verdict on the snapshot.
@@ -81,19 +110,13 @@ pub async fn drill(
         },
     };
     let (compared, differs) = holds.compare(&wanted);
-    let record = DrillRecord {
-        format: FORMAT,
-        id: manifest.id.clone(),
-        at,
-        passed: differs.is_empty(),
-        compared: compared.iter().map(|what| what.to_string()).collect(),
-        differs,
-        etcd_version: tools.version.clone(),
-        took_ms: began.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
-        program: env!("CARGO_PKG_VERSION").into(),
-    };
-    around.store.put(&record.id.drill(), json(&record)).await?;
-    let printed = around.answer(&record, || words(&record, &holds));
+    told(around, &record(compared, differs), &holds).await
+}
+
+/// Writes the outcome down, and says it.
+async fn told(around: &AtHand, record: &DrillRecord, holds: &Holdings) -> Result<Exit, NotDone> {
+    around.store.put(&record.id.drill(), json(record)).await?;
+    let printed = around.answer(record, || words(record, holds));
     Ok(if record.passed { printed } else { Exit::NOT_OK })
 }
 
@@ -162,6 +185,9 @@ fn words(record: &DrillRecord, holds: &Holdings) -> String {
         at,
         ..
     } = record;
+    if holds.revision.is_none() && !record.passed {
+        return format!("{id}: NOT what was saved: {}\n", record.differs.join("; "));
+    }
     let seconds = record.took_ms as f64 / 1000.0;
     let mut text =
         format!("{id}: restored, and etcd {etcd_version} runs on it, in {seconds:.1} s\n");

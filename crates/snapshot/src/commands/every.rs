@@ -55,6 +55,11 @@ pub async fn every(
             Err(NotDone::Stopped) => break,
             Err(NotDone::Failed(error) | NotDone::Refused(error)) => {
                 log::error!("no snapshot: {error}");
+                // Another one's etcd may answer: the lease is free for its turn.
+                let given = uploader.give_back(&around.store);
+                if let Ok(Err(error)) = timeout(Duration::from_secs(5), given).await {
+                    log::debug!("the lease is not given back: {error}");
+                }
                 let wait = again.min(args.interval);
                 again = (again * 2).min(AGAIN_AT_MOST);
                 wait
@@ -69,8 +74,9 @@ pub async fn every(
         .await;
     }
     if args.on_stop {
-        let never = Stopping::never();
-        match timeout(LAST, round(around, args, &uploader, &mut other, &never)).await {
+        // Raised before the end, so that the upload is aborted, and leaves no parts.
+        let late = Stopping::after(LAST - Duration::from_secs(3));
+        match timeout(LAST, round(around, args, &uploader, &mut other, &late)).await {
             Ok(Ok(())) => {}
             Ok(Err(NotDone::Failed(error) | NotDone::Refused(error))) => {
                 log::error!("no last snapshot: {error}")
@@ -80,7 +86,8 @@ pub async fn every(
             }
         }
     }
-    if let Err(error) = uploader.give_back(&around.store).await {
+    let given = timeout(Duration::from_secs(3), uploader.give_back(&around.store)).await;
+    if let Ok(Err(error)) = given {
         log::warn!("the lease of the uploader stays until it ends: {error}");
     }
     Ok(Exit::OK)

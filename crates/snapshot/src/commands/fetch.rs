@@ -12,7 +12,7 @@ use etcd_rejoin_host::exit::Exit;
 
 use super::at_hand::AtHand;
 use crate::NotDone;
-use crate::catalog::{Catalog, manifest};
+use crate::catalog::{Catalog, manifests};
 use crate::cli::Which;
 use crate::layout::{Manifest, SnapshotId};
 use crate::progress::Bar;
@@ -34,7 +34,16 @@ pub async fn open<W: Write>(store: &Store, manifest: &Manifest, to: W) -> Result
             manifest.stored_size.saturating_sub(came),
             piece.len() as u64,
         );
-        opener.write(&piece).map_err(Flaw::Damaged)?;
+        let written = opener.write(&piece);
+        // A full disk says nothing about the snapshot.
+        written.map_err(|error| match opener.writer_failed() {
+            true => Flaw::Unread(error),
+            false => Flaw::Damaged(error),
+        })?;
+        if opener.size() > manifest.size {
+            let words = "it is larger than its manifest says";
+            return Err(Flaw::Damaged(Error::new(words)));
+        }
     }
     let (passed, to) = opener.finish().map_err(Flaw::Damaged)?;
     let expected = Passed {
@@ -85,9 +94,12 @@ pub async fn verify(around: &AtHand, which: &Which, all: bool) -> Result<Exit, N
     };
     let mut verified = Vec::new();
     for id in ids {
-        let read = match manifest(&around.store, &id).await {
-            Ok(manifest) => open(&around.store, &manifest, sink()).await,
-            Err(error) => Err(Flaw::Damaged(error)),
+        let (found, unusable) = manifests(&around.store, std::slice::from_ref(&id)).await?;
+        let read = match (found.first(), unusable.get(&id)) {
+            (Some(manifest), _) => open(&around.store, manifest, sink()).await,
+            (None, Some(why)) => Err(Flaw::Damaged(Error::new(why.clone()))),
+            // Pruned meanwhile, it is none.
+            (None, None) => continue,
         };
         let why = match read {
             Ok(_) => None,

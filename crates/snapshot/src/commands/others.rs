@@ -8,7 +8,7 @@ use etcd_rejoin_host::exit::Exit;
 use serde_json::json;
 
 use super::at_hand::AtHand;
-use super::fetch::WholeFile;
+use super::fetch::{Flaw, WholeFile};
 use crate::NotDone;
 use crate::foreign::{OthersSnapshot, PlainCheck, PlainFound, foreign};
 use crate::layout::Moment;
@@ -76,28 +76,43 @@ pub async fn open<W: Write>(
     one: &OthersSnapshot,
     to: W,
 ) -> Result<(W, PlainFound), Error> {
-    let mut download = around.store.download(&one.name).await?;
+    opened(around, one, to).await.map_err(|flaw| match flaw {
+        Flaw::Damaged(error) | Flaw::Unread(error) => error,
+    })
+}
+
+/// The same, told apart: what is damaged, and what was not read.
+async fn opened<W: Write>(
+    around: &AtHand,
+    one: &OthersSnapshot,
+    to: W,
+) -> Result<(W, PlainFound), Flaw> {
+    let download = around.store.download(&one.name).await;
+    let mut download = download.map_err(Flaw::Unread)?;
     let mut check = PlainCheck::new(to);
     let (progress, mut came) = (Bar::new("reading"), 0);
-    while let Some(piece) = download.next().await? {
+    while let Some(piece) = download.next().await.map_err(Flaw::Unread)? {
         came += piece.len() as u64;
         progress.of(one.stored_size.saturating_sub(came), piece.len() as u64);
-        check.write_all(&piece).context(|| one.name.clone())?;
+        let written = check.write_all(&piece).context(|| one.name.clone());
+        written.map_err(Flaw::Damaged)?;
     }
     check
         .finish()
-        .map_err(|why| Error::new(format!("{}: {why}", one.name)))
+        .map_err(|why| Flaw::Damaged(Error::new(format!("{}: {why}", one.name))))
 }
 
 /// Reads one wholly.
 pub async fn verify(around: &AtHand, name: &str) -> Result<Exit, NotDone> {
     let one = named(around, name).await?;
-    Ok(match open(around, &one, sink()).await {
+    Ok(match opened(around, &one, sink()).await {
         Ok((_, found)) => {
             let value = json!({ "snapshot": name, "good": true, "size": found.size, "sha256": found.sha256 });
             around.answer(&value, || format!("{name} is good: {}\n", size(found.size)))
         }
-        Err(error) => {
+        // Not read is no verdict.
+        Err(Flaw::Unread(error)) => return Err(error.into()),
+        Err(Flaw::Damaged(error)) => {
             around.answer(
                 &json!({ "snapshot": name, "good": false, "why": error.to_string() }),
                 || format!("{error}\n"),

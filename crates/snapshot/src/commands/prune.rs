@@ -89,6 +89,7 @@ pub async fn judge(
             })?;
             removed += 1;
         }
+        store.sweep(crate::layout::SNAPSHOTS, FORGOTTEN)?;
         for half in forgotten(&catalog, store).await? {
             log::info!(
                 "{} is half of a snapshot, and a day old: it is removed",
@@ -132,7 +133,7 @@ async fn bound(
     Ok(bound)
 }
 
-/// Halves of snapshots that nobody goes on with. By the store's own clock alone.
+/// Halves of snapshots that nobody goes on with. By the store's own clock, and ours.
 async fn forgotten<'a>(catalog: &'a Catalog, store: &Store) -> Result<Vec<&'a Listing>, Error> {
     if catalog.unfinished.is_empty() {
         return Ok(Vec::new());
@@ -145,7 +146,9 @@ async fn forgotten<'a>(catalog: &'a Catalog, store: &Store) -> Result<Vec<&'a Li
         .max();
     let old = |half: &&Listing| {
         let age = newest.and_then(|newest| newest.duration_since(half.modified).ok());
-        age.is_some_and(|age| age > FORGOTTEN)
+        // By our own clock too: the newest may be of a clock that was ahead, and the half of an upload that goes on.
+        let by_ours = SystemTime::now().duration_since(half.modified);
+        age.is_some_and(|age| age > FORGOTTEN) && by_ours.is_ok_and(|age| age > FORGOTTEN)
     };
     Ok(catalog.unfinished.iter().filter(old).collect())
 }

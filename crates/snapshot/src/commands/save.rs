@@ -20,7 +20,10 @@ pub async fn save(around: &AtHand, args: &SaveArgs, stopping: &Stopping) -> Resu
     {
         let mut figures = Figures::default();
         figures.renew(&around.store, saved.is_ok()).await;
-        figures.write(file)?;
+        // The snapshot is saved, whatever monitors hear of it.
+        if let Err(error) = figures.write(file) {
+            log::error!("{error}");
+        }
     }
     let saved = saved?;
     Ok(match &saved {

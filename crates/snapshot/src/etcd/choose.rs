@@ -17,7 +17,13 @@ pub fn in_order(candidates: &[Option<StatusResponse>]) -> Vec<usize> {
     let rank = |status: &StatusResponse| {
         let ourselves = status.header.as_ref().map(|header| header.member_id);
         let current = status.raft_applied_index + BEHIND >= committed;
+        // Each member tells the alarms of all. What a corrupt one holds is not what was written, whatever its hash.
+        let corrupt = ourselves.is_some_and(|id| {
+            let (whose, what) = (format!("memberID:{id} "), "CORRUPT");
+            (status.errors.iter()).any(|error| error.contains(&whose) && error.contains(what))
+        });
         match (status.leader, status.is_learner) {
+            _ if corrupt => 5,
             (0, _) => 4,
             (_, true) => 3,
             (leader, false) if Some(leader) == ourselves => 1,

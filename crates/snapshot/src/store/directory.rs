@@ -132,7 +132,7 @@ impl Directory {
                 let Some(name) = entry.file_name().to_str().map(String::from) else {
                     continue;
                 };
-                if is_folder && depth < 2 && !name.starts_with('.') {
+                if is_folder && depth < 2 && !name.starts_with('.') && name != "lost+found" {
                     let below = format!("{folder}{name}");
                     found.extend(self.list(&below)?);
                     folders.push((format!("{below}/"), depth + 1));
@@ -158,6 +158,31 @@ impl Directory {
         }
     }
 
+    pub fn sweep(&self, folder: &str, age: std::time::Duration) -> Result<(), Error> {
+        self.exists()?;
+        let path = self.path(folder);
+        let what = || format!("cannot tidy {}", path.display());
+        if !path.exists() {
+            return Ok(());
+        }
+        for entry in fs::read_dir(&path).context(what)? {
+            let entry = entry.context(what)?;
+            let ours =
+                (entry.file_name().to_str()).is_some_and(|name| name.starts_with(UNFINISHED));
+            let modified = entry.metadata().and_then(|meta| meta.modified());
+            let old = modified.is_ok_and(|at| at.elapsed().is_ok_and(|since| since > age));
+            if ours && old {
+                log::info!(
+                    "{} is what a killed upload left: it is removed",
+                    entry.path().display()
+                );
+                // Another one may have done it.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(())
+    }
+
     pub fn free(&self) -> Result<u64, Error> {
         self.exists()?;
         let stat = rustix::fs::statvfs(&self.root);
@@ -171,7 +196,11 @@ impl Directory {
         self.exists()?;
         let path = self.path(key);
         let folder = folder_of(&path);
-        fs::create_dir_all(folder).context(|| format!("cannot make {}", folder.display()))?;
+        if !folder.exists() {
+            fs::create_dir_all(folder).context(|| format!("cannot make {}", folder.display()))?;
+            // Its own entry has to be as durable as what is in it.
+            sync_folder_of(folder)?;
+        }
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let beside = folder.join(format!("{UNFINISHED}{}-{count}", crate::random::text()));
         // What is saved holds secrets: nobody else reads it.

@@ -137,6 +137,15 @@ impl Store {
         }
     }
 
+    /// Takes away what killed writers left in a folder, and nobody has written to for so long. A bucket has a rule for
+    /// that.
+    pub fn sweep(&self, folder: &str, age: std::time::Duration) -> Result<(), Error> {
+        match self {
+            Store::Directory(directory) => directory.sweep(folder, age),
+            Store::Bucket(_) => Ok(()),
+        }
+    }
+
     /// How many bytes are free, where that can be known.
     pub fn free(&self) -> Result<Option<u64>, Error> {
         match self {
