@@ -343,7 +343,7 @@ pub fn grown() -> World<3> {
 }
 
 #[test]
-#[ignore = "needs minutes"]
+#[ignore = "minutes"]
 fn with_larger_bounds() {
     let budget = Budget {
         wipe: 4,
