@@ -54,6 +54,7 @@ fn the_keys_of_json_are_the_documented_ones() {
     let status = json(&said);
     let expected = [
         "name",
+        "set",
         "data_dir",
         "etcd",
         "peers",
