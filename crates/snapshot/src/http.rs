@@ -85,19 +85,19 @@ impl objects::HttpService for StoreRequests {
         let answer = tokio::time::timeout(ANSWER, self.0.request(request)).await;
         let answer = answer.map_err(|late| HttpError::new(HttpErrorKind::Timeout, late))?;
         let (head, body) = answer.map_err(failed)?.into_parts();
-        let body = Patient { body, late: None };
+        let body = LimitedBody { body, late: None };
         Ok(HttpResponse::from_parts(head, HttpResponseBody::new(body)))
     }
 }
 
 /// The body of an answer, which fails where nothing comes of it for long: lists and small objects are read by
 /// `object_store`, which has no limit of its own.
-struct Patient {
+struct LimitedBody {
     body: Incoming,
     late: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
-impl Body for Patient {
+impl Body for LimitedBody {
     type Data = bytes::Bytes;
     type Error = HttpError;
 
