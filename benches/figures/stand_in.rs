@@ -5,15 +5,22 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::bench::{Bench, Side};
-use crate::support::{Member, Version};
+use crate::support::Member;
 
 /// Set for the program that stands in for etcd; it reaches it through us.
 const ASKED: &str = "FIGURES_STAND_IN";
 
+/// Its name, and behind it the version that it says: it is asked for that with an empty environment.
+const NAMED: &str = "/stand-in-";
+
 /// Says the time, if this process is etcd's stand-in; or its version, which we ask before a first start of it.
 pub fn is_asked_for() -> bool {
-    if std::env::args().skip(1).eq(["--version"]) {
-        println!("etcd Version: {}", Version::newest());
+    let mut words = std::env::args();
+    let name = words.next().unwrap_or_default();
+    if let Some((_, version)) = name.rsplit_once(NAMED)
+        && words.eq(["--version"])
+    {
+        println!("etcd Version: {version}");
         return true;
     }
     let asked = std::env::var_os(ASKED).is_some();
@@ -60,7 +67,10 @@ pub fn time_to_etcd(
 /// Starts a member with this program as its etcd.
 pub fn command(bench: &Bench, side: Side, member: &Member) -> Command {
     let ourselves = std::env::current_exe().expect("a program has a path");
-    let mut command = bench.command(side, member, &ourselves);
+    let named = format!("{}{}", NAMED.trim_start_matches('/'), bench.version);
+    let etcd = member.volume.with_file_name(named);
+    let _ = std::os::unix::fs::symlink(ourselves, &etcd);
+    let mut command = bench.command(side, member, &etcd);
     command.env(ASKED, "1").stdout(Stdio::piped());
     command
 }
