@@ -53,7 +53,7 @@ pub fn ask(config: &Arc<Config>, stop: &Stop, first: bool) -> Option<JoinHandle<
     let (config, stop) = (config.clone(), stop.clone());
     let ask = move || {
         let etcd = of_program(&config, &stop);
-        // Up to 3.5 etcd reads them all.
+        // No setting has lost its name up to 3.5, and a kubeadm member has such names: etcd need not be asked.
         if first && etcd.is_none_or(|(etcd, _)| etcd >= (3, 6).into()) {
             unread::warn(&config, &stop);
         }
@@ -103,7 +103,6 @@ pub(super) fn meeting(
     let Some((etcd, said)) = of_program(config, stop) else {
         return around;
     };
-    let data = data.filter(|data| !goes_with_next(config, etcd, *data));
     let begins = due && data.is_some_and(|data| data < etcd);
     let running = match begins || joins {
         true => running(config, seen, peers, stop),
@@ -112,12 +111,13 @@ pub(super) fn meeting(
     // One that has just started may not know the cluster's yet.
     let first = (running.iter().filter(|_| joins)).max_by_key(|member| member.said.cluster);
     let cluster = first.map(|first| MinorVersion::from(first.said.cluster));
-    let cluster = cluster.filter(|cluster| !goes_with_next(config, etcd, *cluster));
     Surroundings {
         etcd: said,
         versions: Versions {
             etcd: Some(etcd),
             data,
+            with_next: (config.passed_on.setting("next-cluster-version-compatible")).as_deref()
+                == Some("true"),
             traps: match begins {
                 true => traps(config, etcd, stop),
                 false => Traps::default(),
@@ -130,13 +130,6 @@ pub(super) fn meeting(
             .collect(),
         ..around
     }
-}
-
-/// 3.4 that is told so starts on data of 3.5, and joins its cluster: the way down from there (etcd 3.4
-/// `server/etcdserver/api/membership/cluster.go`, `detectDowngrade`).
-fn goes_with_next(config: &Config, etcd: MinorVersion, other: MinorVersion) -> bool {
-    let told = (config.passed_on).setting("next-cluster-version-compatible");
-    etcd == (3, 4).into() && other == (3, 5).into() && told.as_deref() == Some("true")
 }
 
 /// What lies in the data. What does not read is for etcd to judge.

@@ -52,6 +52,16 @@ pub struct Versions {
     pub cluster: Option<MinorVersion>,
     /// A downgrade of this cluster by one minor version is enabled.
     pub downgraded: bool,
+    /// The etcd is told `--next-cluster-version-compatible`.
+    pub with_next: bool,
+}
+
+impl Versions {
+    /// 3.4 that is told so starts on data of 3.5, and joins its cluster: the way down from there (etcd 3.4
+    /// `etcdserver/api/membership/cluster.go`). No other version knows the flag.
+    fn goes_down_to(&self, etcd: MinorVersion, newer: MinorVersion) -> bool {
+        self.with_next && etcd == (3, 4).into() && newer == etcd.next()
+    }
 }
 
 /// What lies in data that a newer etcd than the one that wrote it does not get over.
@@ -120,7 +130,10 @@ pub fn takes_over(versions: &Versions) -> Result<(), Misfit> {
         return Ok(());
     };
     if etcd < data {
-        return Err(Misfit::Data(data));
+        return match versions.goes_down_to(etcd, data) {
+            true => Ok(()),
+            false => Err(Misfit::Data(data)),
+        };
     }
     if !next_to(data, etcd) {
         return Err(Misfit::FarBehind(data));
@@ -155,7 +168,8 @@ pub fn joins(versions: &Versions) -> Result<(), Misfit> {
     let Some(etcd) = versions.etcd else {
         return Ok(());
     };
-    if let Some(data) = decided(versions.data).filter(|data| etcd < *data) {
+    let newer = decided(versions.data).filter(|data| etcd < *data);
+    if let Some(data) = newer.filter(|data| !versions.goes_down_to(etcd, *data)) {
         return Err(Misfit::Data(data));
     }
     let Some(cluster) = decided(versions.cluster) else {
@@ -167,6 +181,7 @@ pub fn joins(versions: &Versions) -> Result<(), Misfit> {
             true => Ok(()),
             false => Err(Misfit::Downgraded),
         },
+        true if versions.goes_down_to(etcd, cluster) => Ok(()),
         true => Err(Misfit::Cluster(cluster)),
         false if next_to(cluster, etcd) => Ok(()),
         false => Err(Misfit::FarAhead(cluster)),
@@ -228,6 +243,7 @@ mod tests {
                 cluster: version(cluster),
                 downgraded,
                 traps: Traps::default(),
+                ..Versions::default()
             });
             assert_eq!(said(found), misfit, "{etcd} {data} {cluster} {downgraded}");
         }

@@ -502,6 +502,7 @@ fn read_surroundings(at: usize, around: &mut Surroundings, words: &str) {
         ("etcd", text) => around.versions.etcd = version(text),
         ("written-for", text) => around.versions.data = version(text),
         ("downgraded", "") => around.versions.downgraded = true,
+        ("with-next", "") => around.versions.with_next = true,
         ("old-request", index) => around.versions.traps.old_request = index.parse().ok(),
         ("v2-content", "") => around.versions.traps.v2_content = true,
         ("removed", member) => around.versions.traps.removed.push(id(member)),
