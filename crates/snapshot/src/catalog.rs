@@ -12,7 +12,7 @@ use crate::layout::{FORMAT, LINEAGES, Lineage, MARKER, Manifest, Marker, SNAPSHO
 use crate::store::{Listing, Store};
 
 /// How many small objects are read at once.
-const AT_ONCE: usize = 16;
+pub const AT_ONCE: usize = 16;
 
 /// What a store holds.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,8 @@ pub struct Catalog {
     pub lineages: Vec<Lineage>,
     /// The snapshots: there is a manifest of each. The newest is the last.
     pub snapshots: Vec<SnapshotId>,
+    /// Those that have the outcome of a drill beside them.
+    pub drilled: Vec<SnapshotId>,
     /// Data without a manifest: an upload that goes on, or has ended half way.
     pub unfinished: Vec<Listing>,
 }
@@ -49,6 +51,10 @@ impl Catalog {
             .filter_map(|found| SnapshotId::of_manifest(&found.key))
             .collect();
         snapshots.sort();
+        let drilled = listed
+            .iter()
+            .filter_map(|found| SnapshotId::of_drill(&found.key))
+            .collect();
         let without = |found: &Listing| {
             let id = SnapshotId::of_object(&found.key);
             id.is_some_and(|id| snapshots.binary_search(&id).is_err())
@@ -58,6 +64,7 @@ impl Catalog {
             marker,
             lineages,
             snapshots,
+            drilled,
             unfinished,
         })
     }

@@ -110,6 +110,11 @@ pub enum SnapshotCommand {
     /// Read the store once, for the entrypoint: the marker, lineages, snapshots, orders
     #[command(hide = true)]
     Look(LookArgs),
+    /// A step of the entrypoint's
+    ///
+    /// Exit code 0: it is so now. 1: it is not, and the last line says why.
+    #[command(hide = true)]
+    Entrypoint(EntrypointArgs),
 }
 
 /// Which snapshot.
@@ -263,6 +268,108 @@ pub struct LookArgs {
     /// Also see whether a conditional create means something there: writes an object twice, and deletes it
     #[arg(long)]
     pub decides: bool,
+}
+
+/// A step of the entrypoint's.
+#[derive(Debug, Args)]
+pub struct EntrypointArgs {
+    /// How long it may take; a restore, and what goes on with data, end when they are done
+    #[arg(long, global = true, value_parser = interval, default_value = "10s")]
+    pub timeout: std::time::Duration,
+    /// Which.
+    #[command(subcommand)]
+    pub step: EntrypointStep,
+}
+
+/// The steps of the entrypoint's that need the store.
+#[derive(Debug, Subcommand)]
+pub enum EntrypointStep {
+    /// Mark the place as a founding's
+    Mark {
+        /// Which founding
+        #[arg(long, value_name = "HEX")]
+        nonce: String,
+        /// How people call it
+        #[arg(long, value_name = "NAME", default_value = "")]
+        cluster: String,
+        /// Its cluster ID
+        #[arg(long, value_name = "HEX")]
+        cluster_id: String,
+        /// The promise of a founder
+        #[arg(long = "promise", value_name = "HEX", required = true)]
+        promises: Vec<String>,
+    },
+    /// Record the peer URLs of a member
+    RecordUrl {
+        /// Its name
+        #[arg(long)]
+        name: String,
+        /// One of them
+        #[arg(long = "peer-url", value_name = "URL", required = true)]
+        peer_urls: Vec<String>,
+    },
+    /// Begin a lineage
+    BeginLineage {
+        /// Its number
+        #[arg(long, value_name = "N")]
+        number: u64,
+        /// Which one it is
+        #[arg(long, value_name = "HEX")]
+        nonce: String,
+        /// Which one it goes on with
+        #[arg(long, value_name = "HEX")]
+        parent: String,
+        /// Its cluster ID
+        #[arg(long, value_name = "HEX")]
+        cluster_id: String,
+        /// The snapshot that it begins with; none where it goes on with a survivor's data
+        #[arg(long, value_name = "ID")]
+        base: Option<SnapshotId>,
+    },
+    /// Begin an order, unless it is cancelled
+    BeginOrder {
+        /// Its number
+        #[arg(long, value_name = "N")]
+        number: u64,
+    },
+    /// Make a data dir from a snapshot
+    Restore {
+        /// Which
+        #[arg(long, value_name = "ID")]
+        snapshot: SnapshotId,
+        /// What it becomes.
+        #[command(flatten)]
+        into: IntoArgs,
+    },
+    /// Make a data dir from a survivor's
+    Continue {
+        /// The survivor's data dir, at rest
+        #[arg(long, value_name = "DIR")]
+        data_dir: PathBuf,
+        /// What it becomes.
+        #[command(flatten)]
+        into: IntoArgs,
+    },
+}
+
+/// A cluster of one, in a data dir that is not there yet.
+#[derive(Debug, Args)]
+pub struct IntoArgs {
+    /// The data dir
+    #[arg(long, value_name = "DIR")]
+    pub into: PathBuf,
+    /// The member's name
+    #[arg(long)]
+    pub name: String,
+    /// One of its peer URLs
+    #[arg(long = "peer-url", value_name = "URL", required = true)]
+    pub peer_urls: Vec<String>,
+    /// The cluster's token
+    #[arg(long)]
+    pub token: String,
+    /// A revision that somebody has seen: the new one is beyond it
+    #[arg(long, value_name = "REVISION", default_value_t = 0)]
+    pub above: u64,
 }
 
 fn after_help() -> String {

@@ -1,5 +1,5 @@
-//! A snapshot is proven by restoring it: into a throw-away etcd on loopback, which is asked what it holds. Touches no
-//! cluster and no data dir but its own, which is gone afterwards.
+//! The etcd at hand: what restores a snapshot, and a throw-away etcd on loopback, which is asked what it holds. Touches
+//! no cluster, and no data dir but those that it is given for that.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -17,6 +17,7 @@ use etcd_rejoin_host::error::{Context, Error};
 use etcd_rejoin_host::program;
 
 use crate::etcd::Endpoint;
+use crate::etcd::messages::StatusResponse;
 use crate::layout::HashKv;
 use crate::stop::Stopping;
 
@@ -42,7 +43,7 @@ impl Tools {
         let found = program::find(etcd, &search);
         let etcd = found.map_err(|why| {
             Error::new(format!(
-                "a drill needs etcd, and {etcd} {why}: set REJOIN_ETCD"
+                "etcd is needed for that, and {etcd} {why}: set REJOIN_ETCD"
             ))
         })?;
         let asked = program::run(
@@ -73,7 +74,7 @@ impl Tools {
             None => program::find(name, &search).map_err(|_| {
                 let etcd = etcd.display();
                 Error::new(format!(
-                    "a drill restores with {name}, which is neither beside {etcd} nor on PATH"
+                    "{name} restores snapshots, and is neither beside {etcd} nor on PATH"
                 ))
             })?,
         };
@@ -97,27 +98,41 @@ impl Tools {
         }
     }
 
-    /// Restores this `.db` into a new data dir.
-    async fn restore(
+    /// Restores this `.db` into a new data dir, as a cluster of one. `bump`: by how much the revision rises, with all
+    /// before it compacted, so that no client takes what it has seen for what comes.
+    pub async fn restore(
         &self,
         db: &Path,
         data_dir: &Path,
-        peer: &str,
+        member: &NewMember,
+        bump: Option<u64>,
         stopping: &Stopping,
     ) -> Result<(), Error> {
+        let mut args: Vec<OsString> = vec!["snapshot".into(), "restore".into(), db.into()];
+        args.extend(["--data-dir".into(), data_dir.into()]);
+        args.extend(member.flags().into_iter().map(OsString::from));
+        if let Some(bump) = bump {
+            let help = ["snapshot", "restore", "--help"].map(OsString::from);
+            let help = self.restorer(&help, stopping).await?;
+            match help.contains("--bump-revision") {
+                true => {
+                    args.push(format!("--bump-revision={bump}").into());
+                    args.push("--mark-compacted".into());
+                }
+                false => log::warn!(
+                    "etcd {} cannot raise the revision of what it restores: clients that have seen a later one, and watch, have to start anew",
+                    self.version
+                ),
+            }
+        }
+        self.restorer(&args, stopping).await.map(drop)
+    }
+
+    /// Runs what restores, to its end. What it printed.
+    async fn restorer(&self, args: &[OsString], stopping: &Stopping) -> Result<String, Error> {
         let what = format!("{} snapshot restore", self.restore.display());
         let mut command = program::command(&self.restore, &self.search);
-        command
-            .env("ETCDCTL_API", "3")
-            .args(["snapshot", "restore"])
-            .arg(db)
-            .arg("--data-dir")
-            .arg(data_dir);
-        command.args(["--name=drill", &format!("--initial-cluster=drill={peer}")]);
-        command.args([
-            &format!("--initial-advertise-peer-urls={peer}"),
-            "--initial-cluster-token=drill",
-        ]);
+        command.env("ETCDCTL_API", "3").args(args);
         let stopping = stopping.clone();
         // It waits for a program: the task of the signals has to go on beside it.
         let ran = tokio::task::spawn_blocking(move || {
@@ -128,7 +143,7 @@ impl Tools {
             .context(|| what.clone())?
             .map_err(|why| Error::new(format!("{what} {why}")))?;
         match ran.code {
-            0 => Ok(()),
+            0 => Ok(ran.out),
             code => {
                 let said = ran
                     .err
@@ -141,30 +156,46 @@ impl Tools {
         }
     }
 
+    /// Runs etcd on a data dir, as a cluster of itself alone: whoever else its data lists is gone from it then. Returns
+    /// once it has elected itself, and applied all that was committed.
+    pub async fn run_alone(
+        &self,
+        data_dir: &Path,
+        log: &Path,
+        speaks: Speaks,
+        stopping: &Stopping,
+    ) -> Result<RunningAlone, Error> {
+        let [client, peer] = free_urls()?;
+        let member = NewMember::throwaway(&peer);
+        let flags = ["--force-new-cluster".to_string()];
+        let mut etcd = self.start(data_dir, &client, &member, &flags, log)?;
+        let (endpoint, status) = elected(&mut etcd, &client, speaks, stopping).await?;
+        let revision = revision(&status).unwrap_or(0);
+        Ok(RunningAlone {
+            endpoint,
+            revision,
+            _etcd: etcd,
+        })
+    }
+
     fn start(
         &self,
         data_dir: &Path,
         client: &str,
-        peer: &str,
+        member: &NewMember,
+        flags: &[String],
         log: &Path,
     ) -> Result<Throwaway, Error> {
         let what = || format!("cannot start {}", self.etcd.display());
         let out = File::create(log).context(what)?;
         let err = out.try_clone().context(what)?;
         let mut command: Command = program::command(&self.etcd, &self.search);
-        command.args([
-            "--name=drill",
-            "--initial-cluster-token=drill",
-            &format!("--initial-cluster=drill={peer}"),
-        ]);
-        for (flag, url) in [
-            ("listen-client-urls", client),
-            ("advertise-client-urls", client),
-            ("listen-peer-urls", peer),
-            ("initial-advertise-peer-urls", peer),
-        ] {
-            command.arg(format!("--{flag}={url}"));
+        command.args(member.flags()).args(flags);
+        for flag in ["listen-client-urls", "advertise-client-urls"] {
+            command.arg(format!("--{flag}={client}"));
         }
+        let peer = member.peer_urls.join(",");
+        command.arg(format!("--listen-peer-urls={peer}"));
         command
             .arg("--data-dir")
             .arg(data_dir)
@@ -176,6 +207,52 @@ impl Tools {
             log: log.into(),
         })
     }
+}
+
+/// The one member of what is restored.
+#[derive(Clone, Debug)]
+pub struct NewMember {
+    /// Its name.
+    pub name: String,
+    /// Its peer URLs.
+    pub peer_urls: Vec<String>,
+    /// The token of its cluster.
+    pub token: String,
+}
+
+impl NewMember {
+    fn throwaway(peer: &str) -> NewMember {
+        NewMember {
+            name: "drill".into(),
+            peer_urls: vec![peer.into()],
+            token: "drill".into(),
+        }
+    }
+
+    fn flags(&self) -> [String; 4] {
+        let name = &self.name;
+        let cluster: Vec<_> = (self.peer_urls.iter())
+            .map(|url| format!("{name}={url}"))
+            .collect();
+        [
+            format!("--name={name}"),
+            format!("--initial-cluster={}", cluster.join(",")),
+            format!("--initial-advertise-peer-urls={}", self.peer_urls.join(",")),
+            format!("--initial-cluster-token={}", self.token),
+        ]
+    }
+}
+
+/// How we speak to etcd, and as whom.
+pub type Speaks = (Arc<ClientConfig>, Option<Credentials>);
+
+/// An etcd that runs on a copy of a member's data, until this value ends.
+pub struct RunningAlone {
+    /// It.
+    pub endpoint: Endpoint,
+    /// Its revision.
+    pub revision: u64,
+    _etcd: Throwaway,
 }
 
 /// Major and minor of `3.5.30`.
@@ -260,20 +337,42 @@ pub async fn restored(
     db: &Path,
     scratch: &Path,
     at: Option<u64>,
-    speaks: (Arc<ClientConfig>, Option<Credentials>),
+    speaks: Speaks,
     stopping: &Stopping,
 ) -> Result<Holdings, Error> {
-    let (client, peer) = (free_url()?, free_url()?);
+    let [client, peer] = free_urls()?;
+    let member = NewMember::throwaway(&peer);
     let data_dir = scratch.join("data");
-    tools.restore(db, &data_dir, &peer, stopping).await?;
-    let mut etcd = tools.start(&data_dir, &client, &peer, &scratch.join("etcd.log"))?;
-    let (tls, who) = speaks;
-    let mut endpoint = Endpoint::new(&client, tls)?;
+    (tools.restore(db, &data_dir, &member, None, stopping)).await?;
+    let mut etcd = tools.start(&data_dir, &client, &member, &[], &scratch.join("etcd.log"))?;
+    let (endpoint, status) = elected(&mut etcd, &client, speaks, stopping).await?;
+    let revision = revision(&status);
+    let at = at.or(revision).unwrap_or(0);
+    Ok(Holdings {
+        revision,
+        keys: endpoint.keys(at).await,
+        hashkv: endpoint.hashkv(at).await,
+    })
+}
+
+fn revision(status: &StatusResponse) -> Option<u64> {
+    let header = status.header.as_ref()?;
+    header.revision.try_into().ok()
+}
+
+/// Waits until it leads, and has applied what was committed.
+async fn elected(
+    etcd: &mut Throwaway,
+    client: &str,
+    (tls, who): Speaks,
+    stopping: &Stopping,
+) -> Result<(Endpoint, StatusResponse), Error> {
+    let mut endpoint = Endpoint::new(client, tls)?;
     let end = Instant::now() + START;
-    let status = loop {
+    loop {
         etcd.runs()?;
         if stopping.is_asked() {
-            return Err(Error::new("the drill was stopped"));
+            return Err(Error::new("it was stopped"));
         }
         let answer = match &who {
             Some(who) => endpoint.authenticate(who).await,
@@ -284,7 +383,9 @@ pub async fn restored(
             Err(error) => Err(error),
         };
         match answer {
-            Ok(status) if status.leader != 0 => break status,
+            Ok(status) if status.leader != 0 && status.raft_applied_index >= status.raft_index => {
+                return Ok((endpoint, status));
+            }
             Ok(_) if Instant::now() < end => {}
             Ok(_) => {
                 return Err(Error::new(format!(
@@ -295,16 +396,7 @@ pub async fn restored(
             Err(_) => {}
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
-    };
-    let revision = status
-        .header
-        .and_then(|header| u64::try_from(header.revision).ok());
-    let at = at.or(revision).unwrap_or(0);
-    Ok(Holdings {
-        revision,
-        keys: endpoint.keys(at).await,
-        hashkv: endpoint.hashkv(at).await,
-    })
+    }
 }
 
 /// Whether waiting changes nothing: from late 3.5 on etcd says not even how it is to whoever does not say who they are.
@@ -313,12 +405,19 @@ fn is_for_good(error: &Error) -> bool {
     error.to_string().contains("authentication is on")
 }
 
-/// A URL on loopback that nobody listens at just now.
-fn free_url() -> Result<String, Error> {
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-    let address = listener.context(|| "no free port on loopback".into())?;
-    Ok(format!("http://{address}"))
+/// Two URLs on loopback that nobody listens at just now. Both are taken before one is let go: they are two.
+fn free_urls() -> Result<[String; 2], Error> {
+    let take = || {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        listener.context(|| "no free port on loopback".into())
+    };
+    let url = |listener: &TcpListener| {
+        let address = listener.local_addr();
+        let address = address.context(|| "no free port on loopback".into())?;
+        Ok::<_, Error>(format!("http://{address}"))
+    };
+    let (one, other) = (take()?, take()?);
+    Ok([url(&one)?, url(&other)?])
 }
 
 #[cfg(test)]

@@ -2,26 +2,30 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::stream::{StreamExt as _, iter};
+
 use etcd_rejoin_host::error::Error;
 
-use crate::catalog::parse;
-use crate::layout::{DrillRecord, SNAPSHOTS, SnapshotId};
+use crate::catalog::{AT_ONCE, parse};
+use crate::layout::{DrillRecord, SnapshotId};
 use crate::store::Store;
 
-/// The last drill of each snapshot that had one. One that cannot be read is none: it proves nothing.
-pub async fn drills(store: &Store) -> Result<BTreeMap<SnapshotId, DrillRecord>, Error> {
+/// The last drill of each of these that had one. One that cannot be read is none: it proves nothing.
+pub async fn drills(
+    store: &Store,
+    drilled: &[SnapshotId],
+) -> Result<BTreeMap<SnapshotId, DrillRecord>, Error> {
     let mut found = BTreeMap::new();
-    for listing in store.list(SNAPSHOTS).await? {
-        let Some(id) = SnapshotId::of_drill(&listing.key) else {
-            continue;
-        };
+    let reading = drilled
+        .iter()
+        .map(|id| async move { (id, store.get(&id.drill()).await) });
+    let mut reading = iter(reading).buffered(AT_ONCE);
+    while let Some((id, bytes)) = reading.next().await {
         // A store that does not give it is an error: `prune` must not take it for unproven.
-        let Some(bytes) = store.get(&listing.key).await? else {
-            continue;
-        };
+        let Some(bytes) = bytes? else { continue };
         match parse::<DrillRecord>(&bytes) {
-            Ok(record) => drop(found.insert(id, record)),
-            Err(error) => log::warn!("{}: {error}", listing.key),
+            Ok(record) => drop(found.insert(id.clone(), record)),
+            Err(error) => log::warn!("{}: {error}", id.drill()),
         }
     }
     Ok(found)

@@ -8,8 +8,9 @@
 //! snapshot/ID.db.zst                 the stream of etcd's snapshot call, its hash included, through zstd
 //! snapshot/ID.json                   its manifest, written last: without it there is no snapshot
 //! snapshot/ID.drill.json             the outcome of the last drill with it
-//! order/N.json                       a person wants lineage N restored from a named snapshot
+//! order/N.json                       a person wants lineage N: of a named snapshot, or of a survivor's data
 //! order/N.outcome.json               begun or cancelled, never both; a conditional create
+//! member/NAME.json                   the peer URLs of a member, written before it was added
 //! uploader.json                      who uploads just now, of several that could
 //! ```
 //!
@@ -41,6 +42,10 @@ pub const SNAPSHOTS: &str = "snapshot";
 const DRILL: &str = ".drill.json";
 /// Below it lie orders and their outcomes.
 pub const ORDERS: &str = "order";
+/// What the outcome of an order ends with.
+const OUTCOME: &str = ".outcome.json";
+/// Below it lie the members that were recorded.
+pub const MEMBERS: &str = "member";
 
 /// Where a restored lineage is written down.
 pub fn lineage_key(n: u64) -> String {
@@ -52,9 +57,27 @@ pub fn order_key(n: u64) -> String {
     format!("{ORDERS}/{n}.json")
 }
 
+/// The number of the order that lies there.
+pub fn order_of(key: &str) -> Option<u64> {
+    let name = key.strip_prefix(ORDERS)?.strip_prefix('/')?;
+    name.strip_suffix(".json")?.parse().ok()
+}
+
 /// Where its outcome lies.
 pub fn outcome_key(n: u64) -> String {
-    format!("{ORDERS}/{n}.outcome.json")
+    format!("{ORDERS}/{n}{OUTCOME}")
+}
+
+/// Where the URLs of a member of this name lie. Whatever a name has in it, it is one plain name below the folder.
+pub fn member_key(name: &str) -> String {
+    let mut safe = String::new();
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' => safe.push(byte.into()),
+            other => safe += &format!("_{other:02x}"),
+        }
+    }
+    format!("{MEMBERS}/{safe}.json")
 }
 
 /// A snapshot's name.
@@ -188,10 +211,105 @@ pub struct Lineage {
     pub parent: String,
     /// Its cluster ID: hexadecimal, as etcd prints it.
     pub cluster_id: String,
-    /// The snapshot that it began with.
-    pub base: SnapshotId,
+    /// The snapshot that it began with; none where it goes on with a survivor's data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<SnapshotId>,
     /// The `sha256` of its manifest.
-    pub base_sha256: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_sha256: Option<String>,
+    /// When.
+    pub made: Moment,
+}
+
+/// A person wants the next lineage to begin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrittenOrder {
+    /// The layout's number.
+    pub format: u32,
+    /// The number of the lineage that it begins.
+    pub n: u64,
+    /// A random text.
+    pub nonce: String,
+    /// What that lineage goes on with.
+    #[serde(flatten)]
+    pub with: OrderedWith,
+    /// Who wrote it, for people: a machine.
+    pub by: String,
+    /// When.
+    pub made: Moment,
+}
+
+/// What an order goes on with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum OrderedWith {
+    /// A snapshot.
+    Snapshot {
+        /// Which.
+        snapshot: SnapshotId,
+        /// It was read wholly before, and is what its manifest says.
+        verified: bool,
+    },
+    /// What this member holds, where the majority is lost for good.
+    Survivor {
+        /// Its name.
+        member: String,
+        /// Those whose data is destroyed, by a person's word.
+        destroyed: Vec<String>,
+    },
+}
+
+impl OrderedWith {
+    /// The snapshot; none where it goes on with a member's own data.
+    pub fn snapshot(&self) -> Option<&SnapshotId> {
+        match self {
+            OrderedWith::Snapshot { snapshot, .. } => Some(snapshot),
+            OrderedWith::Survivor { .. } => None,
+        }
+    }
+}
+
+/// What became of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrittenOutcome {
+    /// The layout's number.
+    pub format: u32,
+    /// What.
+    pub outcome: OrderEnd,
+    /// A random text: who wrote it.
+    pub nonce: String,
+    /// When.
+    pub made: Moment,
+}
+
+/// An order is carried out, or never will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OrderEnd {
+    /// It is carried out.
+    Begun,
+    /// It never will be.
+    Cancelled,
+}
+
+impl fmt::Display for OrderEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OrderEnd::Begun => "begun",
+            OrderEnd::Cancelled => "cancelled",
+        })
+    }
+}
+
+/// The peer URLs of a member, written down before it was added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedMember {
+    /// The layout's number.
+    pub format: u32,
+    /// Its name.
+    pub name: String,
+    /// Its peer URLs.
+    pub peer_urls: Vec<String>,
     /// When.
     pub made: Moment,
 }
@@ -263,6 +381,13 @@ pub struct Manifest {
     pub lineages: Vec<Lineage>,
 }
 
+impl Manifest {
+    /// The version that an etcd has to have to open it.
+    pub fn storage(&self) -> &str {
+        self.storage_version.as_ref().unwrap_or(&self.etcd_version)
+    }
+}
+
 /// etcd's hash over all that happened to the keys since the last compaction. Two members that hold the same have the same
 /// one, whatever their version, and so has what is restored (measured: 3.4.23 to 3.7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -295,6 +420,23 @@ pub struct DrillRecord {
     pub took_ms: u64,
     /// The version of this program.
     pub program: String,
+}
+
+impl DrillRecord {
+    /// It was read, and did not come so far as to be restored.
+    pub fn damaged(id: &SnapshotId, etcd_version: &str, why: impl fmt::Display) -> DrillRecord {
+        DrillRecord {
+            format: FORMAT,
+            id: id.clone(),
+            at: Moment::now(),
+            passed: false,
+            compared: Vec::new(),
+            differs: vec![format!("it is damaged: {why}")],
+            etcd_version: etcd_version.into(),
+            took_ms: 0,
+            program: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
 }
 
 /// Who uploads just now.
@@ -385,6 +527,19 @@ mod tests {
         ] {
             assert!(text.parse::<SnapshotId>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_members_name_is_one_plain_name_in_a_store() {
+        for (name, key) in [
+            ("node-1", "member/node-1.json"),
+            (".a/../b c", "member/_2ea_2f_2e_2e_2fb_20c.json"),
+            ("\u{e9}_", "member/_c3_a9_5f.json"),
+        ] {
+            assert_eq!(member_key(name), key);
+        }
+        assert_eq!(order_of(&order_key(7)), Some(7));
+        assert_eq!(order_of(&outcome_key(7)), None);
     }
 
     #[test]

@@ -64,7 +64,11 @@ impl Figures {
     }
 
     async fn read(&mut self, store: &Store) -> Result<(), Error> {
-        let ids = Catalog::read(store).await?.snapshots;
+        let Catalog {
+            snapshots: ids,
+            drilled,
+            ..
+        } = Catalog::read(store).await?;
         let now = SystemTime::now();
         // A few: the newest may be of a clock that is ahead.
         let few = ids.len().saturating_sub(5);
@@ -75,7 +79,8 @@ impl Figures {
         let (read, _) = manifests(store, &ids[from..]).await?;
         let read = read.into_iter().filter(|it| it.taken.0 <= now);
         self.newest = read.max_by_key(|it| (it.id.lineage, it.revision, it.taken));
-        self.drill = drills(store).await?.into_values().max_by_key(|it| it.at);
+        let drills = drills(store, &drilled).await?;
+        self.drill = drills.into_values().max_by_key(|it| it.at);
         Ok(())
     }
 

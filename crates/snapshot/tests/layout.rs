@@ -1,7 +1,9 @@
 //! Are objects that were written once read for ever? One file of each kind and format, which never changes.
 
 use etcd_rejoin_snapshot::catalog::{json, parse};
-use etcd_rejoin_snapshot::layout::{DrillRecord, Lease, Lineage, Manifest, Marker};
+use etcd_rejoin_snapshot::layout::{
+    DrillRecord, Lease, Lineage, Manifest, Marker, RecordedMember, WrittenOrder, WrittenOutcome,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -19,6 +21,12 @@ fn what_format_1_has_written_is_read_and_written_alike() {
     let lineage: Lineage = same(include_str!("golden/lineage-1.json"));
     let _: Lease = same(include_str!("golden/lease-1.json"));
     let _: DrillRecord = same(include_str!("golden/drill-1.json"));
+    let survivors: Lineage = same(include_str!("golden/lineage-survivor-1.json"));
+    assert_eq!(survivors.base, None);
+    let _: WrittenOrder = same(include_str!("golden/order-snapshot-1.json"));
+    let _: WrittenOrder = same(include_str!("golden/order-survivor-1.json"));
+    let _: WrittenOutcome = same(include_str!("golden/outcome-1.json"));
+    let _: RecordedMember = same(include_str!("golden/member-1.json"));
     let manifest: Manifest = same(include_str!("golden/manifest-1.json"));
     assert_eq!(
         (manifest.marker, manifest.lineages),

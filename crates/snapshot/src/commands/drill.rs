@@ -43,12 +43,7 @@ pub async fn drill(
     }
     let (at, began) = (Moment::now(), Instant::now());
     let manifest = around.which(&args.which).await?;
-    tools.may_open(
-        manifest
-            .storage_version
-            .as_ref()
-            .unwrap_or(&manifest.etcd_version),
-    )?;
+    tools.may_open(manifest.storage())?;
     let scratch = Scratch::create(&args.scratch(), manifest.size)?;
     let db = scratch.0.join("db");
     let what = || format!("cannot write {}", db.display());

@@ -4,15 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use serde_json::Value;
 
 use etcd_rejoin_host::error::Error;
 use etcd_rejoin_host::exit::Exit;
 
 use super::at_hand::AtHand;
-use crate::catalog::{Catalog, manifests, read_json};
+use crate::catalog::{Catalog, manifests};
 use crate::cli::LookArgs;
-use crate::layout::{Lineage, Manifest, Marker, ORDERS, SnapshotId, order_key, outcome_key};
+use crate::drills::drills;
+use crate::layout::{
+    Lineage, Manifest, Marker, OrderedWith, RecordedMember, SnapshotId, WrittenOrder,
+    WrittenOutcome,
+};
+use crate::orders::{FoundOrder, orders, recorded};
 use crate::{NotDone, random};
 
 /// All that the entrypoint wants to know of a store.
@@ -24,12 +28,16 @@ struct StoreLook {
     lineages: Vec<Lineage>,
     /// All snapshots; the newest is the last.
     snapshots: Vec<SnapshotId>,
-    /// The manifests of the newest ones, and of the bases of lineages.
+    /// The manifests of the newest ones, of the bases of lineages, and of those that orders name.
     manifests: Vec<Manifest>,
     /// Snapshots whose manifest cannot be used, with why.
     unusable: BTreeMap<SnapshotId, String>,
+    /// Those that were read once, by a drill or a restore, and are not what was saved.
+    bad: Vec<SnapshotId>,
     /// Orders, by number.
     orders: Vec<OrderLook>,
+    /// The members that were recorded before they were added.
+    members: Vec<RecordedMember>,
     /// Whether a conditional create means something there; nothing where it was not asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     decides: Option<bool>,
@@ -38,8 +46,8 @@ struct StoreLook {
 #[derive(Serialize)]
 struct OrderLook {
     n: u64,
-    order: Value,
-    outcome: Option<Value>,
+    order: WrittenOrder,
+    outcome: Option<WrittenOutcome>,
 }
 
 /// Looks, and prints it as JSON.
@@ -60,26 +68,19 @@ async fn see(around: &AtHand, args: &LookArgs) -> Result<StoreLook, Error> {
     let store = &around.store;
     let catalog = Catalog::read(store).await?;
     let newest = catalog.snapshots.iter().rev().take(args.manifests);
-    let bases = catalog.lineages.iter().map(|lineage| &lineage.base);
-    let wanted: BTreeSet<SnapshotId> = newest.chain(bases).cloned().collect();
+    let bases = (catalog.lineages.iter()).filter_map(|lineage| lineage.base.as_ref());
+    let found = orders(store).await?;
+    let ordered = found.iter().filter_map(|found| found.order.with.snapshot());
+    let wanted: BTreeSet<SnapshotId> = newest.chain(bases).chain(ordered).cloned().collect();
     let wanted: Vec<_> = wanted.into_iter().collect();
     let (manifests, unusable) = manifests(store, &wanted).await?;
-    let mut orders = Vec::new();
-    let listed = store.list(ORDERS).await?;
-    let mut numbers: Vec<u64> = listed
-        .iter()
-        .filter_map(|found| order_of(&found.key))
+    let drills = drills(store, &catalog.drilled).await?;
+    let failed = drills.into_iter().filter(|(_, drill)| !drill.passed);
+    let bad = failed.map(|(id, _)| id).collect();
+    let orders = (found.into_iter())
+        .map(|found| order_look(found, &catalog.snapshots))
         .collect();
-    numbers.sort_unstable();
-    for n in numbers {
-        if let Some(order) = read_json(store, &order_key(n)).await? {
-            orders.push(OrderLook {
-                n,
-                order,
-                outcome: read_json(store, &outcome_key(n)).await?,
-            });
-        }
-    }
+    let members = recorded(store).await?;
     let decides = match args.decides {
         true => Some(store.decides(&random::text()).await?),
         false => None,
@@ -96,16 +97,22 @@ async fn see(around: &AtHand, args: &LookArgs) -> Result<StoreLook, Error> {
         snapshots,
         manifests,
         unusable,
+        bad,
         orders,
+        members,
         decides,
     })
 }
 
-/// The number of an order.
-fn order_of(key: &str) -> Option<u64> {
-    key.strip_prefix(ORDERS)?
-        .strip_prefix('/')?
-        .strip_suffix(".json")?
-        .parse()
-        .ok()
+/// An order, as it holds now: a snapshot that is gone is not verified any more.
+fn order_look(found: FoundOrder, snapshots: &[SnapshotId]) -> OrderLook {
+    let FoundOrder {
+        n,
+        mut order,
+        outcome,
+    } = found;
+    if let OrderedWith::Snapshot { snapshot, verified } = &mut order.with {
+        *verified &= snapshots.contains(snapshot);
+    }
+    OrderLook { n, order, outcome }
 }

@@ -2,6 +2,7 @@
 
 mod at_hand;
 mod drill;
+mod entrypoint;
 mod every;
 mod fetch;
 mod list;
@@ -65,9 +66,13 @@ fn said(error: &Error, exit: Exit) -> Exit {
 }
 
 async fn command(cli: SnapshotCli, mut settings: SnapshotSettings) -> Result<Exit, NotDone> {
-    if let (SnapshotCommand::Look(args), Place::Bucket(place)) = (&cli.command, &mut settings.place)
-    {
-        place.patience = Some(args.timeout / 2);
+    let limit = match &cli.command {
+        SnapshotCommand::Look(args) => Some(args.timeout),
+        SnapshotCommand::Entrypoint(args) => entrypoint::limit(args),
+        _ => None,
+    };
+    if let (Some(limit), Place::Bucket(place)) = (limit, &mut settings.place) {
+        place.patience = Some(limit / 2);
     }
     let tls = tls::client_config(&settings.store_tls).map_err(tls::Unfit::into_error)?;
     let store = Store::open(&settings.place, tls)?;
@@ -77,9 +82,10 @@ async fn command(cli: SnapshotCli, mut settings: SnapshotSettings) -> Result<Exi
         json: cli.common.json,
     };
     let stopping = match &cli.command {
-        SnapshotCommand::Save(_) | SnapshotCommand::Every(_) | SnapshotCommand::Drill(_) => {
-            Stopping::install()?
-        }
+        SnapshotCommand::Save(_)
+        | SnapshotCommand::Every(_)
+        | SnapshotCommand::Drill(_)
+        | SnapshotCommand::Entrypoint(_) => Stopping::install()?,
         // Nothing has to be put in order.
         _ => Stopping::never(),
     };
@@ -103,5 +109,6 @@ async fn command(cli: SnapshotCli, mut settings: SnapshotSettings) -> Result<Exi
         SnapshotCommand::Drill(args) => drill::drill(&around, args, &stopping).await,
         SnapshotCommand::Prune(args) => prune::prune(&around, args).await,
         SnapshotCommand::Look(args) => look::look(&around, args).await,
+        SnapshotCommand::Entrypoint(args) => entrypoint::step(&around, args, &stopping).await,
     }
 }

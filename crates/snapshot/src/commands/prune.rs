@@ -60,7 +60,7 @@ pub async fn judge(
     for (id, why) in &unusable {
         log::warn!("{id} stays: {why}");
     }
-    let proven = drills(store).await?;
+    let proven = drills(store, &catalog.drilled).await?;
     let bound = bound(store, &catalog, &all).await?;
     let prunable = |manifest: &Manifest| {
         let taken = manifest.taken.0.duration_since(SystemTime::UNIX_EPOCH);
@@ -120,7 +120,7 @@ async fn bound(
         .lineages
         .iter()
         .chain(told)
-        .map(|lineage| lineage.base.clone())
+        .filter_map(|lineage| lineage.base.clone())
         .collect();
     for listing in store.list(ORDERS).await? {
         let order: Option<BTreeMap<String, Value>> = read_json(store, &listing.key).await?;
