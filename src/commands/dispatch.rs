@@ -44,6 +44,11 @@ impl Caller<'_> {
                 let hint = ": set REJOIN_ETCD to where it is";
                 other::exec(program.into(), args, self.called, self.stop, hint)
             }
+            // In need one word is enough.
+            Ok(Call::Other(word, args)) if word == "restore" || word == "recover" => {
+                let args = std::iter::once(word).chain(args).collect();
+                other::run("snapshot".into(), args, self.called, self.stop)
+            }
             Ok(Call::Other(word, args)) => other::run(word, args, self.called, self.stop),
             Err(error) => {
                 // Help and version are no mistakes; a closed stdout is nobody's loss.

@@ -107,6 +107,27 @@ pub enum SnapshotCommand {
     /// Never removed: the newest, the newest that a drill has proven, those that a restore began with or an order names, and
     /// those of earlier lineages.
     Prune(PruneArgs),
+    /// Order the cluster to be restored from a snapshot; list the orders; take one back
+    ///
+    /// Says what will be lost, reads the snapshot wholly, saves one more where the cluster answers, and writes the order
+    /// into the store. Nothing changes by that alone: once the members are stopped and started again, and more than half
+    /// of them wait for it, they carry it out.
+    #[command(args_conflicts_with_subcommands = true)]
+    Restore {
+        /// What else to do.
+        #[command(subcommand)]
+        action: Option<RestoreAction>,
+        /// The order.
+        #[command(flatten)]
+        order: OrderArgs,
+    },
+    /// Say who holds what, where the majority of the cluster is lost; order the members to go on with a survivor's data
+    ///
+    /// Asks every member that the store knows of at its peer URLs. Alone it changes nothing. With --from-survivor it says
+    /// what may be missing, wants every member that does not answer named as destroyed, and writes an order into the
+    /// store. Nothing changes by that alone: once all others wait for it, that member goes on with a copy of its data, and
+    /// the others rejoin it.
+    Recover(RecoverArgs),
     /// Read the store once, for the entrypoint: the marker, lineages, snapshots, orders
     #[command(hide = true)]
     Look(LookArgs),
@@ -126,6 +147,46 @@ pub struct Which {
     /// The newest one that was taken no later than this, as in 2026-11-21T09:30:00Z
     #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "snapshot")]
     pub at: Option<Moment>,
+}
+
+/// An order to restore.
+#[derive(Debug, Args)]
+pub struct OrderArgs {
+    /// Which
+    #[command(flatten)]
+    pub which: Which,
+    /// Do not ask: for scripts
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Who holds what, and who goes on.
+#[derive(Debug, Args)]
+pub struct RecoverArgs {
+    /// Go on with the data of this member; of the one that has most, if none is named
+    #[arg(long, value_name = "MEMBER", num_args = 0..=1)]
+    pub from_survivor: Option<Option<String>>,
+    /// The data of this member is destroyed for good; once for each that does not answer
+    #[arg(long, value_name = "NAME", requires = "from_survivor")]
+    pub destroyed: Vec<String>,
+    /// A peer URL to ask, beside those that are known
+    #[arg(long = "peer", value_name = "URL")]
+    pub peers: Vec<String>,
+    /// Do not ask: for scripts
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// What to do with orders.
+#[derive(Debug, Subcommand)]
+pub enum RestoreAction {
+    /// List the orders, and what became of them
+    List,
+    /// Take an order back; one that is begun is refused
+    Cancel {
+        /// Its number
+        number: u64,
+    },
 }
 
 /// Options of `drill`.

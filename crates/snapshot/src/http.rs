@@ -55,6 +55,58 @@ fn tcp() -> HttpConnector {
     tcp
 }
 
+/// The answer to a question: its status, its head, and as much of its body as is wanted.
+#[derive(Debug)]
+pub struct SmallAnswer {
+    /// The status.
+    pub status: u16,
+    /// The head.
+    pub headers: http::HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Asks once, within a limit of time; the answer is at most so large.
+pub async fn get(
+    tls: &ClientConfig,
+    url: &str,
+    limit: Duration,
+    most: usize,
+) -> Result<SmallAnswer, String> {
+    let uri: http::Uri = url.parse().map_err(|_| format!("{url} is no URL"))?;
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls.clone())
+        .https_or_http()
+        .enable_http1();
+    let client: Client<_, tonic::body::Body> =
+        Client::builder(TokioExecutor::new()).build(connector.wrap_connector(tcp()));
+    let asking = async {
+        let (head, mut body) = client
+            .get(uri)
+            .await
+            .map_err(|error| chain(&error))?
+            .into_parts();
+        let mut bytes = Vec::new();
+        while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await
+        {
+            let data = frame.map_err(|error| chain(&error))?.into_data();
+            bytes.extend_from_slice(&data.unwrap_or_default());
+            if bytes.len() > most {
+                return Err(format!("its answer is larger than {most} bytes"));
+            }
+        }
+        Ok(SmallAnswer {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: bytes,
+        })
+    };
+    let late = |_| Err(format!("no answer within {limit:?}"));
+    tokio::time::timeout(limit, asking)
+        .await
+        .unwrap_or_else(late)
+}
+
 /// Makes what `object_store` sends its requests with.
 #[derive(Debug)]
 pub struct OurHttp(pub Arc<ClientConfig>);

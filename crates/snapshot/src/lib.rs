@@ -4,6 +4,7 @@
 //! A snapshot goes from etcd's gRPC call through SHA-256 and zstd into the store, in constant memory; its manifest is
 //! written last. What lies where: [`layout`].
 
+pub mod ask;
 pub mod catalog;
 pub mod cli;
 pub mod cluster;
@@ -26,6 +27,7 @@ pub mod settings;
 pub mod stop;
 pub mod store;
 pub mod stream;
+pub mod survivors;
 pub mod table;
 
 use etcd_rejoin_host::error::Error;

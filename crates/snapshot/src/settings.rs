@@ -73,8 +73,16 @@ pub const VARIABLES: &[(&str, &str)] = &[
         "its password",
     ),
     (
+        "ETCD_PEER_TRUSTED_CA_FILE, ETCD_PEER_CERT_FILE, ETCD_PEER_KEY_FILE",
+        "as members have them: `recover` asks at peer URLs; ETCD_PEER_CLIENT_CERT_FILE and its key come before",
+    ),
+    (
+        "ETCD_INITIAL_CLUSTER",
+        "members that `recover` asks, beside those that the store knows of",
+    ),
+    (
         "REJOIN_ETCD",
-        "the etcd that a drill runs: a path, or a name on PATH; with it comes what restores",
+        "the etcd that a drill and a restore run: a path, or a name on PATH; with it comes what restores",
     ),
     (
         "REJOIN_LOG",
@@ -102,6 +110,10 @@ pub struct SnapshotSettings {
     pub store_tls: TlsFiles,
     /// How we speak to etcd.
     pub etcd: EtcdAccess,
+    /// How we speak at peer URLs.
+    pub peer_tls: TlsFiles,
+    /// The initial cluster, as a member is given it: names and peer URLs.
+    pub initial: Vec<(String, String)>,
     /// The etcd of a drill: a path, or a name on PATH.
     pub etcd_program: String,
     /// Where programs are looked for.
@@ -163,11 +175,14 @@ pub fn read(env: &OwnVariables) -> Result<SnapshotSettings, Vec<String>> {
         tls: reader.etcd_tls(),
         user: reader.user(),
     };
+    let (peer_tls, initial) = (reader.peer_tls(), reader.initial());
     match (place, reader.mistakes) {
         (Some(place), mistakes) if mistakes.is_empty() => Ok(SnapshotSettings {
             place,
             store_tls,
             etcd,
+            peer_tls,
+            initial,
             etcd_program: env
                 .get("REJOIN_ETCD")
                 .cloned()
@@ -273,37 +288,66 @@ impl SettingsReader<'_> {
 
     fn etcd_tls(&mut self) -> TlsFiles {
         let ca = self.file(&["REJOIN_CACERT", "ETCDCTL_CACERT", "ETCD_TRUSTED_CA_FILE"]);
-        let pairs = [
+        let (cert, key) = self.pair(&[
             ("REJOIN_CERT", "REJOIN_KEY"),
             ("ETCDCTL_CERT", "ETCDCTL_KEY"),
             ("ETCD_CLIENT_CERT_FILE", "ETCD_CLIENT_KEY_FILE"),
             ("ETCD_CERT_FILE", "ETCD_KEY_FILE"),
-        ];
-        let given = pairs
-            .into_iter()
-            .find(|(cert, key)| self.first(&[cert, key]).is_some());
-        let (mut cert, mut key) = (None, None);
-        if let Some((cert_name, key_name)) = given {
-            (cert, key) = (self.file(&[cert_name]), self.file(&[key_name]));
-            if cert.is_some() != key.is_some() {
-                self.mistakes.push(format!(
-                    "{cert_name} and {key_name} belong together: set both"
-                ));
-            }
-        }
-        let auto = self
-            .env
-            .get("ETCD_AUTO_TLS")
-            .is_some_and(|value| value == "true" || value == "1");
-        let insecure =
-            auto && ca.is_none() && self.first(&["ETCD_CERT_FILE", "ETCD_KEY_FILE"]).is_none();
+        ]);
+        let none = ca.is_none() && self.first(&["ETCD_CERT_FILE", "ETCD_KEY_FILE"]).is_none();
         TlsFiles {
             ca,
             bundle: self.file(&["SSL_CERT_FILE"]),
             cert,
             key,
-            insecure,
+            insecure: none && self.is_true("ETCD_AUTO_TLS"),
         }
+    }
+
+    fn peer_tls(&mut self) -> TlsFiles {
+        let ca = self.file(&["ETCD_PEER_TRUSTED_CA_FILE"]);
+        let (cert, key) = self.pair(&[
+            ("ETCD_PEER_CLIENT_CERT_FILE", "ETCD_PEER_CLIENT_KEY_FILE"),
+            ("ETCD_PEER_CERT_FILE", "ETCD_PEER_KEY_FILE"),
+        ]);
+        let own = ["ETCD_PEER_CERT_FILE", "ETCD_PEER_KEY_FILE"];
+        let none = self.first(&own).is_none();
+        TlsFiles {
+            ca,
+            bundle: self.file(&["SSL_CERT_FILE"]),
+            cert,
+            key,
+            insecure: none && self.is_true("ETCD_PEER_AUTO_TLS"),
+        }
+    }
+
+    /// The first pair of which a half is set.
+    fn pair(&mut self, pairs: &[(&str, &str)]) -> (Option<PathBuf>, Option<PathBuf>) {
+        let mut given = pairs.iter();
+        let given = given.find(|(cert, key)| self.first(&[cert, key]).is_some());
+        let Some((cert_name, key_name)) = given else {
+            return (None, None);
+        };
+        let (cert, key) = (self.file(&[cert_name]), self.file(&[key_name]));
+        if cert.is_some() != key.is_some() {
+            self.mistakes.push(format!(
+                "{cert_name} and {key_name} belong together: set both"
+            ));
+        }
+        (cert, key)
+    }
+
+    fn is_true(&self, name: &str) -> bool {
+        let value = self.env.get(name);
+        value.is_some_and(|value| value == "true" || value == "1")
+    }
+
+    /// What does not read is a member's own mistake, and said there.
+    fn initial(&self) -> Vec<(String, String)> {
+        let given = self.env.get("ETCD_INITIAL_CLUSTER");
+        let given = given.map(String::as_str).unwrap_or_default().split(',');
+        let pairs = given.filter_map(|pair| pair.trim().split_once('='));
+        pairs.map(|(name, url)| (name.into(), url.into())).collect()
     }
 
     fn user(&mut self) -> Option<Credentials> {

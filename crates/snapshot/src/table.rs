@@ -50,7 +50,7 @@ pub fn age(then: SystemTime, now: SystemTime) -> String {
 }
 
 /// `90 s`, `5 min`, `3 h`, `9 days`.
-fn length(time: Duration) -> String {
+pub fn length(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
         0..120 => format!("{seconds} s"),

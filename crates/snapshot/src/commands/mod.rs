@@ -9,6 +9,8 @@ mod list;
 mod look;
 mod others;
 mod prune;
+mod recover;
+mod restore;
 mod save;
 
 use std::time::Duration;
@@ -21,7 +23,7 @@ use etcd_rejoin_host::{logging, tls};
 use at_hand::AtHand;
 
 use crate::NotDone;
-use crate::cli::{SnapshotCli, SnapshotCommand};
+use crate::cli::{RestoreAction, SnapshotCli, SnapshotCommand};
 use crate::settings::{self, OwnVariables, SnapshotSettings};
 use crate::stop::Stopping;
 use crate::store::{Place, Store};
@@ -108,6 +110,18 @@ async fn command(cli: SnapshotCli, mut settings: SnapshotSettings) -> Result<Exi
         SnapshotCommand::Fetch { file, which, .. } => fetch::fetch(&around, file, which).await,
         SnapshotCommand::Drill(args) => drill::drill(&around, args, &stopping).await,
         SnapshotCommand::Prune(args) => prune::prune(&around, args).await,
+        SnapshotCommand::Restore {
+            action: None,
+            order,
+        } => restore::order(&around, order).await,
+        SnapshotCommand::Restore {
+            action: Some(action),
+            ..
+        } => match action {
+            RestoreAction::List => restore::list(&around).await,
+            RestoreAction::Cancel { number } => restore::cancel(&around, *number).await,
+        },
+        SnapshotCommand::Recover(args) => recover::recover(&around, args).await,
         SnapshotCommand::Look(args) => look::look(&around, args).await,
         SnapshotCommand::Entrypoint(args) => entrypoint::step(&around, args, &stopping).await,
     }

@@ -116,6 +116,15 @@ impl Etcd {
         etcd
     }
 
+    /// Its data dir, at rest as a kill leaves it, and the folder that it ends with.
+    pub fn killed(mut self) -> (PathBuf, tempfile::TempDir) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let none = tempfile::tempdir().expect("a folder");
+        let dir = std::mem::replace(&mut self.dir, none);
+        (dir.path().join("data"), dir)
+    }
+
     fn etcdctl(&self, args: &[&str]) -> Output {
         let mut command = Command::new(program(&self.version, "etcdctl"));
         command
@@ -195,18 +204,24 @@ pub struct Said {
 impl Ours {
     /// Beside this etcd, with a store.
     pub fn new(etcd: &Etcd, store: &str) -> Ours {
-        let ours = Ours {
-            env: Vec::new(),
-            scratch: tempfile::tempdir().expect("a folder"),
-        };
         let folder = program(&etcd.version, "etcd")
             .parent()
             .expect("a folder")
             .display()
             .to_string();
-        ours.with("REJOIN_STORE", store)
+        Ours::alone(store)
             .with("ETCDCTL_ENDPOINTS", &etcd.url)
             .with("PATH", &format!("{folder}:/usr/bin:/bin"))
+    }
+
+    /// Beside no etcd.
+    pub fn alone(store: &str) -> Ours {
+        let ours = Ours {
+            env: Vec::new(),
+            scratch: tempfile::tempdir().expect("a folder"),
+        };
+        ours.with("REJOIN_STORE", store)
+            .with("ETCDCTL_ENDPOINTS", "http://127.99.99.99:9")
             .with("REJOIN_LOG_FORMAT", "text")
     }
 

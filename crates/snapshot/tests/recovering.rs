@@ -1,0 +1,6 @@
+//! Does a cluster get back what the store holds, and is what is decided there decided once? The program as it is, beside
+//! real etcd and a real S3 server.
+
+#[path = "recovering/steps.rs"]
+mod steps;
+mod support;
