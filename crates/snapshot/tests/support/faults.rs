@@ -139,7 +139,7 @@ fn pass(client: TcpStream, server: SocketAddr, shared: &Shared) -> io::Result<()
             let xml = if head.is("HEAD") { String::new() } else { xml };
             write!(
                 to_client,
-                "HTTP/1.1 {status} Fault\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n\r\n{xml}",
+                "HTTP/1.1 {status} Fault\r\nETag: \"none\"\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n\r\n{xml}",
                 xml.len()
             )?;
             continue;
