@@ -6,6 +6,7 @@ mod object;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rustls::ClientConfig;
@@ -16,6 +17,14 @@ use bucket::{Bucket, Parts};
 pub use bucket::{BucketPlace, Credentialed};
 use directory::{Directory, NewFile};
 pub use object::{Creation, Listing, SMALL};
+
+/// How long another's write of a small object may take, in steps.
+const WRITING: &[Duration] = &[
+    Duration::from_millis(50),
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+    Duration::from_millis(1000),
+];
 
 /// What `REJOIN_STORE` names.
 #[derive(Clone, Debug)]
@@ -72,20 +81,26 @@ impl Store {
     /// Writes a small object if there is none of its name. Its bytes have to be of one writer alone: after an answer
     /// that was lost they tell who wrote it.
     pub async fn create(&self, key: &str, bytes: Vec<u8>) -> Result<Creation, Error> {
-        let created = match self {
-            Store::Directory(directory) => directory.create(key, &bytes),
-            Store::Bucket(bucket) => bucket.create(key, bytes.clone()).await,
-        };
-        match created {
-            Ok(Creation::Ours) => Ok(Creation::Ours),
-            // An answer that was lost, and the request sent again, looks like another's object.
-            Ok(Creation::Others) => self.whose(key, &bytes).await?.ok_or_else(|| {
-                Error::new(format!(
-                    "{key} is there and is not: the store contradicts itself"
-                ))
-            }),
-            Err(error) => self.whose(key, &bytes).await.ok().flatten().ok_or(error),
+        for pause in WRITING {
+            let created = match self {
+                Store::Directory(directory) => directory.create(key, &bytes),
+                Store::Bucket(bucket) => bucket.create(key, bytes.clone()).await,
+            };
+            let found = match created {
+                Ok(Creation::Ours) => return Ok(Creation::Ours),
+                // An answer that was lost, and the request sent again, looks like another's object.
+                Ok(Creation::Others) => self.whose(key, &bytes).await?,
+                Err(error) => return self.whose(key, &bytes).await.ok().flatten().ok_or(error),
+            };
+            if let Some(found) = found {
+                return Ok(found);
+            }
+            // Somebody else writes it just now (409), and may not succeed.
+            tokio::time::sleep(*pause).await;
         }
+        Err(Error::new(format!(
+            "{key} is there and is not: the store contradicts itself"
+        )))
     }
 
     async fn whose(&self, key: &str, bytes: &[u8]) -> Result<Option<Creation>, Error> {
@@ -139,7 +154,7 @@ impl Store {
 
     /// Takes away what killed writers left in a folder, and nobody has written to for so long. A bucket has a rule for
     /// that.
-    pub fn sweep(&self, folder: &str, age: std::time::Duration) -> Result<(), Error> {
+    pub fn sweep(&self, folder: &str, age: Duration) -> Result<(), Error> {
         match self {
             Store::Directory(directory) => directory.sweep(folder, age),
             Store::Bucket(_) => Ok(()),
