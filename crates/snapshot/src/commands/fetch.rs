@@ -11,7 +11,6 @@ use etcd_rejoin_host::error::{Context as _, Error};
 use etcd_rejoin_host::exit::Exit;
 
 use super::at_hand::AtHand;
-use crate::NotDone;
 use crate::catalog::{Catalog, manifests};
 use crate::cli::Which;
 use crate::layout::{Manifest, SnapshotId};
@@ -19,6 +18,7 @@ use crate::progress::Bar;
 use crate::store::Store;
 use crate::stream::{Opener, Passed};
 use crate::table::size;
+use crate::{NotDone, random};
 
 /// Reads a snapshot to a writer. The error says that it is damaged, or that it could not be read.
 pub async fn open<W: Write>(store: &Store, manifest: &Manifest, to: W) -> Result<W, Flaw> {
@@ -163,13 +163,13 @@ impl WholeFile {
             )));
         }
         let mut beside = path.as_os_str().to_owned();
-        beside.push(".part");
+        // Another one that writes to the same place has a file of its own.
+        beside.push(format!(".part-{}", random::text()));
         let beside = PathBuf::from(beside);
         let mut options = OpenOptions::new();
         let file = options
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&beside);
         let file = file.context(|| format!("cannot write {}", beside.display()))?;
