@@ -186,6 +186,9 @@ impl Bucket {
             _ if has("169.254.169.254") || has("latest/meta-data") || has("latest/api/token") => {
                 "; no credentials are given: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SHARED_CREDENTIALS_FILE"
             }
+            _ if has("empty path segment") => {
+                "; a key there has an empty part, `//`: remove it, or take a prefix without such keys"
+            }
             _ if has("UnknownIssuer") => {
                 "; REJOIN_STORE_CACERT names the CA of the store's certificate"
             }
