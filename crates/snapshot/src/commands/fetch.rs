@@ -78,12 +78,16 @@ impl Flaw {
     }
 }
 
+/// Whether a snapshot is good, of ours or of another program.
 #[derive(Serialize)]
-struct Verified {
-    snapshot: SnapshotId,
-    good: bool,
+pub struct Verified {
+    /// Its name.
+    pub snapshot: String,
+    /// Whether it is.
+    pub good: bool,
+    /// What is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<String>,
+    pub why: Option<String>,
 }
 
 /// Reads one snapshot, or all.
@@ -108,7 +112,7 @@ pub async fn verify(around: &AtHand, which: &Which, all: bool) -> Result<Exit, N
             Err(flaw @ Flaw::Unread(_)) => return Err(flaw.of(&id).into()),
         };
         verified.push(Verified {
-            snapshot: id,
+            snapshot: id.to_string(),
             good: why.is_none(),
             why,
         });

@@ -8,7 +8,7 @@ use etcd_rejoin_host::exit::Exit;
 use serde_json::json;
 
 use super::at_hand::AtHand;
-use super::fetch::{Flaw, WholeFile};
+use super::fetch::{Flaw, Verified, WholeFile};
 use crate::NotDone;
 use crate::foreign::{OthersSnapshot, PlainCheck, PlainFound, foreign};
 use crate::layout::Moment;
@@ -105,21 +105,20 @@ async fn opened<W: Write>(
 /// Reads one wholly.
 pub async fn verify(around: &AtHand, name: &str) -> Result<Exit, NotDone> {
     let one = named(around, name).await?;
-    Ok(match opened(around, &one, sink()).await {
-        Ok((_, found)) => {
-            let value = json!({ "snapshot": name, "good": true, "size": found.size, "sha256": found.sha256 });
-            around.answer(&value, || format!("{name} is good: {}\n", size(found.size)))
-        }
+    let (why, words) = match opened(around, &one, sink()).await {
+        Ok((_, found)) => (None, format!("{name} is good: {}\n", size(found.size))),
         // Not read is no verdict.
         Err(Flaw::Unread(error)) => return Err(error.into()),
-        Err(Flaw::Damaged(error)) => {
-            around.answer(
-                &json!({ "snapshot": name, "good": false, "why": error.to_string() }),
-                || format!("{error}\n"),
-            );
-            Exit::NOT_OK
-        }
-    })
+        Err(Flaw::Damaged(error)) => (Some(error.to_string()), format!("{error}\n")),
+    };
+    let verified = Verified {
+        snapshot: name.into(),
+        good: why.is_none(),
+        why,
+    };
+    let good = verified.good;
+    let printed = around.answer(&[verified], || words);
+    Ok(if good { printed } else { Exit::NOT_OK })
 }
 
 /// Writes one, unpacked, to a file.
@@ -130,7 +129,7 @@ pub async fn fetch(around: &AtHand, file: &Path, name: &str) -> Result<Exit, Not
     to.flush().context(|| new.what())?;
     new.finish()?;
     Ok(around.answer(
-        &json!({ "snapshot": name, "size": found.size, "sha256": found.sha256 }),
+        &json!({ "id": name, "size": found.size, "sha256": found.sha256 }),
         || {
             format!(
                 "wrote {name}, {}, to {}\n",
