@@ -1,5 +1,7 @@
 //! Performs one [`Step`]. There is no plan and no undo: after one step we look again.
 
+mod store;
+
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,8 +12,9 @@ use crate::error::Error;
 use crate::first::first;
 use crate::gateway::{Client, Failure};
 use crate::membership::{ClusterId, Member, MemberId};
-use crate::observe::promise_digest;
+use crate::observe::promise_note;
 use crate::signals::{Ended, Stop};
+use crate::store::new_nonce;
 
 /// An add may take this long; after that its outcome is unknown, and one that was done after all has to be undone.
 const ADD_TIME: Duration = Duration::from_secs(8);
@@ -108,9 +111,14 @@ impl<'a> Actor<'a> {
                 self.local(move |volume| note_join(volume, id, false))
             }
             Step::Promise => {
-                let digest = promise_digest(self.config);
+                // Where there is a store a promise is told from every other; given again it stays the same.
+                let nonce = match (&seen.promise_nonce, &self.config.store) {
+                    (None, Some(_)) => Some(new_nonce().map_err(Undone::Failed)?),
+                    (known, _) => known.clone(),
+                };
+                let note = promise_note(self.config, nonce.as_ref());
                 self.local(move |volume| {
-                    volume.note_promise(&digest)?;
+                    volume.note_promise(&note)?;
                     Ok("promised to found only together with the others".into())
                 })
             }
@@ -150,8 +158,7 @@ impl<'a> Actor<'a> {
             }),
             Step::MoveLeadership(to) => self.move_leadership(*to),
             Step::UpdatePeerUrls(id) => self.update(*id, seen, endpoints),
-            // Decided only where a look has read a store, and none does yet.
-            Step::Store(_) => Err(Undone::Failed(Error::new("no store is known here"))),
+            Step::Store(step) => self.store_step(step, seen),
         };
         words.map(|words| Done {
             words,

@@ -3,7 +3,7 @@
 use log::Level;
 
 use crate::datadir::Finding;
-use crate::decide::{Decision, Heard, Policy, Urgency, in_one_line, to_go_on};
+use crate::decide::{Decision, Heard, Policy, StoreSeen, Urgency, in_one_line, to_go_on};
 use crate::logging::Line;
 use crate::observe::Look;
 
@@ -40,6 +40,9 @@ pub fn seen(policy: &Policy, look: &Look) -> Line {
             .collect();
         line = line.with("peers", peers.join(", "));
     }
+    if let Some(store) = &seen.store {
+        line = line.with("store", store.words());
+    }
     (seen.notes().into_iter()).fold(line, |line, (name, value)| line.with(name, value))
 }
 
@@ -64,7 +67,9 @@ pub fn scene(policy: &Policy, look: &Look) -> String {
     let peers = (look.seen.peers.iter()).map(|peer| peer.heard.short());
     let peers: Vec<&str> = peers.collect();
     let cluster = look.seen.cluster_word(policy);
-    format!("{} {cluster} {}", data_dir(look), peers.join(","))
+    let store = look.seen.store.as_ref().map(StoreSeen::words);
+    let store = store.unwrap_or_default();
+    format!("{} {cluster} {} {store}", data_dir(look), peers.join(","))
 }
 
 /// The data dir in a few words.

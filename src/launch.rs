@@ -14,6 +14,7 @@ use crate::handover::Etcd;
 use crate::membership::InitialCluster;
 
 const STATE: &str = "initial-cluster-state";
+const TOKEN: &str = "initial-cluster-token";
 
 /// Flags that would overrule the decision.
 const DECIDED: &[&str] = &["initial-cluster", STATE, "discovery", "discovery-srv"];
@@ -21,7 +22,14 @@ const DECIDED: &[&str] = &["initial-cluster", STATE, "discovery", "discovery-srv
 /// etcd's command line and environment for this decision.
 ///
 /// Writes a private copy of etcd's configuration file where there is one and it has to say otherwise.
-pub fn etcd(config: &Config, program: &Path, begin: &Begin) -> Result<Etcd, Error> {
+///
+/// `token`: what a new cluster has for its token, where that is not what the user gave.
+pub fn etcd(
+    config: &Config,
+    program: &Path,
+    begin: &Begin,
+    token: Option<&str>,
+) -> Result<Etcd, Error> {
     let mut env = config.passed_on.env.clone();
     let mut flags = config.passed_on.flags.clone();
     match (begin, &config.passed_on.file) {
@@ -35,13 +43,20 @@ pub fn etcd(config: &Config, program: &Path, begin: &Begin) -> Result<Etcd, Erro
         (Begin::New, None) => {
             flags.retain(|flag| flag.name != STATE);
             set(&mut env, "ETCD_INITIAL_CLUSTER_STATE", "new");
+            if let Some(token) = token {
+                flags.retain(|flag| flag.name != TOKEN);
+                set(&mut env, "ETCD_INITIAL_CLUSTER_TOKEN", token);
+            }
         }
         // A file that says nothing says `new`.
         (Begin::New, Some((_, map))) => {
             let otherwise = map.get(STATE).is_some_and(|state| state != "new");
-            if otherwise || config.passed_on.file_changed {
+            if otherwise || config.passed_on.file_changed || token.is_some() {
                 let mut map = map.clone();
                 map.insert(STATE.into(), "new".into());
+                if let Some(token) = token {
+                    map.insert(TOKEN.into(), token.into());
+                }
                 let text = Value::Object(map).to_string();
                 use_copy(config, &text, &mut flags, &mut env)?;
             }
@@ -121,7 +136,7 @@ mod tests {
         let env = env.map(|(name, value)| (name.into(), value.into()));
         let words: Vec<OsString> = words.iter().map(OsString::from).collect();
         let config = Config::read(env, &words, &Overrides::default()).unwrap();
-        etcd(&config, Path::new("/usr/bin/etcd"), begin).unwrap()
+        etcd(&config, Path::new("/usr/bin/etcd"), begin, None).unwrap()
     }
 
     fn existing() -> Begin {
@@ -179,12 +194,23 @@ mod tests {
     /// A founding goes on with state `existing` in the settings, too.
     #[test]
     fn founding_overrules_what_the_flags_say() {
-        let words = ["--initial-cluster-state=existing", "--name=default"];
+        let words = [
+            "--initial-cluster-state=existing",
+            "--initial-cluster-token=t",
+            "--name=default",
+        ];
         let words = words.map(OsString::from);
         let config = Config::read([], &words, &Overrides::default()).unwrap();
-        let etcd = etcd(&config, Path::new("/usr/bin/etcd"), &Begin::New).unwrap();
+        let etcd = etcd(
+            &config,
+            Path::new("/usr/bin/etcd"),
+            &Begin::New,
+            Some("t-1"),
+        )
+        .unwrap();
         assert_eq!(etcd.args, ["--name=default"]);
         assert_eq!(get(&etcd, "ETCD_INITIAL_CLUSTER_STATE").unwrap(), "new");
+        assert_eq!(get(&etcd, "ETCD_INITIAL_CLUSTER_TOKEN").unwrap(), "t-1");
     }
 
     #[test]
@@ -232,11 +258,18 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let word = OsString::from(format!("--config-file={}", path.display()));
         let config = Config::read([], &[word], &Overrides::default()).unwrap();
-        let etcd = etcd(&config, Path::new("/usr/bin/etcd"), &Begin::New).unwrap();
+        let etcd = etcd(
+            &config,
+            Path::new("/usr/bin/etcd"),
+            &Begin::New,
+            Some("t-1"),
+        )
+        .unwrap();
         assert!(etcd.args.is_empty());
         let copy = file::read(Path::new(&get(&etcd, "ETCD_CONFIG_FILE").unwrap())).unwrap();
         assert_eq!(copy["listen-peer-urls"], url);
-        assert_eq!((copy["max-wals"].as_u64(), copy.len()), (Some(7), 4));
+        assert_eq!(copy["initial-cluster-token"], "t-1");
+        assert_eq!((copy["max-wals"].as_u64(), copy.len()), (Some(7), 5));
     }
 
     #[test]

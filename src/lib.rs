@@ -19,6 +19,7 @@ pub mod observe;
 pub mod path;
 mod ports;
 pub mod run;
+pub mod store;
 
 pub use etcd_rejoin_decide as decide;
 pub use etcd_rejoin_decide::membership;

@@ -1,5 +1,6 @@
-//! Paths as they compare: two spellings of one place are one.
+//! Paths as they compare: two spellings of one place are one. And what lies beside our own file.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// An absolute path without doubled or trailing slashes: etcd cleans the WAL dir's, too, before it
@@ -20,4 +21,10 @@ pub fn resolved(path: &Path) -> PathBuf {
         }
     }
     path
+}
+
+/// The file of this name beside our own, if there is one.
+pub fn beside_us(name: impl AsRef<OsStr>) -> Option<PathBuf> {
+    let ourselves = std::fs::read_link("/proc/self/exe").ok()?;
+    Some(ourselves.with_file_name(name.as_ref())).filter(|path| path.is_file())
 }

@@ -21,7 +21,7 @@ const FLOORS: &[&[&str]] = &[
     &["explain", "act"],
     &["observe", "launch"],
     &["assembly", "handover"],
-    &["ports", "kubernetes"],
+    &["ports", "kubernetes", "store"],
     &["config"],
     &["gateway", "datadir"],
     &["path", "first"],

@@ -3,7 +3,7 @@
 //! It gives away a name, what the data dir holds, whose it is, digests of two settings, and a random
 //! text that is another one in each process; nothing else, and nothing can be changed through it. An
 //! answer counts only if it reads well, is of the member that was asked for, and agrees with our own
-//! initial cluster.
+//! initial cluster. Where there is a store of snapshots it says too what a restore has to know of each member.
 
 mod knock;
 mod server;
@@ -13,13 +13,15 @@ pub use server::Server;
 
 use std::fmt;
 
-use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::decide::{DataDir, Heard, Holds, Observation, data_elsewhere};
+use crate::decide::{
+    DataDir, Heard, Holds, Observation, SaidOfStore, StoreSeen, TABLE, data_elsewhere,
+};
 use crate::error::Error;
 use crate::membership::{ClusterId, MemberId};
+use crate::store::random_text;
 
 /// The resource, below a peer URL.
 pub const PATH: &str = "/etcd-rejoin/assembly";
@@ -36,10 +38,7 @@ pub struct Instance(String);
 impl Instance {
     /// Another one in each process.
     pub fn random() -> Result<Instance, Error> {
-        let mut bytes = [0; 16];
-        (SystemRandom::new().fill(&mut bytes))
-            .map_err(|_| Error::new("cannot get random bytes from the system"))?;
-        Ok(Instance(format!("{:032x}", u128::from_be_bytes(bytes))))
+        random_text().map(Instance)
     }
 }
 
@@ -62,9 +61,12 @@ pub struct Report {
     /// Of which cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterId>,
-    /// The data's history, where a restore has made one.
+    /// The term of the last entry of the data that is known to be committed, or an earlier one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lineage: Option<String>,
+    pub term: Option<u64>,
+    /// Its index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<u64>,
     /// A digest of the initial cluster that it was given.
     pub initial_cluster: String,
     /// A digest of the cluster token that it was given.
@@ -72,6 +74,9 @@ pub struct Report {
     /// Which process answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<Instance>,
+    /// What it says of the store of snapshots, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<SaidOfStore>,
 }
 
 /// What a data dir holds, in one word.
@@ -97,16 +102,15 @@ pub enum Data {
 impl Report {
     /// Our own report about what was seen last.
     pub fn of(config: &Config, seen: &Observation, instance: &Instance) -> Report {
+        let policy = config.policy.of_founding(seen);
         let (data, identity) = match seen.counts_as() {
             DataDir::Own(identity) => (Data::Own, Some(identity)),
             DataDir::Damaged { head } => (Data::Damaged, head),
             DataDir::Empty if seen.set_aside > 0 || seen.misplaced.is_some() => {
                 (Data::SetAside, None)
             }
-            DataDir::Empty if data_elsewhere(&config.policy, seen).is_some() => {
-                (Data::SetAside, None)
-            }
-            DataDir::Empty if seen.knocks_of_a_cluster(&config.policy).next().is_some() => {
+            DataDir::Empty if data_elsewhere(&policy, seen).is_some() => (Data::SetAside, None),
+            DataDir::Empty if seen.knocks_of_a_cluster(&policy).next().is_some() => {
                 (Data::Called, None)
             }
             DataDir::Empty if seen.promise => (Data::Promised, None),
@@ -118,11 +122,28 @@ impl Report {
             data,
             member: identity.map(|identity| identity.member),
             cluster: identity.map(|identity| identity.cluster),
-            lineage: None,
+            term: Some(seen.committed.term).filter(|term| *term > 0),
+            commit: Some(seen.committed.index).filter(|index| *index > 0),
             initial_cluster: config.cluster_digest.clone(),
             token: config.token_digest.clone(),
             instance: Some(instance.clone()),
+            store: config.store.as_ref().map(|_| said_of_store(config, seen)),
         }
+    }
+}
+
+fn said_of_store(config: &Config, seen: &Observation) -> SaidOfStore {
+    let marker = match &seen.store {
+        Some(StoreSeen::Read(kept)) => kept.marker.as_ref(),
+        Some(StoreSeen::Silent(_)) | None => None,
+    };
+    SaidOfStore {
+        name: config.policy.name.clone(),
+        recover: config.policy.recover,
+        table: TABLE,
+        marker: marker.map(|marker| marker.nonce.clone()),
+        promise: seen.promise_nonce.clone(),
+        waits_for: seen.order_note,
     }
 }
 
@@ -139,11 +160,13 @@ pub fn name(body: &[u8]) -> Option<String> {
     parse(body).ok().map(|report| report.name)
 }
 
-/// Reads a peer's answer; whatever is not exactly an answer of this peer is nonsense, and named.
-pub fn heard(config: &Config, peer: &str, body: &[u8]) -> Heard {
-    match parse(body) {
+/// Reads a peer's answer, and what it says of the store; whatever is not exactly an answer of this peer is nonsense, and
+/// named. One that is known by its URL alone may have any name.
+pub fn heard(config: &Config, peer: &str, body: &[u8]) -> (Heard, Option<SaidOfStore>) {
+    let mut said = None;
+    let heard = match parse(body) {
         Err(why) => Heard::Nonsense(format!("its assembly answer does not read: {why}")),
-        Ok(report) if report.name != peer => {
+        Ok(report) if report.name != peer && !peer.contains("://") => {
             Heard::Nonsense(format!("{} answers at the peer URL of {peer}", report.name))
         }
         // That its initial cluster is another one than ours is the whole of what it says.
@@ -151,8 +174,13 @@ pub fn heard(config: &Config, peer: &str, body: &[u8]) -> Heard {
             holds: Holds::Alone,
             differs: None,
         },
-        Ok(report) => Heard::Entrypoint {
-            holds: match (report.data, report.cluster) {
+        Ok(report) => {
+            let differs = differs(config, &report);
+            said = report.store.map(|said| SaidOfStore {
+                name: peer.into(),
+                ..said
+            });
+            let holds = match (report.data, report.cluster) {
                 (Data::Empty, _) => Holds::Empty,
                 (Data::Alone, _) => Holds::Alone,
                 (Data::Promised, _) => Holds::Promised,
@@ -160,10 +188,11 @@ pub fn heard(config: &Config, peer: &str, body: &[u8]) -> Heard {
                 (Data::Called, _) => Holds::Called,
                 (Data::Own, Some(cluster)) => Holds::Own(cluster),
                 (Data::Own, None) | (Data::Damaged, _) => Holds::Damaged,
-            },
-            differs: differs(config, &report),
-        },
-    }
+            };
+            Heard::Entrypoint { holds, differs }
+        }
+    };
+    (heard, said)
 }
 
 /// Reads the bytes of an answer.
@@ -180,6 +209,12 @@ pub fn parse(body: &[u8]) -> Result<Report, String> {
     let report: Report = serde_json::from_slice(body).map_err(words)?;
     let mut texts = vec![&report.name, &report.initial_cluster, &report.token];
     texts.extend(report.instance.as_ref().map(|Instance(text)| text));
+    let store = report.store.iter();
+    texts.extend(
+        store
+            .flat_map(|said| said.marker.iter().chain(&said.promise))
+            .map(|it| &it.0),
+    );
     match texts
         .iter()
         .any(|text| text.len() > MAX_TEXT || text.contains(char::is_control))
@@ -203,6 +238,7 @@ fn differs(config: &Config, report: &Report) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::{Nonce, Recover};
 
     fn config() -> Config {
         let env = [
@@ -230,7 +266,7 @@ mod tests {
     #[test]
     fn a_peers_answer_is_heard() {
         let token = config().token_digest;
-        let heard = heard(&config(), "n2", &answer("n2", &token));
+        let (heard, _) = heard(&config(), "n2", &answer("n2", &token));
         assert_eq!(
             heard,
             Heard::Entrypoint {
@@ -241,8 +277,42 @@ mod tests {
     }
 
     #[test]
+    fn what_a_peer_says_of_the_store_is_heard_by_its_name() {
+        let token = config().token_digest;
+        let plain = String::from_utf8(answer("n2", &token)).unwrap();
+        assert!(!plain.contains("store"), "{plain}");
+        let store = r#","store":{"recover":"auto","table":1,"marker":"aa","waits_for":3}}"#;
+        let told = plain[..plain.len() - 1].to_string() + store;
+        let said = SaidOfStore {
+            name: "n2".into(),
+            recover: Recover::Auto,
+            table: 1,
+            marker: Some(Nonce("aa".into())),
+            promise: None,
+            waits_for: Some(3),
+        };
+        assert_eq!(
+            heard(&config(), "n2", told.as_bytes()).1,
+            Some(said.clone())
+        );
+        let again = serde_json::to_string(&said).unwrap();
+        assert!(store.contains(&again), "{again}");
+        // One that is known by its URL alone.
+        let url = "http://b:2380";
+        let (by_url, said) = heard(&config(), url, told.as_bytes());
+        assert!(matches!(by_url, Heard::Entrypoint { .. }));
+        assert_eq!(said.unwrap().name, url);
+        let long = told.replace("aa", &"a".repeat(300));
+        assert!(matches!(
+            heard(&config(), "n2", long.as_bytes()),
+            (Heard::Nonsense(_), None)
+        ));
+    }
+
+    #[test]
     fn a_peer_with_another_token_says_so() {
-        let Heard::Entrypoint { differs, .. } = heard(&config(), "n2", &answer("n2", "x")) else {
+        let (Heard::Entrypoint { differs, .. }, _) = heard(&config(), "n2", &answer("n2", "x"))
+        else {
             panic!("not heard");
         };
         assert_eq!(differs.unwrap(), "another ETCD_INITIAL_CLUSTER_TOKEN");
@@ -266,7 +336,7 @@ mod tests {
             &variant,
         ];
         for body in answers {
-            let Heard::Nonsense(why) = heard(&config(), "n2", body) else {
+            let (Heard::Nonsense(why), None) = heard(&config(), "n2", body) else {
                 panic!("it counts");
             };
             assert!(why.len() < 300 && !why.contains('\n'), "{why}");

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Exit;
 use crate::cli;
 use crate::handover::{self, Called, Etcd};
+use crate::path::beside_us;
 use crate::signals::Stop;
 
 /// Becomes `etcd-rejoin-WORD` that lies beside our own file, else the program that is called so.
@@ -30,10 +31,9 @@ fn beside(word: &OsStr) -> Option<PathBuf> {
     if !is_plain(word) {
         return None;
     }
-    let ourselves = std::fs::read_link("/proc/self/exe").ok()?;
     let mut name = OsString::from("etcd-rejoin-");
     name.push(word);
-    Some(ourselves.with_file_name(name)).filter(|path| path.is_file())
+    beside_us(name)
 }
 
 /// A word that can be a part of a program's name. Hidden ones, which we give ourselves, are none.

@@ -10,13 +10,22 @@ use super::passed_on::PassedOn;
 use super::raw::{EtcdSettings, Raw, RejoinSettings};
 use super::{StatefulSet, reach};
 use crate::access::{Credentials, TlsFiles};
-use crate::decide::{JoinsOnly, Policy, Recover, Wants};
-use crate::membership::{MemberId, digest};
+use crate::decide::{JoinsOnly, Policy, Recover};
+use crate::membership::digest;
 use crate::path::resolved;
 use crate::rover::settings::{self, Rover};
 
 /// Where everybody looks for the machine's CA bundle.
 const BUNDLE: &str = "SSL_CERT_FILE";
+
+/// Where snapshots are kept, and found again.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// A directory or a bucket.
+    pub place: String,
+    /// What the user gave: the program that speaks to the store reads its own part of it.
+    pub env: Vec<(OsString, OsString)>,
+}
 
 /// Everything that is fixed for the life of the process.
 #[derive(Clone, Debug)]
@@ -70,6 +79,8 @@ pub struct Config {
     pub timeout: Duration,
     /// The etcd program, as the user named it.
     pub etcd: PathBuf,
+    /// Where snapshots are, if that is said.
+    pub store: Option<StoreSettings>,
     /// Where figures for Prometheus are written.
     pub metrics_file: Option<PathBuf>,
     /// The StatefulSet that this member is of, if it says so.
@@ -168,6 +179,7 @@ pub fn check(raw: Raw) -> Result<Config, Vec<String>> {
         peer: &policy.peer_urls,
     };
     let mut config = Config {
+        store: check.store(rejoin.store.as_deref(), raw.given),
         advertises_no_client_url: etcd.listen_client_urls.is_some()
             && etcd.advertise_client_urls.is_none()
             && passed_on.file.is_none(),
@@ -325,31 +337,55 @@ impl Checker {
             }
         };
         let keep = self.number("REJOIN_DATA_KEEP", rejoin.data_keep.as_deref(), 1);
-        let other = |name_of: &str, urls: &[String]| {
-            name_of != name && !urls.iter().any(|url| peer_urls.contains(url))
-        };
         Policy {
-            wants: Wants::Start,
-            static_cluster: initial.static_cluster_id(&token),
-            static_id: initial.static_id(&name, &token).unwrap_or(MemberId(0)),
-            static_others: (initial.iter())
-                .filter(|(name, urls)| other(name, urls))
-                .filter_map(|(name, _)| initial.static_id(name, &token))
-                .collect(),
             bootstrap: self.bootstrap(rejoin.bootstrap.as_deref()),
             join: self.join_as(rejoin.r#as.as_deref()),
             joins_only,
-            listens_wide: false,
-            knows_others: false,
             keep: deletes.then_some(keep),
             ordinal: set.map(|set| set.ordinal),
-            if_scaled_down: false,
-            recover: Recover::Hold,
+            recover: self.recover(rejoin),
+            token: rejoin.store.is_some().then(|| token.clone()),
             peer_urls,
             peer_urls_given,
             initial,
             name,
+            ..Policy::default()
         }
+        .with_ids_of(&token)
+    }
+
+    /// Whether a cluster that lost everything comes back by itself.
+    fn recover(&mut self, rejoin: &RejoinSettings) -> Recover {
+        let recover = match rejoin.recover.as_deref() {
+            None | Some("hold") => Recover::Hold,
+            Some("auto") => Recover::Auto,
+            Some(other) => {
+                self.mistake("REJOIN_RECOVER", other, "is neither hold nor auto");
+                Recover::Hold
+            }
+        };
+        if recover == Recover::Auto && rejoin.store.is_none() {
+            let words = "REJOIN_RECOVER=auto has no effect: REJOIN_STORE is not set";
+            self.warnings.push(words.into());
+        }
+        recover
+    }
+
+    /// Where snapshots are, and what the program that speaks to it is run with.
+    fn store(
+        &mut self,
+        place: Option<&str>,
+        env: Vec<(OsString, OsString)>,
+    ) -> Option<StoreSettings> {
+        let place = place?;
+        if !place.starts_with('/') && !place.starts_with("s3://") {
+            let why = "is no place: write an absolute path, or s3://BUCKET/PREFIX";
+            self.mistake("REJOIN_STORE", place, why);
+        }
+        Some(StoreSettings {
+            place: place.into(),
+            env,
+        })
     }
 
     /// The data dir, and the WAL dir where it is not in that.

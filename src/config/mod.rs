@@ -23,8 +23,8 @@ pub mod variables;
 
 use std::ffi::OsString;
 
-pub use check::Config;
 use check::check;
+pub use check::{Config, StoreSettings};
 pub use foreign::foreign_table;
 use log_format::log_config;
 pub use passed_on::PassedOn;
@@ -76,7 +76,10 @@ fn raw(
         env.retain(|(name, _)| !derived.clone().any(|(derived, _)| name == derived.as_str()));
         env.extend(derived.map(|(name, value)| (name.into(), value.into())));
     }
+    let stores = env.iter().any(|(name, _)| name == "REJOIN_STORE");
+    let given = if stores { env.clone() } else { Vec::new() };
     let mut raw = raw::read(env, words);
+    raw.given = given;
     match set {
         Ok(set) => raw.set = set,
         Err(mistake) => raw.mistakes.push(mistake),

@@ -77,6 +77,8 @@ of_variables! {
         pub etcd: Option<String>,
         pub log: Option<String>,
         pub log_format: Option<String>,
+        pub store: Option<String>,
+        pub recover: Option<String>,
         pub metrics_file: Option<String>,
     }
 }
@@ -98,6 +100,8 @@ pub struct Raw {
     pub file: Option<(PathBuf, Map<String, Value>)>,
     /// How the user named what a variable stands for, where that is not the variable.
     pub named: BTreeMap<String, String>,
+    /// The whole environment, where somebody else is to read it too.
+    pub given: Vec<(OsString, OsString)>,
     /// The StatefulSet that some of these were derived from.
     pub set: Option<StatefulSet>,
     /// What is wrong so far.

@@ -43,8 +43,9 @@ variables! {
     "REJOIN_ETCD", "etcd", "the etcd program: a path, or a name on PATH";
     "REJOIN_LOG", "info", "how much to log: `error`, `warn`, `info`, `debug`";
     "REJOIN_LOG_FORMAT", "as etcd's", "`text`, or `json` with etcd's own keys and a key for each value; by default text on a terminal, else what etcd writes: what `--log-format` says, or json (etcd 3.4 writes text unless it has `--logger=zap`: say it here)";
-    "REJOIN_STORE", "none", "where `etcd-rejoin snapshot` keeps snapshots: an absolute path, or `s3://BUCKET/PREFIX`; one cluster's alone";
+    "REJOIN_STORE", "none", "where `etcd-rejoin snapshot` keeps snapshots, and a member that lost its data looks for them: an absolute path, or `s3://BUCKET/PREFIX`; one cluster's alone, the same on every member";
     "REJOIN_STORE_CACERT", "AWS_CA_BUNDLE, else the machine's bundle", "the CA of the object store's certificate";
+    "REJOIN_RECOVER", "hold", "whether a cluster of which every member lost its data comes back by itself, from the newest good snapshot of REJOIN_STORE: `auto` on every member, else it waits for `etcd-rejoin restore`";
     "REJOIN_METRICS_FILE", "none", "a file with figures as Prometheus' node exporter collects them: the last decision and its reason, the time of the last look, rejoins, bytes set aside";
     "REJOIN_DRBD", "none", "the DRBD resource that this member roves on between two machines; `run` then owns its role, its mount and etcd";
     "REJOIN_MOUNT", "none", "where the volume's file system is mounted: an absolute path; the data dir lies in it";

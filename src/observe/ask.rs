@@ -5,14 +5,27 @@ use std::time::Instant;
 
 use super::Observer;
 use crate::assembly;
-use crate::decide::{Heard, Quorate};
+use crate::decide::{Heard, Quorate, SaidOfStore};
 use crate::gateway::Failure;
 use crate::membership::{ClusterId, MemberId};
 
+/// How a peer answered.
+pub(super) struct Answer {
+    pub(super) heard: Heard,
+    /// What it says of the store, as an entrypoint.
+    pub(super) said: Option<SaidOfStore>,
+}
+
+impl From<Heard> for Answer {
+    fn from(heard: Heard) -> Answer {
+        Answer { heard, said: None }
+    }
+}
+
 /// Asks one peer URL: etcd's own `/members`, else our assembly.
-pub(super) fn hear(observer: &Observer, name: &str, url: &str, deadline: Instant) -> Heard {
+pub(super) fn hear(observer: &Observer, name: &str, url: &str, deadline: Instant) -> Answer {
     let config = &observer.config;
-    match observer.peers.peer_members(url, deadline) {
+    let heard = match observer.peers.peer_members(url, deadline) {
         Ok(view) => Heard::Etcd {
             cluster: view.cluster,
             members: view.members,
@@ -20,12 +33,16 @@ pub(super) fn hear(observer: &Observer, name: &str, url: &str, deadline: Instant
         Err(Failure::NotEtcd {
             status: Some(404), ..
         }) => match observer.peers.get(&assembly_url(url), deadline) {
-            Ok((200, body)) => assembly::heard(config, name, &body),
+            Ok((200, body)) => {
+                let (heard, said) = assembly::heard(config, name, &body);
+                return Answer { heard, said };
+            }
             Ok((status, _)) => Heard::Nonsense(format!("HTTP status {status}")),
             Err(failure) => silent_or_refused(failure),
         },
         Err(failure) => silent_or_refused(failure),
-    }
+    };
+    heard.into()
 }
 
 /// Learns whether the lists of this cluster are linearizable: one more question on the same connection saves
@@ -153,7 +170,7 @@ pub(super) fn hear_stranger(
         Ok((200, body)) => {
             let name = assembly::name(&body).unwrap_or_default();
             let config = &observer.config;
-            (name != config.policy.name).then(|| assembly::heard(config, &name, &body))
+            (name != config.policy.name).then(|| assembly::heard(config, &name, &body).0)
         }
         Ok(_) | Err(_) => Some(Heard::Silent(failure.to_string())),
     }

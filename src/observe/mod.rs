@@ -9,9 +9,10 @@ mod gathering;
 mod observer;
 mod own_url;
 mod promise;
+mod store;
 
 pub use observer::{Look, Observer};
-pub use promise::promise_digest;
+pub use promise::promise_note;
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
@@ -24,7 +25,7 @@ use crate::error::Error;
 use crate::signals::Ended;
 use gathering::Gathering;
 use observer::{Listening, all};
-use promise::is_promise;
+use promise::promised;
 
 /// Beside what of ours we look.
 #[derive(Clone, Copy)]
@@ -81,6 +82,7 @@ impl Observer {
             .for_each(|url| gathering.ask_gateway(url));
         gathering.deadline = deadline_after_reading(begin, Instant::now(), self.config.timeout);
         gathering.know_volume(&contents, trial);
+        gathering.ask_store(memory.rejoins());
         gathering.listen(&rx).map_err(NoLook::Stopped)?;
         let mut look = gathering.into_look(contents, begin);
         look.seen = self.complete(look.seen, memory, beside);

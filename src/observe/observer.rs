@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::assembly::{Instance, Report};
 use crate::config::Config;
 use crate::datadir::{Contents, Known, Volume};
-use crate::decide::{Bootstrap, MinorVersion, Observation};
+use crate::decide::{Bootstrap, MinorVersion, Observation, StoreSeen};
 use crate::error::Error;
 use crate::gateway::Client;
 use crate::kubernetes::SetAnswer;
@@ -37,6 +37,8 @@ pub struct Observer {
     pub(super) own_unanswered: Arc<AtomicUsize>,
     /// What our StatefulSet wanted a moment ago.
     pub(super) set: Arc<Mutex<Option<(Instant, SetAnswer)>>>,
+    /// What the store held a moment ago.
+    pub(super) store: Arc<Mutex<Option<(Instant, StoreSeen)>>>,
     /// What the data dir held at the last look: damaged data that waits is not summed up each time.
     pub(super) known: Arc<Known>,
     /// Asks the etcd program for its version.
@@ -91,6 +93,7 @@ impl Observer {
             strange: Arc::default(),
             own_unanswered: Arc::default(),
             set: Arc::default(),
+            store: Arc::default(),
             known: Arc::default(),
             asks_version,
             config,

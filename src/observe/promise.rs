@@ -1,17 +1,30 @@
 //! The founding promise, as this member's volume keeps it.
 
 use crate::config::Config;
-use crate::decide::Bootstrap;
+use crate::decide::{Bootstrap, Nonce};
 
 /// The founding promise names the settings and the member that it was given for, and whether it was given
 /// beside silence.
-pub fn promise_digest(config: &Config) -> String {
+fn promise_digest(config: &Config) -> String {
     promise_of(config, config.policy.bootstrap == Bootstrap::Now)
 }
 
-/// Whether a promise counts: where all have to be heard, one that was given under `now` proves nothing.
-pub(super) fn is_promise(config: &Config, note: &str) -> bool {
-    note == promise_of(config, false) || note == promise_digest(config)
+/// The promise as it is noted: where there is a store it has a nonce, and keeps it when it is given again.
+pub fn promise_note(config: &Config, nonce: Option<&Nonce>) -> String {
+    let digest = promise_digest(config);
+    nonce.map_or(digest.clone(), |nonce| format!("{digest} {}", nonce.0))
+}
+
+/// Whether a promise counts, and which one it is: where all have to be heard, one that was given under `now` proves
+/// nothing.
+pub(super) fn promised(config: &Config, note: &str) -> (bool, Option<Nonce>) {
+    let (digest, nonce) = note
+        .split_once(' ')
+        .map_or((note, None), |(digest, nonce)| {
+            (digest, Some(Nonce(nonce.into())))
+        });
+    let counts = digest == promise_of(config, false) || digest == promise_digest(config);
+    (counts, nonce.filter(|_| counts))
 }
 
 fn promise_of(config: &Config, beside_silence: bool) -> String {
@@ -47,12 +60,17 @@ mod tests {
     fn a_promise_counts_for_its_member_and_no_stricter_mode() {
         let modes = ["all", "now"];
         for (given, mode) in modes.iter().enumerate() {
-            let note = promise_digest(&config("n1", mode));
+            let nonce = Nonce("7e".into());
+            let note = promise_note(&config("n1", mode), Some(&nonce));
             for (now, mode) in modes.iter().enumerate() {
-                assert_eq!(is_promise(&config("n1", mode), &note), given <= now);
-                assert!(!is_promise(&config("n2", mode), &note));
+                let counts = given <= now;
+                let kept = counts.then(|| nonce.clone());
+                assert_eq!(promised(&config("n1", mode), &note), (counts, kept));
+                assert_eq!(promised(&config("n2", mode), &note), (false, None));
             }
-            assert_eq!(is_promise(&config("n1", "never"), &note), given == 0);
+            assert_eq!(promised(&config("n1", "never"), &note).0, given == 0);
+            let without = promise_note(&config("n1", mode), None);
+            assert_eq!(promised(&config("n1", mode), &without), (true, None));
         }
     }
 }

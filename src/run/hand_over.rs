@@ -32,7 +32,14 @@ impl Entrypoint<'_> {
             self.warned = true;
         }
         self.answers.end();
-        let etcd = match launch::etcd(&self.config, &self.program, &start.begin) {
+        self.observer.leave_store();
+        let founding = look.seen.founding_token(&self.config.policy);
+        let etcd = match launch::etcd(
+            &self.config,
+            &self.program,
+            &start.begin,
+            founding.as_deref(),
+        ) {
             Ok(etcd) => etcd,
             Err(error) => {
                 log::error!("{error}");
@@ -66,7 +73,7 @@ impl Entrypoint<'_> {
         // A start that goes with a loss, without a step before it: the second of two.
         self.rejoin.has_done(decision, 0);
         Err(match start.trial {
-            true => self.try_etcd(start, &etcd),
+            true => self.try_etcd(start, look, &etcd),
             false => self.become_etcd(start, member, &etcd),
         })
     }
@@ -91,12 +98,13 @@ impl Entrypoint<'_> {
 
     /// In a process image of its own: what looked at the cluster takes memory that a parent needs not. Returns only
     /// to fail.
-    fn try_etcd(&mut self, start: &Start, etcd: &Etcd) -> Exit {
+    fn try_etcd(&mut self, start: &Start, look: &Look, etcd: &Etcd) -> Exit {
         self.remember(Happened::Starts(start));
         let handed = Handed {
             memory: self.memory.clone(),
             steps_left: self.steps_left,
             rejoin: self.rejoin.clone(),
+            founds_as: self.config.policy.of_founding(&look.seen).static_id,
         };
         trial::supervise::hand_over(
             &self.config,

@@ -40,7 +40,11 @@ impl Entrypoint<'_> {
         self.said.say(line);
         let clients = self.observer.clients();
         let actor = Actor::new(&self.config, &self.volume, clients, self.stop);
-        match actor.perform(step, &look.seen, &look.endpoints) {
+        let performed = actor.perform(step, &look.seen, &look.endpoints);
+        if matches!(step, Step::Store(_)) {
+            self.observer.forget_store();
+        }
+        match performed {
             Ok(done) => {
                 let level = match step.tells_more() {
                     true => log::Level::Info,

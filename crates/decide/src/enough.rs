@@ -60,7 +60,9 @@ pub fn still_to_ask(policy: &Policy, seen: &Observation, open: bool) -> ToAsk {
         // How many of them do decides: a certificate of ours that is wrong is refused by all.
         DataDir::Damaged { .. } | DataDir::Empty if open && seen.is_refused() => ToAsk::Everybody,
         DataDir::Damaged { .. } | DataDir::Empty if seen.quorate.is_some() => ToAsk::Contradiction,
-        DataDir::Empty if seen.promise && goes_on(policy, seen) => ToAsk::FirstStart,
+        DataDir::Empty if seen.promise && goes_on(&policy.of_founding(seen), seen) => {
+            ToAsk::FirstStart
+        }
         DataDir::Damaged { .. } | DataDir::Empty => ToAsk::Everybody,
     }
 }

@@ -24,6 +24,7 @@ mod step;
 mod store;
 mod surroundings;
 mod table;
+mod token;
 mod told;
 mod total_loss;
 mod versions;
@@ -57,6 +58,7 @@ pub use store::{
 };
 pub use surroundings::{Dir, Surroundings};
 pub use table::{counts_on_versions, decide};
+pub use token::lineage_token;
 pub use told::{Urgency, to_go_on};
 pub use total_loss::TABLE;
 pub use versions::{MinorVersion, Traps, Versions};

@@ -195,6 +195,11 @@ impl Memory {
         self.old_lists > 0
     }
 
+    /// Whether this run has removed our own entry.
+    pub fn rejoins(&self) -> bool {
+        self.rejoins
+    }
+
     /// Whether the last step was taken, and led somewhere.
     pub fn gets_on(&self) -> bool {
         self.in_vain == 0

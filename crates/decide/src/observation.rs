@@ -126,6 +126,8 @@ pub struct Policy {
     pub if_scaled_down: bool,
     /// `REJOIN_RECOVER`: whether a cluster that lost everything comes back by itself.
     pub recover: Recover,
+    /// The token of the initial cluster, where there is a store: the nonce of its marker is added to it.
+    pub token: Option<String>,
 }
 
 impl Default for Policy {
@@ -149,6 +151,7 @@ impl Default for Policy {
             ordinal: None,
             if_scaled_down: false,
             recover: Recover::Hold,
+            token: None,
         }
     }
 }

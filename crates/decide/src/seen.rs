@@ -2,6 +2,7 @@
 
 use super::{
     Begin, DataDir, Heard, Holds, Identity, ListedHere, Observation, Peer, Policy, Start, Step,
+    StoreSeen,
 };
 use super::{is_settled, own_id};
 use crate::membership::{Member, MemberId, quorum};
@@ -93,6 +94,31 @@ impl DataDir {
             DataDir::Own(identity) => Some(*identity),
             DataDir::Damaged { head } => *head,
         }
+    }
+}
+
+impl StoreSeen {
+    /// What it holds, in a few words.
+    pub fn words(&self) -> String {
+        let kept = match self {
+            StoreSeen::Silent(why) => return format!("silent: {why}"),
+            StoreSeen::Read(kept) => kept,
+        };
+        let Some(newest) = kept.newest() else {
+            return "empty".into();
+        };
+        let mut words = format!(
+            "lineage {}, {} snapshots",
+            newest.number,
+            kept.snapshots.len()
+        );
+        if let Some(order) = kept
+            .newest_order()
+            .filter(|order| order.number > newest.number)
+        {
+            words += &format!(", order {}", order.number);
+        }
+        words
     }
 }
 

@@ -26,17 +26,21 @@ pub struct Nonce(pub String);
 /// What another entrypoint says of the store, beside what it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SaidOfStore {
-    /// Its name, as that of the peer.
+    /// Its name, as that of the peer: who was asked knows it.
+    #[serde(skip)]
     pub name: String,
     /// Whether it would come back from a total loss by itself.
     pub recover: Recover,
     /// Which version of the rows of a restore it has.
     pub table: u32,
     /// The marker that it reads in its store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marker: Option<Nonce>,
     /// Which founding promise it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promise: Option<Nonce>,
     /// It waits for the order of this number, and has noted so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<u64>,
 }
 

@@ -34,6 +34,7 @@ fn may_list_another(seen: &Observation) -> bool {
 
 /// The decision table.
 pub fn decide(policy: &Policy, seen: &Observation) -> Decision {
+    let policy = &*policy.of_founding(seen);
     match policy.wants {
         Wants::Start => start(policy, seen),
         Wants::Vote => voting(seen),

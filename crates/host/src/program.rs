@@ -15,7 +15,8 @@ use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::SIGCHLD;
 
-/// How much of each stream is kept. The rest is read and dropped, so that nobody blocks on us.
+/// How much of each stream is kept, where nothing else is said. The rest is read and dropped, so that nobody blocks on
+/// us.
 const KEPT: usize = 1 << 20;
 /// How often an end without a word is noticed.
 const TICK: Duration = Duration::from_millis(5);
@@ -99,7 +100,7 @@ pub fn run(
     limit: Duration,
     give_up: &dyn Fn() -> bool,
 ) -> Result<Ran, NotRun> {
-    ended(command, limit, GRACE, give_up)
+    ended(command, limit, GRACE, KEPT, give_up)
 }
 
 /// Runs it to its end; at the time limit, or where it is given up, it is killed at once, with what it started.
@@ -109,13 +110,24 @@ pub fn run_or_kill(
     limit: Duration,
     give_up: &dyn Fn() -> bool,
 ) -> Result<Ran, NotRun> {
-    ended(command, limit, Duration::ZERO, give_up)
+    run_or_kill_keeping(command, limit, KEPT, give_up)
+}
+
+/// The same, and so many bytes of each stream are kept.
+pub fn run_or_kill_keeping(
+    command: &mut Command,
+    limit: Duration,
+    kept: usize,
+    give_up: &dyn Fn() -> bool,
+) -> Result<Ran, NotRun> {
+    ended(command, limit, Duration::ZERO, kept, give_up)
 }
 
 fn ended(
     command: &mut Command,
     limit: Duration,
     grace: Duration,
+    kept: usize,
     give_up: &dyn Fn() -> bool,
 ) -> Result<Ran, NotRun> {
     // Whoever started us may have ignored SIGCHLD, and an exec passes that on: then we cannot wait for a
@@ -123,7 +135,7 @@ fn ended(
     // makes it the default again in a child.
     let noticed = Arc::new(AtomicBool::new(false));
     let handler = signal_hook::flag::register(SIGCHLD, noticed);
-    let ran = start(command, limit, grace, give_up);
+    let ran = start(command, limit, grace, kept, give_up);
     if let Ok(handler) = handler {
         signal_hook::low_level::unregister(handler);
     }
@@ -134,6 +146,7 @@ fn start(
     command: &mut Command,
     limit: Duration,
     grace: Duration,
+    kept: usize,
     give_up: &dyn Fn() -> bool,
 ) -> Result<Ran, NotRun> {
     command
@@ -145,7 +158,7 @@ fn start(
         ErrorKind::NotFound => NotRun::NotFound,
         _ => NotRun::Failed(error.to_string()),
     })?;
-    let ran = follow(&mut child, Instant::now() + limit, limit, give_up);
+    let ran = follow(&mut child, limit, kept, give_up);
     if ran.is_err() {
         bury(&mut child, grace);
     }
@@ -154,13 +167,14 @@ fn start(
 
 fn follow(
     child: &mut Child,
-    deadline: Instant,
     limit: Duration,
+    kept: usize,
     give_up: &dyn Fn() -> bool,
 ) -> Result<Ran, NotRun> {
     let failed = |error: std::io::Error| NotRun::Failed(error.to_string());
-    let mut out = Stream::new(child.stdout.take()).map_err(failed)?;
-    let mut err = Stream::new(child.stderr.take()).map_err(failed)?;
+    let deadline = Instant::now() + limit;
+    let mut out = Stream::new(child.stdout.take(), kept).map_err(failed)?;
+    let mut err = Stream::new(child.stderr.take(), kept).map_err(failed)?;
     let mut ended: Option<(ExitStatus, Instant)> = None;
     loop {
         wait_readable(&out, &err);
@@ -200,9 +214,14 @@ fn bury(child: &mut Child, grace: Duration) {
         // Gone already is what we want.
         let _ = kill_process_group(group, signal);
         let deadline = Instant::now() + patience;
+        let mut pause = TICK / 32;
         while Instant::now() < deadline {
             match child.try_wait() {
-                Ok(None) => std::thread::sleep(TICK),
+                // What is killed is gone within the first of them, as a rule.
+                Ok(None) => {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(TICK);
+                }
                 Ok(Some(_)) | Err(_) => {
                     let _ = kill_process_group(group, Signal::KILL);
                     return;
@@ -215,11 +234,12 @@ fn bury(child: &mut Child, grace: Duration) {
 struct Stream<T> {
     from: Option<T>,
     kept: Vec<u8>,
+    most: usize,
     cut: bool,
 }
 
 impl<T: Read + AsFd> Stream<T> {
-    fn new(from: Option<T>) -> std::io::Result<Self> {
+    fn new(from: Option<T>, most: usize) -> std::io::Result<Self> {
         if let Some(pipe) = &from {
             let flags = rustix::fs::fcntl_getfl(pipe)?;
             rustix::fs::fcntl_setfl(pipe, flags | OFlags::NONBLOCK)?;
@@ -227,6 +247,7 @@ impl<T: Read + AsFd> Stream<T> {
         Ok(Stream {
             from,
             kept: Vec::new(),
+            most,
             cut: false,
         })
     }
@@ -239,7 +260,7 @@ impl<T: Read + AsFd> Stream<T> {
             match pipe.read(&mut buffer) {
                 Ok(0) => self.from = None,
                 Ok(n) => {
-                    let room = KEPT.saturating_sub(self.kept.len()).min(n);
+                    let room = self.most.saturating_sub(self.kept.len()).min(n);
                     self.kept.extend_from_slice(&buffer[..room]);
                     self.cut |= room < n;
                 }

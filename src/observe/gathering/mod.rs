@@ -3,14 +3,15 @@
 mod news;
 mod patience;
 mod set;
+mod store;
 mod twins;
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use super::ask::{NO_ANSWER, hear, learn_version, prove, tells_more};
-use super::{Listening, Look, Observer, all, is_promise};
+use super::ask::{Answer, NO_ANSWER, hear, learn_version, prove, tells_more};
+use super::{Listening, Look, Observer, all, promised};
 use crate::datadir::{Contents, Finding};
 use crate::decide::{
     self, DataDir, Heard, Identity, MemberProgress, Observation, Peer, Quorate, SetWants, ToAsk,
@@ -20,6 +21,7 @@ use crate::gateway::Failure;
 use crate::membership::{ClusterId, Member, MemberId};
 use crate::signals::Ended;
 use news::{News, WhoRuns};
+use store::Asking;
 
 /// Own data: so long the first gateway is asked alone. Every question is a round of Raft for the others.
 const HEAD_START: Duration = Duration::from_millis(5);
@@ -51,6 +53,8 @@ pub(super) struct Gathering<'a> {
     own_urls_open: usize,
     /// Our StatefulSet is asked for what it wants.
     set_open: bool,
+    /// The store is asked for what it holds.
+    store: Asking,
     /// Entrypoints of our name that were heard once, and are asked again.
     doubts_open: usize,
     /// One of them stays.
@@ -107,6 +111,7 @@ impl<'a> Gathering<'a> {
             running: Vec::new(),
             own_urls_open: 0,
             set_open: false,
+            store: Asking::default(),
             doubts_open: 0,
             another: false,
             prover: None,
@@ -183,10 +188,10 @@ impl<'a> Gathering<'a> {
             self.unheard[index] += 1;
             self.ask_on(move |observer, deadline, tx| {
                 let asked = Instant::now();
-                let heard = hear(observer, &name, &url, deadline);
-                let cluster = cluster_of(&heard);
+                let answer = hear(observer, &name, &url, deadline);
+                let cluster = cluster_of(&answer.heard);
                 // As above: perhaps nobody listens any more.
-                let _ = tx.send(News::Peer(index, heard, asked.elapsed()));
+                let _ = tx.send(News::Peer(index, answer, asked.elapsed()));
                 if let Some(cluster) = cluster {
                     if !observer.clients.trusts_lists() {
                         learn_version(observer, &url, cluster, deadline);
@@ -232,13 +237,16 @@ impl<'a> Gathering<'a> {
     /// The volume is known now: who could be running as this member?
     pub(super) fn know_volume(&mut self, contents: &Contents, trial: Trial) {
         let config = self.observer.config.clone();
+        let (promise, promise_nonce) =
+            (contents.promise.as_deref()).map_or((false, None), |note| promised(&config, note));
         self.seen = Observation {
             data: contents.finding.data_dir(),
             torn: matches!(contents.finding, Finding::Own { torn: true, .. }),
             committed: contents.committed,
             listed_here: contents.listed_here.clone(),
             join_note: contents.join_note,
-            promise: (contents.promise.as_deref()).is_some_and(|note| is_promise(&config, note)),
+            promise,
+            promise_nonce,
             given_up: contents.given_up,
             left: contents.left,
             left_scaled: contents.left_scaled,
@@ -299,14 +307,17 @@ impl<'a> Gathering<'a> {
 
     fn absorb(&mut self, news: News) {
         match news {
-            News::Peer(index, heard, took) => {
+            News::Peer(index, Answer { heard, said }, took) => {
                 self.way = self.way.max(took);
                 match cluster_of(&heard) {
                     Some(_) => self.unversioned[index] += 1,
                     None => self.unheard[index] = self.unheard[index].saturating_sub(1),
                 }
                 if tells_more(&heard, &self.seen.peers[index].heard) {
-                    self.seen.peers[index].heard = heard;
+                    let peer = &mut self.seen.peers[index];
+                    peer.heard = heard;
+                    self.seen.said.retain(|known| known.name != peer.name);
+                    self.seen.said.extend(said);
                 }
                 self.consider_view(index);
             }
@@ -345,6 +356,7 @@ impl<'a> Gathering<'a> {
                 self.own_urls_open = self.own_urls_open.saturating_sub(1);
                 self.answered_as_us(running);
             }
+            News::Store(store) => self.heard_of_store(store),
             News::Set(answer, strangers) => self.heard_of_set(answer, strangers),
             News::Stays(stays) => {
                 self.doubts_open -= 1;
@@ -496,6 +508,7 @@ impl<'a> Gathering<'a> {
                 self.prover = None;
             }
         }
+        self.end_asking_store();
         if self.set_open {
             self.seen.set =
                 SetWants::Unknown(

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::decide::{Heard, Peer, Quorate};
+use super::super::ask::Answer;
+use crate::decide::{Peer, Quorate, StoreSeen};
 use crate::gateway::{Failure, Status};
 use crate::kubernetes::SetAnswer;
 use crate::membership::{ClusterId, Member, MemberId};
@@ -10,7 +11,7 @@ use crate::membership::{ClusterId, Member, MemberId};
 /// What came of one question.
 pub(in crate::observe) enum News {
     /// The peer of this number, how it answered, and how long that took.
-    Peer(usize, Heard, Duration),
+    Peer(usize, Answer, Duration),
     /// The version of this peer's cluster is known too, or was not to be had.
     Version(usize),
     /// Who has proven a leader at this URL.
@@ -22,6 +23,8 @@ pub(in crate::observe) enum News {
     OwnUrl(Option<WhoRuns>),
     /// What our StatefulSet wants, and who answers at those addresses of its service that no member has by its name.
     Set(SetAnswer, Vec<Peer>),
+    /// What the store holds.
+    Store(StoreSeen),
     /// Whether an entrypoint of our name still answers there.
     Stays(bool),
 }

@@ -24,11 +24,11 @@ impl Gathering<'_> {
     pub(super) fn until(&self) -> Instant {
         let now = Instant::now();
         let open = self.gateways_open + self.far_open + self.twins_open + self.doubts_open;
-        let open = open + usize::from(self.waits_for_set());
+        let open = open + usize::from(self.waits_for_set()) + usize::from(self.waits_for_store());
         if !self.peers_open() && open == 0 {
             return self.own_urls_until(now);
         }
-        if self.waits_for_set() {
+        if self.waits_for_set() || self.waits_for_store() {
             return self.deadline;
         }
         // Somebody has answered as us: what follows may be a second vote in our name.

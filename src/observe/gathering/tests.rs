@@ -14,10 +14,17 @@ fn observer(dir: &std::path::Path) -> Observer {
 }
 
 fn observer_of(dir: &std::path::Path, initial: &str) -> Observer {
+    observer_with(dir, initial, "")
+}
+
+/// `store`: none where it is empty.
+fn observer_with(dir: &std::path::Path, initial: &str, store: &str) -> Observer {
     let env = [
         ("ETCD_NAME", "n1"),
         ("ETCD_INITIAL_CLUSTER", initial),
         ("ETCD_INITIAL_ADVERTISE_PEER_URLS", "http://n1.invalid:1"),
+        ("REJOIN_STORE", store),
+        ("PATH", "/nowhere"),
     ];
     let env = env.map(|(name, value)| (name.into(), value.into()));
     let config = Config::read(env, &[], &Default::default()).unwrap();
@@ -85,7 +92,7 @@ fn one_that_refuses_us_gives_the_others_all_the_time() {
     gathering.absorb(News::Twin(None));
     assert!(gathering.until() < gathering.deadline);
     let refuses = Heard::Refused("403".into());
-    gathering.absorb(News::Peer(0, refuses, Duration::ZERO));
+    gathering.absorb(News::Peer(0, refuses.into(), Duration::ZERO));
     assert_eq!(gathering.until(), gathering.deadline);
 }
 
@@ -175,7 +182,7 @@ fn a_plain_restart_asks_nobody_for_a_leader() {
         gathering.unheard[0] = 1;
         gathering.absorb(News::Peer(
             0,
-            Heard::Etcd { cluster, members },
+            Heard::Etcd { cluster, members }.into(),
             Duration::from_secs(1),
         ));
         // A restart like any other does not wait for the version of its peers.
@@ -254,7 +261,7 @@ fn a_restart_beside_one_that_has_come_less_far_asks_for_a_leader() {
         let cluster = ClusterId(1);
         gathering.unheard[0] = 1;
         let heard = Heard::Etcd { cluster, members };
-        gathering.absorb(News::Peer(0, heard, Duration::ZERO));
+        gathering.absorb(News::Peer(0, heard.into(), Duration::ZERO));
         gathering.absorb(News::Version(0));
         while gathering.twins_open > 0 {
             gathering.absorb(News::Twin(None));
@@ -401,7 +408,8 @@ fn what_is_said_of_failures_does_not_depend_on_their_order() {
         let (mut gathering, _news) = gathering(&observer);
         for index in order {
             let words = ["first: connection refused", "second: no route to host"][index];
-            gathering.absorb(News::Peer(0, Heard::Silent(words.into()), Duration::ZERO));
+            let silent = Heard::Silent(words.into());
+            gathering.absorb(News::Peer(0, silent.into(), Duration::ZERO));
             gathering.gateways_open += 1;
             let failure = Failure::GatewayOff(format!("gateway {words}"));
             gathering.absorb(News::Gateway("http://127.9.9.2:2".into(), Err(failure)));
@@ -421,4 +429,74 @@ fn what_is_said_of_failures_does_not_depend_on_their_order() {
     );
     assert_eq!(failures.len(), 3);
     assert_eq!((peers, refused, failures), said([1, 0]));
+}
+
+/// Own data is waited for where nobody else is; what is empty, unless the cluster lists it.
+#[test]
+fn a_store_is_waited_for_where_it_may_decide() {
+    let own = DataDir::Own(decide::Identity {
+        member: MemberId(7),
+        cluster: ClusterId(1),
+    });
+    let listed = || Heard::Etcd {
+        cluster: ClusterId(1),
+        members: quorate(1).members,
+    };
+    let waits = |data: &DataDir, heard: Option<Heard>, leads: bool, rejoins: bool| {
+        let dir = tempfile::tempdir().unwrap();
+        let all = "n1=http://n1.invalid:1,n2=http://127.9.9.2:1";
+        let observer = observer_with(dir.path(), all, "/nowhere");
+        let (mut gathering, _news) = gathering(&observer);
+        gathering.seen.data = data.clone();
+        gathering.ask_store(rejoins);
+        gathering.unheard[0] = 1;
+        let silent = Heard::Silent("refused".into());
+        gathering.absorb(News::Peer(
+            0,
+            heard.unwrap_or(silent).into(),
+            Duration::ZERO,
+        ));
+        if leads {
+            answers(&mut gathering, "http://a", 1);
+        }
+        let waits = gathering.waits_for_store();
+        gathering.absorb(News::Store(decide::StoreSeen::Silent("none".into())));
+        assert!(!gathering.waits_for_store());
+        waits
+    };
+    assert!(waits(&own, None, false, false));
+    assert!(!waits(&own, Some(listed()), false, false));
+    assert!(!waits(&own, None, true, false));
+    assert!(waits(&DataDir::Empty, None, false, false));
+    // It is listed by its URL: what follows is a rejoin.
+    assert!(!waits(&DataDir::Empty, None, true, false));
+    assert!(waits(&DataDir::Damaged { head: None }, None, false, false));
+}
+
+#[test]
+fn members_that_only_the_store_knows_are_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = "n1=http://n1.invalid:1,n2=http://127.9.9.2:1";
+    let observer = observer_with(dir.path(), all, "/nowhere");
+    let (mut gathering, _news) = gathering(&observer);
+    gathering.ask_store(false);
+    let member = |name: &str, url: &str| decide::KeptMember {
+        name: name.into(),
+        peer_urls: vec![url.into()],
+    };
+    let kept = decide::Kept {
+        members: vec![
+            member("n1", "http://n1.invalid:1"),
+            member("n2", "http://127.9.9.2:1"),
+            member("n4", "http://127.9.9.4:1"),
+        ],
+        ..decide::Kept::default()
+    };
+    gathering.absorb(News::Store(decide::StoreSeen::Read(kept)));
+    let asked = gathering
+        .seen
+        .peers
+        .iter()
+        .map(|peer| (&*peer.name, peer.initial));
+    assert_eq!(asked.collect::<Vec<_>>(), [("n2", true), ("n4", false)]);
 }

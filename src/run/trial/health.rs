@@ -78,7 +78,7 @@ fn until_all_is_so(config: Config, stop: &Stop, handed: &Handed) -> Exit {
         clients: observer.clients().clone(),
         peers: observer.peers().clone(),
         own: match &start.begin {
-            Begin::New => Some(config.policy.static_id),
+            Begin::New => Some(handed.founds_as),
             Begin::Existing { id, .. } => Some(*id),
             Begin::WithData => identity(&volume, stop),
         },

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::decide::Memory;
 use crate::error::{Context, Error};
 use crate::handover::Called;
+use crate::membership::MemberId;
 use crate::run::rejoin::Rejoin;
 use crate::signals::Stop;
 use etcd_rejoin_host::exit::Exit;
@@ -38,6 +39,8 @@ pub struct Handed {
     pub steps_left: Option<u32>,
     /// What is said of a rejoin at its end.
     pub rejoin: Rejoin,
+    /// What a new cluster has this member as.
+    pub founds_as: MemberId,
 }
 
 /// Which image this is, unless it is the one that supervises.
