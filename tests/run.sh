@@ -31,12 +31,14 @@ declare -A asks=(
     [container]="PID 1, stop, restart, lost volume, in Docker"
     [mount]="checking, mounting, unmounting and naming holders, on loop devices, as root"
     [examples]="does every example do what it says?"
+    [plane]="does the control plane that the part kube runs build? Once"
+    [kube]="does a StatefulSet of our manifests live under Kubernetes' own controllers?"
     [netns]="does the gate say what real keepalived wishes, in network namespaces?"
     [vm]="does a crash, a cut or a stop of two machines with DRBD and keepalived lose a write?"
     [vm-all]="the same in every way that we could think of"
     [fuzz]="does any input make a parser panic?"
 )
-parts=(format shell lint doc deny build test)
+parts=(format shell lint doc deny plane build test)
 # Tests that cargo test leaves out because the machine may lack what they need are a part of their
 # own: no test is left to nobody, but the model's large bounds, which take minutes and gigabytes.
 for file in tests/*.rs crates/*/tests/*.rs; do
@@ -49,7 +51,7 @@ parts+=(fuzz)
 named=(vm-all)
 # Tests with real etcd mostly wait. What only computes runs beside them, at the lowest priority, where both are
 # wanted; it is shown and counted at its own place.
-computes=(doc deny fuzz)
+computes=(plane doc deny fuzz)
 
 usage() { sed -nE '2,/^set /{s/^# ?//p}' "${BASH_SOURCE[0]}"; }
 
@@ -172,6 +174,7 @@ need() {
             s3) tests/setup/s3.sh >/dev/null ;;
             zstd) package zstd ;;
             images) tests/setup/images.sh >/dev/null ;;
+            kube) tests/setup/kube.sh >/dev/null ;;
             guests) tests/setup/vm.sh >/dev/null ;;
             *) say "no rule for $what"; false ;;
         esac || { fail "cannot get $what"; return 1; }
@@ -287,6 +290,14 @@ part_mount() {
 part_examples() {
     need cc images docker-compose systemd-analyze openssl &&
         tests examples cargo test --locked --test examples -- --ignored --test-threads=1
+}
+
+part_plane() { check "the control plane does not build" tests/setup/kube.sh; }
+
+# A test waits for the controllers, and for a cluster of its own: three at once.
+part_kube() {
+    need cc openssl etcd images kube &&
+        tests kube cargo test --locked --test kube -- --ignored --test-threads=3 --show-output
 }
 
 part_netns() {

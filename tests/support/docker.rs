@@ -37,9 +37,10 @@ pub fn logs(args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// The image with the etcd of a Debian suite, built from docker/Dockerfile if it is not there yet.
+/// The image with the etcd of a Debian suite, built from docker/Dockerfile if it is not there yet; or the one that
+/// ETCD_REJOIN_IMAGE names.
 pub fn image(suite: &str) -> String {
-    images(suite).0
+    std::env::var("ETCD_REJOIN_IMAGE").unwrap_or_else(|_| images(suite).0)
 }
 
 /// That image, and the one with nothing but etcd that it is made from.

@@ -1,0 +1,209 @@
+//! Does a StatefulSet of our manifests live under the real controllers of Kubernetes? It grows, shrinks, is drained,
+//! upgraded and loses its volumes, under a client that writes: no acknowledged write is lost, no member is left over.
+//!
+//! The control plane is Kubernetes 1.20.2 of Debian's source, built once by `tests/setup/kube.sh`; a stand-in for the
+//! kubelet runs each pod as a Docker container. Needs root. One case by name:
+//! `cargo test --test kube -- --ignored --nocapture drained`.
+
+#[path = "kube/api.rs"]
+mod api;
+#[path = "kube/dns.rs"]
+mod dns;
+#[path = "support/docker.rs"]
+mod docker;
+#[path = "kube/kubelet.rs"]
+mod kubelet;
+#[path = "kube/plane.rs"]
+mod plane;
+#[path = "kube/pod.rs"]
+mod pod;
+#[path = "kube/set.rs"]
+mod set;
+mod support;
+
+use std::time::Duration;
+
+use dns::Names;
+use set::{PATIENCE, Set};
+use support::wait_for;
+
+#[test]
+#[ignore = "needs docker, and a control plane"]
+fn a_set_of_three_grows_and_shrinks_and_grows_again() {
+    let mut set = Set::new("three", 3);
+    for size in [5, 3, 1, 3] {
+        set.scale(size);
+        set.wait_whole(size);
+        set.wrote_on(&format!("to {size}"));
+    }
+    set.verify(3);
+}
+
+#[test]
+#[ignore = "needs docker, and a control plane"]
+fn a_set_of_one_grows_and_shrinks_and_is_never_founded_again() {
+    let mut set = Set::new("one", 1);
+    let founder = set.members(0)[0].id;
+    for size in [3, 5, 3, 1, 3] {
+        set.scale(size);
+        set.wait_whole(size);
+        set.wrote_on(&format!("to {size}"));
+    }
+    // Its first member, which alone is its initial cluster, loses everything.
+    set.delete_claim(0);
+    set.delete_pod(0, None);
+    wait_for("its first member is another one", PATIENCE, || {
+        let members = set.members(1);
+        members.len() == 3 && members.iter().all(|member| member.id != founder && member.started)
+    });
+    set.wait_whole(3);
+    set.wrote_on("its founder lost");
+    set.verify(3);
+}
+
+#[test]
+#[ignore = "needs docker, and a control plane"]
+fn what_is_drained_or_updated_stays_and_what_lost_its_claim_heals() {
+    let mut set = Set::new("drained", 3);
+    let before = set.members(0);
+    for ordinal in 0..3 {
+        set.evict(ordinal);
+        set.wait_whole(3);
+    }
+    set.wrote_on("drained");
+    let pods: Vec<String> = (0..3).map(|ordinal| set.uid(ordinal)).collect();
+    set.update("once");
+    for ordinal in (0..3).rev() {
+        set.wait_replaced(ordinal, &pods[ordinal]);
+    }
+    set.wait_whole(3);
+    set.wrote_on("updated");
+    assert_eq!(set.members(0), before, "neither removes anything");
+    for ordinal in [1, 0] {
+        set.delete_claim(ordinal);
+        set.delete_pod(ordinal, None);
+        wait_for("it is another member", PATIENCE, || {
+            let members = set.members(2);
+            let same = members.iter().filter(|member| before.contains(member));
+            members.len() == 3 && same.count() < 3 - (1 - ordinal)
+        });
+        set.wait_whole(3);
+        set.wrote_on("a claim lost");
+    }
+    set.verify(3);
+}
+
+#[test]
+#[ignore = "needs docker, and a control plane"]
+fn two_pods_that_stop_at_once_stay_and_a_set_shrinks_while_one_rejoins() {
+    let mut set = Set::new("stopped", 3);
+    let before = set.members(0);
+    let pods: Vec<String> = (0..3).map(|ordinal| set.uid(ordinal)).collect();
+    for ordinal in [1, 2] {
+        set.delete_pod(ordinal, None);
+    }
+    for ordinal in [1, 2] {
+        set.wait_replaced(ordinal, &pods[ordinal]);
+    }
+    set.wait_whole(3);
+    assert_eq!(set.members(0), before);
+    set.scale(5);
+    set.wait_whole(5);
+    set.gap();
+    set.delete_claim(2);
+    set.delete_pod(2, None);
+    set.wait_replaced(2, &pods[2]);
+    set.scale(3);
+    set.wait_whole(3);
+    set.wrote_on("shrunk while one rejoins");
+    set.verify(3);
+}
+
+#[test]
+#[ignore = "needs docker, and a control plane"]
+fn a_pre_stop_that_is_killed_half_way_leaves_a_set_that_grows_again() {
+    let mut set = Set::new("killed", 3);
+    for after in [0, 40, 80, 150, 300, 600] {
+        let killed = Duration::from_millis(after);
+        set.faults(|faults| drop(faults.pre_stop.insert("killed".into(), killed)));
+        set.scale(2);
+        wait_for("the pod is gone", PATIENCE, || set.pod(2).is_none());
+        let listed = set.members(0).len();
+        println!("killed after {killed:?}: {listed} members");
+        set.scale(3);
+        set.wait_whole(3);
+        set.wrote_on(&format!("killed after {killed:?}"));
+    }
+    set.verify(3);
+}
+
+#[test]
+#[ignore = "needs docker, and a control plane"]
+fn a_pod_of_a_lost_node_that_still_runs_is_no_second_member() {
+    let mut set = Set::new("lost", 3);
+    let (node, old) = (set.node(2), set.uid(2));
+    let before = set.members(0);
+    set.faults(|faults| drop(faults.lost.insert(node.clone())));
+    wait_for("the pod is given up", PATIENCE, || {
+        set.pod(2).is_some_and(|pod| !pod["metadata"]["deletionTimestamp"].is_null())
+    });
+    // Its volume is lost with the node, as far as anybody can tell.
+    set.delete_claim(2);
+    set.delete_pod(2, Some(0));
+    set.wait_replaced(2, &old);
+    set.wait_said(2, "reason=");
+    let listed = set.members(0);
+    assert_eq!(listed.len(), 3);
+    set.wrote_on("a twin");
+    // The node hears again: its pod is gone there, and the new one takes its place.
+    set.faults(|faults| drop(faults.lost.remove(&node)));
+    set.wait_whole(3);
+    assert_ne!(set.members(0), before);
+    set.wrote_on("the node is back");
+    set.verify(3);
+}
+
+#[test]
+#[ignore = "needs docker, and a control plane"]
+fn names_that_are_late_or_gone_are_waited_for() {
+    let mut set = Set::applied("names", 3);
+    set.faults(|faults| drop(faults.names.insert("names".into(), Names::Gone)));
+    set.wait_said(0, "silent: ");
+    set.faults(|faults| drop(faults.names.insert("names".into(), Names::Silent)));
+    set.wait_said(1, "silent: ");
+    assert!((0..3).all(|ordinal| !set.is_ready(ordinal)));
+    set.faults(|faults| drop(faults.names.remove("names")));
+    set.wait_whole(3);
+    set.write();
+    let before = set.members(0);
+    for names in [Names::Gone, Names::Silent] {
+        set.faults(|faults| drop(faults.names.insert("names".into(), names)));
+        let pod = set.uid(1);
+        set.delete_pod(1, None);
+        set.wait_replaced(1, &pod);
+        set.wait_said(1, "reason=");
+        set.faults(|faults| drop(faults.names.remove("names")));
+        set.wait_whole(3);
+    }
+    set.wrote_on("names gone and back");
+    assert_eq!(set.members(0), before);
+    set.verify(3);
+}
+
+#[test]
+#[ignore = "needs docker, and a control plane"]
+fn a_set_that_lost_every_claim_at_once_is_founded_anew() {
+    let set = Set::new("every-claim", 3);
+    let before = set.members(0);
+    let pods: Vec<String> = (0..3).map(|ordinal| set.uid(ordinal)).collect();
+    for ordinal in 0..3 {
+        set.delete_claim(ordinal);
+        set.delete_pod(ordinal, Some(0));
+    }
+    for ordinal in 0..3 {
+        set.wait_replaced(ordinal, &pods[ordinal]);
+    }
+    // The limit that the book names: nobody is left who could remember.
+    set.wait_whole(3);
+    drop(before);
+}
