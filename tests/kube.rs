@@ -125,7 +125,7 @@ fn a_pre_stop_that_is_killed_half_way_leaves_a_set_that_grows_again() {
     let mut set = Set::new("killed", 3);
     for after in [0, 40, 80, 150, 300, 600] {
         let killed = Duration::from_millis(after);
-        set.faults(|faults| drop(faults.pre_stop.insert("killed".into(), killed)));
+        set.kill_pre_stop(killed);
         set.scale(2);
         wait_for("the pod is gone", PATIENCE, || set.pod(2).is_none());
         let listed = set.members(0).len();
@@ -143,7 +143,7 @@ fn a_pod_of_a_lost_node_that_still_runs_is_no_second_member() {
     let mut set = Set::new("lost", 3);
     let (node, old) = (set.node(2), set.uid(2));
     let before = set.members(0);
-    set.faults(|faults| drop(faults.lost.insert(node.clone())));
+    set.lose_node(&node, true);
     wait_for("the pod is given up", PATIENCE, || {
         set.pod(2).is_some_and(|pod| !pod["metadata"]["deletionTimestamp"].is_null())
     });
@@ -156,7 +156,7 @@ fn a_pod_of_a_lost_node_that_still_runs_is_no_second_member() {
     assert_eq!(listed.len(), 3);
     set.wrote_on("a twin");
     // The node hears again: its pod is gone there, and the new one takes its place.
-    set.faults(|faults| drop(faults.lost.remove(&node)));
+    set.lose_node(&node, false);
     set.wait_whole(3);
     assert_ne!(set.members(0), before);
     set.wrote_on("the node is back");
@@ -167,22 +167,22 @@ fn a_pod_of_a_lost_node_that_still_runs_is_no_second_member() {
 #[ignore = "needs docker, and a control plane"]
 fn names_that_are_late_or_gone_are_waited_for() {
     let mut set = Set::applied("names", 3);
-    set.faults(|faults| drop(faults.names.insert("names".into(), Names::Gone)));
+    set.names(Some(Names::Gone));
     set.wait_said(0, "silent: ");
-    set.faults(|faults| drop(faults.names.insert("names".into(), Names::Silent)));
+    set.names(Some(Names::Silent));
     set.wait_said(1, "silent: ");
     assert!((0..3).all(|ordinal| !set.is_ready(ordinal)));
-    set.faults(|faults| drop(faults.names.remove("names")));
+    set.names(None);
     set.wait_whole(3);
     set.write();
     let before = set.members(0);
     for names in [Names::Gone, Names::Silent] {
-        set.faults(|faults| drop(faults.names.insert("names".into(), names)));
+        set.names(Some(names));
         let pod = set.uid(1);
         set.delete_pod(1, None);
         set.wait_replaced(1, &pod);
         set.wait_said(1, "reason=");
-        set.faults(|faults| drop(faults.names.remove("names")));
+        set.names(None);
         set.wait_whole(3);
     }
     set.wrote_on("names gone and back");

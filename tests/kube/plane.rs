@@ -12,7 +12,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::api::Api;
-use super::docker::{LABEL, docker, image, try_docker};
+use super::docker::{LABEL, image, try_docker};
 use super::kubelet::Kubelet;
 use super::support::addresses::Addresses;
 use super::support::certs::Ca;
@@ -58,16 +58,7 @@ impl Plane {
     fn start() -> Plane {
         let programs = programs();
         let image = image("sid");
-        let pid = std::process::id();
-        let (network, label) = (format!("er{pid}-kube"), format!("{LABEL}={pid}"));
-        docker(&["network", "create", "--label", &label, &network]);
-        let gateway = docker(&[
-            "network",
-            "inspect",
-            "--format",
-            "{{(index .IPAM.Config 0).Gateway}}",
-            &network,
-        ]);
+        let (network, gateway) = network();
         let dir = tempfile::Builder::new().prefix("er-kube").tempdir().unwrap();
         let at = dir.path();
         let ca = Ca::new(at, "kubernetes");
@@ -144,6 +135,22 @@ metadata:
     storageclass.kubernetes.io/is-default-class: "true"
 provisioner: kubernetes.io/host-path
 "#;
+
+/// A network with addresses of our own choice: its name, and the address that this machine has in it.
+fn network() -> (String, String) {
+    let pid = std::process::id();
+    let (name, label) = (format!("er{pid}-kube"), format!("{LABEL}={pid}"));
+    for n in 0..50 {
+        let (x, y) = (100 + (pid + n) % 100, (pid + n) / 100 % 250);
+        let subnet = format!("--subnet=10.{x}.{y}.0/24");
+        let made = try_docker(&["network", "create", "--label", &label, &subnet, &name]);
+        if made.status.success() {
+            return (name, format!("10.{x}.{y}.1"));
+        }
+        // Another network has it.
+    }
+    panic!("no network from 10.100.0.0/24 on is free");
+}
 
 /// Where `tests/setup/kube.sh` has put them.
 fn programs() -> PathBuf {

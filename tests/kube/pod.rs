@@ -82,7 +82,14 @@ impl Pod {
         for attempt in 0.. {
             let mut running = match self.start(attempt, &volumes) {
                 Ok(running) => running,
-                Err(why) => panic!("{} of {}: {why}", self.name, self.namespace),
+                Err(why) => {
+                    eprintln!("{} of {}: {why}", self.name, self.namespace);
+                    std::thread::sleep(BACKOFF);
+                    match self.is_unwanted() {
+                        true => break,
+                        false => continue,
+                    }
+                }
             };
             self.report(&running, "Running");
             let ended = self.watch(&mut running);

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::api::text;
-use super::dns::DOMAIN;
+use super::dns::{DOMAIN, Names};
 use super::docker::try_docker;
-use super::kubelet::Faults;
 use super::plane::Plane;
 use super::support::writer::Acked;
 use super::support::{Client, Listed, wait_for};
@@ -89,8 +88,28 @@ impl Set {
         self.kubectl(&["scale", "statefulset", "etcd", &replicas], "");
     }
 
-    pub fn faults(&self, change: impl FnOnce(&mut Faults)) {
-        change(&mut self.plane.kubelet.faults());
+    /// From now on each pre-stop is killed so soon.
+    pub fn kill_pre_stop(&self, after: Duration) {
+        let mut faults = self.plane.kubelet.faults();
+        faults.pre_stop.insert(self.namespace.clone(), after);
+    }
+
+    /// From now on nobody hears of this node, or does again.
+    pub fn lose_node(&self, node: &str, lost: bool) {
+        let mut faults = self.plane.kubelet.faults();
+        match lost {
+            true => faults.lost.insert(node.into()),
+            false => faults.lost.remove(node),
+        };
+    }
+
+    /// How names are answered from now on; `None` as they are.
+    pub fn names(&self, how: Option<Names>) {
+        let mut faults = self.plane.kubelet.faults();
+        match how {
+            Some(how) => faults.names.insert(self.namespace.clone(), how),
+            None => faults.names.remove(&self.namespace),
+        };
     }
 
     fn path(&self, kind: &str, name: &str) -> String {
@@ -318,12 +337,8 @@ impl Drop for Set {
                 }
             }
         }
-        let namespace = self.namespace.clone();
-        self.faults(|faults| {
-            faults.names.remove(&namespace);
-            faults.pre_stop.remove(&namespace);
-        });
-        let _ = self.plane.api.delete(&format!("/api/v1/namespaces/{namespace}"), &json!({}));
+        let path = format!("/api/v1/namespaces/{}", self.namespace);
+        let _ = self.plane.api.delete(&path, &json!({}));
     }
 }
 
