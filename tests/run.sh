@@ -26,6 +26,7 @@ declare -A asks=(
     [lint]="has clippy nothing to say?"
     [doc]="do the book and the documentation of the code build without a warning?"
     [deny]="are licenses, sources and dependencies the ones that deny.toml says?"
+    [manifests]="do the manifests and the chart for Kubernetes render, are they valid, and the same?"
     [build]="does a release build, and is it one static file?"
     [test]="everything that cargo test runs, real etcd included"
     [container]="PID 1, stop, restart, lost volume, in Docker"
@@ -38,7 +39,7 @@ declare -A asks=(
     [vm-all]="the same in every way that we could think of"
     [fuzz]="does any input make a parser panic?"
 )
-parts=(format shell lint doc deny plane build test)
+parts=(format shell lint doc deny manifests plane build test)
 # Tests that cargo test leaves out because the machine may lack what they need are a part of their
 # own: no test is left to nobody, but the model's large bounds, which take minutes and gigabytes.
 for file in tests/*.rs crates/*/tests/*.rs; do
@@ -51,7 +52,7 @@ parts+=(fuzz)
 named=(vm-all)
 # Tests with real etcd mostly wait. What only computes runs beside them, at the lowest priority, where both are
 # wanted; it is shown and counted at its own place.
-computes=(plane doc deny fuzz)
+computes=(plane doc deny manifests fuzz)
 
 usage() { sed -nE '2,/^set /{s/^# ?//p}' "${BASH_SOURCE[0]}"; }
 
@@ -172,6 +173,7 @@ need() {
             cxx) package c++ g++ ;;
             etcd) tests/setup/etcd.sh >/dev/null ;;
             s3) tests/setup/s3.sh >/dev/null ;;
+            manifests) tests/setup/manifests.sh >/dev/null ;;
             zstd) package zstd ;;
             images) tests/setup/images.sh >/dev/null ;;
             kube) tests/setup/kube.sh >/dev/null ;;
@@ -231,6 +233,11 @@ reasons() {
         grep -qE "^#   $name +[^ ]" deny.toml || { say "no reason for $name"; missing=1; }
     done < <(awk '/^\[/ { on = /dependencies\]$/ } on && /^[a-z]/ { sub(/\..*/, "", $1); print $1 }' Cargo.toml crates/*/Cargo.toml | grep -v '^etcd-rejoin-' | sort -u)
     return "$missing"
+}
+
+part_manifests() {
+    need manifests || return
+    PATH=$cache/manifests/bin:$PATH check "manifests" "$cache/manifests/bin/python" tests/manifests.py
 }
 
 part_build() {

@@ -15,32 +15,19 @@ dir=${1:-$cache/etcd}
 suites=${ETCD_SUITES:-bookworm trixie sid}
 
 fetch_suite() {
-    local suite=$1 uri=$2 work
-    [ -x "$dir/$suite/etcd" ] && [ -x "$dir/$suite/etcdctl" ] && return 0
-    work=$(mktemp -d)
-    # shellcheck disable=SC2064  # the value of now is meant
-    trap "rm -rf '$work'" RETURN
-    mkdir -p "$work/lists/partial" "$work/archives/partial" "$work/deb" "$work/root"
-    printf 'deb %s %s main\n' "$uri" "$suite" > "$work/sources.list"
-    local apt=(apt-get -q -o "Dir::Etc::sourcelist=$work/sources.list"
-        -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::Lists=$work/lists"
-        -o "Dir::Cache::archives=$work/archives" -o APT::Sandbox::User=root
-        -o "Dir::Cache::pkgcache=" -o "Dir::Cache::srcpkgcache=")
-    retry "${apt[@]}" update >&2
-    (cd "$work/deb" && retry "${apt[@]}" download "etcd-server/$suite" "etcd-client/$suite" >&2)
-    local deb
-    for deb in "$work"/deb/*.deb; do dpkg -x "$deb" "$work/root"; done
+    local suite=$1
+    rm -rf "$dir/$suite.root"
+    unpack "$suite" "$dir/$suite.root" etcd-server etcd-client || return 1
     mkdir -p "$dir/$suite.part"
-    cp "$work"/root/usr/bin/etcd* "$dir/$suite.part/"
+    cp "$dir/$suite.root"/usr/bin/etcd* "$dir/$suite.part/"
+    rm -r "$dir/$suite.root"
     mv -T "$dir/$suite.part" "$dir/$suite"
     say "$suite: $("$dir/$suite/etcd" --version | head -n 1)"
 }
 
 mkdir -p "$dir"
-uri=
 for suite in $suites; do
-    [ -x "$dir/$suite/etcd" ] && continue
-    [ -n "$uri" ] || uri=$(mirror)
-    fetch_suite "$suite" "$uri" || { say "cannot get etcd of Debian $suite"; exit 1; }
+    [ -x "$dir/$suite/etcd" ] && [ -x "$dir/$suite/etcdctl" ] && continue
+    fetch_suite "$suite" || { say "cannot get etcd of Debian $suite"; exit 1; }
 done
 printf '%s\n' "$dir"

@@ -35,6 +35,28 @@ mirror() {
     printf '%s\n' "$uri"
 }
 
+# unpack SUITE DIR PACKAGE...: unpacks packages of a Debian suite below DIR, and installs nothing. The mirror is the
+# machine's own; the system's package lists are not touched.
+unpack() {
+    local suite=$1 root=$2 work uri name
+    shift 2
+    uri=$(mirror) || return 1
+    work=$(mktemp -d)
+    # shellcheck disable=SC2064  # the value of now is meant
+    trap "rm -rf '$work'" RETURN
+    mkdir -p "$work/lists/partial" "$work/archives/partial" "$work/deb" "$root"
+    printf 'deb %s %s main\n' "$uri" "$suite" > "$work/sources.list"
+    local apt=(apt-get -q -o "Dir::Etc::sourcelist=$work/sources.list"
+        -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::Lists=$work/lists"
+        -o "Dir::Cache::archives=$work/archives" -o APT::Sandbox::User=root
+        -o "Dir::Cache::pkgcache=" -o "Dir::Cache::srcpkgcache=")
+    retry "${apt[@]}" update >&2 || return 1
+    for name in "$@"; do
+        (cd "$work/deb" && retry "${apt[@]}" download "$name/$suite" >&2) || return 1
+    done
+    for name in "$work"/deb/*.deb; do dpkg -x "$name" "$root" || return 1; done
+}
+
 # package PROGRAM [PACKAGE]: makes sure that PROGRAM (or a file, by its whole path) is there, by
 # installing Debian's PACKAGE. What is installed already is never replaced.
 package() {
