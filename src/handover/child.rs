@@ -10,7 +10,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use rustix::process::{Pid, Signal, getegid, getppid, set_parent_process_death_signal};
+use etcd_rejoin_host::tied;
+use rustix::process::{Pid, getegid};
 
 use super::{Etcd, exec};
 use crate::error::{Context, Error};
@@ -51,15 +52,9 @@ pub fn spawn(etcd: &Etcd, name: &OsStr, stderr: Option<PipeWriter>) -> Result<Pi
 
 /// What the process between us and etcd does; its exit code if it cannot become etcd.
 pub(super) fn become_etcd(parent: &OsStr, etcd: &Etcd) -> i32 {
-    // SIGKILL: no etcd outlives its parent, not even one that hangs in its own shutdown and so keeps
-    // ports and data dir from its successor. etcd's WAL is made for that.
-    let asked = set_parent_process_death_signal(Some(Signal::KILL));
-    // The parent may have died before we asked.
-    if getppid().map(|pid| pid.to_string()).as_deref() != parent.to_str() {
-        return 1;
-    }
-    if let Err(error) = asked {
-        eprintln!("etcd-rejoin: cannot ask to die with the parent: {error}");
+    // No etcd outlives its parent. etcd's WAL is made for SIGKILL.
+    if let Err(why) = tied::die_with(parent) {
+        eprintln!("etcd-rejoin: {why}");
         return 1;
     }
     let error = exec(etcd);

@@ -12,6 +12,7 @@ pub mod mounts;
 pub mod program;
 pub mod signals;
 pub mod text;
+pub mod tied;
 pub mod tls;
 pub mod variables;
 pub mod work;

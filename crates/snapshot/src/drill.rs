@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use etcd_rejoin_host::access::Credentials;
 use etcd_rejoin_host::error::{Context, Error};
-use etcd_rejoin_host::program;
+use etcd_rejoin_host::{program, tied};
 
 use crate::etcd::Endpoint;
 use crate::etcd::messages::StatusResponse;
@@ -131,7 +131,7 @@ impl Tools {
     /// Runs what restores, to its end. What it printed.
     async fn restorer(&self, args: &[OsString], stopping: &Stopping) -> Result<String, Error> {
         let what = format!("{} snapshot restore", self.restore.display());
-        let mut command = program::command(&self.restore, &self.search);
+        let mut command = tied::command(&self.restore, &self.search);
         command.env("ETCDCTL_API", "3").args(args);
         let stopping = stopping.clone();
         // It waits for a program: the task of the signals has to go on beside it.
@@ -189,7 +189,7 @@ impl Tools {
         let what = || format!("cannot start {}", self.etcd.display());
         let out = File::create(log).context(what)?;
         let err = out.try_clone().context(what)?;
-        let mut command: Command = program::command(&self.etcd, &self.search);
+        let mut command = tied::command(&self.etcd, &self.search);
         command.args(member.flags()).args(flags);
         for flag in ["listen-client-urls", "advertise-client-urls"] {
             command.arg(format!("--{flag}={client}"));
