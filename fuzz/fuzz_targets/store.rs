@@ -9,10 +9,14 @@
 mod layout;
 #[path = "../../crates/snapshot/src/manager.rs"]
 mod manager;
+#[path = "../../crates/snapshot/src/says.rs"]
+mod says;
 
 use std::fmt::Debug;
 
-use layout::{DrillRecord, Lease, Lineage, Manifest, Marker, Moment, SnapshotId};
+use layout::{
+    DrillRecord, Lease, Lineage, Manifest, Marker, Moment, RecordedMember, SnapshotId, WrittenOrder, WrittenOutcome,
+};
 use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,6 +27,13 @@ fuzz_target!(|input: &[u8]| {
     reads_again::<Lineage>(input);
     reads_again::<Lease>(input);
     reads_again::<DrillRecord>(input);
+    reads_again::<WrittenOrder>(input);
+    reads_again::<WrittenOutcome>(input);
+    reads_again::<RecordedMember>(input);
+    if let Ok(says) = says::EntrypointSays::read(input) {
+        assert!(!says.name.contains(char::is_control));
+        reads_again::<says::EntrypointSays>(input);
+    }
     if let Ok(meta) = manager::ManagerMeta::read(input) {
         if let Some(taken) = meta.taken {
             assert_eq!(Moment::try_from(taken.to_string()), Ok(taken));

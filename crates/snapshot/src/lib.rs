@@ -23,6 +23,7 @@ pub mod progress;
 pub mod random;
 pub mod restore;
 pub mod save;
+pub mod says;
 pub mod settings;
 pub mod stop;
 pub mod store;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use rustls::ClientConfig;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::http::get;
 use crate::layout::{Manifest, RecordedMember};
+use crate::says::EntrypointSays;
 
 /// How long one question may take.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -47,43 +48,6 @@ pub struct RunningSays {
     pub term: Option<u64>,
     /// The index up to which it knows the entries to be committed.
     pub commit: Option<u64>,
-}
-
-/// What an entrypoint says, as far as it is needed here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EntrypointSays {
-    /// Its name.
-    pub name: String,
-    /// What its data dir holds, in a word.
-    pub data: String,
-    /// Of which cluster.
-    #[serde(default)]
-    pub cluster: Option<String>,
-    /// The term of its last entry that is known to be committed.
-    #[serde(default)]
-    pub term: Option<u64>,
-    /// Its index.
-    #[serde(default)]
-    pub commit: Option<u64>,
-    /// What it says of the store.
-    #[serde(default)]
-    pub store: Option<StoreWords>,
-}
-
-/// What an entrypoint says of the store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoreWords {
-    /// It waits for this order.
-    #[serde(default)]
-    pub waits_for: Option<u64>,
-}
-
-impl EntrypointSays {
-    /// Reads an answer.
-    pub fn read(bytes: &[u8]) -> Result<EntrypointSays, String> {
-        let words = |error: serde_json::Error| format!("its answer does not read: {error}");
-        serde_json::from_slice(bytes).map_err(words)
-    }
 }
 
 /// The members that are known: those of the initial cluster, of the newest manifest, the recorded ones, and these URLs.

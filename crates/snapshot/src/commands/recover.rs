@@ -249,9 +249,14 @@ impl Survey {
         let mut destroyed: BTreeSet<String> = args.destroyed.iter().cloned().collect();
         let absent = (self.members.iter())
             .filter(|it| it.name != survivor && matches!(it.holds, MemberHolds::Silent(_)));
-        let unnamed: Vec<_> = absent
-            .map(|member| &member.name)
-            .filter(|name| !destroyed.contains(*name))
+        let absent: Vec<_> = absent.map(|member| &member.name).collect();
+        if let Some(url) = absent.iter().find(|name| name.contains("://")) {
+            return Err(refused(format!(
+                "nobody answers at {url}, and who that is is not known: leave --peer={url} out, and give its name to --destroyed"
+            )));
+        }
+        let unnamed: Vec<_> = (absent.into_iter())
+            .filter(|name| !destroyed.contains(name.as_str()))
             .cloned()
             .collect();
         if !unnamed.is_empty() && (args.yes || !std::io::stdin().is_terminal()) {

@@ -189,9 +189,9 @@ fn next_words(order: &WrittenOrder, members: &[&str]) -> String {
     format!(
         "order {n} is written, and nothing has changed yet
 
-next: stop all members ({}), then start them again. A cluster that runs goes on until then; a rolling restart
-      keeps it running. Once more than half of them wait for the order it is begun: all set their data aside, one
-      restores, and the others rejoin it
+next: stop all members ({}), then start them again; those that wait already hear of it. A cluster that runs goes on
+      until then; a rolling restart keeps it running. Once more than half of them wait for the order it is begun: all
+      set their data aside, one restores, and the others rejoin it
 watch: `etcd-rejoin restore list`, and the members' logs: restore-ordered, restore-begun
 take it back: `etcd-rejoin restore cancel {n}`, until it is begun
 ",

@@ -1,7 +1,8 @@
 //! A snapshot is restored into a throw-away etcd, and by hand.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::support::etcd::{Etcd, Ours, restorer, versions};
 
@@ -168,6 +169,39 @@ fn a_snapshot_is_restored_without_us() {
         assert_eq!(
             back.ctl(&["get", "key/2", "--print-value-only"]).trim(),
             "value 18"
+        );
+    }
+}
+
+/// Whether a process runs whose command line has these words.
+fn runs(words: &str) -> bool {
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let lines = all.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    let mut lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    lines.any(|line| line.contains(words))
+}
+
+#[test]
+fn a_drill_that_is_killed_leaves_no_etcd() {
+    let etcd = Etcd::start("sid");
+    etcd.fill();
+    let (store, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ours = Ours::new(&etcd, store.path().to_str().unwrap());
+    ours.well(&["save"]);
+    let within = scratch.path().to_str().unwrap();
+    let mut drill = ours.command(&["drill", "--scratch", within]);
+    let mut drill = drill.stdout(Stdio::null()).spawn().unwrap();
+    let restored = format!("--data-dir {within}/etcd-drill-");
+    let end = Instant::now() + Duration::from_secs(60);
+    while !runs(&restored) {
+        assert!(Instant::now() < end, "after 60s still not: it restores");
+    }
+    drill.kill().unwrap();
+    drill.wait().unwrap();
+    while runs(&restored) {
+        assert!(
+            Instant::now() < end,
+            "after 60s still not: its children are gone"
         );
     }
 }

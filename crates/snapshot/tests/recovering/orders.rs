@@ -134,7 +134,7 @@ fn an_order_is_begun_or_cancelled_in_a_bucket() {
 fn a_store_that_ignores_conditions_takes_no_order() {
     let etcd = Etcd::start("sid");
     etcd.fill();
-    let s3 = S3::s3s();
+    let s3 = S3::seaweed();
     let proxy = Faults::before(s3.address);
     let ours = Ours::new(&etcd, "").with_all(s3.environment(proxy.address));
     ours.well(&["save"]);
