@@ -41,3 +41,5 @@ mod surroundings;
 mod upgrades;
 #[path = "etcd/version_skip.rs"]
 mod version_skip;
+#[path = "etcd/with_store.rs"]
+mod with_store;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use book::replaced;
 use etcd_rejoin::config::foreign_table;
 use etcd_rejoin::config::variables::{VARIABLES, exit_codes_table, variables_table};
-use etcd_rejoin::decide::{Reason, cures_table, table};
+use etcd_rejoin::decide::{Reason, cures_table, recovery_table, table};
 use etcd_rejoin::rover::table::{VolumeReason, volume_cures_table, volume_table};
 
 fn root() -> &'static Path {
@@ -28,6 +28,7 @@ fn the_tables_are_the_codes() {
     let update = std::env::var_os("UPDATE_DOCS").is_some();
     for (page, name, table) in [
         ("decisions", "decisions", table()),
+        ("recovery", "recovery", recovery_table()),
         ("promotion", "volume", volume_table()),
         ("reasons", "cures", cures_table()),
         ("reasons", "volume-cures", volume_cures_table()),

@@ -39,6 +39,7 @@ type Figure = fn(&Bench) -> Vec<table::Row>;
 const FIGURES: &[(&str, Figure)] = &[
     ("restart", restart::intact),
     ("restart-tls", restart::intact_tls),
+    ("restart-store", restart::intact_store),
     ("lost-disk", healing::lost_disk),
     ("last-of-quorum", restart::last_of_quorum),
     ("black-hole", blackhole::black_hole),

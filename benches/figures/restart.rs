@@ -28,6 +28,29 @@ pub fn intact_tls(bench: &Bench) -> Vec<Row> {
     both(bench, true, "restart with mutual TLS", 15.0)
 }
 
+/// The other two are up, and a store of snapshots is asked beside them: a directory.
+pub fn intact_store(bench: &Bench) -> Vec<Row> {
+    let mut cluster = bench.cluster(false);
+    let store = cluster.scratch().join("store");
+    std::fs::create_dir(&store).expect("a folder can be made");
+    let (mut with, mut without) = (Samples::default(), Samples::default());
+    cluster.kill9(&[OURS]);
+    sleep(ELECTED);
+    for _ in 0..bench.times * 2 {
+        let member = cluster.member(OURS);
+        for (place, samples) in [(store.to_str(), &mut with), (None, &mut without)] {
+            match place {
+                Some(place) => member.set("REJOIN_STORE", place),
+                None => member.unset("REJOIN_STORE"),
+            };
+            let took = time_to_etcd(bench, Side::Ours, member, PATIENCE);
+            samples.add(took.expect("it becomes etcd"));
+        }
+    }
+    let name = "restart with a store, beside one without: our start to etcd's";
+    vec![Row::more(name, &with, &without, 10.0)]
+}
+
 fn both(bench: &Bench, tls: bool, name: &str, most: f64) -> Vec<Row> {
     let mut cluster = bench.cluster(tls);
     let execve = to_etcd(bench, &mut cluster, bench.times * 2);

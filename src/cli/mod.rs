@@ -248,6 +248,9 @@ Keys of --json, which stay as they are; new ones may come:
                unreachable; alone (there is nobody to ask); id; version, as a member says it; members; margin: how many more
                failures it survives, or null where not every voter was asked; reached: index and term
                of the member that proved the leader, or null where this volume holds no data
+  store        what REJOIN_STORE holds, null without it: place, recover (REJOIN_RECOVER), words,
+               and where it answers marker (of the founding), lineage (the newest), snapshots
+               (how many), order (the newest to restore, unless it was cancelled)
   failures     what was asked in vain, and why
   volume       of a member on two machines, else null: `two-node status --help` has its keys; where the volume is
                not mounted, name and volume are all there is

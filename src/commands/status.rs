@@ -11,7 +11,8 @@ use super::{Exit, print};
 use crate::config::Config;
 use crate::datadir::{Finding, Volume};
 use crate::decide::{
-    Decision, Heard, Memory, Observation, Progress, Reason, decide, hindrance, in_one_line,
+    Decision, Heard, Kept, Memory, Observation, Progress, Reason, StoreSeen, decide, hindrance,
+    in_one_line,
 };
 use crate::error::Error;
 use crate::explain;
@@ -417,6 +418,9 @@ impl Shown<'_> {
                 format!("{} {}{runs}", peer.name, self.peer(&peer.heard)),
             );
         }
+        if let (Some(settings), Some(store)) = (&config.store, &look.seen.store) {
+            line("store", format!("{}: {}", settings.place, store.words()));
+        }
         match &look.seen.quorate {
             Some(quorate) => {
                 let survives = self.survives().map(|words| format!(", {words}"));
@@ -514,6 +518,7 @@ impl Shown<'_> {
                 "margin": seen.margin(&config.policy, self.healthy()),
                 "reached": quorate.and_then(|quorate| progress(quorate.reached?)),
             },
+            "store": seen.store.as_ref().map(|store| self.store_json(store)),
             "failures": look.seen.failures,
             "volume": self.roving.as_ref().map(VolumeStatus::to_json),
             "decision": words.kind,
@@ -524,6 +529,25 @@ impl Shown<'_> {
             "to_change": words.to_change,
             "hindered": hindrance(seen).or(self.rejoin_fails.clone()),
             "took_ms": look.took.as_secs_f64() * 1000.0,
+        })
+    }
+}
+
+impl Shown<'_> {
+    fn store_json(&self, store: &StoreSeen) -> serde_json::Value {
+        let kept = match store {
+            StoreSeen::Read(kept) => Some(kept),
+            StoreSeen::Silent(_) => None,
+        };
+        let marker = kept.and_then(|kept| kept.marker.as_ref());
+        json!({
+            "place": self.config.store.as_ref().map(|settings| &settings.place),
+            "recover": self.config.policy.recover,
+            "words": store.words(),
+            "marker": marker.map(|marker| &marker.nonce),
+            "lineage": kept.and_then(Kept::newest).map(|lineage| lineage.number),
+            "snapshots": kept.map(|kept| kept.snapshots.len()),
+            "order": kept.and_then(Kept::newest_order).map(|order| order.number),
         })
     }
 }

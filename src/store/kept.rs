@@ -11,6 +11,8 @@ use crate::membership::ClusterId;
 
 /// No text of it is longer.
 const LONGEST: usize = 512;
+/// No lineage and no order has a larger number.
+const LARGEST: u64 = u32::MAX as u64;
 
 /// Reads it. The error says what is wrong with it.
 pub fn kept(said: &str) -> Result<Kept, String> {
@@ -152,7 +154,8 @@ fn some<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
 }
 
 fn number(value: &Value, key: Lacks) -> Result<u64, Lacks> {
-    some(value, key).and_then(Value::as_u64).ok_or(key)
+    let number = some(value, key).and_then(Value::as_u64);
+    number.filter(|number| *number <= LARGEST).ok_or(key)
 }
 
 fn text(value: &Value, key: Lacks) -> Result<String, Lacks> {
@@ -243,6 +246,7 @@ mod tests {
             (r#""nonce":"aa""#, r#""nonce":7"#),
             (r#""nonce":"aa""#, r#""nonce":"a\na""#),
             (r#""n":2"#, r#""n":-2"#),
+            (r#""n":3"#, r#""n":18446744073709551615"#),
             (r#""kind":"survivor""#, r#""kind":"else""#),
             (r#""cancelled""#, r#""maybe""#),
             (r#""snapshots":["0001-"#, r#""snapshots":["latest-"#),

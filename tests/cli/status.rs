@@ -59,6 +59,7 @@ fn the_keys_of_json_are_the_documented_ones() {
         "etcd",
         "peers",
         "cluster",
+        "store",
         "failures",
         "volume",
         "decision",
@@ -78,6 +79,19 @@ fn the_keys_of_json_are_the_documented_ones() {
         }
     }
     help.has(&expected);
+    // Without `etcd-rejoin-snapshot`, or without its directory, it says nothing.
+    let said = call(&["status", "--json"]).env("REJOIN_STORE", "/nowhere/store");
+    let status = json(&said.run());
+    assert_eq!(status["reason"], "store-unreachable");
+    assert!(
+        status["store"]["words"]
+            .as_str()
+            .unwrap()
+            .starts_with("silent: ")
+    );
+    for key in keys(&status["store"]) {
+        help.has(&[&key]);
+    }
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub use observation::{
     Trial, Wants,
 };
 pub use own_url::{FoundThere, OwnUrl, misled};
-pub use reason::{Ending, Gravity, Reason, Row, Why, cures_table, table};
+pub use reason::{Ending, Gravity, Reason, Row, Why, cures_table, recovery_table, table};
 pub use recovery::without_passed_over;
 pub use replicas::SetWants;
 pub use retention::{KeptFor, Prunable, Retention, retain};

@@ -303,8 +303,19 @@ impl fmt::Display for Reason {
 
 /// The decision table as Markdown; the documentation holds it, a test keeps them equal.
 pub fn table() -> String {
+    table_of(Reason::ALL.iter())
+}
+
+/// The part of it that a store of snapshots brings along.
+pub fn recovery_table() -> String {
+    let all = Reason::ALL.iter();
+    let begin = all.skip_while(|reason| **reason != Reason::RestorePending);
+    table_of(begin.take_while(|reason| **reason != Reason::Leftovers))
+}
+
+fn table_of<'a>(reasons: impl Iterator<Item = &'a Reason>) -> String {
     let mut text = String::from("| data dir | cluster | decision | reason |\n|---|---|---|---|\n");
-    for reason in Reason::ALL {
+    for reason in reasons {
         let row = reason.row();
         text += &format!(
             "| {} | {} | {} | `{}` |\n",
