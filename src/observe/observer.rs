@@ -39,6 +39,8 @@ pub struct Observer {
     pub(super) set: Arc<Mutex<Option<(Instant, SetAnswer)>>>,
     /// What the store held a moment ago.
     pub(super) store: Arc<Mutex<Option<(Instant, StoreSeen)>>>,
+    /// A conditional create has been seen to mean something there.
+    pub(super) store_decides: Arc<AtomicBool>,
     /// What the data dir held at the last look: damaged data that waits is not summed up each time.
     pub(super) known: Arc<Known>,
     /// Asks the etcd program for its version.
@@ -94,6 +96,7 @@ impl Observer {
             own_unanswered: Arc::default(),
             set: Arc::default(),
             store: Arc::default(),
+            store_decides: Arc::default(),
             known: Arc::default(),
             asks_version,
             config,

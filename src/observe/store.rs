@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Observer;
 use crate::decide::StoreSeen;
-use crate::store;
+use crate::store::{self, ToProbe};
 
 /// What the store said counts for so long: looks repeat twice a second, and each one at an object store is paid for.
 const FRESH: Duration = Duration::from_secs(2);
@@ -15,7 +15,7 @@ impl Observer {
     /// What the store holds, or held a moment ago. `over`: nobody wants to know it any more.
     pub(super) fn store_seen(
         &self,
-        decides: bool,
+        probe: ToProbe,
         deadline: Instant,
         over: &AtomicBool,
     ) -> StoreSeen {
@@ -31,7 +31,15 @@ impl Observer {
         };
         let within = deadline.saturating_duration_since(Instant::now());
         let ended = || over.load(Ordering::Relaxed) || self.stop.raised().is_some();
-        let seen = store::look(settings, within, decides, &ended);
+        // What a store does with a condition stays so.
+        let probe = match self.store_decides.load(Ordering::Relaxed) {
+            true => ToProbe::Nothing,
+            false => probe,
+        };
+        let seen = store::look(settings, within, probe, &ended);
+        if let (ToProbe::Always, StoreSeen::Read(kept)) = (probe, &seen) {
+            (self.store_decides).store(!kept.cannot_decide, Ordering::Relaxed);
+        }
         if !ended() {
             *known = Some((Instant::now(), seen.clone()));
         }

@@ -120,6 +120,7 @@ pub fn run(
     entrypoint.version = versions::ask(&entrypoint.config, stop, !warned);
     loop {
         if let Err(exit) = entrypoint.round() {
+            entrypoint.observer.leave_store();
             return exit;
         }
     }

@@ -39,12 +39,22 @@ pub fn new_nonce() -> Result<Nonce, Error> {
     random_text().map(Nonce)
 }
 
-/// What the store holds. `decides`: asks too whether a conditional create means something there, which costs two
-/// writes; where there is an open order that is asked in any case.
+/// Whether a conditional create means something in a store: to find out costs two writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToProbe {
+    /// It is known, or does not matter.
+    Nothing,
+    /// It matters where an order is open.
+    AnOrder,
+    /// It matters.
+    Always,
+}
+
+/// What the store holds.
 pub fn look(
     store: &StoreSettings,
     within: Duration,
-    decides: bool,
+    probe: ToProbe,
     give_up: &dyn Fn() -> bool,
 ) -> StoreSeen {
     let asked = |decides: bool| {
@@ -55,8 +65,11 @@ pub fn look(
         words.extend(decides.then_some("--decides"));
         run(store, &words, within, give_up).and_then(|said| kept(&said))
     };
-    let read = match asked(decides) {
-        Ok(read) if !decides && read.orders.iter().any(|order| order.outcome.is_none()) => {
+    let read = match asked(probe == ToProbe::Always) {
+        Ok(read)
+            if probe == ToProbe::AnOrder
+                && read.orders.iter().any(|order| order.outcome.is_none()) =>
+        {
             asked(true)
         }
         read => read,
@@ -121,7 +134,7 @@ mod tests {
             place: "/nowhere".into(),
             env: vec![("PATH".into(), path.into()), ("EMPTY".into(), EMPTY.into())],
         };
-        look(&settings, within, false, give_up)
+        look(&settings, within, ToProbe::AnOrder, give_up)
     }
 
     fn silent(script: &str, within: Duration) -> String {
@@ -167,7 +180,7 @@ mod tests {
             place: "/nowhere".into(),
             env: Vec::new(),
         };
-        let missing = look(&settings, LONG, false, &|| false);
+        let missing = look(&settings, LONG, ToProbe::Nothing, &|| false);
         assert!(matches!(missing, StoreSeen::Silent(why) if why.contains("nor on PATH")));
     }
 

@@ -35,7 +35,9 @@ pub(super) fn founding(policy: &Policy, seen: &Observation, decision: Decision) 
             return not_all_heard(policy, seen);
         }
         let only_probes = knocks.iter().all(|knock| *knock == Knock::Probe);
-        return match only_probes && policy.initial_others() > 0 {
+        // With a store the IDs of this first start are known only once its marker is read.
+        let ids_unknown = policy.token.is_some() && seen.founding_token(policy).is_none();
+        return match (only_probes || ids_unknown) && policy.initial_others() > 0 {
             // It may have left this very first start for etcd, and says so within moments.
             true => Wait(Why::CalledByACluster(knocks)),
             false => Refuse(Why::CalledByACluster(knocks)),

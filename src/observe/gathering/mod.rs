@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use super::ask::{Answer, NO_ANSWER, hear, learn_version, prove, tells_more};
+use super::ask::{NO_ANSWER, PeerAnswer, hear, learn_version, prove, tells_more};
 use super::{Listening, Look, Observer, all, promised};
 use crate::datadir::{Contents, Finding};
 use crate::decide::{
@@ -307,7 +307,7 @@ impl<'a> Gathering<'a> {
 
     fn absorb(&mut self, news: News) {
         match news {
-            News::Peer(index, Answer { heard, said }, took) => {
+            News::Peer(index, PeerAnswer { heard, said }, took) => {
                 self.way = self.way.max(took);
                 match cluster_of(&heard) {
                     Some(_) => self.unversioned[index] += 1,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::ask::Answer;
+use super::super::ask::PeerAnswer;
 use crate::decide::{Peer, Quorate, StoreSeen};
 use crate::gateway::{Failure, Status};
 use crate::kubernetes::SetAnswer;
@@ -11,7 +11,7 @@ use crate::membership::{ClusterId, Member, MemberId};
 /// What came of one question.
 pub(in crate::observe) enum News {
     /// The peer of this number, how it answered, and how long that took.
-    Peer(usize, Answer, Duration),
+    Peer(usize, PeerAnswer, Duration),
     /// The version of this peer's cluster is known too, or was not to be had.
     Version(usize),
     /// Who has proven a leader at this URL.

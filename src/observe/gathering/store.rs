@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Gathering, News};
 use crate::decide::{DataDir, KeptMember, StoreSeen, ToAsk, Wants};
+use crate::store::ToProbe;
 
 /// No store names more members that are asked.
 const MOST: usize = 100;
@@ -26,7 +27,8 @@ impl Gathering<'_> {
         if config.store.is_none() || config.policy.wants != Wants::Start {
             return;
         }
-        self.seen.store = Some(StoreSeen::Silent("it has not answered in time".into()));
+        let words = "it had not answered by the end of the look";
+        self.seen.store = Some(StoreSeen::Silent(words.into()));
         let over = Arc::default();
         self.store = Asking {
             open: true,
@@ -34,9 +36,12 @@ impl Gathering<'_> {
             rejoins,
         };
         // What decides once is probed where something may have to be decided, and not at each restart.
-        let decides = !matches!(self.seen.counts_as(), DataDir::Own(_));
+        let probe = match self.seen.counts_as() {
+            DataDir::Own(_) => ToProbe::AnOrder,
+            DataDir::Empty | DataDir::Damaged { .. } => ToProbe::Always,
+        };
         self.ask(move |observer, deadline| {
-            News::Store(observer.store_seen(decides, deadline, &over))
+            News::Store(observer.store_seen(probe, deadline, &over))
         });
     }
 
