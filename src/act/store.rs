@@ -22,7 +22,7 @@ impl Actor<'_> {
             StoreStep::Mark { promises } => self.mark(promises),
             StoreStep::RecordUrl => self.record_url(),
             StoreStep::BeginLineage { .. }
-            | StoreStep::Continue(_)
+            | StoreStep::Continue { .. }
             | StoreStep::Restore { .. }
             | StoreStep::NoteOrder(_)
             | StoreStep::ForgetOrder(_)

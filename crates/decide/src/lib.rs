@@ -53,8 +53,8 @@ pub use retention::{KeptFor, Prunable, Retention, retain};
 pub use seen::in_one_line;
 pub use step::{Begin, Start, Step, StoreStep};
 pub use store::{
-    Base, Kept, KeptLineage, KeptMarker, KeptMember, KeptOrder, KeptSnapshot, Nonce, OrderOutcome,
-    Ordered, Recover, SaidOfStore, StoreSeen,
+    Base, HELD_BY, Kept, KeptLineage, KeptMarker, KeptMember, KeptOrder, KeptSnapshot, Nonce,
+    OrderOutcome, Ordered, Recover, SaidOfStore, StoreSeen,
 };
 pub use surroundings::{Dir, Surroundings};
 pub use table::{counts_on_versions, decide};

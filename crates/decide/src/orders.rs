@@ -153,12 +153,14 @@ fn begun(policy: &Policy, seen: &Observation, kept: &Kept, order: &KeptOrder) ->
         return None;
     };
     let ours = *seed == policy.name;
+    // A cluster of one has nobody to wait for.
+    let hold = !everybody_else(policy, kept).is_empty();
     let step = match (seen.counts_as(), base) {
         // A copy is made first, so it stays until then.
         (DataDir::Own(_), base @ None) if ours && begins => {
             StoreStep::BeginLineage { number, base }
         }
-        (DataDir::Own(_), None) if ours && repeats => StoreStep::Continue(number),
+        (DataDir::Own(_), None) if ours && repeats => StoreStep::Continue { number, hold },
         // Unless all have lost what they had since.
         (DataDir::Empty, None) if !ours => {
             return total_loss(policy, seen, kept).or(Some(Wait(why)));
@@ -169,7 +171,7 @@ fn begun(policy: &Policy, seen: &Observation, kept: &Kept, order: &KeptOrder) ->
         (DataDir::Own(_) | DataDir::Damaged { .. }, Some(_)) => StoreStep::SetAsideFor(number),
         (DataDir::Empty, Some(_)) if !ours => return Some(Wait(why)),
         (DataDir::Empty, base) if begins => StoreStep::BeginLineage { number, base },
-        (DataDir::Empty, Some(base)) if repeats => StoreStep::Restore { number, base },
+        (DataDir::Empty, Some(base)) if repeats => StoreStep::Restore { number, base, hold },
         // It was restored already, or may have been, and what became of it is lost.
         (DataDir::Empty, Some(_)) => return None,
     };

@@ -101,7 +101,12 @@ pub enum StoreStep {
     },
     /// Make a cluster of one with the lineage's token from a copy of our own database, beside the data dir; then set
     /// the data aside for the lineage, and rename the copy there.
-    Continue(u64),
+    Continue {
+        /// The lineage's number.
+        number: u64,
+        /// See [`StoreStep::Restore`].
+        hold: bool,
+    },
     /// Restore this snapshot as a cluster of one with the lineage's token, beside the data dir, then rename it there:
     /// the note that it never ran goes with what lay there before.
     Restore {
@@ -109,6 +114,9 @@ pub enum StoreStep {
         number: u64,
         /// The snapshot's name.
         base: String,
+        /// The clients of what comes of it write nothing until a second voter has caught up: till then it would be on
+        /// one disk, and an old majority may come back beside it.
+        hold: bool,
     },
     /// Write that this volume waits for the order of this number, synced.
     NoteOrder(u64),
@@ -127,7 +135,7 @@ impl StoreStep {
             StoreStep::RecordUrl => "record-url",
             StoreStep::BeginLineage { .. } => "begin-lineage",
             StoreStep::Restore { .. } => "restore-snapshot",
-            StoreStep::Continue(_) => "continue-lineage",
+            StoreStep::Continue { .. } => "continue-lineage",
             StoreStep::NoteOrder(_) => "note-order",
             StoreStep::ForgetOrder(_) => "forget-order",
             StoreStep::BeginOrder(_) => "begin-order",
@@ -140,7 +148,7 @@ impl StoreStep {
         match self {
             StoreStep::BeginLineage { .. }
             | StoreStep::Restore { .. }
-            | StoreStep::Continue(_)
+            | StoreStep::Continue { .. }
             | StoreStep::BeginOrder(_)
             | StoreStep::SetAsideFor(_) => true,
             StoreStep::Mark { .. }
@@ -158,11 +166,13 @@ impl StoreStep {
                 Some(base) => format!("begins lineage {number} with snapshot {base}"),
                 None => format!("begins lineage {number} with the data that it has"),
             },
-            StoreStep::Continue(number) => {
-                format!("goes on with the data that it has as lineage {number}")
+            StoreStep::Continue { number, hold } => {
+                let until = until(*hold);
+                format!("goes on with the data that it has as lineage {number}{until}")
             }
-            StoreStep::Restore { number, base } => {
-                format!("restores snapshot {base} as lineage {number}")
+            StoreStep::Restore { number, base, hold } => {
+                let until = until(*hold);
+                format!("restores snapshot {base} as lineage {number}{until}")
             }
             StoreStep::NoteOrder(number) => {
                 format!("notes on its volume that it waits for order {number}")
@@ -175,6 +185,14 @@ impl StoreStep {
                 format!("sets its data aside for lineage {number}, where it is kept")
             }
         }
+    }
+}
+
+/// For how long clients are held.
+fn until(hold: bool) -> &'static str {
+    match hold {
+        true => ", which no client writes to until a second voter has caught up",
+        false => "",
     }
 }
 

@@ -5,7 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::membership::ClusterId;
+use crate::membership::{ClusterId, MemberId};
+
+/// Clients of a seed alone are held by etcd itself: by an alarm `CORRUPT` of this member, which no cluster has. While it
+/// is there nothing is written, and whatever else etcd does goes on. Whoever becomes the second voter takes it away.
+pub const HELD_BY: MemberId = MemberId(u64::from_be_bytes(*b"rejoined"));
 
 /// Whether a cluster that lost everything comes back by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

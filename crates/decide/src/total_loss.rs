@@ -54,6 +54,7 @@ pub(super) fn total_loss(policy: &Policy, seen: &Observation, kept: &Kept) -> Op
             DataDir::Empty => StoreStep::Restore {
                 number: lineage.number,
                 base: base.name.clone(),
+                hold: !others.is_empty(),
             },
             DataDir::Own(_) | DataDir::Damaged { .. } => StoreStep::SetAsideFor(lineage.number),
         },

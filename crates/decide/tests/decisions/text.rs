@@ -718,10 +718,14 @@ pub fn in_words(decision: &Decision) -> String {
                     let base = base.as_deref().unwrap_or("own-data");
                     format!("do begin-lineage {number} {base}")
                 }
-                StoreStep::Restore { number, base } => {
-                    format!("do restore-snapshot {number} {base}")
+                StoreStep::Restore { number, base, hold } => {
+                    let hold = if *hold { " held" } else { "" };
+                    format!("do restore-snapshot {number} {base}{hold}")
                 }
-                StoreStep::Continue(number) => format!("do continue-lineage {number}"),
+                StoreStep::Continue { number, hold } => {
+                    let hold = if *hold { " held" } else { "" };
+                    format!("do continue-lineage {number}{hold}")
+                }
                 StoreStep::NoteOrder(number) => format!("do note-order {number}"),
                 StoreStep::ForgetOrder(number) => format!("do forget-order {number}"),
                 StoreStep::BeginOrder(number) => format!("do begin-order {number}"),

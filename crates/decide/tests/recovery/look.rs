@@ -261,10 +261,18 @@ pub fn act(decision: &Decision, seen: &Observation) -> Option<Act> {
                 number: number(n),
                 base: base.as_deref().map(snapshot),
             },
-            StoreStep::Continue(n) => Act::Continue(number(n)),
-            StoreStep::Restore { number: n, base } => Act::Restore {
+            StoreStep::Continue { number: n, hold } => Act::Continue {
+                number: number(n),
+                hold: *hold,
+            },
+            StoreStep::Restore {
+                number: n,
+                base,
+                hold,
+            } => Act::Restore {
                 number: number(n),
                 base: snapshot(base),
+                hold: *hold,
             },
             StoreStep::NoteOrder(n) => Act::NoteOrder(number(n)),
             StoreStep::ForgetOrder(_) => Act::ForgetOrder,

@@ -13,7 +13,9 @@ use crate::cluster::{
     ONE_LINEAGE, Rules,
 };
 use crate::look::Decide;
-use crate::runs::{LOST, ORDERED, grown, old_majority, order_then_loss, passed_over, stuck};
+use crate::runs::{
+    LOST, ORDERED, disks_return, grown, old_majority, order_then_loss, passed_over, stuck,
+};
 use crate::world::{Budget, World};
 
 /// What lies in the store is taken for this.
@@ -189,11 +191,11 @@ fn any_lineage_is_restored(policy: &Policy, seen: &Observation) -> Decision {
             Do(Step::Store(StoreStep::BeginLineage { number, base }), why)
         }
         (
-            Do(Step::Store(StoreStep::Restore { number, .. }), why @ Why::TotalLoss(_)),
+            Do(Step::Store(StoreStep::Restore { number, hold, .. }), why @ Why::TotalLoss(_)),
             Some(newest),
         ) => {
             let base = newest.name.clone();
-            Do(Step::Store(StoreStep::Restore { number, base }), why)
+            Do(Step::Store(StoreStep::Restore { number, base, hold }), why)
         }
         (decision, _) => decision,
     }
@@ -247,6 +249,24 @@ fn an_old_majority_does_not_start_again() {
     };
     let read = Cluster::new(killed).with(unheard_is_never_begun);
     is_caught("later lineage", ONE_LINEAGE, read);
+}
+
+/// The clients of a seed alone are served.
+fn nobody_is_held(policy: &Policy, seen: &Observation) -> Decision {
+    match decide(policy, seen) {
+        Do(Step::Store(StoreStep::Restore { number, base, .. }), why) => {
+            let hold = false;
+            Do(Step::Store(StoreStep::Restore { number, base, hold }), why)
+        }
+        decision => decision,
+    }
+}
+
+/// Two disks come back between the seed's look and its restore.
+#[test]
+fn a_seed_alone_serves_nobody() {
+    let unheld = Cluster::new(disks_return()).silent().with(nobody_is_held);
+    is_caught("held clients", ONE_LINEAGE, unheld);
 }
 
 /// Another cluster's ID is another cluster, whatever the store says.

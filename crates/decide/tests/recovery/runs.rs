@@ -164,18 +164,21 @@ fn damaged_data_is_set_aside_and_joins() {
 
 #[test]
 fn a_lost_disk_that_returns_is_no_second_history() {
-    let budget = Budget {
-        kill: 0,
-        back: 2,
-        write: 1,
-        ..LOST
-    };
-    let lost = World::<3>::running(budget);
-    holds("disks return", Cluster::new(lost).silent());
+    holds("disks return", Cluster::new(disks_return()).silent());
     holds(
         "an old majority returns",
         Cluster::new(old_majority()).silent(),
     );
+}
+
+/// All disks may be lost, and two of them come back.
+pub fn disks_return() -> World<3> {
+    World::running(Budget {
+        kill: 0,
+        back: 2,
+        write: 1,
+        ..LOST
+    })
 }
 
 /// Two of five have restored, and the other disks come back.

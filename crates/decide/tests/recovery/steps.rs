@@ -88,11 +88,16 @@ impl<const N: usize> World<N> {
                 };
                 self.create(Late::Lineage(lineage), create, rules);
             }
-            Act::Restore { number, base } => self.restore(at, number, base, rules),
-            Act::Continue(number) => {
+            Act::Restore { number, base, hold } => {
+                if let Some(nonce) = self.restore(at, number, base, rules) {
+                    self.held |= u8::from(hold) << nonce;
+                }
+            }
+            Act::Continue { number, hold } => {
                 let noted = self.slots[at].restoring.filter(|it| it.0 == number);
                 if let (Some((_, nonce)), Disk::Data { log, .. }) = (noted, self.slots[at].disk) {
                     self.voters[usize::from(nonce)] = 1 << at;
+                    self.held |= u8::from(hold) << nonce;
                     self.fill(at, nonce, log);
                 }
             }
@@ -111,14 +116,13 @@ impl<const N: usize> World<N> {
         slot.restoring = None;
     }
 
-    fn restore(&mut self, at: usize, number: u8, base: Snapshot, rules: Rules) {
+    /// Of which cluster it has made this the first member.
+    fn restore(&mut self, at: usize, number: u8, base: Snapshot, rules: Rules) -> Option<u8> {
         let newest = self.store.lineages.last().map(|it| (it.number, it.nonce));
         let noted = self.slots[at].restoring.or(newest.filter(|_| !rules.noted));
-        let Some((noted, nonce)) = noted else {
-            return;
-        };
+        let (noted, nonce) = noted?;
         if noted != number || self.store.bad.contains(&base) {
-            return;
+            return None;
         }
         let begun = |it: &Order| it.number == number && it.outcome == Outcome::Begun;
         let order = self.store.order.filter(begun);
@@ -131,6 +135,7 @@ impl<const N: usize> World<N> {
         }
         self.voters[usize::from(nonce)] = 1 << at;
         self.fill(at, nonce, base.log);
+        Some(nonce)
     }
 
     fn create(&mut self, what: Late, create: Create, rules: Rules) {

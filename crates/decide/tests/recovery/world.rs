@@ -42,10 +42,14 @@ pub enum Act {
         number: u8,
         base: Option<Snapshot>,
     },
-    Continue(u8),
+    Continue {
+        number: u8,
+        hold: bool,
+    },
     Restore {
         number: u8,
         base: Snapshot,
+        hold: bool,
     },
     NoteOrder(u8),
     ForgetOrder,
@@ -214,6 +218,8 @@ pub struct World<const N: usize> {
     pub late: Late,
     /// The voters of each cluster, by nonce.
     pub voters: [u8; NONCES],
+    /// The clusters whose clients write nothing while there is one voter.
+    pub held: u8,
     /// What each cluster has acknowledged. A ghost.
     pub acked: [Writes; NONCES],
     /// The clusters that have served. A ghost.
@@ -242,6 +248,7 @@ impl<const N: usize> World<N> {
             },
             late: Late::Nothing,
             voters: [0; NONCES],
+            held: 0,
             acked: [0; NONCES],
             served: 0,
             rolled_back: 0,
@@ -302,16 +309,18 @@ impl<const N: usize> World<N> {
             base: Some(base),
         });
         world.voters[2] = slots;
+        world.held |= u8::from(N > 1) << 2;
         world.served |= 1 << 2;
         world.next_nonce = 3;
         world
     }
 
-    /// Whether clients are served. A seed alone keeps its clients out until a second voter has caught up: what it
-    /// acknowledged would be on one disk, and beside it an old majority may come back.
+    /// Whether clients are served. A seed alone holds them until a second voter has caught up: what it acknowledged
+    /// would be on one disk, and beside it an old majority may come back.
     pub fn serves(&self, cluster: u8) -> bool {
         let alone = self.voters[usize::from(cluster)].count_ones() == 1;
-        self.is_quorate(cluster) && (!alone || N == 1)
+        let held = self.held & (1 << cluster) != 0;
+        self.is_quorate(cluster) && !(alone && held)
     }
 
     pub fn is_quorate(&self, cluster: u8) -> bool {
