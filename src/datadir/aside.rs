@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::set_aside::FOR;
 use super::wal::wal_files;
 use super::{Volume, durable};
 use crate::calendar::{STAMP, stamp, unstamp};
@@ -25,15 +26,40 @@ impl Volume {
     /// The notes J, P and G go with it. No WAL is success: then there was nothing to move (`None`),
     /// or a move that was killed between its two renames is finished.
     pub fn quarantine(&self, now: SystemTime) -> Result<Option<PathBuf>, Error> {
-        if !wal_files(&self.wal)?.any() {
-            return self.finish();
+        match wal_files(&self.wal)?.any() {
+            true => {
+                let name = self.new_name(now, &self.whose()?)?;
+                self.move_all(&name).map(Some)
+            }
+            false => self.finish(),
         }
-        let owner = match self.owner()? {
+    }
+
+    /// The same for the lineage of this number, to `quarantine/<time>-<member id>-for-<number>/`: it is kept whatever
+    /// is deleted, and hinders no restore.
+    pub fn set_aside_for(&self, number: u64, now: SystemTime) -> Result<Option<PathBuf>, Error> {
+        match wal_files(&self.wal)?.any() {
+            true => self.set_all_aside_for(number, now).map(Some),
+            false => self.finish(),
+        }
+    }
+
+    /// Whatever lies in the place of data.
+    pub(super) fn set_all_aside_for(&self, number: u64, now: SystemTime) -> Result<PathBuf, Error> {
+        let whose = match wal_files(&self.wal)?.any() {
+            true => self.whose()?,
+            false => LEFTOVERS.into(),
+        };
+        let name = self.new_name(now, &format!("{whose}{FOR}{number}"))?;
+        self.move_all(&name)
+    }
+
+    /// Whose the data is, for its name.
+    fn whose(&self) -> Result<String, Error> {
+        Ok(match self.owner()? {
             Some(owner) => owner.member.to_string(),
             None => "unknown".into(),
-        };
-        let name = self.new_name(now, &owner)?;
-        self.move_all(&name).map(Some)
+        })
     }
 
     /// Moves what lies where etcd would start, but has no WAL, to `quarantine/<time>-leftovers/`.
@@ -130,9 +156,10 @@ impl Volume {
     }
 
     /// Deletes set-aside data, oldest first, until this many are left that hold something. Returns
-    /// what is gone.
+    /// what is gone. What a restore has set aside stays.
     pub fn delete_set_aside(&self, keep: usize) -> Result<Vec<String>, Error> {
-        let listed = self.quarantined()?;
+        let mut listed = self.quarantined()?;
+        listed.retain(|entry| entry.lineage.is_none());
         let held = listed.iter().filter(|entry| entry.counts).count();
         let mut surplus = held.saturating_sub(keep);
         let mut gone = Vec::new();
@@ -305,7 +332,7 @@ pub(super) fn is_empty(dir: &Path) -> Result<bool, Error> {
 }
 
 /// Moves within one filesystem, and makes both directories durable.
-fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
     let failed = || format!("cannot move {} to {}", from.display(), to.display());
     if let Err(e) = fs::rename(from, to) {
         let cure = match e.kind() {

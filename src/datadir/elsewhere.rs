@@ -34,7 +34,8 @@ impl Volume {
         let default = format!("{name}.etcd");
         let here = device(&self.data);
         let above = self.data.parent().filter(|dir| device(dir) == here);
-        let others = |dir: &PathBuf| *dir != self.member && *dir != self.asides();
+        let ours = [self.member.clone(), self.asides(), self.next()];
+        let others = |dir: &PathBuf| !ours.contains(dir);
         let within = dirs_in(&self.data).into_iter().filter(others);
         let mut places: Vec<(PathBuf, bool)> = within.map(|dir| (dir, true)).collect();
         places.extend(above.map(|dir| (dir.to_path_buf(), true)));

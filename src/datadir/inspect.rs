@@ -35,7 +35,8 @@ impl Volume {
         let (finding, committed) = known.or_find(self, depth, now, || self.finding(depth, etcd))?;
         let notes = self.notes()?;
         let empty = finding == Finding::Empty;
-        let count = |all: &[SetAside]| all.iter().filter(|aside| aside.counts).count();
+        let counts = |aside: &&SetAside| aside.counts && aside.lineage.is_none();
+        let count = |all: &[SetAside]| all.iter().filter(counts).count();
         let given_up = match notes.give_up {
             Note::None => false,
             Note::Unreadable => true,
@@ -65,6 +66,8 @@ impl Volume {
                 }
                 (Err(error), Finding::Empty | Finding::Damaged { .. }) => return Err(error),
             },
+            order_note: self.order_note()?,
+            restoring: self.begins()?,
             misplaced: match empty {
                 true => self.misplaced()?,
                 false => None,

@@ -16,6 +16,7 @@ mod lock;
 pub mod lookup;
 mod notes;
 mod proto;
+mod restore;
 mod set_aside;
 pub mod snap;
 pub mod tree;
@@ -30,7 +31,7 @@ pub use wal::WalEnd;
 
 use std::path::{Path, PathBuf};
 
-use crate::decide::{DataDir, Elsewhere, Identity, ListedHere, Misplaced, Progress};
+use crate::decide::{DataDir, Elsewhere, Identity, ListedHere, Misplaced, Nonce, Progress};
 use crate::membership::MemberId;
 use crate::path::{clean, resolved};
 
@@ -73,9 +74,13 @@ pub struct Contents {
     pub left: bool,
     /// It did because its StatefulSet had shrunk.
     pub left_scaled: bool,
-    /// How many data dirs with something in them lie set aside; a database in its place, without a WAL, is
-    /// one.
+    /// How many data dirs with something in them lie set aside, for no restore; a database in its place, without a
+    /// WAL, is one.
     pub set_aside: usize,
+    /// The order that this volume waits for.
+    pub order_note: Option<u64>,
+    /// The lineage that this volume begins, and that has never run here.
+    pub restoring: Option<(u64, Nonce)>,
     /// Why no WAL may be made where there is none.
     pub misplaced: Option<Misplaced>,
     /// Files without a WAL lie where etcd would start.

@@ -108,6 +108,8 @@ impl Volume {
         self.refuse_beside_a_wal()?;
         self.create_wal_dir()?;
         self.drop_note(&self.wal, PROMISE)?;
+        // What joins begins no lineage.
+        self.forget_lineage()?;
         if learner {
             write(&self.member.join(LEARNER), NOT_YET)?;
         }
@@ -239,7 +241,7 @@ impl Volume {
         durable::create_dir(&self.wal)
     }
 
-    fn drop_note(&self, dir: &Path, name: &str) -> Result<(), Error> {
+    pub(super) fn drop_note(&self, dir: &Path, name: &str) -> Result<(), Error> {
         match durable::remove_file(&dir.join(name))? {
             true => durable::sync_dir(dir),
             // An earlier run may have been killed between the two.
@@ -266,7 +268,7 @@ fn program_line(program: &Path, version: &str) -> Option<String> {
     ))
 }
 
-fn write(path: &Path, line: &str) -> Result<(), Error> {
+pub(super) fn write(path: &Path, line: &str) -> Result<(), Error> {
     // A line that does not read back would be no note; better to say so now.
     if line.is_empty() || line.len() as u64 >= LONGEST || line.contains(|c: char| c.is_control()) {
         return Err(Error::new(format!(

@@ -27,6 +27,8 @@ pub struct SetAside {
     pub wal: Option<PathBuf>,
     /// Whose it was, if that was known.
     pub member: Option<MemberId>,
+    /// The lineage that it was set aside for: by a restore, which keeps it.
+    pub lineage: Option<u64>,
     /// When it was set aside.
     pub time: Option<SystemTime>,
     /// How much of the disk it takes.
@@ -95,6 +97,7 @@ impl Volume {
         Ok(Some(SetAside {
             time: unstamp(time),
             member: whose.split('-').next().and_then(|id| id.parse().ok()),
+            lineage: for_lineage(whose),
             path: match here {
                 true => path,
                 false => wal_aside.unwrap_or(path),
@@ -105,6 +108,15 @@ impl Volume {
             counts,
         }))
     }
+}
+
+/// What a name has behind the member's ID, where it was set aside for a lineage.
+pub(super) const FOR: &str = "-for-";
+
+/// The lineage that such a name tells. Of several in one second the later ones have a number of their own behind it.
+fn for_lineage(whose: &str) -> Option<u64> {
+    let (_, number) = whose.split_once(FOR)?;
+    number.split('-').next()?.parse().ok()
 }
 
 /// Whether a `snap` directory holds more than what an etcd leaves that never ran: without its WAL it is

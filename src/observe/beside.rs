@@ -96,6 +96,8 @@ mod tests {
             left: false,
             left_scaled: false,
             set_aside: 0,
+            order_note: None,
+            restoring: None,
             leftovers: false,
             stalled: false,
             added_learner: None,

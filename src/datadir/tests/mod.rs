@@ -4,6 +4,7 @@ mod hostile;
 mod moves;
 mod notes;
 mod reading;
+mod restore;
 mod upgrades;
 
 use super::*;

@@ -251,6 +251,8 @@ impl<'a> Gathering<'a> {
             left: contents.left,
             left_scaled: contents.left_scaled,
             set_aside: contents.set_aside,
+            order_note: contents.order_note,
+            restoring: contents.restoring.clone(),
             elsewhere: contents.elsewhere.clone(),
             misplaced: contents.misplaced.clone(),
             leftovers: contents.leftovers,
