@@ -431,6 +431,9 @@ pub struct IntoArgs {
     /// A revision that somebody has seen: the new one is beyond it
     #[arg(long, value_name = "REVISION", default_value_t = 0)]
     pub above: u64,
+    /// Nobody writes to it until a second voter has caught up
+    #[arg(long)]
+    pub hold: bool,
 }
 
 fn after_help() -> String {

@@ -9,6 +9,7 @@ use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustls::ClientConfig;
 use serde::Serialize;
 
@@ -25,6 +26,8 @@ use crate::stop::Stopping;
 const RESTORE: Duration = Duration::from_secs(3600);
 /// How long the restored etcd may take until it has elected itself. It opens the database before.
 const START: Duration = Duration::from_secs(120);
+/// How long an etcd may take to end that was asked to.
+const END: Duration = Duration::from_secs(20);
 
 /// The programs of the etcd that is at hand.
 #[derive(Clone, Debug)]
@@ -178,6 +181,27 @@ impl Tools {
         })
     }
 
+    /// Runs etcd on a data dir that was just restored, and lets it hold the clients that it will have.
+    pub async fn hold(
+        &self,
+        data_dir: &Path,
+        member: &NewMember,
+        log: &Path,
+        speaks: Speaks,
+        stopping: &Stopping,
+    ) -> Result<(), Error> {
+        let [client, peer] = free_urls()?;
+        // What it publishes of itself is in the data: its name stays.
+        let member = NewMember {
+            peer_urls: vec![peer],
+            ..member.clone()
+        };
+        let mut etcd = self.start(data_dir, &client, &member, &[], log)?;
+        let (endpoint, _) = elected(&mut etcd, &client, speaks, stopping).await?;
+        endpoint.hold().await?;
+        etcd.end().await
+    }
+
     fn start(
         &self,
         data_dir: &Path,
@@ -282,6 +306,21 @@ impl Throwaway {
             "the restored etcd ended ({status}): {}",
             last.join(" | ")
         )))
+    }
+}
+
+impl Throwaway {
+    /// Ends well: what it has acknowledged is in its files.
+    async fn end(mut self) -> Result<(), Error> {
+        let end = Instant::now() + END;
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        while Instant::now() < end {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Err(Error::new(format!("etcd has not ended within {END:?}")))
     }
 }
 

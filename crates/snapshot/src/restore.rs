@@ -16,7 +16,7 @@ use etcd_rejoin_host::access::Credentials;
 use etcd_rejoin_host::error::{Context, Error};
 
 use crate::NotDone;
-use crate::drill::{NewMember, Tools};
+use crate::drill::{NewMember, Speaks, Tools};
 use crate::stop::Stopping;
 use crate::stream::DbHash;
 use crate::table::size;
@@ -94,18 +94,24 @@ impl NewDataDir {
         self.part.join("copy")
     }
 
-    /// Makes the data dir from the `.db`, and gives it its name, durable.
+    /// Makes the data dir from the `.db`, and gives it its name, durable. `hold`: nobody writes to what comes of it, until
+    /// a second voter says otherwise.
     pub async fn restore(
         self,
         tools: &Tools,
         member: &NewMember,
         bump: Option<u64>,
+        hold: Option<Speaks>,
         stopping: &Stopping,
     ) -> Result<(), Error> {
         let data = self.part.join("data");
         tools
             .restore(&self.db(), &data, member, bump, stopping)
             .await?;
+        if let Some(speaks) = hold {
+            let log = self.part.join("etcd.log");
+            (tools.hold(&data, member, &log, speaks, stopping)).await?;
+        }
         sync_all(&data)?;
         let what = || {
             format!(

@@ -225,6 +225,11 @@ impl Task<'_> {
             endpoint: candidate.endpoint.clone(),
             status: before,
         };
+        // What is restored from it would be held as well, with nobody who ends that.
+        if before.status.is_held() {
+            let words = "it was restored, and holds its clients until a second voter has caught up: no snapshot is taken before that";
+            return Err(Broken::ours(Error::new(words)));
+        }
         if before.cluster_id() != candidate.cluster_id() {
             return Err(Broken::Ours(self.other_cluster(catalog, &before)));
         }

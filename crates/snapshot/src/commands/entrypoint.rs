@@ -17,7 +17,7 @@ use super::fetch::{self, Flaw};
 use crate::NotDone;
 use crate::catalog::{Catalog, json, manifest, read_json};
 use crate::cli::{EntrypointArgs, EntrypointStep, IntoArgs};
-use crate::drill::{NewMember, Tools};
+use crate::drill::{NewMember, Speaks, Tools};
 use crate::layout::{
     DrillRecord, FORMAT, Lineage, MARKER, Manifest, Marker, Moment, OrderEnd, RecordedMember,
     SnapshotId, lineage_key, member_key,
@@ -222,10 +222,22 @@ async fn restore(
             return Err(Error::caused(words, error).into());
         }
     }
+    let hold = hold(around, into)?;
     let restored = new
-        .restore(&tools, &member(into), Some(bump), stopping)
+        .restore(&tools, &member(into), Some(bump), hold, stopping)
         .await;
     stopped_or(restored, stopping)
+}
+
+/// How we speak to the restored etcd, where it is to hold its clients.
+fn hold(around: &AtHand, into: &IntoArgs) -> Result<Option<Speaks>, Error> {
+    into.hold.then(|| speaks(around)).transpose()
+}
+
+fn speaks(around: &AtHand) -> Result<Speaks, Error> {
+    let access = &around.settings.etcd;
+    let tls = tls::client_config(&access.tls).map_err(tls::Unfit::into_error)?;
+    Ok((tls, access.user.clone()))
 }
 
 /// Reads the snapshot to where it is restored from. The inner error is what is damaged.
@@ -261,9 +273,7 @@ async fn go_on(
     let new = NewDataDir::begin(&into.into, bytes_of(data_dir)?)?;
     let copy = new.copy();
     copy_member(data_dir, &copy)?;
-    let access = &around.settings.etcd;
-    let tls = tls::client_config(&access.tls).map_err(tls::Unfit::into_error)?;
-    let speaks = (tls, access.user.clone());
+    let speaks = speaks(around)?;
     let revision = saved_alone(&tools, &copy, &new.db(), speaks, stopping).await?;
     let bump = beyond(&around.store, revision, into.above).await?;
     log::info!(
@@ -271,8 +281,9 @@ async fn go_on(
         data_dir.display(),
         began.elapsed()
     );
+    let hold = hold(around, into)?;
     let restored = new
-        .restore(&tools, &member(into), Some(bump), stopping)
+        .restore(&tools, &member(into), Some(bump), hold, stopping)
         .await;
     stopped_or(restored, stopping)
 }

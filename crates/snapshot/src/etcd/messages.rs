@@ -4,6 +4,7 @@
 //! nobody here reads are left out, and passed over where they come.
 
 use bytes::Bytes;
+use etcd_rejoin_decide::HELD_BY;
 use prost::Message;
 
 /// Which cluster and member answered.
@@ -60,6 +61,15 @@ pub struct StatusResponse {
     /// The version of its storage format, from 3.6 on.
     #[prost(string, tag = "11")]
     pub storage_version: String,
+}
+
+impl StatusResponse {
+    /// Whether a restore holds its clients: nobody may write to it yet.
+    pub fn is_held(&self) -> bool {
+        // As etcd prints an alarm (etcd `server/etcdserver/api/v3rpc/maintenance.go`, `Status`).
+        let held = format!("memberID:{} ", HELD_BY.0);
+        self.errors.iter().any(|error| error.contains(&held))
+    }
 }
 
 /// A piece of the database.
@@ -164,6 +174,24 @@ pub struct RangeResponse {
     #[prost(int64, tag = "4")]
     pub count: i64,
 }
+
+/// Raises an alarm.
+#[derive(Clone, PartialEq, Message)]
+pub struct AlarmRequest {
+    /// 1: raise it.
+    #[prost(int32, tag = "1")]
+    pub action: i32,
+    /// Of which member.
+    #[prost(uint64, tag = "2")]
+    pub member_id: u64,
+    /// 2: corrupt.
+    #[prost(int32, tag = "3")]
+    pub alarm: i32,
+}
+
+/// Nothing of it is read.
+#[derive(Clone, PartialEq, Message)]
+pub struct AlarmResponse {}
 
 /// Which revision's hash.
 #[derive(Clone, PartialEq, Message)]

@@ -1,4 +1,4 @@
-//! etcd's gRPC API, as far as a snapshot needs it. Changes nothing in the cluster.
+//! etcd's gRPC API, as far as snapshots need it. Changes nothing in a cluster, but the one that a restore makes.
 
 pub mod choose;
 pub mod messages;
@@ -15,15 +15,16 @@ use tonic::metadata::MetadataValue;
 use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
+use etcd_rejoin_decide::HELD_BY;
 use etcd_rejoin_host::access::Credentials;
 use etcd_rejoin_host::error::Error;
 
 use crate::http::{GrpcClient, caused, chain, grpc};
 use crate::layout::HashKv;
 use messages::{
-    AuthenticateRequest, AuthenticateResponse, EmptyRequest, HashKvRequest, HashKvResponse,
-    MemberListRequest, MemberListResponse, RangeRequest, RangeResponse, SnapshotResponse,
-    StatusResponse,
+    AlarmRequest, AlarmResponse, AuthenticateRequest, AuthenticateResponse, EmptyRequest,
+    HashKvRequest, HashKvResponse, MemberListRequest, MemberListResponse, RangeRequest,
+    RangeResponse, SnapshotResponse, StatusResponse,
 };
 
 /// How long a short question may take.
@@ -153,6 +154,19 @@ impl Endpoint {
             hash,
             compact_revision: compact_revision.try_into().unwrap_or(0),
         })
+    }
+
+    /// Lets nobody write any more, until this alarm is taken away: see `HELD_BY`.
+    pub async fn hold(&self) -> Result<(), Error> {
+        let request = AlarmRequest {
+            action: 1,
+            member_id: HELD_BY.0,
+            alarm: 2,
+        };
+        let answer: Result<AlarmResponse, _> =
+            self.ask("/etcdserverpb.Maintenance/Alarm", request).await;
+        answer.map_err(|status| self.failed("hold its clients", &status))?;
+        Ok(())
     }
 
     /// The database, piece by piece; the last 32 bytes are SHA-256 of all before.
