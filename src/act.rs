@@ -1,5 +1,6 @@
 //! Performs one [`Step`]. There is no plan and no undo: after one step we look again.
 
+mod restore;
 mod store;
 
 use std::fmt;
@@ -7,9 +8,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::Config;
 use crate::datadir::Volume;
-use crate::decide::{DataDir, Observation, Step, Wants, add_as};
+use crate::decide::{DataDir, HELD_BY, Observation, Step, Wants, add_as};
 use crate::error::Error;
-use crate::first::first;
+use crate::first::{QUESTION, first};
 use crate::gateway::{Client, Failure};
 use crate::membership::{ClusterId, Member, MemberId};
 use crate::observe::promise_note;
@@ -141,10 +142,10 @@ impl<'a> Actor<'a> {
             }
             Step::RemoveMember(id) => self.remove(*id, seen, endpoints),
             Step::PromoteMember(id) => self.promote(*id, endpoints),
-            Step::ForgetLearner => self.local(|volume| {
-                volume.forget_learner()?;
+            Step::ForgetLearner => {
+                self.forget_learner(endpoints)?;
                 Ok("took away the note of a learner".into())
-            }),
+            }
             Step::NoteLeft => {
                 let scaled = self.config.policy.if_scaled_down;
                 self.local(move |volume| {
@@ -287,6 +288,26 @@ impl<'a> Actor<'a> {
         Ok(format!("member {id} has peer URLs {shown}"))
     }
 
+    /// A second voter has caught up: clients that a restore holds are held no longer. The note goes after that: a kill
+    /// in between lets the next start do it again.
+    fn forget_learner(&self, voters: &[String]) -> Result<(), Undone> {
+        if self.config.store.is_some() {
+            let mut held = "nobody can be asked".to_string();
+            let disarmed = voters.iter().any(|url| {
+                let deadline = Instant::now() + QUESTION;
+                let disarmed = self.clients.disarm(url, HELD_BY, "CORRUPT", deadline);
+                disarmed
+                    .map_err(|failure| held = failure.to_string())
+                    .is_ok()
+            });
+            if !disarmed {
+                let words = format!("it is a voter, and its clients may still be held: {held}");
+                return Err(Undone::Cluster(words));
+            }
+        }
+        self.volume.forget_learner().map_err(Undone::Failed)
+    }
+
     /// Asks the voters to promote us, each of them once. Its note is of no use after that.
     fn promote(&self, id: MemberId, voters: &[String]) -> Result<String, Undone> {
         if voters.is_empty() {
@@ -297,13 +318,16 @@ impl<'a> Actor<'a> {
         }
         let questions = voters.iter().cloned().map(|url| {
             let clients = self.clients.clone();
-            move |deadline| clients.member_promote(&url, id, deadline)
+            move |deadline| {
+                let promoted = clients.member_promote(&url, id, deadline);
+                promoted.map(|()| url)
+            }
         });
         let (mut behind, mut other) = (Vec::new(), Vec::new());
         let promoted = first(questions, |answer| {
             let failure = match answer {
-                Ok(()) => return Some(()),
-                Err(failure) if failure.is_not_learner() => return Some(()),
+                Ok(url) => return Some(Some(url)),
+                Err(failure) if failure.is_not_learner() => return Some(None),
                 Err(failure) => failure,
             };
             match failure.is_not_in_sync() {
@@ -312,10 +336,10 @@ impl<'a> Actor<'a> {
             }
             None
         });
-        if promoted.is_some() {
-            if let Err(error) = self.volume.forget_learner() {
-                log::warn!("{error}");
-            }
+        if let Some(at) = promoted {
+            let mut voters = voters.to_vec();
+            at.into_iter().for_each(|url| voters.insert(0, url));
+            self.forget_learner(&voters)?;
             return Ok("caught up, promoted to voter".into());
         }
         // In the order in which they failed the same words would be news each time.

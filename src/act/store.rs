@@ -11,6 +11,8 @@ use crate::store::{self, ToProbe, new_nonce};
 
 /// A change in the store may take this long. Done twice it is done.
 const CHANGE: Duration = Duration::from_secs(10);
+/// Nobody waits for a restore but us: a signal ends it.
+const MOVE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Actor<'_> {
     pub(super) fn store_step(
@@ -21,16 +23,23 @@ impl Actor<'_> {
         match step {
             StoreStep::Mark { promises } => self.mark(promises),
             StoreStep::RecordUrl => self.record_url(),
-            StoreStep::BeginLineage { .. }
-            | StoreStep::Continue { .. }
-            | StoreStep::Restore { .. }
-            | StoreStep::NoteOrder(_)
-            | StoreStep::ForgetOrder(_)
-            | StoreStep::BeginOrder(_)
-            | StoreStep::SetAsideFor(_) => {
-                let _ = seen;
-                Err(Undone::Failed(Error::new("this step is not known yet")))
+            StoreStep::BeginLineage { number, base } => {
+                self.begin_lineage(*number, base.as_deref(), seen)
             }
+            StoreStep::Restore { number, base, hold } => {
+                self.restore(*number, *hold, ["restore", "--snapshot", base], seen)
+            }
+            StoreStep::Continue { number, hold } => {
+                let data_dir = self.config.data_dir.to_string_lossy();
+                self.restore(*number, *hold, ["continue", "--data-dir", &data_dir], seen)
+            }
+            StoreStep::NoteOrder(number) => self.note_order(*number),
+            StoreStep::ForgetOrder(number) => self.forget_order(*number),
+            StoreStep::BeginOrder(number) => {
+                self.change_store(&["begin-order", "--number", &number.to_string()])?;
+                Ok(format!("order {number} is begun"))
+            }
+            StoreStep::SetAsideFor(number) => self.set_aside_for(*number),
         }
     }
 
@@ -78,14 +87,29 @@ impl Actor<'_> {
     }
 
     /// Runs a word of the program that speaks to the store.
-    fn change_store(&self, words: &[&str]) -> Result<(), Undone> {
+    pub(super) fn change_store(&self, words: &[&str]) -> Result<(), Undone> {
+        let own = format!("{}ms", (CHANGE - CHANGE / 8).as_millis());
+        let words = [&["entrypoint"], words, &["--timeout", &own]].concat();
+        self.run_for_store(&words, store::run, CHANGE)
+    }
+
+    /// The same, for as long as it takes: it moves a database.
+    pub(super) fn move_database(&self, words: &[&str]) -> Result<(), Undone> {
+        let words = [&["entrypoint"], words].concat();
+        self.run_for_store(&words, store::run_to_its_end, MOVE)
+    }
+
+    fn run_for_store(
+        &self,
+        words: &[&str],
+        run: store::Run,
+        within: Duration,
+    ) -> Result<(), Undone> {
         let Some(settings) = &self.config.store else {
             return Err(Undone::Failed(Error::new("REJOIN_STORE is not set")));
         };
-        let own = format!("{}ms", (CHANGE - CHANGE / 8).as_millis());
-        let words = [&["entrypoint"], words, &["--timeout", &own]].concat();
         let stopped = || self.stop.raised().is_some();
-        match store::run(settings, &words, CHANGE, &stopped) {
+        match run(settings, words, within, &stopped) {
             Ok(_) => Ok(()),
             Err(why) => Err(match self.stop.raised() {
                 Some(signal) => Undone::Stopped(signal),

@@ -103,11 +103,15 @@ impl Entrypoint<'_> {
         // Which endpoint said so is no news.
         let said = words.split_once(": ").map_or(words, |(_, said)| said);
         let name = step.name();
+        let not_done = match step {
+            Step::Store(_) => "the step did not succeed",
+            _ => "the cluster did not take the step",
+        };
         if let Some(level) = self.said.refused(said) {
             log::log!(
                 level,
                 step = name;
-                "the cluster did not take the step; looks again, then tries again: {words}"
+                "{not_done}; looks again, then tries again: {words}"
             );
         }
         let waited = self.said.waited();

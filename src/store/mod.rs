@@ -16,7 +16,7 @@ use crate::config::StoreSettings;
 use crate::decide::{Nonce, StoreSeen};
 use crate::error::Error;
 use crate::path::beside_us;
-use crate::program::{NotRun, find, run_or_kill_keeping};
+use crate::program::{NotRun, Ran, find, run as run_gently, run_or_kill_keeping};
 use crate::text::one_line;
 
 /// The program that speaks to a store.
@@ -77,19 +77,42 @@ pub fn look(
     read.map_or_else(StoreSeen::Silent, StoreSeen::Read)
 }
 
+/// How the program is run.
+pub type Run = fn(&StoreSettings, &[&str], Duration, &dyn Fn() -> bool) -> Result<String, String>;
+
 /// Runs the program to its end: what it has said on standard output; else why nothing came of it, in a line.
-pub fn run<S: AsRef<OsStr>>(
+pub fn run(
     store: &StoreSettings,
-    words: &[S],
+    words: &[&str],
     within: Duration,
     give_up: &dyn Fn() -> bool,
 ) -> Result<String, String> {
+    let mut command = command(store, words)?;
+    said(run_or_kill_keeping(&mut command, within, MOST, give_up))
+}
+
+/// The same; given up, it is asked to end first, and to end what it runs itself.
+pub fn run_to_its_end(
+    store: &StoreSettings,
+    words: &[&str],
+    within: Duration,
+    give_up: &dyn Fn() -> bool,
+) -> Result<String, String> {
+    let mut command = command(store, words)?;
+    said(run_gently(&mut command, within, give_up))
+}
+
+fn command(store: &StoreSettings, words: &[&str]) -> Result<Command, String> {
     let mut command = Command::new(program(store)?);
     command
         .env_clear()
         .envs(store.env.iter().map(|(name, value)| (name, value)))
         .args(words);
-    match run_or_kill_keeping(&mut command, within, MOST, give_up) {
+    Ok(command)
+}
+
+fn said(ran: Result<Ran, NotRun>) -> Result<String, String> {
+    match ran {
         Ok(ran) if ran.cut => Err(format!("{PROGRAM} said more than {} MiB", MOST >> 20)),
         Ok(ran) if ran.code == 0 => Ok(ran.out),
         Ok(ran) => {
