@@ -16,6 +16,8 @@ fn all_mistakes_are_named_at_once() {
         ("REJOIN_BOOTSTRAP", "maybe"),
         ("REJOIN_AS", "boss"),
         ("REJOIN_DATA", "rm"),
+        ("REJOIN_STORE", "backup"),
+        ("REJOIN_RECOVER", "maybe"),
         ("REJOIN_DATA_KEEP", "-1"),
         ("REJOIN_IGNORE", "data,/old"),
         ("REJOIN_LOG", "loud"),
