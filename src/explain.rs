@@ -67,8 +67,11 @@ pub fn scene(policy: &Policy, look: &Look) -> String {
     let peers = (look.seen.peers.iter()).map(|peer| peer.heard.short());
     let peers: Vec<&str> = peers.collect();
     let cluster = look.seen.cluster_word(policy);
-    let store = look.seen.store.as_ref().map(StoreSeen::words);
-    let store = store.unwrap_or_default();
+    // Why it is silent is said where it matters.
+    let store = match &look.seen.store {
+        Some(store @ StoreSeen::Read(_)) => store.words(),
+        Some(StoreSeen::Silent(_)) | None => String::new(),
+    };
     format!("{} {cluster} {} {store}", data_dir(look), peers.join(","))
 }
 

@@ -94,7 +94,10 @@ impl Gathering<'_> {
         }
     }
 
-    pub(super) fn end_asking_store(&self) {
+    pub(super) fn end_asking_store(&mut self) {
         self.store.over.store(true, Ordering::Relaxed);
+        if self.store.open && !self.waits_for_store() {
+            self.seen.store = Some(StoreSeen::Silent("it was not waited for".into()));
+        }
     }
 }
