@@ -19,6 +19,8 @@ mod housekeeping;
 mod lost_disk;
 #[path = "etcd/naive_cases.rs"]
 mod naive_cases;
+#[path = "etcd/orders.rs"]
+mod orders;
 #[path = "etcd/other_history.rs"]
 mod other_history;
 #[path = "etcd/outgrown.rs"]
@@ -27,6 +29,8 @@ mod outgrown;
 mod probes;
 #[path = "etcd/promoted.rs"]
 mod promoted;
+#[path = "etcd/recovery.rs"]
+mod recovery;
 #[path = "etcd/refusals.rs"]
 mod refusals;
 #[path = "etcd/secured.rs"]

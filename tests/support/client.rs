@@ -108,6 +108,12 @@ impl Client {
             .collect())
     }
 
+    /// The revision that it has come to.
+    pub fn revision(&self) -> Result<u64, String> {
+        let answer = self.ask(&Question::Status)?;
+        Ok(number(&answer["header"]["revision"]))
+    }
+
     /// A linearizable read: a quorum and a leader are there, and this member takes part.
     pub fn linearizable_read(&self) -> Result<(), String> {
         self.ask(&Question::Read).map(|_| ())
