@@ -9,7 +9,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::set_aside::FOR;
 use super::wal::wal_files;
 use super::{Volume, durable};
 use crate::calendar::{STAMP, stamp, unstamp};
@@ -17,6 +16,8 @@ use crate::error::{Context, Error};
 
 /// What a name ends with while it is being deleted: no longer listed, and never put back.
 pub(super) const DELETING: &str = ".deleting";
+/// What a name has behind the member's ID, where it was set aside for a lineage.
+pub(super) const FOR: &str = "-for-";
 /// What a name ends with where there was no WAL.
 const LEFTOVERS: &str = "leftovers";
 

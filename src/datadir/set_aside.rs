@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::aside::{DELETING, dirs_in, has_wal, is_empty};
+use super::aside::{DELETING, FOR, dirs_in, has_wal, is_empty};
 use super::wal::wal_files;
 use super::{Volume, durable, lookup, snap};
 use crate::calendar::unstamp;
@@ -109,9 +109,6 @@ impl Volume {
         }))
     }
 }
-
-/// What a name has behind the member's ID, where it was set aside for a lineage.
-pub(super) const FOR: &str = "-for-";
 
 /// The lineage that such a name tells. Of several in one second the later ones have a number of their own behind it.
 fn for_lineage(whose: &str) -> Option<u64> {
