@@ -15,13 +15,16 @@ use serde_json::{Value, json};
 
 use super::api::{Api, text};
 use super::dns::{self, Names, Zone};
-use super::plane::NODES;
 use super::pod::Pod;
 
 /// How often it looks at what the server wants.
 const LOOK: Duration = Duration::from_millis(300);
 /// How often a node says that it is there.
 const HEARTBEAT: Duration = Duration::from_secs(4);
+
+/// How many nodes there are, and how many of them are for the set whose nodes are lost alone.
+const NODES: usize = 10;
+const DOOMED: usize = 4;
 
 /// What a test breaks.
 #[derive(Default)]
@@ -45,6 +48,8 @@ pub struct Kubelet {
     pods: Mutex<BTreeMap<String, Value>>,
     zone: Mutex<Zone>,
     faults: Mutex<Faults>,
+    /// How long the last pre-stop hook of a namespace ran.
+    hooks: Mutex<BTreeMap<String, Duration>>,
     /// The folders of the volumes that pods have had.
     volumes: Mutex<BTreeSet<PathBuf>>,
     addresses: AtomicU32,
@@ -62,6 +67,7 @@ impl Kubelet {
             pods: Mutex::default(),
             zone: Mutex::default(),
             faults: Mutex::default(),
+            hooks: Mutex::default(),
             volumes: Mutex::default(),
             addresses: AtomicU32::new(10),
             over: AtomicBool::new(false),
@@ -133,11 +139,27 @@ impl Kubelet {
         self.volumes.lock().unwrap().insert(folder.into());
     }
 
+    /// A pre-stop hook of this namespace has run so long.
+    pub fn note_hook(&self, namespace: &str, took: Duration) {
+        self.hooks.lock().unwrap().insert(namespace.into(), took);
+    }
+
+    /// How long the last pre-stop hook of this namespace ran.
+    pub fn hook(&self, namespace: &str) -> Option<Duration> {
+        self.hooks.lock().unwrap().get(namespace).copied()
+    }
+
     fn beat(&self) {
         for n in 0..NODES {
             let name = Kubelet::node_name(n);
-            let labels = json!({"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"});
-            let node = json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": name, "labels": labels}});
+            let doomed = n >= NODES - DOOMED;
+            let taints = match doomed {
+                true => json!([{"key": "doomed", "value": "true", "effect": "NoSchedule"}]),
+                false => json!([]),
+            };
+            let labels = json!({"kubernetes.io/hostname": name, "doomed": doomed.to_string()});
+            let node = json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": name, "labels": labels},
+                "spec": {"taints": taints}});
             self.api.post("/api/v1/nodes", &node).unwrap();
         }
         let mut next = Instant::now();

@@ -7,8 +7,9 @@ use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use etcd_rejoin::access::TlsFiles;
 use tempfile::TempDir;
 
 use super::api::Api;
@@ -21,8 +22,6 @@ use super::support::{Version, wait_for};
 
 /// How long the plane may take to stand.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// How many nodes there are: two more than the largest set has pods.
-pub const NODES: usize = 7;
 /// The controllers that a StatefulSet needs, and those that meddle with its pods.
 const CONTROLLERS: &str = "statefulset,endpoint,disruption,namespace,serviceaccount,serviceaccount-token,\
     persistentvolume-binder,pvc-protection,pv-protection,garbagecollector,nodelifecycle,podgc";
@@ -39,6 +38,7 @@ pub struct Plane {
     network: String,
     pods: Vec<JoinHandle<()>>,
     processes: Option<(Sender<()>, JoinHandle<()>)>,
+    server: String,
     dir: TempDir,
 }
 
@@ -77,6 +77,7 @@ impl Plane {
             kubectl: programs.join("kubectl"),
             config,
             network,
+            server: url,
             pods: Vec::new(),
             processes: Some(processes(&programs, at, &gateway, &api, addresses)),
             dir,
@@ -88,6 +89,18 @@ impl Plane {
         wait_for("the controllers run", PATIENCE, has_token);
         plane.kubectl(&["apply", "-f", "-"], STORAGE).unwrap();
         plane
+    }
+
+    /// What the API server itself answers to whoever shows this token: status and body.
+    pub fn answer(&self, token: &str, path: &str) -> (u16, Vec<u8>) {
+        let files = TlsFiles {
+            ca: Some(self.dir.path().join("ca.crt")),
+            ..TlsFiles::default()
+        };
+        let client = etcd_rejoin::gateway::Client::new(&files, None).unwrap();
+        let end = Instant::now() + Duration::from_secs(10);
+        let url = format!("{}{path}", self.server);
+        client.get_as(&url, &format!("Bearer {token}"), end).unwrap()
     }
 
     /// `kubectl ARGS`, with this as its input: what it prints.
@@ -125,7 +138,7 @@ impl Drop for Plane {
     }
 }
 
-/// Volumes are folders of this machine.
+/// Volumes are folders of this machine. One whose claim is gone stays: who is lost may still have it.
 const STORAGE: &str = r#"
 apiVersion: storage.k8s.io/v1
 kind: StorageClass
@@ -134,6 +147,7 @@ metadata:
   annotations:
     storageclass.kubernetes.io/is-default-class: "true"
 provisioner: kubernetes.io/host-path
+reclaimPolicy: Retain
 "#;
 
 /// A network with addresses of our own choice: its name, and the address that this machine has in it.

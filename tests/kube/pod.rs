@@ -363,7 +363,9 @@ impl Pod {
         let hook = &self.container()["lifecycle"]["preStop"]["exec"]["command"];
         if !hook.is_null() {
             let limit = self.kubelet.faults().pre_stop.get(&self.namespace).copied();
+            let begun = Instant::now();
             self.exec(running, hook, limit.unwrap_or(grace));
+            self.kubelet.note_hook(&self.namespace, begun.elapsed());
         }
         let left = until.saturating_duration_since(Instant::now()).as_secs().max(2);
         try_docker(&["stop", "--time", &left.to_string(), &running.name]);
@@ -371,7 +373,7 @@ impl Pod {
 
     /// What becomes of a container's words when it is gone.
     fn keep_log(&self, running: &Running) {
-        let said = logs(&["--tail", "400", &running.name]);
+        let said = logs(&[&running.name]);
         let _ = fs::write(self.dir.join(format!("{}.log", running.attempt)), said);
     }
 
@@ -422,7 +424,8 @@ fn wait_or_kill(mut child: Child, limit: Duration) -> bool {
     false
 }
 
-fn from_base64(text: &str) -> Vec<u8> {
+/// What the server writes so: the content of a Secret.
+pub fn from_base64(text: &str) -> Vec<u8> {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let (mut out, mut bits, mut count) = (Vec::new(), 0_u32, 0);
     for byte in text.bytes() {

@@ -1,6 +1,7 @@
 //! A StatefulSet of our manifests in a namespace of its own, under a client that writes all the time.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -12,8 +13,9 @@ use super::api::text;
 use super::dns::{DOMAIN, Names};
 use super::docker::try_docker;
 use super::plane::Plane;
+use super::pod::from_base64;
 use super::support::writer::Acked;
-use super::support::{Client, Listed, wait_for};
+use super::support::{Client, Listed, Version, wait_for};
 
 /// How long a set may take to become whole: several members, on two processors.
 pub const PATIENCE: Duration = Duration::from_secs(150);
@@ -51,6 +53,24 @@ impl Set {
 
     /// The same, without waiting.
     pub fn applied(namespace: &str, size: usize) -> Set {
+        Set::with(namespace, size, |manifests| manifests)
+    }
+
+    /// The same on nodes that a test loses: no other set is there.
+    pub fn doomed(namespace: &str, size: usize) -> Set {
+        const THERE: &str = "nodeSelector: {doomed: \"true\"}\n      tolerations: [{key: doomed, operator: Exists}]";
+        let there = |manifests: String| {
+            let before = "      containers:\n";
+            assert!(manifests.contains(before), "{manifests}");
+            manifests.replace(before, &format!("      {THERE}\n{before}"))
+        };
+        let mut set = Set::with(namespace, size, there);
+        set.wait_whole(size);
+        set.write();
+        set
+    }
+
+    fn with(namespace: &str, size: usize, changed: impl FnOnce(String) -> String) -> Set {
         let plane = Plane::shared();
         let set = Set {
             plane,
@@ -64,13 +84,8 @@ impl Set {
             })),
         };
         set.kubectl(&["create", "namespace", namespace], "");
-        set.apply(&manifests(&set.plane, size));
+        set.kubectl(&["apply", "-f", "-"], &changed(manifests(&set.plane, size)));
         set
-    }
-
-    /// `kubectl apply` of this.
-    pub fn apply(&self, manifests: &str) {
-        self.kubectl(&["apply", "-f", "-"], manifests);
     }
 
     #[track_caller]
@@ -92,6 +107,11 @@ impl Set {
     pub fn kill_pre_stop(&self, after: Duration) {
         let mut faults = self.plane.kubelet.faults();
         faults.pre_stop.insert(self.namespace.clone(), after);
+    }
+
+    /// How long the last pre-stop ran.
+    pub fn pre_stop_took(&self) -> Duration {
+        self.plane.kubelet.hook(&self.namespace).unwrap_or_default()
     }
 
     /// From now on nobody hears of this node, or does again.
@@ -185,9 +205,28 @@ impl Set {
 
     /// The client of a pod.
     fn client(&self, ordinal: usize) -> Option<Client> {
+        self.client_url(ordinal).map(|url| Client::gateway(&url))
+    }
+
+    fn client_url(&self, ordinal: usize) -> Option<String> {
         let pod = self.pod(ordinal)?;
         let address = text(&pod, "/status/podIP");
-        (!address.is_empty()).then(|| Client::gateway(&format!("http://{address}:2379")))
+        (!address.is_empty()).then(|| format!("http://{address}:2379"))
+    }
+
+    /// Makes this member the leader.
+    #[track_caller]
+    pub fn lead(&self, ordinal: usize) {
+        wait_for("it leads", PATIENCE, || {
+            let own = self.client(ordinal).and_then(|client| client.id_and_leader().ok());
+            let Some((own, leader)) = own else {
+                return false;
+            };
+            let urls: Vec<String> = (0..5).filter_map(|n| self.client_url(n)).collect();
+            let mut command = Command::new(Version::newest().etcdctl());
+            command.args(["--endpoints", &urls.join(","), "move-leader", &format!("{own:x}")]);
+            own == leader || command.output().is_ok_and(|done| done.status.success())
+        });
     }
 
     /// The members as the one in this pod sees them.
@@ -237,6 +276,19 @@ impl Set {
     pub fn wait_said(&self, ordinal: usize, words: &str) {
         let name = format!("a container of etcd-{ordinal} says {words:?}");
         wait_for(&name, PATIENCE, || self.said(ordinal).contains(words));
+    }
+
+    /// The token of this ServiceAccount.
+    pub fn token(&self, account: &str) -> String {
+        let mut token = String::new();
+        wait_for("it has a token", PATIENCE, || {
+            let account = self.plane.api.get(&self.path("serviceaccounts", account)).unwrap_or_default();
+            let secret = self.path("secrets", text(&account, "/secrets/0/name"));
+            let secret = self.plane.api.get(&secret).unwrap_or_default();
+            token = String::from_utf8(from_base64(text(&secret, "/data/token"))).unwrap();
+            !token.is_empty()
+        });
+        token
     }
 
     /// What the containers of this pod say that run now.
@@ -330,7 +382,7 @@ impl Drop for Set {
             for ordinal in 0..7 {
                 for name in self.containers(ordinal, "") {
                     let said = super::docker::logs(&[&name]);
-                    let ours = said.lines().filter(|line| !line.starts_with('{'));
+                    let ours = said.lines().filter(|line| line.contains(r#""caller":"etcd-rejoin""#));
                     let ours: Vec<&str> = ours.collect();
                     let from = ours.len().saturating_sub(25);
                     eprintln!("---- {name}\n{}", ours[from..].join("\n"));
