@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::support::apiserver::{ApiServer, stateful_set};
+use crate::support::apiserver::{ApiServer, recorded, stateful_set};
 use crate::support::{Cluster, PATIENCE, Version, scenarios, wait_for};
 
 const DOMAIN: &str = "etcd.test.svc.cluster.local";
@@ -162,7 +162,8 @@ fn a_set_grows_and_its_first_member_does_not_found_it_again(version: Version) {
     set.cluster.member(1).wait_reason("not-all-heard");
     // Nor where nobody says how many there are.
     set.cluster.kill9(&[1]);
-    set.api.answers("403 Forbidden", "", br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"statefulsets.apps \"etcd\" is forbidden: User \"system:serviceaccount:test:default\" cannot get resource \"statefulsets\" in API group \"apps\" in the namespace \"test\"","reason":"Forbidden","details":{"name":"etcd","group":"apps","kind":"statefulsets"},"code":403}"#);
+    set.api
+        .answers("403 Forbidden", "", recorded(403).as_bytes());
     set.cluster.start(&[1]);
     set.cluster.member(1).wait_reason("replicas-unknown");
     set.cluster.member(1).wait_log("cannot get resource");
@@ -298,25 +299,16 @@ fn what_is_no_clear_answer_is_no_leave(version: Version) {
         (
             "401 Unauthorized",
             "",
-            json(r#"{"kind":"Status","message":"Unauthorized","code":401}"#),
+            json(&recorded(401)),
             "answers 401: Unauthorized",
         ),
         (
             "403 Forbidden",
             "",
-            json(
-                r#"{"kind":"Status","message":"statefulsets.apps \"etcd\" is forbidden","code":403}"#,
-            ),
+            json(&recorded(403)),
             "answers 403: statefulsets.apps",
         ),
-        (
-            "404 Not Found",
-            "",
-            json(
-                r#"{"kind":"Status","message":"statefulsets.apps \"etcd\" not found","code":404}"#,
-            ),
-            "not found",
-        ),
+        ("404 Not Found", "", json(&recorded(404)), "not found"),
         (
             "500 Internal Server Error",
             "",

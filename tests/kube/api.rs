@@ -85,5 +85,8 @@ impl Api {
 
 /// The text at a path of a value; empty where there is none.
 pub fn text<'a>(value: &'a Value, path: &str) -> &'a str {
-    value.pointer(path).and_then(Value::as_str).unwrap_or_default()
+    value
+        .pointer(path)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }

@@ -26,17 +26,24 @@ pub const DOMAIN: &str = "svc.cluster.local";
 pub fn zone(endpoints: &[Value]) -> Zone {
     let mut zone = Zone::new();
     for object in endpoints {
-        let (service, namespace) = (text(object, "/metadata/name"), text(object, "/metadata/namespace"));
+        let (service, namespace) = (
+            text(object, "/metadata/name"),
+            text(object, "/metadata/namespace"),
+        );
         let service = format!("{service}.{namespace}.{DOMAIN}");
         let subsets = object["subsets"].as_array().into_iter().flatten();
-        for address in subsets.flat_map(|subset| subset["addresses"].as_array().into_iter().flatten()) {
+        for address in
+            subsets.flat_map(|subset| subset["addresses"].as_array().into_iter().flatten())
+        {
             let Ok(ip) = text(address, "/ip").parse() else {
                 continue;
             };
             zone.entry(service.clone()).or_default().push(ip);
             let host = text(address, "/hostname");
             if !host.is_empty() {
-                zone.entry(format!("{host}.{service}")).or_default().push(ip);
+                zone.entry(format!("{host}.{service}"))
+                    .or_default()
+                    .push(ip);
             }
         }
     }
@@ -93,7 +100,18 @@ fn answer(question: &[u8], kind: u16, found: Option<Vec<Ipv4Addr>>) -> Vec<u8> {
     let no_such_name = if found.is_none() { 3 } else { 0 };
     let addresses = found.filter(|_| kind == A).unwrap_or_default();
     let mut out = question[..2].to_vec();
-    out.extend([0x85, 0x80 | no_such_name, 0, 1, 0, addresses.len() as u8, 0, 0, 0, 0]);
+    out.extend([
+        0x85,
+        0x80 | no_such_name,
+        0,
+        1,
+        0,
+        addresses.len() as u8,
+        0,
+        0,
+        0,
+        0,
+    ]);
     out.extend(&question[12..]);
     for address in addresses {
         out.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);

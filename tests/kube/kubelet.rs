@@ -33,8 +33,17 @@ pub struct Faults {
     pub lost: BTreeSet<String>,
     /// How the names of a namespace are answered, where not as they are.
     pub names: BTreeMap<String, Names>,
-    /// How long the pre-stop hooks of a namespace may run before they are killed.
-    pub pre_stop: BTreeMap<String, Duration>,
+    /// When the pre-stop hooks of a namespace are killed.
+    pub pre_stop: BTreeMap<String, Killed>,
+}
+
+/// When a pre-stop is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Killed {
+    Never,
+    /// As soon as it has noted that this member left.
+    Noted,
+    After(Duration),
 }
 
 /// All nodes.
@@ -125,7 +134,12 @@ impl Kubelet {
 
     /// The addresses that a name has.
     pub fn addresses_of(&self, name: &str) -> Vec<Ipv4Addr> {
-        self.zone.lock().unwrap().get(name).cloned().unwrap_or_default()
+        self.zone
+            .lock()
+            .unwrap()
+            .get(name)
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// No address is handed out twice.
@@ -168,7 +182,9 @@ impl Kubelet {
                 next = Instant::now() + HEARTBEAT;
                 for name in (0..NODES).map(Kubelet::node_name) {
                     if !self.is_lost(&name) {
-                        let _ = self.api.patch(&format!("/api/v1/nodes/{name}/status"), &node_status());
+                        let _ = self
+                            .api
+                            .patch(&format!("/api/v1/nodes/{name}/status"), &node_status());
                     }
                 }
             }
@@ -180,7 +196,9 @@ impl Kubelet {
         let mut threads: BTreeMap<String, JoinHandle<()>> = BTreeMap::new();
         while !this.is_over() {
             if let Some(pods) = this.api.list("/api/v1/pods") {
-                let all = pods.into_iter().map(|pod| (text(&pod, "/metadata/uid").to_string(), pod));
+                let all = pods
+                    .into_iter()
+                    .map(|pod| (text(&pod, "/metadata/uid").to_string(), pod));
                 *this.pods.lock().unwrap() = all.collect();
             }
             if let Some(endpoints) = this.api.list("/api/v1/endpoints") {
@@ -191,7 +209,10 @@ impl Kubelet {
                 let node = text(&pod, "/spec/nodeName");
                 if !node.is_empty() && !threads.contains_key(&uid) && !this.is_lost(node) {
                     let kubelet = this.clone();
-                    threads.insert(uid, std::thread::spawn(move || Pod::new(kubelet, pod).live()));
+                    threads.insert(
+                        uid,
+                        std::thread::spawn(move || Pod::new(kubelet, pod).live()),
+                    );
                 }
             }
             std::thread::sleep(LOOK);

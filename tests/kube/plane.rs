@@ -46,7 +46,9 @@ impl Plane {
     /// The one that stands, or a new one.
     pub fn shared() -> Arc<Plane> {
         static STANDS: Mutex<Weak<Plane>> = Mutex::new(Weak::new());
-        let mut stands = STANDS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut stands = STANDS
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(plane) = stands.upgrade() {
             return plane;
         }
@@ -59,7 +61,10 @@ impl Plane {
         let programs = programs();
         let image = image("sid");
         let (network, gateway) = network();
-        let dir = tempfile::Builder::new().prefix("er-kube").tempdir().unwrap();
+        let dir = tempfile::Builder::new()
+            .prefix("er-kube")
+            .tempdir()
+            .unwrap();
         let at = dir.path();
         let ca = Ca::new(at, "kubernetes");
         ca.server("server", &[&gateway, "kubernetes.default.svc"]);
@@ -85,7 +90,12 @@ impl Plane {
         wait_for("the API server is ready", PATIENCE, || api.is_ready());
         plane.pods = Kubelet::run(&plane.kubelet);
         let account = "/api/v1/namespaces/default/serviceaccounts/default";
-        let has_token = || plane.api.get(account).is_ok_and(|account| !account["secrets"].is_null());
+        let has_token = || {
+            plane
+                .api
+                .get(account)
+                .is_ok_and(|account| !account["secrets"].is_null())
+        };
         wait_for("the controllers run", PATIENCE, has_token);
         plane.kubectl(&["apply", "-f", "-"], STORAGE).unwrap();
         plane
@@ -100,7 +110,9 @@ impl Plane {
         let client = etcd_rejoin::gateway::Client::new(&files, None).unwrap();
         let end = Instant::now() + Duration::from_secs(10);
         let url = format!("{}{path}", self.server);
-        client.get_as(&url, &format!("Bearer {token}"), end).unwrap()
+        client
+            .get_as(&url, &format!("Bearer {token}"), end)
+            .unwrap()
     }
 
     /// `kubectl ARGS`, with this as its input: what it prints.
@@ -114,7 +126,10 @@ impl Plane {
         let done = command.output().unwrap();
         match done.status.success() {
             true => Ok(String::from_utf8_lossy(&done.stdout).into()),
-            false => Err(format!("kubectl {args:?}: {}", String::from_utf8_lossy(&done.stderr))),
+            false => Err(format!(
+                "kubectl {args:?}: {}",
+                String::from_utf8_lossy(&done.stderr)
+            )),
         }
     }
 }
@@ -197,7 +212,9 @@ fn processes(
     let (programs, dir) = (programs.to_owned(), dir.to_owned());
     let (gateway, api) = (gateway.to_string(), api.clone());
     let thread = std::thread::spawn(move || {
-        let (etcd, file) = (addresses.host(1), |name: &str| dir.join(name).display().to_string());
+        let (etcd, file) = (addresses.host(1), |name: &str| {
+            dir.join(name).display().to_string()
+        });
         let spawn = |program: &Path, args: String| {
             let log = dir.join(program.file_name().unwrap()).with_extension("log");
             let args: Vec<String> = args.split_whitespace().map(String::from).collect();

@@ -13,13 +13,16 @@ use serde_json::{Value, json};
 use super::api::text;
 use super::dns::DOMAIN;
 use super::docker::{LABEL, docker, logs, try_docker};
-use super::kubelet::{Kubelet, now};
+use super::kubelet::{Killed, Kubelet, now};
 
 const LOOK: Duration = Duration::from_millis(100);
 /// A probe that does not hold yet is tried again so soon.
 const SOON: Duration = Duration::from_secs(1);
 /// Between the end of a container and the next one.
 const BACKOFF: Duration = Duration::from_secs(1);
+
+/// Where a member notes that it left, with our manifests.
+const NOTE: &str = "/var/lib/etcd/data/rejoin-left";
 
 /// A pod on its node.
 pub struct Pod {
@@ -59,10 +62,16 @@ enum Ended {
 impl Pod {
     pub fn new(kubelet: Arc<Kubelet>, pod: Value) -> Pod {
         let at = |path| text(&pod, path).to_string();
-        let (uid, name, namespace) = (at("/metadata/uid"), at("/metadata/name"), at("/metadata/namespace"));
+        let (uid, name, namespace) = (
+            at("/metadata/uid"),
+            at("/metadata/name"),
+            at("/metadata/namespace"),
+        );
         Pod {
             node: at("/spec/nodeName"),
-            dir: kubelet.dir.join(format!("{namespace}-{name}-{}", &uid[..8])),
+            dir: kubelet
+                .dir
+                .join(format!("{namespace}-{name}-{}", &uid[..8])),
             address: kubelet.next_address(),
             began: now(),
             spec: pod["spec"].clone(),
@@ -126,7 +135,8 @@ impl Pod {
                 match self.volume(volume) {
                     Some(folder) => break folder,
                     None if self.is_unwanted() => {
-                        let gone = json!({"gracePeriodSeconds": 0, "preconditions": {"uid": self.uid}});
+                        let gone =
+                            json!({"gracePeriodSeconds": 0, "preconditions": {"uid": self.uid}});
                         let _ = self.kubelet.api.delete(&self.path(), &gone);
                         return None;
                     }
@@ -147,11 +157,18 @@ impl Pod {
         if !claim.is_empty() {
             let claim = of("persistentvolumeclaims", claim)?;
             let name = text(&claim, "/spec/volumeName");
-            let volume = self.kubelet.api.get(&format!("/api/v1/persistentvolumes/{name}")).ok()?;
+            let volume = self
+                .kubelet
+                .api
+                .get(&format!("/api/v1/persistentvolumes/{name}"))
+                .ok()?;
             let folder = PathBuf::from(text(&volume, "/spec/hostPath/path"));
             self.kubelet.note_volume(&folder);
             fs::create_dir_all(&folder).ok()?;
-            let group = self.spec.pointer("/securityContext/fsGroup").and_then(Value::as_u64);
+            let group = self
+                .spec
+                .pointer("/securityContext/fsGroup")
+                .and_then(Value::as_u64);
             chown(&folder, None, group.map(|group| group as u32)).ok()?;
             fs::set_permissions(&folder, fs::Permissions::from_mode(0o2775)).ok()?;
             return Some(folder);
@@ -175,7 +192,10 @@ impl Pod {
     /// The variables that its container sees.
     fn env(&self) -> BTreeMap<String, String> {
         let mut env = BTreeMap::from([
-            ("KUBERNETES_SERVICE_HOST".into(), self.kubelet.gateway.clone()),
+            (
+                "KUBERNETES_SERVICE_HOST".into(),
+                self.kubelet.gateway.clone(),
+            ),
             ("KUBERNETES_SERVICE_PORT".into(), "6443".into()),
             ("HOSTNAME".into(), self.name.clone()),
         ]);
@@ -195,15 +215,26 @@ impl Pod {
         env
     }
 
-    fn start(&self, attempt: usize, volumes: &BTreeMap<String, PathBuf>) -> Result<Running, String> {
+    fn start(
+        &self,
+        attempt: usize,
+        volumes: &BTreeMap<String, PathBuf>,
+    ) -> Result<Running, String> {
         let file = |name: &str, content: String| {
             let path = self.dir.join(name);
             fs::write(&path, content).unwrap();
             path.display().to_string()
         };
-        let service = format!("{}.{}.{DOMAIN}", text(&self.spec, "/subdomain"), self.namespace);
+        let service = format!(
+            "{}.{}.{DOMAIN}",
+            text(&self.spec, "/subdomain"),
+            self.namespace
+        );
         let (pod, address) = (&self.name, &self.address);
-        let hosts = file("hosts", format!("127.0.0.1\tlocalhost\n{address}\t{pod}.{service}\t{pod}\n"));
+        let hosts = file(
+            "hosts",
+            format!("127.0.0.1\tlocalhost\n{address}\t{pod}.{service}\t{pod}\n"),
+        );
         let resolv = file(
             "resolv.conf",
             format!(
@@ -211,8 +242,15 @@ impl Pod {
                 self.kubelet.gateway, self.namespace
             ),
         );
-        let name = format!("{}-{}-{pod}-{}-{attempt}", self.kubelet.network, self.namespace, &self.uid[..8]);
-        let mut args: Vec<String> = ["run", "--detach", "--name", &name].map(String::from).to_vec();
+        let name = format!(
+            "{}-{}-{pod}-{}-{attempt}",
+            self.kubelet.network,
+            self.namespace,
+            &self.uid[..8]
+        );
+        let mut args: Vec<String> = ["run", "--detach", "--name", &name]
+            .map(String::from)
+            .to_vec();
         let mut add = |option: &str, value: String| args.extend([option.to_string(), value]);
         add("--label", format!("{LABEL}={}", std::process::id()));
         add("--network", self.kubelet.network.clone());
@@ -223,20 +261,35 @@ impl Pod {
         let ended = file("termination-log", String::new());
         let _ = fs::set_permissions(&ended, fs::Permissions::from_mode(0o666));
         add("--volume", format!("{ended}:/dev/termination-log"));
-        for mount in self.container()["volumeMounts"].as_array().into_iter().flatten() {
+        for mount in self.container()["volumeMounts"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
             let folder = volumes[text(mount, "/name")].display();
             let how = if mount["readOnly"] == true { ":ro" } else { "" };
-            add("--volume", format!("{folder}:{}{how}", text(mount, "/mountPath")));
+            add(
+                "--volume",
+                format!("{folder}:{}{how}", text(mount, "/mountPath")),
+            );
         }
         for (name, value) in self.env() {
             add("--env", format!("{name}={value}"));
         }
         let context = &self.spec["securityContext"];
-        if let (Some(user), Some(group)) = (context["runAsUser"].as_u64(), context["runAsGroup"].as_u64()) {
+        if let (Some(user), Some(group)) = (
+            context["runAsUser"].as_u64(),
+            context["runAsGroup"].as_u64(),
+        ) {
             add("--user", format!("{user}:{group}"));
         }
         let own = &self.container()["securityContext"];
-        for dropped in own.pointer("/capabilities/drop").and_then(Value::as_array).into_iter().flatten() {
+        for dropped in own
+            .pointer("/capabilities/drop")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
             add("--cap-drop", dropped.as_str().unwrap().into());
         }
         if own["allowPrivilegeEscalation"] == false {
@@ -247,8 +300,17 @@ impl Pod {
         }
         // Whatever it is called there: no image can be pulled.
         args.push(self.kubelet.image.clone());
-        let words = |field: &str| self.container()[field].as_array().cloned().unwrap_or_default();
-        args.extend(words("args").iter().filter_map(|word| word.as_str().map(String::from)));
+        let words = |field: &str| {
+            self.container()[field]
+                .as_array()
+                .cloned()
+                .unwrap_or_default()
+        };
+        args.extend(
+            words("args")
+                .iter()
+                .filter_map(|word| word.as_str().map(String::from)),
+        );
         let done = try_docker(&args.iter().map(String::as_str).collect::<Vec<_>>());
         if !done.status.success() {
             return Err(String::from_utf8_lossy(&done.stderr).into());
@@ -278,15 +340,16 @@ impl Pod {
                 return Ended::Restart;
             }
             if !running.started {
-                running.started = self.holds(running, "startupProbe", SOON) != Some(false)
-                    && (running.next.contains_key("startupProbe"));
+                running.started = self.holds(running, "startupProbe", SOON) == Some(true);
                 if running.started {
                     self.report(running, "Running");
                 }
             } else {
                 let before = running.ready;
                 let pause = if before { Duration::from_secs(5) } else { SOON };
-                running.ready = self.holds(running, "readinessProbe", pause).unwrap_or(before);
+                running.ready = self
+                    .holds(running, "readinessProbe", pause)
+                    .unwrap_or(before);
                 if running.ready != before {
                     self.report(running, "Running");
                 }
@@ -320,20 +383,39 @@ impl Pod {
         if words.is_null() {
             return Some(true);
         }
-        let limit = self.container()[probe]["timeoutSeconds"].as_u64().unwrap_or(1);
-        Some(self.exec(running, words, Duration::from_secs(limit)))
+        let limit = self.container()[probe]["timeoutSeconds"]
+            .as_u64()
+            .unwrap_or(1);
+        Some(self.exec(running, words, Duration::from_secs(limit), || false))
     }
 
     /// Runs a command inside of the container, without Docker, which takes longer: whether it succeeds in time.
-    fn exec(&self, running: &Running, words: &Value, limit: Duration) -> bool {
+    fn exec(
+        &self,
+        running: &Running,
+        words: &Value,
+        limit: Duration,
+        killed: impl Fn() -> bool,
+    ) -> bool {
         let words = words.as_array().into_iter().flatten();
         let words: Vec<&str> = words.filter_map(Value::as_str).collect();
         let context = &self.spec["securityContext"];
         let id = |name: &str| context[name].as_u64().unwrap_or(0).to_string();
-        let log = fs::File::options().create(true).append(true).open(self.dir.join("exec.log"));
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.dir.join("exec.log"));
         let log = log.unwrap();
         let child = Command::new("/usr/bin/nsenter")
-            .args(["--all", "--target", &running.pid, "--setuid", &id("runAsUser"), "--setgid", &id("runAsGroup")])
+            .args([
+                "--all",
+                "--target",
+                &running.pid,
+                "--setuid",
+                &id("runAsUser"),
+                "--setgid",
+                &id("runAsGroup"),
+            ])
             .args(&words)
             .env_clear()
             .envs(self.env())
@@ -341,13 +423,16 @@ impl Pod {
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn();
-        wait_or_kill(child.expect("nsenter (util-linux) is needed"), limit)
+        let child = child.expect("nsenter (util-linux) is needed");
+        wait_or_kill(child, limit, killed)
     }
 
     fn grace(&self) -> u64 {
         let now = self.kubelet.pod(&self.uid);
         let grace = now.and_then(|pod| pod["metadata"]["deletionGracePeriodSeconds"].as_u64());
-        grace.or(self.spec["terminationGracePeriodSeconds"].as_u64()).unwrap_or(30)
+        grace
+            .or(self.spec["terminationGracePeriodSeconds"].as_u64())
+            .unwrap_or(30)
     }
 
     /// Ends the container of a pod that is to go; at the end of all tests without asking it.
@@ -362,12 +447,23 @@ impl Pod {
         let until = Instant::now() + grace;
         let hook = &self.container()["lifecycle"]["preStop"]["exec"]["command"];
         if !hook.is_null() {
-            let limit = self.kubelet.faults().pre_stop.get(&self.namespace).copied();
+            let killed = self.kubelet.faults().pre_stop.get(&self.namespace).copied();
+            let (limit, by_note) = match killed {
+                Some(Killed::After(limit)) => (limit, false),
+                Some(Killed::Noted) => (grace, true),
+                Some(Killed::Never) | None => (grace, false),
+            };
+            let note = format!("/proc/{}/root{NOTE}", running.pid);
             let begun = Instant::now();
-            self.exec(running, hook, limit.unwrap_or(grace));
+            self.exec(running, hook, limit, || {
+                by_note && Path::new(&note).exists()
+            });
             self.kubelet.note_hook(&self.namespace, begun.elapsed());
         }
-        let left = until.saturating_duration_since(Instant::now()).as_secs().max(2);
+        let left = until
+            .saturating_duration_since(Instant::now())
+            .as_secs()
+            .max(2);
         try_docker(&["stop", "--time", &left.to_string(), &running.name]);
     }
 
@@ -399,18 +495,23 @@ impl Pod {
             },
         });
         if !self.kubelet.is_lost(&self.node) {
-            let _ = self.kubelet.api.patch(&format!("{}/status", self.path()), &status);
+            let _ = self
+                .kubelet
+                .api
+                .patch(&format!("{}/status", self.path()), &status);
         }
     }
 }
 
 /// Whether it succeeds within this time; else it is killed, and what it runs in a namespace of its own with it.
-fn wait_or_kill(mut child: Child, limit: Duration) -> bool {
+fn wait_or_kill(mut child: Child, limit: Duration, killed: impl Fn() -> bool) -> bool {
     let end = Instant::now() + limit;
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return status.success(),
-            Ok(None) if Instant::now() < end => std::thread::sleep(Duration::from_millis(5)),
+            Ok(None) if Instant::now() < end && !killed() => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
             _ => break,
         }
     }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::api::text;
 use super::dns::{DOMAIN, Names};
 use super::docker::try_docker;
+use super::kubelet::Killed;
 use super::plane::Plane;
 use super::pod::from_base64;
 use super::support::writer::Acked;
@@ -103,10 +104,10 @@ impl Set {
         self.kubectl(&["scale", "statefulset", "etcd", &replicas], "");
     }
 
-    /// From now on each pre-stop is killed so soon.
-    pub fn kill_pre_stop(&self, after: Duration) {
+    /// From now on each pre-stop is killed then.
+    pub fn kill_pre_stop(&self, killed: Killed) {
         let mut faults = self.plane.kubelet.faults();
-        faults.pre_stop.insert(self.namespace.clone(), after);
+        faults.pre_stop.insert(self.namespace.clone(), killed);
     }
 
     /// How long the last pre-stop ran.
@@ -138,11 +139,15 @@ impl Set {
 
     /// The pod of this ordinal, as the server has it.
     pub fn pod(&self, ordinal: usize) -> Option<Value> {
-        self.plane.api.get(&self.path("pods", &format!("etcd-{ordinal}"))).ok()
+        self.plane
+            .api
+            .get(&self.path("pods", &format!("etcd-{ordinal}")))
+            .ok()
     }
 
     pub fn uid(&self, ordinal: usize) -> String {
-        self.pod(ordinal).map_or_else(String::new, |pod| text(&pod, "/metadata/uid").into())
+        self.pod(ordinal)
+            .map_or_else(String::new, |pod| text(&pod, "/metadata/uid").into())
     }
 
     /// Deletes a pod as `kubectl delete` does; with `grace` 0 by force.
@@ -154,7 +159,8 @@ impl Set {
 
     /// The node that a pod is on.
     pub fn node(&self, ordinal: usize) -> String {
-        self.pod(ordinal).map_or_else(String::new, |pod| text(&pod, "/spec/nodeName").into())
+        self.pod(ordinal)
+            .map_or_else(String::new, |pod| text(&pod, "/spec/nodeName").into())
     }
 
     /// Waits until another pod has the place of this one.
@@ -168,8 +174,12 @@ impl Set {
 
     /// What `kubectl rollout restart` changes: each pod is made anew, one after the other.
     pub fn update(&self, word: &str) {
-        let changed = json!({"spec": {"template": {"metadata": {"annotations": {"changed": word}}}}});
-        let path = format!("/apis/apps/v1/namespaces/{}/statefulsets/etcd", self.namespace);
+        let changed =
+            json!({"spec": {"template": {"metadata": {"annotations": {"changed": word}}}}});
+        let path = format!(
+            "/apis/apps/v1/namespaces/{}/statefulsets/etcd",
+            self.namespace
+        );
         self.plane.api.patch(&path, &changed).unwrap();
     }
 
@@ -194,11 +204,20 @@ impl Set {
     }
 
     /// The pods' addresses that the client service has: of those that are ready.
-    fn clients(plane: &Plane, namespace: &str, known: &mut BTreeMap<String, Client>) -> Vec<Client> {
-        let at = plane.kubelet.addresses_of(&format!("etcd-client.{namespace}.{DOMAIN}"));
+    fn clients(
+        plane: &Plane,
+        namespace: &str,
+        known: &mut BTreeMap<String, Client>,
+    ) -> Vec<Client> {
+        let at = plane
+            .kubelet
+            .addresses_of(&format!("etcd-client.{namespace}.{DOMAIN}"));
         let client = |address| {
             let url = format!("http://{address}:2379");
-            known.entry(url.clone()).or_insert_with(|| Client::gateway(&url)).clone()
+            known
+                .entry(url.clone())
+                .or_insert_with(|| Client::gateway(&url))
+                .clone()
         };
         at.into_iter().map(client).collect()
     }
@@ -218,28 +237,42 @@ impl Set {
     #[track_caller]
     pub fn lead(&self, ordinal: usize) {
         wait_for("it leads", PATIENCE, || {
-            let own = self.client(ordinal).and_then(|client| client.id_and_leader().ok());
+            let own = self
+                .client(ordinal)
+                .and_then(|client| client.id_and_leader().ok());
             let Some((own, leader)) = own else {
                 return false;
             };
             let urls: Vec<String> = (0..5).filter_map(|n| self.client_url(n)).collect();
             let mut command = Command::new(Version::newest().etcdctl());
-            command.args(["--endpoints", &urls.join(","), "move-leader", &format!("{own:x}")]);
+            command.args([
+                "--endpoints",
+                &urls.join(","),
+                "move-leader",
+                &format!("{own:x}"),
+            ]);
             own == leader || command.output().is_ok_and(|done| done.status.success())
         });
     }
 
     /// The members as the one in this pod sees them.
     pub fn members(&self, ordinal: usize) -> Vec<Listed> {
-        let members = self.client(ordinal).and_then(|client| client.members().ok());
+        let members = self
+            .client(ordinal)
+            .and_then(|client| client.members().ok());
         members.unwrap_or_default()
     }
 
     pub fn is_ready(&self, ordinal: usize) -> bool {
         let pod = self.pod(ordinal).unwrap_or_default();
-        let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let conditions = pod["status"]["conditions"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         pod["metadata"]["deletionTimestamp"].is_null()
-            && conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+            && conditions
+                .iter()
+                .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
     }
 
     /// Waits until there are exactly these pods, each ready, each a voter that the cluster knows by its name, and no
@@ -257,16 +290,25 @@ impl Set {
                 let members = self.members(0);
                 names.extend(members.iter().map(|member| member.name.clone()));
                 names.sort();
-                if names == wanted && members.iter().all(|member| member.started && !member.learner) {
+                if names == wanted
+                    && members
+                        .iter()
+                        .all(|member| member.started && !member.learner)
+                {
                     return;
                 }
             }
-            let now = format!("not ready: {unready:?}, one too many: {too_many}, members: {names:?}");
+            let now =
+                format!("not ready: {unready:?}, one too many: {too_many}, members: {names:?}");
             if now != said {
                 eprintln!("{}: {now}", self.namespace);
                 said = now;
             }
-            assert!(begun.elapsed() < PATIENCE, "{} is not whole: {said}", self.namespace);
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{} is not whole: {said}",
+                self.namespace
+            );
             std::thread::sleep(Duration::from_millis(200));
         }
     }
@@ -282,7 +324,11 @@ impl Set {
     pub fn token(&self, account: &str) -> String {
         let mut token = String::new();
         wait_for("it has a token", PATIENCE, || {
-            let account = self.plane.api.get(&self.path("serviceaccounts", account)).unwrap_or_default();
+            let account = self
+                .plane
+                .api
+                .get(&self.path("serviceaccounts", account))
+                .unwrap_or_default();
             let secret = self.path("secrets", text(&account, "/secrets/0/name"));
             let secret = self.plane.api.get(&secret).unwrap_or_default();
             token = String::from_utf8(from_base64(text(&secret, "/data/token"))).unwrap();
@@ -301,9 +347,15 @@ impl Set {
 
     /// The containers of this pod by name: of one uid, or of each with an empty one.
     pub fn containers(&self, ordinal: usize, uid: &str) -> Vec<String> {
-        let filter = format!("name={}-{}-etcd-{ordinal}-{uid}", self.plane.kubelet.network, self.namespace);
+        let filter = format!(
+            "name={}-{}-etcd-{ordinal}-{uid}",
+            self.plane.kubelet.network, self.namespace
+        );
         let listed = try_docker(&["ps", "--filter", &filter, "--format", "{{.Names}}"]);
-        String::from_utf8_lossy(&listed.stdout).lines().map(String::from).collect()
+        String::from_utf8_lossy(&listed.stdout)
+            .lines()
+            .map(String::from)
+            .collect()
     }
 
     /// Begins to write, all the time, through whoever is ready.
@@ -344,8 +396,15 @@ impl Set {
     #[track_caller]
     pub fn wrote_on(&self, what: &str) {
         let gap = self.gap();
-        println!("{}: {what}: the longest gap of the writes was {gap:?}", self.namespace);
-        assert!(gap < Duration::from_secs(15), "{}: {what}: no write for {gap:?}", self.namespace);
+        println!(
+            "{}: {what}: the longest gap of the writes was {gap:?}",
+            self.namespace
+        );
+        assert!(
+            gap < Duration::from_secs(15),
+            "{}: {what}: no write for {gap:?}",
+            self.namespace
+        );
     }
 
     /// Ends the writer; each acknowledged write must be on each member.
@@ -357,16 +416,27 @@ impl Set {
             writer.join().unwrap();
         }
         let acked = self.acked.all();
-        assert!(acked.len() > 10, "only {} writes were acknowledged", acked.len());
+        assert!(
+            acked.len() > 10,
+            "only {} writes were acknowledged",
+            acked.len()
+        );
         for ordinal in 0..size {
             let client = self.client(ordinal).unwrap();
             let mut missing = 0;
             // A follower may be a moment behind.
-            wait_for("all acknowledged writes are there", Duration::from_secs(30), || {
-                let there = client.everything().unwrap_or_default();
-                missing = acked.iter().filter(|(key, value)| there.get(*key) != Some(value)).count();
-                missing == 0
-            });
+            wait_for(
+                "all acknowledged writes are there",
+                Duration::from_secs(30),
+                || {
+                    let there = client.everything().unwrap_or_default();
+                    missing = acked
+                        .iter()
+                        .filter(|(key, value)| there.get(*key) != Some(value))
+                        .count();
+                    missing == 0
+                },
+            );
         }
         println!("{}: {} writes, all there", self.namespace, acked.len());
     }
@@ -382,7 +452,9 @@ impl Drop for Set {
             for ordinal in 0..7 {
                 for name in self.containers(ordinal, "") {
                     let said = super::docker::logs(&[&name]);
-                    let ours = said.lines().filter(|line| line.contains(r#""caller":"etcd-rejoin""#));
+                    let ours = said
+                        .lines()
+                        .filter(|line| line.contains(r#""caller":"etcd-rejoin""#));
                     let ours: Vec<&str> = ours.collect();
                     let from = ours.len().saturating_sub(25);
                     eprintln!("---- {name}\n{}", ours[from..].join("\n"));

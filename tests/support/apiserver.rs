@@ -1,5 +1,5 @@
-//! A stand-in for the Kubernetes API server: answers every request over TLS as it is told. Its good answers are shaped
-//! as those of a real one (1.20: `GET /apis/apps/v1/namespaces/NS/statefulsets/NAME`).
+//! A stand-in for the Kubernetes API server: answers every request over TLS as it is told. What a real one
+//! said (1.20: `GET /apis/apps/v1/namespaces/NS/statefulsets/NAME`) is recorded by tests/kube.rs.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -108,7 +108,13 @@ impl ApiServer {
 
 /// A StatefulSet as the API server shows it; `more` is further parts of its spec.
 pub fn stateful_set(replicas: u32, more: &str) -> String {
-    format!(
-        r#"{{"kind":"StatefulSet","apiVersion":"apps/v1","metadata":{{"name":"etcd","namespace":"test","selfLink":"/apis/apps/v1/namespaces/test/statefulsets/etcd","uid":"5b1f9fd8-6ab6-4a5c-9b0f-1d5f3d3d3d3d","resourceVersion":"1234","generation":2,"creationTimestamp":"2026-11-29T20:00:00Z","labels":{{"app":"etcd"}},"managedFields":[{{"manager":"kubectl","operation":"Update","apiVersion":"apps/v1","time":"2026-11-29T20:00:00Z","fieldsType":"FieldsV1","fieldsV1":{{"f:spec":{{"f:replicas":{{}}}}}}}}]}},"spec":{{"replicas":{replicas},"selector":{{"matchLabels":{{"app":"etcd"}}}},"template":{{"metadata":{{"creationTimestamp":null}},"spec":{{"containers":[{{"name":"etcd","image":"etcd-rejoin"}}]}}}},"serviceName":"etcd","podManagementPolicy":"Parallel",{more}"updateStrategy":{{"type":"RollingUpdate","rollingUpdate":{{"partition":0}}}},"revisionHistoryLimit":10}},"status":{{"observedGeneration":2,"replicas":7,"readyReplicas":7}}}}"#
-    )
+    let (shown, wants) = (recorded(200), r#""spec":{"replicas":"#);
+    assert!(shown.contains(&format!("{wants}0,")), "{shown}");
+    shown.replace(&format!("{wants}0,"), &format!("{wants}{replicas},{more}"))
+}
+
+/// What a real one answered with this status.
+pub fn recorded(status: u16) -> String {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kubernetes");
+    std::fs::read_to_string(format!("{dir}/{status}.json")).unwrap()
 }
