@@ -2,6 +2,7 @@
 //! headless service and the size that the set begins with. From environment to environment, in front of all else.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::flags::Flag;
@@ -23,6 +24,8 @@ pub struct StatefulSet {
     pub domain: String,
     /// `http` or `https`, for peers.
     pub scheme: &'static str,
+    /// The pod's own addresses; none where /etc/hosts does not tell.
+    pub addresses: Vec<IpAddr>,
     /// Where the API server is asked for the set; none where the pod has no token.
     pub api: Option<String>,
     /// The directory with token and CA.
@@ -79,14 +82,15 @@ impl Pod {
         }
     }
 
-    /// The line of `/etc/hosts` that has the full name of this pod: address, and what follows the pod's name.
-    fn own(&self, pod: &str) -> Option<(&str, &str)> {
-        self.hosts.lines().find_map(|line| {
+    /// The lines of `/etc/hosts` that have the full name of this pod: address, and what follows the pod's name.
+    fn own<'a>(&'a self, pod: &str) -> Vec<(&'a str, &'a str)> {
+        let own = |line: &'a str| {
             let mut words = line.split('#').next()?.split_whitespace();
             let address = words.next()?;
             let rest = words.find_map(|name| name.strip_prefix(pod)?.strip_prefix('.'))?;
             rest.contains(".svc.").then_some((address, rest))
-        })
+        };
+        self.hosts.lines().filter_map(own).collect()
     }
 
     fn search(&self) -> Option<&str> {
@@ -130,7 +134,8 @@ pub fn derive(
             shorten(pod)
         ));
     };
-    let own = around.own(pod);
+    let all = around.own(pod);
+    let own = all.first().copied();
     let Some(domain) = domain(service, own.map(|(_, rest)| rest), around.search()) else {
         return wrong("does not tell the full name of the headless service, nor do /etc/hosts and /etc/resolv.conf: write SERVICE.NAMESPACE.svc.cluster.local".into());
     };
@@ -150,6 +155,9 @@ pub fn derive(
             .map_or(ACCOUNT, |dir| dir)
             .into(),
         api: None,
+        addresses: (all.iter())
+            .filter_map(|(address, _)| address.parse().ok())
+            .collect(),
         domain,
         derived: Vec::new(),
     };
@@ -308,6 +316,7 @@ mod tests {
         }
         assert_eq!(set.derived.len(), 6);
         assert_eq!(set.api, None);
+        assert_eq!(set.addresses, ["10.244.1.7".parse::<IpAddr>().unwrap()]);
     }
 
     #[test]

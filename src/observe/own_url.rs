@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::Observer;
 use super::ask::assembly_url;
 use crate::assembly;
+use crate::config::StatefulSet;
 use crate::decide::{FoundThere, OwnUrl, misled};
 use crate::gateway::Failure;
 use crate::membership::same_url;
@@ -43,6 +44,12 @@ impl Observer {
         if self.config.ignored_urls.iter().any(ignored) {
             return FoundThere::Vouched;
         }
+        if let Some(set) = &self.config.set
+            && same_url(&set.peer_url(set.ordinal), url)
+            && is_given_up(set)
+        {
+            return FoundThere::NotInService(set.domain.clone());
+        }
         let Some((_, authority)) = url.split_once("://") else {
             return FoundThere::Nobody;
         };
@@ -67,6 +74,15 @@ impl Observer {
             Err(_) => FoundThere::Nobody,
         }
     }
+}
+
+/// Whether the headless service has addresses, and none of this pod. The pod's own name leads here all the same, as the
+/// kubelet writes it into /etc/hosts.
+fn is_given_up(set: &StatefulSet) -> bool {
+    let known = (set.domain.as_str(), 0).to_socket_addrs();
+    let known: Vec<_> = known.into_iter().flatten().collect();
+    let is_ours = |address: &SocketAddr| set.addresses.contains(&address.ip());
+    !set.addresses.is_empty() && !known.is_empty() && !known.iter().any(is_ours)
 }
 
 fn is_refused(address: &SocketAddr) -> bool {

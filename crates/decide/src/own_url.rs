@@ -27,6 +27,9 @@ pub enum FoundThere {
     Entrypoint(String),
     /// An etcd of this cluster.
     Etcd(ClusterId),
+    /// It leads here as seen from here alone: for all others this headless service has no address of this pod. Another
+    /// pod has its name by now, as where its node was given up, or its name is not known yet.
+    NotInService(String),
     /// All these addresses of it refuse connections, while our own assembly listens.
     Refused(Vec<IpAddr>),
 }
@@ -47,6 +50,9 @@ fn misleads(name: &str, own: &OwnUrl) -> Option<String> {
         FoundThere::Entrypoint(other) => Some(format!("the entrypoint of {other} answers there")),
         // Ours does not run yet.
         FoundThere::Etcd(cluster) => Some(format!("an etcd of cluster {cluster} answers there")),
+        FoundThere::NotInService(service) => Some(format!(
+            "{service} has no address of this pod: another one has its name by now, or it is not known yet"
+        )),
         FoundThere::Refused(addresses) if only_here(&own.url, addresses) => None,
         FoundThere::Refused(_) => Some("connection refused, while this member listens".into()),
     }

@@ -521,6 +521,7 @@ fn own_url(at: usize, found: &str) -> OwnUrl {
         "vouched" => FoundThere::Vouched,
         "no-such-name" => FoundThere::NoSuchName("not known".into()),
         "etcd" => FoundThere::Etcd(ClusterId(1)),
+        "not-in-service" => FoundThere::NotInService("etcd.default.svc".into()),
         "refused" => refused("192.0.2.3"),
         "refused-by-loopback" => refused("127.0.1.1"),
         name if name.starts_with('n') => FoundThere::Entrypoint(name.into()),
