@@ -138,7 +138,9 @@ fn a_pre_stop_that_is_killed_half_way_leaves_a_set_that_grows_again() {
         let listed = set.members(0).len();
         set.scale(3);
         set.wait_whole(3);
-        let noted = set.said(2).contains(r#""reason":"wanted-again""#);
+        let noted = set
+            .said(2, &set.uid(2))
+            .contains(r#""reason":"wanted-again""#);
         set.wrote_on(&format!(
             "killed {killed:?}: {listed} members, noted: {noted}"
         ));
@@ -163,7 +165,7 @@ fn a_pod_of_a_lost_node_that_still_runs_is_no_second_member() {
     let mut set = Set::doomed("lost", 3);
     let before = set.members(0);
     // With the same volume, as a shared one is; then with another one.
-    for (lost, row) in [(false, "data-dir-in-use"), (true, "twin-alive")] {
+    for lost in [false, true] {
         let (node, old) = (set.node(2), set.uid(2));
         set.lose_node(&node, true);
         wait_for("the pod is given up", PATIENCE, || {
@@ -175,13 +177,27 @@ fn a_pod_of_a_lost_node_that_still_runs_is_no_second_member() {
         }
         set.delete_pod(2, Some(0));
         set.wait_replaced(2, &old);
-        set.wait_said(2, &format!(r#""reason":"{row}""#));
-        assert_eq!(set.members(0), before);
-        set.wrote_on(row);
-        // The node hears again: its pod is gone there, and the new one takes its place.
+        let new = set.uid(2);
+        if lost {
+            // It takes the place, and the old one does not take it back.
+            set.wait_whole(3);
+            let members = set.members(0);
+            set.wait_said(2, &old, r#""reason":"peer-url-misleads""#);
+            assert_ne!(members, before);
+            assert_eq!(set.members(0), members);
+        } else {
+            set.wait_said(2, &new, r#""reason":"data-dir-in-use""#);
+            assert_eq!(set.members(0), before);
+        }
+        let members = set.members(0);
+        set.wrote_on("a node is lost");
+        // The node hears again: its pod is gone there.
         set.lose_node(&node, false);
+        wait_for("the old one is gone", PATIENCE, || {
+            set.containers(2, &old).is_empty()
+        });
         set.wait_whole(3);
-        assert_eq!(set.members(0) != before, lost);
+        assert_eq!(set.members(0), members);
         set.wrote_on("the node is back");
     }
     set.verify(3);
@@ -192,9 +208,9 @@ fn a_pod_of_a_lost_node_that_still_runs_is_no_second_member() {
 fn names_that_are_late_or_gone_are_waited_for() {
     let mut set = Set::applied("names", 3);
     set.names(Some(Names::Gone));
-    set.wait_said(0, "silent: ");
+    set.wait_said(0, &set.uid(0), "silent: ");
     set.names(Some(Names::Silent));
-    set.wait_said(1, "silent: ");
+    set.wait_said(1, &set.uid(1), "silent: ");
     assert!((0..3).all(|ordinal| !set.is_ready(ordinal)));
     set.names(None);
     set.wait_whole(3);
@@ -205,7 +221,7 @@ fn names_that_are_late_or_gone_are_waited_for() {
         let pod = set.uid(1);
         set.delete_pod(1, None);
         set.wait_replaced(1, &pod);
-        set.wait_said(1, r#""reason":""#);
+        set.wait_said(1, &set.uid(1), r#""reason":""#);
         set.names(None);
         set.wait_whole(3);
     }

@@ -144,7 +144,7 @@ impl Drop for Plane {
             drop(over);
             let _ = thread.join();
         }
-        if std::thread::panicking() && std::env::var_os("ETCD_REJOIN_KEEP").is_some() {
+        if std::env::var_os("ETCD_REJOIN_KEEP").is_some() {
             eprintln!("kept: {}", self.dir.path().display());
             self.dir.disable_cleanup(true);
         }

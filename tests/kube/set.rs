@@ -315,9 +315,9 @@ impl Set {
 
     /// Waits until a container of this pod has said these words.
     #[track_caller]
-    pub fn wait_said(&self, ordinal: usize, words: &str) {
+    pub fn wait_said(&self, ordinal: usize, uid: &str, words: &str) {
         let name = format!("a container of etcd-{ordinal} says {words:?}");
-        wait_for(&name, PATIENCE, || self.said(ordinal).contains(words));
+        wait_for(&name, PATIENCE, || self.said(ordinal, uid).contains(words));
     }
 
     /// The token of this ServiceAccount.
@@ -338,9 +338,8 @@ impl Set {
     }
 
     /// What the containers of this pod say that run now.
-    pub fn said(&self, ordinal: usize) -> String {
-        let uid = self.uid(ordinal);
-        let containers = self.containers(ordinal, uid.get(..8).unwrap_or("none"));
+    pub fn said(&self, ordinal: usize, uid: &str) -> String {
+        let containers = self.containers(ordinal, uid);
         let logs = containers.iter().map(|name| super::docker::logs(&[name]));
         logs.collect()
     }
@@ -348,8 +347,10 @@ impl Set {
     /// The containers of this pod by name: of one uid, or of each with an empty one.
     pub fn containers(&self, ordinal: usize, uid: &str) -> Vec<String> {
         let filter = format!(
-            "name={}-{}-etcd-{ordinal}-{uid}",
-            self.plane.kubelet.network, self.namespace
+            "name={}-{}-etcd-{ordinal}-{}",
+            self.plane.kubelet.network,
+            self.namespace,
+            uid.get(..8).unwrap_or_default()
         );
         let listed = try_docker(&["ps", "--filter", &filter, "--format", "{{.Names}}"]);
         String::from_utf8_lossy(&listed.stdout)
