@@ -4,7 +4,7 @@
 //! where the cluster has said a clear no, as a removal that got none may be applied later.
 
 use super::Decision::{Do, Done, Refuse, Wait};
-use super::entries::{by_id, is_anothers, own_id};
+use super::entries::{Entry, by_id, is_anothers, own_entry, own_id};
 use super::held::{Rest, Whose};
 use super::set::stays;
 use super::{DataDir, Decision, Heard, Observation, Peer, Policy, Quorate, Removal, Step, Why};
@@ -15,8 +15,10 @@ pub(super) fn leaving(policy: &Policy, seen: &Observation) -> Decision {
     if let Some(decision) = stays(policy, seen) {
         return decision;
     }
-    let (DataDir::Own(own) | DataDir::Damaged { head: Some(own) }) = seen.data else {
-        return Refuse(Why::NoIdentity);
+    let own = match seen.data {
+        DataDir::Own(own) | DataDir::Damaged { head: Some(own) } => own,
+        DataDir::Empty if policy.if_scaled_down => return before_its_start(policy, seen),
+        DataDir::Empty | DataDir::Damaged { head: None } => return Refuse(Why::NoIdentity),
     };
     // Nobody need say it again; and perhaps nobody is left who could, where our own etcd was the only way there.
     if seen.left && seen.removal == Removal::Done {
@@ -47,7 +49,7 @@ pub(super) fn leaving(policy: &Policy, seen: &Observation) -> Decision {
         (Some(_), _) => match rest(seen, own.member, members) {
             // etcd checks their number too, unless it runs with `--strict-reconfig-check=false`.
             rest if rest.answering == 0 || rest.answering < quorum(rest.voters) => {
-                would_cost_quorum(seen, rest)
+                would_cost_quorum(policy, seen, rest)
             }
             _ if seen.over && was_asked(seen) => not_now(seen, refused(seen)),
             _ if seen.left => match next_leader(seen, quorate, own.member) {
@@ -56,6 +58,36 @@ pub(super) fn leaving(policy: &Policy, seen: &Observation) -> Decision {
             },
             _ => Do(Step::NoteLeft, Why::Leaving),
         },
+    }
+}
+
+/// A pod that its set does not want any more, before its etcd has ever run: what it has added goes again. Else it may
+/// stay listed as a voter that nobody ever starts, and the others lose their quorum as they leave.
+///
+/// The note comes first here too: it keeps the entrypoint that runs beside from adding once more. An entry that has
+/// started is not touched: it is a lost disk, or runs as this pod's replacement.
+fn before_its_start(policy: &Policy, seen: &Observation) -> Decision {
+    if !seen.left {
+        return Do(Step::NoteLeft, Why::Leaving);
+    }
+    let Some(quorate) = &seen.quorate else {
+        return match seen.over {
+            true => Refuse(Why::NoIdentity),
+            false => Wait(Why::LeavingUnheard(
+                policy.static_cluster,
+                seen.peers.clone(),
+            )),
+        };
+    };
+    match own_entry(policy, &quorate.members) {
+        Entry::None => Done(Why::Left),
+        Entry::One(entry) if !entry.started() && !seen.over => {
+            match rest(seen, entry.id, &quorate.members) {
+                rest if rest.answering < quorum(rest.voters) => Wait(Why::WouldCostQuorum(rest)),
+                _ => Do(Step::RemoveMember(entry.id), Why::Leaving),
+            }
+        }
+        Entry::One(_) | Entry::Two => Refuse(Why::NoIdentity),
     }
 }
 
@@ -72,7 +104,12 @@ fn next_leader(seen: &Observation, quorate: &Quorate, own: MemberId) -> Option<M
 }
 
 /// The note goes again, if nothing can come of what was asked for: the member stays.
-fn would_cost_quorum(seen: &Observation, rest: Rest) -> Decision {
+///
+/// Where the set has shrunk, another pod that leaves may be the vote that is missing: it is given the time.
+fn would_cost_quorum(policy: &Policy, seen: &Observation, rest: Rest) -> Decision {
+    if policy.if_scaled_down && !seen.over {
+        return Wait(Why::WouldCostQuorum(rest));
+    }
     if !seen.left {
         return Refuse(Why::WouldCostQuorum(rest));
     }

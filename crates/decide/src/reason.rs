@@ -139,13 +139,13 @@ reasons! {
         "done", "nothing to do: all are stopped, and none leaves";
     LeaderMovesFirst, "leader-moves-first", "own, damaged", "`leave`: noted, and this member leads: another one shall before it goes",
         "move-leadership", "nothing to do";
-    Leaving, "leaving", "own, damaged", "`leave`: quorate, and the others have a quorum without it; no note of it / noted",
+    Leaving, "leaving", "own, damaged, empty", "`leave`: quorate, and the others have a quorum without it, or without what a pod has added that never ran; no note of it / noted",
         "note-left / remove-member", "nothing to do";
-    WouldCostQuorum(Rest), "would-cost-quorum", "own, damaged", "`leave`: the others would have no quorum without it: too few of them answer at their peer URLs, or none of them is a voter that has started; noted that it left / not noted",
-        "forget-left / refuse", "bring them back, or let a learner be promoted, then leave again; to end the cluster of an only member, stop it", surroundings;
+    WouldCostQuorum(Rest), "would-cost-quorum", "own, damaged, empty", "`leave`: the others would have no quorum without it: too few of them answer at their peer URLs, or none of them is a voter that has started: its set has shrunk, within ten seconds / noted that it left / not noted",
+        "wait / forget-left / refuse", "bring them back, or let a learner be promoted, then leave again; to end the cluster of an only member, stop it", surroundings;
     LeftToAnother(MemberId, MemberId), "left-to-another", "own, damaged", "`leave`: the member that this data belongs to is gone from the cluster, and another one has its place there",
         "refuse", "to take that one out too, run `etcdctl member remove`", surroundings;
-    LeavingUnheard(ClusterId, Vec<Peer>), "leaving-unheard", "own, damaged", "`leave`: no leader of its own cluster is proven / for ten seconds",
+    LeavingUnheard(ClusterId, Vec<Peer>), "leaving-unheard", "own, damaged, empty", "`leave`: no leader of its own cluster is proven / for ten seconds",
         "wait / refuse", "bring back enough of the members for a leader, then leave again", surroundings;
     LeavingRefused(Option<String>), "leaving-refused", "own, damaged", "`leave`: for ten seconds the cluster has refused to remove it, or has not been heard: noted that it left / not noted",
         "forget-left / refuse", "see the refusal's own words, then leave again", surroundings;
