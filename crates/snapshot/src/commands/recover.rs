@@ -9,7 +9,7 @@ use etcd_rejoin_host::exit::Exit;
 use etcd_rejoin_host::tls;
 
 use super::at_hand::AtHand;
-use super::restore::{Ordered, backup, ready, write};
+use super::restore::{OrderAnswer, backup, ready, write};
 use crate::catalog::{Catalog, json, manifests};
 use crate::cli::RecoverArgs;
 use crate::cluster::{Candidate, candidates};
@@ -69,7 +69,7 @@ pub async fn recover(around: &AtHand, args: &RecoverArgs) -> Result<Exit, NotDon
         destroyed,
     };
     let order = write(around, (&catalog, &found), with).await?;
-    let answer = Ordered {
+    let answer = OrderAnswer {
         order: &order,
         loses: &loses,
         backup,

@@ -25,7 +25,7 @@ use crate::{NotDone, ask, random};
 
 /// An order that was written, and what came before.
 #[derive(Serialize)]
-pub struct Ordered<'a> {
+pub struct OrderAnswer<'a> {
     /// It.
     pub order: &'a WrittenOrder,
     /// What is lost, in words.
@@ -173,7 +173,7 @@ pub async fn order(around: &AtHand, args: &OrderArgs) -> Result<Exit, NotDone> {
         let words = format!("{id} was removed meanwhile: order {} is cancelled", order.n);
         return Err(Error::new(words).into());
     }
-    let answer = Ordered {
+    let answer = OrderAnswer {
         order: &order,
         loses: &loses,
         backup,
