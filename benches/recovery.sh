@@ -28,11 +28,13 @@ mkdir "$REJOIN_STORE"
 
 start_all() {
     for n in 1 2 3; do
-        env -u ETCDCTL_API -u ETCDCTL_ENDPOINTS ETCD_NAME=n$n ETCD_DATA_DIR="$work/n$n" \
-            ETCD_LISTEN_PEER_URLS=http://127.88.1.$n:2380 ETCD_INITIAL_ADVERTISE_PEER_URLS=http://127.88.1.$n:2380 \
-            ETCD_LISTEN_CLIENT_URLS=http://127.88.1.$n:2379 ETCD_ADVERTISE_CLIENT_URLS=http://127.88.1.$n:2379 \
+        env -u ETCDCTL_API -u ETCDCTL_ENDPOINTS "ETCD_NAME=n$n" "ETCD_DATA_DIR=$work/n$n" \
+            "ETCD_LISTEN_PEER_URLS=http://127.88.1.$n:2380" \
+            "ETCD_INITIAL_ADVERTISE_PEER_URLS=http://127.88.1.$n:2380" \
+            "ETCD_LISTEN_CLIENT_URLS=http://127.88.1.$n:2379" \
+            "ETCD_ADVERTISE_CLIENT_URLS=http://127.88.1.$n:2379" \
             ETCD_LOG_LEVEL=error "$program" >>"$work/log$n" 2>&1 &
-        pids[$n]=$!
+        pids["$n"]=$!
     done
 }
 
@@ -41,7 +43,7 @@ wait_healthy() {
     local end=$((SECONDS + 120))
     until "$etcd/etcdctl" --command-timeout=2s endpoint health >"$work/health" 2>&1 &&
         "$etcd/etcdctl" --command-timeout=2s put bench/after "$SECONDS" >"$work/put" 2>&1; do
-        [ $SECONDS -lt $end ] || { tail -n 20 "$work"/log? "$work/health" >&2; exit 1; }
+        [ "$SECONDS" -lt "$end" ] || { tail -n 20 "$work"/log? "$work/health" >&2; exit 1; }
         sleep 0.1
     done
 }
