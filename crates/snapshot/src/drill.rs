@@ -440,8 +440,9 @@ async fn elected(
 
 /// Whether waiting changes nothing: from late 3.5 on etcd says not even how it is to whoever does not say who they are.
 fn is_for_good(error: &Error) -> bool {
-    // Our own words, behind etcd's.
-    error.to_string().contains("authentication is on")
+    // Our own words, behind etcd's; and etcd's of a password that is another one in the snapshot.
+    let words = error.to_string();
+    words.contains("authentication is on") || words.contains("authentication failed")
 }
 
 /// Two URLs on loopback that nobody listens at just now. Both are taken before one is let go: they are two.
