@@ -80,8 +80,10 @@ fn the_keys_of_json_are_the_documented_ones() {
     }
     help.has(&expected);
     // Without `etcd-rejoin-snapshot`, or without its directory, it says nothing.
-    let said = call(&["status", "--json"]).env("REJOIN_STORE", "/nowhere/store");
-    let status = json(&said.run());
+    let status = call(&["status", "--json"])
+        .env("REJOIN_STORE", "/nowhere/store")
+        .run();
+    let status = json(&status);
     assert_eq!(status["reason"], "store-unreachable");
     assert!(
         status["store"]["words"]
