@@ -10,20 +10,20 @@ use crate::gateway::Failure;
 use crate::membership::{ClusterId, MemberId};
 
 /// How a peer answered.
-pub(super) struct PeerAnswer {
+pub(super) struct Answered {
     pub(super) heard: Heard,
     /// What it says of the store, as an entrypoint.
     pub(super) said: Option<SaidOfStore>,
 }
 
-impl From<Heard> for PeerAnswer {
-    fn from(heard: Heard) -> PeerAnswer {
-        PeerAnswer { heard, said: None }
+impl From<Heard> for Answered {
+    fn from(heard: Heard) -> Answered {
+        Answered { heard, said: None }
     }
 }
 
 /// Asks one peer URL: etcd's own `/members`, else our assembly.
-pub(super) fn hear(observer: &Observer, name: &str, url: &str, deadline: Instant) -> PeerAnswer {
+pub(super) fn hear(observer: &Observer, name: &str, url: &str, deadline: Instant) -> Answered {
     let config = &observer.config;
     let heard = match observer.peers.peer_members(url, deadline) {
         Ok(view) => Heard::Etcd {
@@ -35,7 +35,7 @@ pub(super) fn hear(observer: &Observer, name: &str, url: &str, deadline: Instant
         }) => match observer.peers.get(&assembly_url(url), deadline) {
             Ok((200, body)) => {
                 let (heard, said) = assembly::heard(config, name, &body);
-                return PeerAnswer { heard, said };
+                return Answered { heard, said };
             }
             Ok((status, _)) => Heard::Nonsense(format!("HTTP status {status}")),
             Err(failure) => silent_or_refused(failure),

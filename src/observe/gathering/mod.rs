@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use super::ask::{NO_ANSWER, PeerAnswer, hear, learn_version, prove, tells_more};
+use super::ask::{Answered, NO_ANSWER, hear, learn_version, prove, tells_more};
 use super::{Listening, Look, Observer, all, promised};
 use crate::datadir::{Contents, Finding};
 use crate::decide::{
@@ -20,8 +20,7 @@ use crate::decide::{
 use crate::gateway::Failure;
 use crate::membership::{ClusterId, Member, MemberId};
 use crate::signals::Ended;
-use news::{News, WhoRuns};
-use store::Asking;
+use news::{Asking, News, WhoRuns};
 
 /// Own data: so long the first gateway is asked alone. Every question is a round of Raft for the others.
 const HEAD_START: Duration = Duration::from_millis(5);
@@ -309,7 +308,7 @@ impl<'a> Gathering<'a> {
 
     fn absorb(&mut self, news: News) {
         match news {
-            News::Peer(index, PeerAnswer { heard, said }, took) => {
+            News::Peer(index, Answered { heard, said }, took) => {
                 self.way = self.way.max(took);
                 match cluster_of(&heard) {
                     Some(_) => self.unversioned[index] += 1,

@@ -1,8 +1,10 @@
 //! What comes of one question.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::super::ask::PeerAnswer;
+use super::super::ask::Answered;
 use crate::decide::{Peer, Quorate, StoreSeen};
 use crate::gateway::{Failure, Status};
 use crate::kubernetes::SetAnswer;
@@ -11,7 +13,7 @@ use crate::membership::{ClusterId, Member, MemberId};
 /// What came of one question.
 pub(in crate::observe) enum News {
     /// The peer of this number, how it answered, and how long that took.
-    Peer(usize, PeerAnswer, Duration),
+    Peer(usize, Answered, Duration),
     /// The version of this peer's cluster is known too, or was not to be had.
     Version(usize),
     /// Who has proven a leader at this URL.
@@ -36,4 +38,14 @@ pub(in crate::observe) enum WhoRuns {
     ListsMembers(String, ClusterId, Vec<Member>),
     /// An entrypoint of our name at this URL, which is not this process.
     Entrypoint(String),
+}
+
+/// A question at the store.
+#[derive(Default)]
+pub(in crate::observe) struct Asking {
+    pub open: bool,
+    /// Nobody waits for its answer any more.
+    pub over: Arc<AtomicBool>,
+    /// This run has removed our own entry: what the store knows of our URL does not matter.
+    pub rejoins: bool,
 }

@@ -1,24 +1,15 @@
 //! The store of snapshots: asked beside the peers. Intact data waits for it only where nobody is there to wait for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use super::{Gathering, News};
+use super::Gathering;
+use super::news::{Asking, News};
 use crate::decide::{DataDir, KeptMember, StoreSeen, ToAsk, Wants};
 use crate::store::ToProbe;
 
 /// No store names more members that are asked.
 const MOST: usize = 100;
-
-/// A question at the store.
-#[derive(Default)]
-pub(super) struct Asking {
-    open: bool,
-    /// Nobody waits for its answer any more.
-    over: Arc<AtomicBool>,
-    /// This run has removed our own entry: what the store knows of our URL does not matter.
-    rejoins: bool,
-}
 
 impl Gathering<'_> {
     /// Asks the store, if there is one. Who leaves, or runs, does not.
