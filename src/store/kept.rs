@@ -168,7 +168,7 @@ fn cluster(value: &Value) -> Result<ClusterId, Lacks> {
 }
 
 /// The elements of a list; none where there is none.
-fn each<'a>(value: &'a Value, key: Lacks) -> Result<&'a [Value], Lacks> {
+fn each(value: &Value, key: Lacks) -> Result<&[Value], Lacks> {
     some(value, key).map_or(Ok(&[]), |all| all.as_array().map(Vec::as_slice).ok_or(key))
 }
 
