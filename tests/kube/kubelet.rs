@@ -110,7 +110,9 @@ impl Kubelet {
     /// Removes the volumes that were left.
     pub fn clear(&self) {
         for volume in std::mem::take(&mut *self.volumes.lock().unwrap()) {
-            let _ = fs::remove_dir_all(volume);
+            let _ = fs::remove_dir_all(&volume);
+            // What has them all, once it is empty.
+            let _ = volume.parent().map(fs::remove_dir);
         }
     }
 

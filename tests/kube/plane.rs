@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use etcd_rejoin::access::TlsFiles;
 use tempfile::TempDir;
 
-use super::api::Api;
+use super::api::{Api, text};
 use super::docker::{LABEL, image, try_docker};
 use super::kubelet::Kubelet;
 use super::support::addresses::Addresses;
@@ -136,6 +136,11 @@ impl Plane {
 
 impl Drop for Plane {
     fn drop(&mut self) {
+        let volumes = self.api.list("/api/v1/persistentvolumes");
+        for volume in volumes.into_iter().flatten() {
+            let folder = text(&volume, "/spec/hostPath/path");
+            self.kubelet.note_volume(Path::new(folder));
+        }
         self.kubelet.end();
         for pods in self.pods.drain(..) {
             let _ = pods.join();
