@@ -59,6 +59,17 @@ impl Enrolled {
         }
     }
 
+    /// What takes it out, if it may be one that nobody ever starts: it keeps the next learner out, or costs a vote.
+    fn orphan_s_end(&self) -> Option<String> {
+        let silent = self.said.is_err() && (!self.member.started() || self.member.learner);
+        silent.then(|| {
+            format!(
+                "if nobody is to start it any more, take it out: etcdctl member remove {}",
+                self.member.id
+            )
+        })
+    }
+
     /// In one word; what ails it stands below the table.
     fn state(&self) -> &'static str {
         match (&self.said, self.ails()) {
@@ -148,8 +159,9 @@ impl Roll {
         }
         let mut text = table(&rows);
         for one in &self.members {
-            if let Some(why) = one.ails() {
-                let _ = writeln!(text, "{}: {why}", one.member.label());
+            let said = [one.ails(), one.orphan_s_end()];
+            for words in said.into_iter().flatten() {
+                let _ = writeln!(text, "{}: {words}", one.member.label());
             }
         }
         let leader = match self.quorate {

@@ -69,9 +69,17 @@ fn members_are_listed_as_they_are(version: Version) {
         code == Some(0) && last.starts_with(&format!("n{leader}: ")),
         "{text}"
     );
+    // A learner that nobody starts is named with what takes it out.
+    let url = "--peer-urls=http://127.0.0.1:1";
+    cluster.operator(&["member", "add", "n9", "--learner", url]);
+    let (_, text) = said(&mut cluster, 1, &["members"]);
+    let cure = text.split("take it out: etcdctl ").nth(1).expect(&text);
+    let words: Vec<&str> = cure.lines().next().unwrap().split(' ').collect();
+    cluster.operator(&words);
     let other = if leader == 3 { 2 } else { 3 };
     cluster.kill9(&[other]);
     let (_, text) = said(&mut cluster, 1, &["members"]);
+    assert!(!text.contains("take it out"), "{text}");
     assert!(
         text.contains(" silent ") && text.contains("survives no further failure"),
         "{text}"

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use super::catching_up::{Came, CatchingUp};
 use super::images::{DONE, HEALTHY, Handed, NOT_FOR_PEOPLE};
 use crate::act::{Actor, Undone};
 use crate::config::Config;
@@ -147,6 +148,7 @@ impl Watcher {
 
     fn until_promoted(&self, stop: &Stop) -> Result<(), Exit> {
         let mut said = StandsInTheWay::default();
+        let (began, mut catching_up) = (Instant::now(), CatchingUp::default());
         until(stop, || self.healthy.load(Ordering::Relaxed) || self.runs())?;
         let actor = Actor::new(&self.config, &self.volume, &self.clients, stop);
         let mut learner = self.own;
@@ -171,6 +173,12 @@ impl Watcher {
                 // To catch up takes its time. What else stands in the way may do so for ever.
                 Err(Undone::NotNow(words)) => {
                     log::debug!("not promoted yet: {words}");
+                    let now = began.elapsed();
+                    if catching_up.is_due(now)
+                        && let Some(came) = self.came(&voters)
+                    {
+                        log::info!("not promoted yet: {}", catching_up.words(came, now));
+                    }
                     false
                 }
                 Err(Undone::Cluster(words) | Undone::Refused(words)) => {
@@ -208,6 +216,22 @@ impl Watcher {
             ..Observation::default()
         };
         (seen, voters)
+    }
+
+    /// How far we have come, and the voter that has come farthest.
+    fn came(&self, voters: &[String]) -> Option<Came> {
+        let deadline = Instant::now() + QUESTION;
+        let asked = |url: &String| self.clients.status(url, deadline).ok();
+        let own = self.config.own_client_urls();
+        let own = own.iter().filter_map(asked);
+        let cluster = voters.iter().filter_map(asked);
+        Some(Came {
+            cluster: cluster.map(|status| status.raft_index).max()?,
+            learner: own
+                .filter(|status| self.own == Some(status.member))
+                .map(|status| status.raft_index)
+                .max(),
+        })
     }
 
     /// Our etcd has answered through Raft, or the cluster has seen it publish itself.
