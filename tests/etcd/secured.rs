@@ -17,6 +17,7 @@ scenarios! {
         a_certificate_of_a_stranger,
         a_lost_disk_beside_a_peer_with_a_strange_certificate,
         one_certificate_that_is_its_own_ca,
+        peers_go_from_http_to_https_one_at_a_time,
         without_a_user,
         own_data_starts_without_a_user,
         a_certificate_of_a_stranger_beside_data,
@@ -76,6 +77,55 @@ fn secured_by(
 
 fn a_lost_disk_behind_tls(version: Version) {
     heals(secured(version));
+}
+
+/// Word for word what `docs/tls-and-users.md` says, beside a client that writes.
+fn peers_go_from_http_to_https_one_at_a_time(version: Version) {
+    let mut cluster = Cluster::running(version, 3);
+    let ca = Ca::new(&cluster.scratch().join("ca"), "ca");
+    let writer = cluster.writer(&[1, 2, 3]);
+    let restart = |cluster: &mut Cluster, n: usize| {
+        cluster.member(n).sigterm();
+        cluster.start(&[n]);
+        cluster.wait_healthy();
+    };
+    // Everybody can show a certificate, and knows the CA, before anybody asks for one.
+    for n in [1, 2, 3] {
+        let host = cluster.addresses.host(n as u8).to_string();
+        let usage = "serverAuth,clientAuth";
+        let hosts = [&*host, "127.0.0.1"];
+        let cert = ca.sign(&format!("n{n}"), None, &hosts, usage, Key::Pkcs8);
+        for (variable, path) in [
+            ("ETCD_PEER_CERT_FILE", &cert.cert),
+            ("ETCD_PEER_KEY_FILE", &cert.key),
+            ("ETCD_PEER_TRUSTED_CA_FILE", &ca.cert()),
+        ] {
+            cluster.member(n).set(variable, &path.display().to_string());
+        }
+        restart(&mut cluster, n);
+    }
+    for n in [1, 2, 3] {
+        for variable in ["ETCD_LISTEN_PEER_URLS", "ETCD_INITIAL_ADVERTISE_PEER_URLS"] {
+            let url = cluster.member(n).env[variable].replace("http://", "https://");
+            cluster.member(n).set(variable, &url);
+        }
+        let initial = cluster.initial(&[1, 2, 3]);
+        cluster.member(n).set("ETCD_INITIAL_CLUSTER", &initial);
+        restart(&mut cluster, n);
+        cluster.member(n).wait_log("peer-urls-changed");
+    }
+    cluster.set_initial(&[1, 2, 3]);
+    for n in [1, 2, 3] {
+        cluster.member(n).set("ETCD_PEER_CLIENT_CERT_AUTH", "true");
+        restart(&mut cluster, n);
+    }
+    writer.stop();
+    let listed = cluster.etcdctl(&["member", "list"]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert_eq!(listed.matches("https://").count(), 3, "{listed}");
+    cluster.member(3).lose_disk();
+    restart(&mut cluster, 3);
+    cluster.verify();
 }
 
 /// One file is certificate and CA of all: what a person makes who wants just TLS.
