@@ -10,7 +10,7 @@ use crate::table::{Row, Samples};
 const OURS: usize = 3;
 /// etcd refuses to add a member while another one has been connected for less than five seconds
 /// (`etcdserver/server.go`, `isConnectedFullySince`): the same for both sides, so it is waited for.
-const CONNECTED: Duration = Duration::from_millis(6500);
+pub const CONNECTED: Duration = Duration::from_millis(6500);
 
 /// The member is empty, and the cluster lists it.
 pub fn lost_disk(bench: &Bench) -> Vec<Row> {

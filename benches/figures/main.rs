@@ -11,6 +11,7 @@ mod bench;
 mod blackhole;
 #[path = "../../tests/support/book.rs"]
 mod book;
+mod growing;
 mod healing;
 mod restart;
 mod stand_in;
@@ -41,6 +42,8 @@ const FIGURES: &[(&str, Figure)] = &[
     ("restart-tls", restart::intact_tls),
     ("restart-store", restart::intact_store),
     ("lost-disk", healing::lost_disk),
+    ("fourth-member", growing::fourth_member),
+    ("leader-leaves", growing::leader_leaves),
     ("last-of-quorum", restart::last_of_quorum),
     ("black-hole", blackhole::black_hole),
     ("weight", weight::weight),
