@@ -89,16 +89,16 @@ fn called(stand_in: &StandIn, call: &str) -> bool {
     stand_in.calls().iter().any(|known| known == call)
 }
 
-/// The whole loop: it waits without quorum, and where it may not, and promotes once it may.
+/// The whole loop: it waits without quorum, and beside a Primary, and promotes once it may.
 #[test]
-fn a_rover_promotes_once_it_has_quorum_and_may() {
-    let stand_in = nine("no-quorum");
+fn a_rover_promotes_once_it_has_quorum() {
+    let stand_in = nine("quorum", "no-quorum");
     stand_in.answers("drbdadm primary", "exit 0");
     let _rover = Rover::new(&stand_in);
     let says = |reason: &str| said(&stand_in).contains(&format!("reason={reason}"));
     wait("no quorum", &stand_in, || says("no-quorum"));
-    stand_in.put("state", &recorded("9/may-not-promote.events2"));
-    wait("may not promote", &stand_in, || says("may-not-promote"));
+    stand_in.put("state", &recorded("9/beside-a-primary.events2"));
+    wait("beside a Primary", &stand_in, || says("peer-primary"));
     assert!(!called(&stand_in, PRIMARY), "{:?}", stand_in.calls());
     stand_in.put("state", &recorded("9/primary-lost.events2"));
     wait("promoted", &stand_in, || called(&stand_in, PRIMARY));
@@ -108,7 +108,7 @@ fn a_rover_promotes_once_it_has_quorum_and_may() {
 
 /// The handler may run for long. Whatever the kernel makes of the promotion then, a demotion comes after it.
 fn promoting() -> (StandIn, Rover) {
-    let stand_in = nine("primary-lost");
+    let stand_in = nine("quorum", "primary-lost");
     stand_in.answers("drbdadm primary", "exec sleep 600");
     stand_in.answers("drbdadm secondary", "exit 0");
     let rover = Rover::new(&stand_in);
@@ -145,7 +145,7 @@ fn a_stop_demotes_what_was_promoted_also_where_drbd_does_not_say_what_is() {
     stand_in.answers("drbdadm secondary", "[ -e lets-go ] || exit 11");
     let mut rover = Rover::new(&stand_in);
     // There is no /dev/drbd0 here.
-    let checks = || said(&stand_in).contains("reason=file-system-unchecked");
+    let checks = || said(&stand_in).contains("reason=promoted");
     wait("promoted", &stand_in, checks);
     stand_in.put("state", "no answer");
     rover.is_told_to_end();
@@ -171,7 +171,7 @@ fn a_bring_up_that_has_failed_half_way_is_tried_again() {
         (calls.iter().filter(|call| call.contains("adjust"))).count()
     };
     wait("tried again", &stand_in, || adjusts() > 2);
-    assert!(said(&stand_in).contains("reason=half-up"));
+    assert!(said(&stand_in).contains("reason=volume-down"));
     stand_in.put("disk", "");
     let waits = || said(&stand_in).contains("reason=gate-backup");
     wait("brought up", &stand_in, waits);
@@ -239,4 +239,56 @@ fn a_mount_point_is_made_and_what_cannot_be_one_is_said_at_the_start() {
     assert_eq!(rover.0.wait().unwrap().code(), Some(74));
     let said = said(&stand_in);
     assert!(said.contains("REJOIN_MOUNT="), "{said}");
+}
+
+/// A handler that is not ours would be asked what only ours can answer.
+#[test]
+fn a_set_up_in_which_writes_can_be_lost_is_refused_at_the_start() {
+    let refused = |stand_in: &StandIn, why: &str| {
+        wish(stand_in, "BACKUP");
+        let mut rover = Rover::start(stand_in, &[]);
+        assert_eq!(rover.0.wait().unwrap().code(), Some(78));
+        let said = said(stand_in);
+        assert!(
+            said.contains(why) && said.contains("two-node config"),
+            "{said}"
+        );
+        assert!(stand_in.changes().is_empty(), "{:?}", stand_in.changes());
+    };
+    let foreign = StandIn::new();
+    let dump = recorded("8.4/handler.dump");
+    foreign.put(
+        "dump",
+        &dump.replace("etcd-rejoin fence-peer", "crm-fence-peer.sh"),
+    );
+    refused(&foreign, "another program is DRBD's handler");
+    for fencing in ["resource-only", "dont-care"] {
+        let soft = StandIn::new();
+        let show = recorded("8.4/fencing.show");
+        soft.put("show", &show.replace("resource-and-stonith", fencing));
+        refused(&soft, "fencing");
+    }
+    let two_peers = nine("fencing", "three-nodes");
+    refused(&two_peers, "node3");
+}
+
+/// And keepalived hears that this machine must not have the address.
+#[test]
+fn a_takeover_that_drbd_refuses_is_said_in_its_words() {
+    let stand_in = nine("fencing", "connected");
+    let _rover = Rover::wished(&stand_in, "BACKUP", &[]);
+    wait("met", &stand_in, || said(&stand_in).contains("gate-backup"));
+    let words = "etcd: State change failed: (-7) Refusing to be Primary while peer is not outdated";
+    stand_in.fails("drbdadm primary", 11, words);
+    stand_in.put("state", &recorded("9/two-primary-lost.events2"));
+    wish(&stand_in, "MASTER");
+    let report = || fs::read_to_string(stand_in.path("gate.report")).unwrap_or_default();
+    wait("refused", &stand_in, || {
+        report().contains("promotion-refused")
+    });
+    assert!(
+        report().contains("(-7) Refusing to be Primary"),
+        "{}",
+        report()
+    );
 }

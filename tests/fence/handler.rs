@@ -14,6 +14,7 @@ use crate::peer::{LONG, Peer, SECRET, nobody};
 struct Handler {
     dir: TempDir,
     args: Vec<String>,
+    timeout: &'static str,
     resource: Option<&'static str>,
 }
 
@@ -26,6 +27,7 @@ impl Handler {
         Handler {
             dir,
             args: args.into(),
+            timeout: "2s",
             resource: Some("etcd"),
         }
         .role("Primary")
@@ -62,6 +64,10 @@ impl Handler {
         self
     }
 
+    fn within(self, timeout: &'static str) -> Self {
+        Handler { timeout, ..self }
+    }
+
     fn arg(mut self, words: &[&str]) -> Self {
         self.args.extend(words.iter().map(|word| word.to_string()));
         self
@@ -79,6 +85,7 @@ impl Handler {
     fn ends_with(&self, code: i32, part: &str) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_etcd-rejoin"));
         command.arg("fence-peer").args(&self.args).env_clear();
+        command.args(["--timeout", self.timeout]);
         command.env("PATH", format!("{}:/usr/bin:/bin", self.path().display()));
         if let Some(resource) = self.resource {
             command.env("DRBD_RESOURCE", resource);
@@ -113,7 +120,10 @@ fn a_secondary_fences_nobody_unless_it_proves_its_own_data() {
     let nobody = nobody().to_string();
     let told = "echo off >${0%/*}/told";
     let good = Handler::new(&nobody).role("Secondary").fencing_by(told);
-    good.ends_with(7, "confirms");
+    let asked = Instant::now();
+    good.within("20s").ends_with(7, "confirms");
+    // The other one may be Primary, and turn us off.
+    assert!(asked.elapsed() >= etcd_rejoin::rover::table::MARGIN);
     let stale = Handler::new(&nobody).role("Secondary").fencing_by(told);
     let text = std::fs::read_to_string(stale.path().join("drbdsetup")).unwrap();
     stale.script(
@@ -209,18 +219,19 @@ fn it_ends_within_its_time_whatever_hangs() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = silent.local_addr().unwrap().to_string();
     let nobody = nobody().to_string();
-    let limit = ["--timeout", "1s"];
-    let no_role = Handler::new(&nobody).arg(&limit);
+    let no_role = Handler::new(&nobody).within("1s");
     no_role.script("drbdsetup", hangs);
-    let pipe = Handler::new(&nobody).arg(&limit);
+    let pipe = Handler::new(&nobody).within("1s");
     let key = pipe.path().join("key");
     std::fs::remove_file(&key).unwrap();
     let made = Command::new("mkfifo").arg(&key).status().unwrap();
     assert!(made.success());
     for handler in [
-        Handler::new(&silent).role("Secondary").arg(&limit),
-        Handler::new("192.0.2.1:7790").role("Secondary").arg(&limit),
-        Handler::new(&nobody).arg(&limit).fencing_by(hangs),
+        Handler::new(&silent).role("Secondary").within("1s"),
+        Handler::new("192.0.2.1:7790")
+            .role("Secondary")
+            .within("1s"),
+        Handler::new(&nobody).within("1s").fencing_by(hangs),
         no_role,
         pipe,
     ] {
@@ -234,9 +245,7 @@ fn it_ends_within_its_time_whatever_hangs() {
 fn a_silent_peer_leaves_time_to_ask_for_our_own_role() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = listener.local_addr().unwrap().to_string();
-    let handler = Handler::new(&silent)
-        .role("Primary")
-        .arg(&["--timeout", "5s"]);
+    let handler = Handler::new(&silent).role("Primary").within("5s");
     handler.ends_with(5, "goes on");
 }
 
@@ -245,7 +254,7 @@ fn a_peer_that_gives_way_is_asked_again() {
     // It asks us just now, and would go first; then it hears that we are Primary.
     let peer = Peer::of(crate::peer::machine("0"), Answer::Outdated);
     let turn = peer.turn.take(Instant::now()).unwrap();
-    let handler = Handler::new(&peer.at()).arg(&["--timeout", "10s"]);
+    let handler = Handler::new(&peer.at()).within("10s");
     std::thread::scope(|scope| {
         scope.spawn(|| handler.ends_with(4, "outdated"));
         // It is asked in vain meanwhile.
@@ -262,9 +271,7 @@ fn a_secondary_that_is_refused_for_now_is_refused() {
     let _turn = peer.turn.take(Instant::now()).unwrap();
     let handler = Handler::new(&peer.at()).role("Secondary");
     let asked = Instant::now();
-    handler
-        .arg(&["--timeout", "60s"])
-        .ends_with(1, "goes first");
+    handler.within("60s").ends_with(1, "goes first");
     assert!(asked.elapsed() < LONG / 2);
 }
 
@@ -286,10 +293,7 @@ fn what_is_set_wrongly_is_never_an_assumption() {
         },
         "DRBD_RESOURCE",
     );
-    wrong(
-        Handler::new(&nobody).arg(&["--timeout", "5"]),
-        "--timeout=5",
-    );
+    wrong(Handler::new(&nobody).within("5"), "--timeout=5");
     wrong(Handler::new("node2"), "--peer=node2");
     wrong(
         Handler {

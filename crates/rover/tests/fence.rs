@@ -10,21 +10,21 @@ mod turns;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use etcd_rejoin_rover::fence::{Answer, Asked, FenceServer, Request};
+use etcd_rejoin_rover::fence::{Answer, Asked, FenceServer};
 
-use peer::{LONG, Peer, asks, key, machine, nobody, outdate, silent};
+use peer::{LONG, Peer, asks, key, machine, nobody, outdate};
 
 #[test]
 fn a_peer_does_what_it_is_asked_once_and_says_so() {
     let peer = Peer::answering(Answer::Outdated);
     assert_eq!(
-        asks(&peer.at(), &key(), &outdate(), LONG),
+        asks(&peer.at(), &key(), outdate(), LONG),
         Asked::Heard(Answer::Outdated)
     );
-    assert_eq!(*peer.asked.lock().unwrap(), [outdate()]);
+    assert_eq!(*peer.asked.lock().unwrap(), [outdate().to_string()]);
     let named = format!("localhost:{}", peer.server.address().port());
     assert_eq!(
-        asks(&named, &key(), &outdate(), LONG),
+        asks(&named, &key(), outdate(), LONG),
         Asked::Heard(Answer::Outdated)
     );
 }
@@ -37,49 +37,30 @@ fn a_refusal_arrives_in_its_own_words() {
         Answer::Failed("drbdadm outdate ended with 17".into()),
     ] {
         let peer = Peer::answering(answer.clone());
-        let asked = asks(&peer.at(), &key(), &outdate(), LONG);
+        let asked = asks(&peer.at(), &key(), outdate(), LONG);
         assert_eq!(asked, Asked::Heard(answer));
     }
 }
 
+/// A rover that is being restarted is no dead machine.
 #[test]
-fn a_peer_says_what_it_would_do_and_that_is_no_deed() {
-    let request = Request::Would("etcd".into());
-    for answer in [Answer::Would, Answer::Primary, Answer::Busy("later".into())] {
-        let peer = Peer::answering(answer.clone());
-        let asked = asks(&peer.at(), &key(), &request, LONG);
-        assert_eq!(asked, Asked::Heard(answer));
-    }
-    let would = Peer::answering(Answer::Would);
-    silent(
-        asks(&would.at(), &key(), &outdate(), LONG),
-        "another question",
-    );
-    let outdated = Peer::answering(Answer::Outdated);
-    silent(
-        asks(&outdated.at(), &key(), &request, LONG),
-        "another question",
-    );
-}
-
-#[test]
-fn a_state_is_words_for_a_person() {
-    let request = Request::State("etcd".into());
-    let answer = Answer::State("role=Secondary disk=UpToDate".into());
-    let peer = Peer::answering(answer.clone());
-    assert_eq!(
-        asks(&peer.at(), &key(), &request, LONG),
-        Asked::Heard(answer)
-    );
-    let peer = Peer::answering(Answer::Outdated);
-    silent(asks(&peer.at(), &key(), &request, LONG), "another question");
+fn where_nobody_listens_is_asked_again_until_somebody_does() {
+    let address = nobody();
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| asks(&address.to_string(), &key(), outdate(), LONG));
+        std::thread::sleep(Duration::from_millis(500));
+        let deed = Arc::new(|_: &str| Answer::Outdated);
+        let start = || FenceServer::start(address, key(), machine("peer"), Arc::default(), deed);
+        let _server = start().unwrap();
+        assert_eq!(asking.join().unwrap(), Asked::Heard(Answer::Outdated));
+    });
 }
 
 #[test]
 fn a_server_that_ends_gives_its_port_back() {
     let address = nobody();
     let start = || {
-        let deed = Arc::new(|_: &Request| Answer::Outdated);
+        let deed = Arc::new(|_: &str| Answer::Outdated);
         FenceServer::start(address, key(), machine("peer"), Arc::default(), deed)
     };
     drop(start().unwrap());

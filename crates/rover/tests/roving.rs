@@ -8,7 +8,7 @@
 //! with 8.4.11, and DRBD 9's where it differs: a disk reads UpToDate after a boot, and quorum with a
 //! diskless third node, which outdates a Secondary that it sees while the other side is Primary. The
 //! rovers run the real `decide_volume`, and answer each other and the kernel's `fence-peer` handler by
-//! the real `may_outdate_itself`, `settle` and `handler_exit_code` (`rover`). Looking and promoting are two steps:
+//! the real `asked_to_outdate`, `settle` and `decide_handler` (`rover`). Looking and promoting are two steps:
 //! anything may happen between. A rover may look away as long as it likes.
 //!
 //! Not in this world: etcd (the client's write is acknowledged when it is on every disk that DRBD wants),

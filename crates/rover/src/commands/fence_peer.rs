@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::drbd;
 use crate::fence::{self, Key, Machine, Means};
-use crate::table::{HandlerDecision, Settled, decide_handler};
+use crate::table::{HandlerDecision, Role, Settled, decide_handler};
 use etcd_rejoin_host::exit::Exit;
 use etcd_rejoin_host::kmsg;
 use etcd_rejoin_host::program;
@@ -31,7 +31,7 @@ pub struct FencePeerArgs {
     #[arg(long, value_name = "PROGRAM")]
     pub fence_command: Option<String>,
     /// How long all of it may take: the kernel holds back every write meanwhile
-    #[arg(long, value_name = "DURATION", default_value = "8s")]
+    #[arg(long, value_name = "DURATION", default_value = "30s")]
     pub timeout: String,
 }
 
@@ -142,6 +142,7 @@ fn settled(
         let means = Means {
             peer,
             machine: &machine,
+            primary: own.role == Role::Primary,
             command: &command,
             search,
             timeout: until.saturating_duration_since(Instant::now()),

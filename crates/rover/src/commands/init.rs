@@ -238,7 +238,9 @@ impl UnderSetUp<'_> {
             SetUpStep::BringUp => self.drbd.bring_up(COMMAND).map_err(caused),
             SetUpStep::FirstGeneration => self.first_generation(stop),
             SetUpStep::Promote => {
-                self.drbd.promote(COMMAND, &|| false).map_err(caused)?;
+                self.drbd
+                    .promote(false, COMMAND, &|| false)
+                    .map_err(caused)?;
                 self.so_far.held = true;
                 Ok(())
             }

@@ -57,7 +57,7 @@ fn means(rover: &Rover, volume: VolumeState) -> Result<String, String> {
         // Whatever it turns out to be.
         VolumeState::Down | VolumeState::Unusable(_) => return Ok(format!("{LOST}\n\n{FIRST}\n")),
     };
-    let row = match word(&crate::rove::policy(rover), &seen, resource) {
+    let row = match word(&seen, resource) {
         Word::Primary => {
             return Err("it is Primary here already: there is nothing to promote".into());
         }

@@ -13,8 +13,6 @@ pub struct DrbdState {
     pub peers: Vec<PeerVolume>,
     /// DRBD 9's `quorum`, where it says one.
     pub quorum: Option<bool>,
-    /// DRBD 9's `may_promote`, where it says one.
-    pub may_promote: Option<bool>,
     /// I/O is suspended.
     pub suspended: bool,
     /// I/O fails after `secondary --force`.
@@ -25,7 +23,7 @@ pub struct DrbdState {
 struct PeerKeys {
     key: String,
     connected: Option<(String, Connection, Role)>,
-    device: Option<(Disk, Replication)>,
+    device: Option<(Disk, Replication, bool)>,
 }
 
 /// Reads the output. `None`: the kernel has no such resource. The error names what is no output of
@@ -61,7 +59,6 @@ pub fn parse(text: &str, resource: &str) -> Result<Option<DrbdState>, String> {
                     disk: Disk::Diskless,
                     peers: Vec::new(),
                     quorum: None,
-                    may_promote: keys.yes_no("may_promote")?,
                     suspended: keys.get("suspended").is_some_and(|why| why != "no"),
                     failing: keys.yes_no("force-io-failures")?.unwrap_or(false),
                 });
@@ -83,6 +80,7 @@ pub fn parse(text: &str, resource: &str) -> Result<Option<DrbdState>, String> {
                 let device = (
                     disk_state(keys.need("peer-disk")?)?,
                     replication(keys.get("replication").unwrap_or("Off")),
+                    keys.yes_no("peer-client")?.unwrap_or(false),
                 );
                 peer(&mut peers, &keys).device = Some(device);
             }
@@ -112,13 +110,15 @@ impl PeerKeys {
     /// A peer device without a connection is none: the lines of a connection that ends now.
     fn finish(self) -> Option<PeerVolume> {
         let (name, connection, role) = self.connected?;
-        let (disk, replication) = self.device.unwrap_or((Disk::Unknown, Replication::Off));
+        let unknown = (Disk::Unknown, Replication::Off, false);
+        let (disk, replication, witness) = self.device.unwrap_or(unknown);
         Some(PeerVolume {
             name,
             connection,
             role,
             disk,
             replication,
+            witness,
         })
     }
 }
@@ -233,12 +233,12 @@ mod tests {
         let nine = parse(NINE, "etcd").unwrap().unwrap();
         assert_eq!(nine.role, Role::Secondary);
         assert_eq!(nine.disk, Disk::UpToDate);
-        assert_eq!((nine.quorum, nine.may_promote), (Some(true), Some(true)));
+        assert_eq!(nine.quorum, Some(true));
         assert_eq!(nine.peers[0].name, "node2");
         assert_eq!(nine.peers[0].replication, Replication::Established);
         let eight = parse(EIGHT, "etcd").unwrap().unwrap();
         assert_eq!(eight.disk, Disk::Inconsistent);
-        assert_eq!((eight.quorum, eight.may_promote), (None, None));
+        assert_eq!(eight.quorum, None);
         assert_eq!(eight.peers[0].connection, Connection::Connecting);
         assert_eq!(eight.peers[0].disk, Disk::Unknown);
     }

@@ -26,8 +26,7 @@ pub enum FailureKind {
     Primary,
     /// The disk is less than outdated already: Inconsistent, or not there.
     LessThanOutdated,
-    /// DRBD said yes and recorded nothing: a disk that it holds to be connected to an UpToDate peer is
-    /// UpToDate again at once (measured with DRBD 8.4.11).
+    /// A disk that DRBD holds to be connected is not outdated: 9 refuses, and 8.4 says yes and records nothing.
     NotRecorded,
     /// The configuration has no such resource for this host.
     NotConfigured,
@@ -72,8 +71,11 @@ impl std::error::Error for DrbdFailure {}
 
 /// The kind behind an exit code and the words beside it.
 pub fn kind(command: &str, code: i32, words: &str) -> FailureKind {
-    if let Some(kind) = number(words).and_then(numbered) {
-        return kind;
+    match number(words) {
+        // Whoever is Primary is not outdated.
+        Some(-2) if command == "outdate" => return FailureKind::Primary,
+        Some(number) if let Some(kind) = numbered(number) => return kind,
+        Some(_) | None => {}
     }
     let says = |part: &str| words.contains(part);
     if says("not defined in your config") {
@@ -106,6 +108,7 @@ fn numbered(number: i32) -> Option<FailureKind> {
         -1 => FailureKind::TwoPrimaries,
         -2 => FailureKind::NoUpToDateDisk,
         -4 => FailureKind::NoLocalDisk,
+        -6 => FailureKind::NotRecorded,
         -7 => FailureKind::PeerNotOutdated,
         -12 => FailureKind::HeldOpen,
         -16 => FailureKind::LessThanOutdated,

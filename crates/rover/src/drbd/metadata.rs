@@ -9,8 +9,6 @@ pub struct Metadata {
     pub consistent: bool,
     /// It was up to date when that was last recorded.
     pub up_to_date: bool,
-    /// The peer is recorded as outdated.
-    pub peer_outdated: bool,
 }
 
 /// The generation of metadata that was only created (`UUID_JUST_CREATED` in `drbd.h`).
@@ -41,7 +39,6 @@ pub fn parse(text: &str) -> Result<Metadata, String> {
         fresh: current & !1 == JUST_CREATED,
         consistent: flags[0],
         up_to_date: flags[1],
-        peer_outdated: flags[5],
     })
 }
 
@@ -60,7 +57,19 @@ mod tests {
         assert!(nine.unwrap().fresh);
         let used = format!("14E465D0A683C8EB:{zeros}:1:0:0:0:0:1:0\n");
         let used = parse(&used).unwrap();
-        assert!(!used.fresh && used.consistent && !used.up_to_date && used.peer_outdated);
+        assert!(!used.fresh && used.consistent && !used.up_to_date);
+    }
+
+    /// A crashed Primary of 9.2.18, and the disk that was outdated meanwhile.
+    #[test]
+    fn recorded_flags_are_read() {
+        let said = include_str!("../../tests/fixtures/drbd/9/flags.get-gi");
+        let read: Vec<_> = said.lines().map(|line| parse(line).unwrap()).collect();
+        assert!(read.iter().all(|disk| !disk.fresh && disk.consistent));
+        assert_eq!(
+            read.iter().map(|disk| disk.up_to_date).collect::<Vec<_>>(),
+            [true, false]
+        );
     }
 
     #[test]

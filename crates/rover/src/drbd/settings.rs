@@ -199,7 +199,8 @@ mod tests {
     use super::*;
 
     const EIGHT: &str = include_str!("../../tests/fixtures/drbd/8.4/fencing.show");
-    const NINE: &str = include_str!("../../tests/fixtures/drbd/9/quorum.show");
+    const NINE: &str = include_str!("../../tests/fixtures/drbd/9/fencing.show");
+    const QUORUM: &str = include_str!("../../tests/fixtures/drbd/9/quorum.show");
 
     #[test]
     fn fencing_is_of_the_disk_in_one_version_and_of_the_connection_in_the_other() {
@@ -208,7 +209,7 @@ mod tests {
         assert!(!eight.quorum_on);
         let nine = parse(NINE, "etcd").unwrap();
         assert_eq!(nine.fencing, Fencing::ResourceAndStonith);
-        assert!(nine.quorum_on);
+        assert!(!nine.quorum_on && parse(QUORUM, "etcd").unwrap().quorum_on);
     }
 
     #[test]
@@ -220,10 +221,10 @@ mod tests {
         );
         assert_eq!(parse(NINE, "another"), Ok(DEFAULTS));
         for off in ["off; # default", "1;", "2;"] {
-            let text = NINE.replace("majority;", off);
+            let text = QUORUM.replace("majority;", off);
             assert!(!parse(&text, "etcd").unwrap().quorum_on, "{off}");
         }
-        let all = NINE.replace("majority;", "all;");
+        let all = QUORUM.replace("majority;", "all;");
         assert!(parse(&all, "etcd").unwrap().quorum_on);
     }
 

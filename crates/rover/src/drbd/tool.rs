@@ -143,12 +143,10 @@ impl Drbd {
     }
 
     /// Whether the handler that the kernel asks about a lost peer is `etcd-rejoin fence-peer`, as the
-    /// configuration says now. Not known is no.
-    pub fn handler_is_ours(&self) -> bool {
-        match self.admin("dump", &[], ANSWER, &|| false) {
-            Ok(said) => settings::handler_is_ours(&said, &self.resource),
-            Err(_) => false,
-        }
+    /// configuration says now.
+    pub fn handler_is_ours(&self) -> Result<bool, DrbdFailure> {
+        let said = self.admin("dump", &[], ANSWER, &|| false)?;
+        Ok(settings::handler_is_ours(&said, &self.resource))
     }
 
     /// Brings the resource up as it is configured: module, disk, network. Up already is success.
@@ -179,9 +177,15 @@ impl Drbd {
     }
 
     /// Makes us Primary. Success is no evidence that nothing is lost: that is asked before. Already
-    /// Primary is success. DRBD calls its `fence-peer` handler meanwhile, DRBD 8.4 up to four times.
-    pub fn promote(&self, limit: Duration, give_up: &dyn Fn() -> bool) -> Result<(), DrbdFailure> {
-        self.admin("primary", &[], limit, give_up).map(drop)
+    /// Primary is success. DRBD calls its `fence-peer` handler meanwhile. `force`: a person has said so.
+    pub fn promote(
+        &self,
+        force: bool,
+        limit: Duration,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<(), DrbdFailure> {
+        let options: &[&str] = if force { &["--force"] } else { &[] };
+        self.admin("primary", options, limit, give_up).map(drop)
     }
 
     /// Makes us Secondary. Already Secondary is success.
@@ -189,17 +193,32 @@ impl Drbd {
         self.admin("secondary", &[], limit, &|| false).map(drop)
     }
 
-    /// Records that our disk is outdated, and makes sure that this is recorded.
+    /// Records that our disk is outdated, and makes sure that this is recorded. Half a resync is less than that.
     ///
-    /// The exit code is no evidence: while DRBD holds us to be connected it says yes and records nothing.
-    /// `FailureKind::NotRecorded` is that: ask again once the connection is seen to be lost. `FailureKind::Primary`:
-    /// refused, we are Primary. `FailureKind::LessThanOutdated`: the disk is Inconsistent or worse.
+    /// The exit code is no evidence: while 8.4 holds us to be connected it says yes and records nothing.
+    /// `FailureKind::NotRecorded` is that, and 9's refusal: ask again once the connection is seen to be lost.
+    /// `FailureKind::Primary`: refused, we are Primary.
     pub fn outdate(&mut self, limit: Duration) -> Result<(), DrbdFailure> {
-        self.admin("outdate", &[], limit, &|| false)?;
+        let attached = match self.look() {
+            VolumeState::Up(resource) => resource.disk != Disk::Diskless,
+            VolumeState::Down | VolumeState::Unusable(_) => false,
+        };
+        let outdated = match attached {
+            // `drbdadm outdate` names the resource to DRBD 9's drbdsetup, which wants the minor (9.19 to 9.34).
+            true => {
+                let minor = self.admin("sh-minor", &[], ANSWER, &|| false)?;
+                self.run("drbdsetup", &["outdate", minor.trim()], limit, &|| false)
+            }
+            false => self.admin("outdate", &[], limit, &|| false),
+        };
+        match outdated {
+            Err(failure) if failure.kind != FailureKind::LessThanOutdated => return Err(failure),
+            Ok(_) | Err(_) => {}
+        }
         let (recorded, found) = match self.look() {
             VolumeState::Up(resource) if resource.disk == Disk::Diskless => self.on_disk(),
             VolumeState::Up(resource) => (
-                resource.disk == Disk::Outdated,
+                matches!(resource.disk, Disk::Outdated | Disk::Inconsistent),
                 format!("the disk is {:?}", resource.disk),
             ),
             VolumeState::Down => self.on_disk(),
@@ -383,7 +402,6 @@ pub fn resource(state: events::DrbdState, settings: settings::Settings) -> Resou
         quorum_on: settings.quorum_on,
         // A DRBD that has the option and does not say whether there is quorum has said nothing.
         quorum: state.quorum.unwrap_or(!settings.quorum_on),
-        may_promote: state.may_promote,
         suspended: state.suspended,
         failing: state.failing,
     }

@@ -1,11 +1,12 @@
-//! Asking the other rover one thing, once.
+//! Asking the other rover to outdate its disk.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use super::Machine;
 use super::key::Key;
-use super::wire::{Answer, Request, Talk};
+use super::wire::{Answer, Talk};
 use etcd_rejoin_host::work::Work;
 
 /// What came of it.
@@ -21,15 +22,12 @@ pub enum Asked {
 /// machine must not cost all the time that a living one may take to answer: writes are frozen meanwhile.
 const CONNECT: Duration = Duration::from_millis(1500);
 
-/// Asks the rover at `host:port`. Ends at the deadline.
-pub fn ask(
-    peer: &str,
-    key: &Key,
-    machine: &Machine,
-    request: &Request,
-    deadline: Instant,
-) -> Asked {
-    match try_ask(peer, key, machine, request, deadline) {
+/// How soon a machine that lives is tried again.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Asks the rover at `host:port` to record that its disk of this resource is outdated. Ends at the deadline.
+pub fn ask(peer: &str, key: &Key, machine: &Machine, resource: &str, deadline: Instant) -> Asked {
+    match try_ask(peer, key, machine, resource, deadline) {
         Ok(answer) => Asked::Heard(answer),
         Err(why) => Asked::Silent(format!("{peer}: {why}")),
     }
@@ -39,7 +37,7 @@ fn try_ask(
     peer: &str,
     key: &Key,
     machine: &Machine,
-    request: &Request,
+    resource: &str,
     deadline: Instant,
 ) -> Result<Answer, String> {
     let mut talk = Talk::new(connect(peer, deadline)?, deadline);
@@ -49,38 +47,34 @@ fn try_ask(
     if other == *machine {
         return Err("this is our own machine: it has to be the other one".into());
     }
-    talk.ask(key, request)?;
-    let answer = talk.hear_answer(key)?;
-    match (request, &answer) {
-        (Request::Outdate(_), Answer::Would | Answer::State(_))
-        | (Request::Would(_) | Request::Without(_), Answer::Outdated | Answer::State(_))
-        | (
-            Request::State(_),
-            Answer::Outdated | Answer::Would | Answer::Primary | Answer::Busy(_),
-        ) => Err("it answered another question".into()),
-        (Request::Outdate(_), Answer::Outdated | Answer::Primary | Answer::Busy(_))
-        | (
-            Request::Would(_) | Request::Without(_),
-            Answer::Would | Answer::Primary | Answer::Busy(_),
-        )
-        | (Request::State(_), Answer::State(_))
-        | (_, Answer::Failed(_)) => Ok(answer),
-    }
+    talk.ask(key, resource)?;
+    talk.hear_answer(key)
 }
 
+/// Where a machine lives and nobody listens, its rover is being restarted, most likely: it is tried until the
+/// deadline.
 fn connect(peer: &str, deadline: Instant) -> Result<TcpStream, String> {
     let mut last = "it has no address".to_string();
-    for address in resolve(peer, deadline)? {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err("no connection in time".into());
+    loop {
+        let mut lives = false;
+        for address in resolve(peer, deadline)? {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(last);
+            }
+            match TcpStream::connect_timeout(&address, left.min(CONNECT)) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => {
+                    lives |= error.kind() == ErrorKind::ConnectionRefused;
+                    last = format!("no connection: {error}");
+                }
+            }
         }
-        match TcpStream::connect_timeout(&address, left.min(CONNECT)) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = format!("no connection: {error}"),
+        if !lives || Instant::now() + AGAIN >= deadline {
+            return Err(last);
         }
+        std::thread::sleep(AGAIN);
     }
-    Err(last)
 }
 
 /// A resolver knows no deadline, and its server may be on the network that is gone: a name is looked up

@@ -16,7 +16,7 @@ pub use key::Key;
 pub use own::own;
 pub use server::{Deed, FenceServer};
 pub use settle::Means;
-pub use wire::{Answer, Request};
+pub use wire::Answer;
 
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! Answering the other rover: who proves the secret may ask, everybody else takes little and ends soon.
 
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::key::Key;
-use super::wire::{Answer, Request, Talk};
+use super::wire::{Answer, Talk};
 use super::{Machine, Turn};
 use etcd_rejoin_host::error::{Context, Error};
 use etcd_rejoin_host::work::thread;
@@ -20,7 +20,7 @@ const PROVE: Duration = Duration::from_secs(2);
 /// How long a request to be outdated waits while we ask the same.
 const WAIT_TURN: Duration = Duration::from_secs(3);
 
-/// So many may be about to prove it. One more, and the oldest of them goes.
+/// So many may be about to prove it. One more, and one of those goes that come from the busiest address.
 const MAX_UNPROVEN: usize = 8;
 
 /// So many talks there may be at all.
@@ -31,9 +31,9 @@ const LEAVE: Duration = Duration::from_millis(500);
 
 /// What is done for who has proven the secret: looks at the role, outdates the disk, says how it went.
 ///
-/// Only one is under way at a time for requests to outdate, in the [`Turn`] of this rover. It never says
+/// Only one is under way at a time, in the [`Turn`] of this rover; it gets the resource. It never says
 /// [`Answer::Outdated`] of a disk that DRBD does not record as outdated.
-pub type Deed = dyn Fn(&Request) -> Answer + Send + Sync;
+pub type Deed = dyn Fn(&str) -> Answer + Send + Sync;
 
 /// Answers until it is dropped.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ struct Answering {
     deed: Arc<Deed>,
     talks: AtomicUsize,
     /// Those that have not proven anything yet, the oldest first.
-    unproven: Mutex<Vec<(u64, TcpStream)>>,
+    unproven: Mutex<Vec<(u64, IpAddr, TcpStream)>>,
 }
 
 impl FenceServer {
@@ -151,24 +151,28 @@ impl Answering {
     /// Takes a new one in; whether that was possible. A crowd that proves nothing never keeps out the
     /// one that does.
     fn admit(&self, id: u64, stream: &TcpStream) -> bool {
-        let Ok(copy) = stream.try_clone() else {
+        let (Ok(copy), Ok(from)) = (stream.try_clone(), stream.peer_addr()) else {
             return false;
         };
         if stream.set_nonblocking(false).is_err() {
             return false;
         }
         let mut unproven = self.unproven.lock().unwrap_or_else(PoisonError::into_inner);
-        if unproven.len() >= MAX_UNPROVEN {
-            let (_, oldest) = unproven.remove(0);
-            let _ = oldest.shutdown(Shutdown::Both);
+        unproven.push((id, from.ip(), copy));
+        if unproven.len() > MAX_UNPROVEN {
+            let of = |address: IpAddr| unproven.iter().filter(move |(_, ip, _)| *ip == address);
+            // The oldest of several; the newest has asked for nothing yet either.
+            let most = unproven.iter().map(|(_, ip, _)| of(*ip).count()).max();
+            let goes = (unproven.iter()).position(|(_, ip, _)| Some(of(*ip).count()) == most);
+            let (_, _, gone) = unproven.remove(goes.unwrap_or_default());
+            let _ = gone.shutdown(Shutdown::Both);
         }
-        unproven.push((id, copy));
         true
     }
 
     fn forget(&self, id: u64) {
         let mut unproven = self.unproven.lock().unwrap_or_else(PoisonError::into_inner);
-        unproven.retain(|(other, _)| *other != id);
+        unproven.retain(|(other, ..)| *other != id);
     }
 
     fn talk(&self, id: u64, stream: TcpStream) -> Result<(), String> {
@@ -180,26 +184,15 @@ impl Answering {
             );
         }
         talk.say_hello(&self.machine)?;
-        let request = talk.hear_request(&self.key)?;
+        let resource = talk.hear_request(&self.key)?;
         self.forget(id);
-        let answer = match &request {
-            Request::State(_) | Request::Would(_) | Request::Without(_) => (self.deed)(&request),
-            Request::Outdate(_) => self.outdate(&request, &other, &talk)?,
-        };
-        let level = match &request {
-            // Asked again and again, and nothing is done for it.
-            Request::Would(_) => log::Level::Debug,
-            Request::Without(_) | Request::State(_) | Request::Outdate(_) => log::Level::Info,
-        };
-        log::log!(
-            level,
-            "fence: asked by the other machine: {request:?}: answered {answer:?}"
-        );
+        let answer = self.outdate(&resource, &other, &talk)?;
+        log::info!("fence: the other machine asks to outdate {resource}: answered {answer:?}");
         talk.until(Instant::now() + PROVE);
         talk.answer(&self.key, &answer)
     }
 
-    fn outdate(&self, request: &Request, other: &Machine, talk: &Talk) -> Result<Answer, String> {
+    fn outdate(&self, resource: &str, other: &Machine, talk: &Talk) -> Result<Answer, String> {
         let patience = match self.machine.0 < other.0 {
             true => Duration::ZERO,
             false => WAIT_TURN,
@@ -212,7 +205,7 @@ impl Answering {
         // Who has given up gets nothing done any more: it may have changed its mind.
         match talk.is_closed() {
             true => Err("it has given up".into()),
-            false => Ok((self.deed)(request)),
+            false => Ok((self.deed)(resource)),
         }
     }
 }

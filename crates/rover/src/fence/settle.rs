@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::key::Key;
-use super::wire::{Answer, Request};
+use super::wire::Answer;
 use super::{Asked, Machine, ask};
 use crate::table::{PeerAnswer, Settle, Settled, Settling, settle, time_to_ask};
 use etcd_rejoin_host::program;
@@ -18,6 +18,8 @@ pub struct Means<'a> {
     pub peer: Option<(&'a str, &'a Key)>,
     /// Who we are.
     pub machine: &'a Machine,
+    /// We are Primary.
+    pub primary: bool,
     /// The fence command; empty where there is none.
     pub command: &'a [String],
     /// Where programs are looked for.
@@ -31,17 +33,21 @@ impl Means<'_> {
     pub fn settle(&self, resource: &str) -> Settled {
         let start = Instant::now();
         let mut so_far = Settling {
+            primary: self.primary,
             can_ask: self.peer.is_some(),
             can_turn_off: !self.command.is_empty(),
             answer: None,
+            elapsed: Duration::ZERO,
             turned_off: None,
         };
         loop {
+            so_far.elapsed = start.elapsed();
             match settle(&so_far) {
                 Settle::Ask => {
                     let time = time_to_ask(self.timeout, so_far.can_turn_off);
                     so_far.answer = Some(self.ask(resource, start + time));
                 }
+                Settle::Margin(margin) => std::thread::sleep(margin),
                 Settle::TurnOff => {
                     let left = self.timeout.saturating_sub(start.elapsed());
                     so_far.turned_off = Some(self.turn_off(resource, left));
@@ -55,14 +61,11 @@ impl Means<'_> {
         let Some((peer, key)) = self.peer else {
             return PeerAnswer::Silent("there is nobody to ask".into());
         };
-        let request = Request::Outdate(resource.into());
-        match ask(peer, key, self.machine, &request, deadline) {
+        match ask(peer, key, self.machine, resource, deadline) {
             Asked::Heard(Answer::Outdated) => PeerAnswer::Outdated,
             Asked::Heard(Answer::Primary) => PeerAnswer::Primary,
             Asked::Heard(Answer::Busy(why)) => PeerAnswer::Busy(why),
-            Asked::Heard(Answer::Failed(why) | Answer::State(why)) => PeerAnswer::Failed(why),
-            // No answer to this question, and `ask` lets none through.
-            Asked::Heard(Answer::Would) => PeerAnswer::Silent("it has outdated nothing".into()),
+            Asked::Heard(Answer::Failed(why)) => PeerAnswer::Failed(why),
             Asked::Silent(why) => PeerAnswer::Silent(why),
         }
     }

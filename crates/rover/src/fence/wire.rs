@@ -31,67 +31,28 @@ const MAX_LINE: usize = 1024;
 /// What is told in words is not longer.
 const MAX_WORDS: usize = 400;
 
-/// What is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// Record that your disk of this resource is outdated.
-    Outdate(String),
-    /// Say what you would answer to `Outdate`, and do nothing.
-    Would(String),
-    /// Say whether I may go on without you, and do nothing. My record says that your disk lacks writes.
-    Without(String),
-    /// Say how this resource is, for a person.
-    State(String),
-}
-
 /// What is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// It is recorded that the disk here is outdated.
     Outdated,
-    /// It would record it; or nothing stands against it.
-    Would,
     /// Primary here: it refuses.
     Primary,
     /// It refuses for now: it asks the same, and goes first.
     Busy(String),
     /// It could not be done, and why.
     Failed(String),
-    /// How the resource is.
-    State(String),
 }
 
-impl Request {
-    /// The resource.
-    pub fn resource(&self) -> &str {
-        match self {
-            Request::Outdate(resource)
-            | Request::Would(resource)
-            | Request::Without(resource)
-            | Request::State(resource) => resource,
-        }
-    }
+/// What is asked: record that your disk of this resource is outdated.
+fn request(resource: &str) -> String {
+    format!("outdate {resource}")
+}
 
-    fn line(&self) -> String {
-        match self {
-            Request::Outdate(resource) => format!("outdate {resource}"),
-            Request::Would(resource) => format!("would {resource}"),
-            Request::Without(resource) => format!("without {resource}"),
-            Request::State(resource) => format!("state {resource}"),
-        }
-    }
-
-    fn parse(line: &str) -> Option<Request> {
-        let (word, resource) = line.split_once(' ')?;
-        let resource = is_resource(resource).then(|| resource.to_string())?;
-        match word {
-            "outdate" => Some(Request::Outdate(resource)),
-            "would" => Some(Request::Would(resource)),
-            "without" => Some(Request::Without(resource)),
-            "state" => Some(Request::State(resource)),
-            _ => None,
-        }
-    }
+/// The resource that is asked about.
+fn requested(line: &str) -> Option<String> {
+    let (word, resource) = line.split_once(' ')?;
+    (word == "outdate" && is_resource(resource)).then(|| resource.to_string())
 }
 
 impl Answer {
@@ -99,22 +60,18 @@ impl Answer {
         let told = |word: &str, words: &str| format!("{word} {}", one_line(words, MAX_WORDS));
         match self {
             Answer::Outdated => "outdated".into(),
-            Answer::Would => "would".into(),
             Answer::Primary => "primary".into(),
             Answer::Busy(why) => told("busy", why),
             Answer::Failed(why) => told("failed", why),
-            Answer::State(words) => told("state", words),
         }
     }
 
     fn parse(line: &str) -> Option<Answer> {
         match line.split_once(' ') {
             None if line == "outdated" => Some(Answer::Outdated),
-            None if line == "would" => Some(Answer::Would),
             None if line == "primary" => Some(Answer::Primary),
             Some(("busy", why)) => Some(Answer::Busy(why.into())),
             Some(("failed", why)) => Some(Answer::Failed(why.into())),
-            Some(("state", words)) => Some(Answer::State(words.into())),
             None | Some(_) => None,
         }
     }
@@ -188,13 +145,14 @@ impl Talk {
         }
     }
 
-    pub fn ask(&mut self, key: &Key, request: &Request) -> Result<(), String> {
-        self.say_proven(key, Side::Client, &request.line())
+    pub fn ask(&mut self, key: &Key, resource: &str) -> Result<(), String> {
+        self.say_proven(key, Side::Client, &request(resource))
     }
 
-    pub fn hear_request(&mut self, key: &Key) -> Result<Request, String> {
+    /// The resource that is to be outdated.
+    pub fn hear_request(&mut self, key: &Key) -> Result<String, String> {
         let line = self.hear_proven(key, Side::Client)?;
-        Request::parse(&line).ok_or_else(|| format!("{line:?} is no request"))
+        requested(&line).ok_or_else(|| format!("{line:?} is no request"))
     }
 
     pub fn answer(&mut self, key: &Key, answer: &Answer) -> Result<(), String> {
@@ -278,22 +236,15 @@ mod tests {
 
     #[test]
     fn requests_and_answers_read_back() {
-        for request in [
-            Request::Outdate("etcd".into()),
-            Request::Would("etcd".into()),
-            Request::Without("etcd".into()),
-            Request::State("a.b-c_d+e".into()),
-        ] {
-            assert_eq!(Request::parse(&request.line()), Some(request));
+        for resource in ["etcd", "a.b-c_d+e"] {
+            assert_eq!(requested(&request(resource)).as_deref(), Some(resource));
         }
         let words = || "some words".to_string();
         for answer in [
             Answer::Outdated,
-            Answer::Would,
             Answer::Primary,
             Answer::Busy(words()),
             Answer::Failed(words()),
-            Answer::State(words()),
         ] {
             assert_eq!(Answer::parse(&answer.line()), Some(answer));
         }
@@ -305,7 +256,7 @@ mod tests {
             "promote etcd",
             "",
         ] {
-            assert_eq!(Request::parse(line), None, "{line}");
+            assert_eq!(requested(line), None, "{line}");
         }
     }
 
@@ -328,7 +279,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_line_panics(line in ".*") {
-            let _ = (Request::parse(&line), Answer::parse(&line), one_line(&line, 7));
+            let _ = (requested(&line), Answer::parse(&line), one_line(&line, 7));
         }
     }
 }

@@ -21,9 +21,12 @@ pub fn give(gate: &Path, resource: &str) -> Result<(), Error> {
     write(&token_path(gate), &token)
 }
 
-/// When ([`now`]) the word was given for this resource; `None` where there is none that holds.
-pub fn given(gate: &Path, resource: &str) -> Option<u64> {
-    given_at(&read(&token_path(gate))?, &boot_id().ok()?, now(), resource)
+/// Whether a word for this resource holds.
+pub fn given(gate: &Path, resource: &str) -> bool {
+    match (read(&token_path(gate)), boot_id()) {
+        (Some(token), Ok(boot)) => holds(&token, &boot, now(), resource),
+        (None, _) | (_, Err(_)) => false,
+    }
 }
 
 /// Takes the word: it counted once. Without one this is no failure.
@@ -48,16 +51,17 @@ fn read(path: &Path) -> Option<String> {
 }
 
 /// Seconds since boot. The clock of the wall may be set.
-pub fn now() -> u64 {
+fn now() -> u64 {
     clock_gettime(ClockId::Boottime).tv_sec.unsigned_abs()
 }
 
-fn given_at(token: &str, boot: &str, now: u64, resource: &str) -> Option<u64> {
-    let mut words = token.strip_suffix('\n')?.splitn(3, ' ');
-    let (in_boot, at, of) = (words.next()?, words.next()?, words.next()?);
-    let at = at.parse::<u64>().ok()?;
-    let holds = now.checked_sub(at)? < HOLDS.as_secs();
-    (holds && in_boot == boot && of == resource).then_some(at)
+fn holds(token: &str, boot: &str, now: u64, resource: &str) -> bool {
+    let words = token.strip_suffix('\n').unwrap_or_default().splitn(3, ' ');
+    let [in_boot, at, of] = words.collect::<Vec<_>>()[..] else {
+        return false;
+    };
+    let age = at.parse().ok().and_then(|at| now.checked_sub(at));
+    in_boot == boot && of == resource && age.is_some_and(|age: u64| age < HOLDS.as_secs())
 }
 
 #[cfg(test)]
@@ -69,18 +73,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let gate = dir.path().join("run/gate");
         let given = |resource| given(&gate, resource);
-        assert_eq!(given("etcd"), None);
+        assert!(!given("etcd"));
         consume(&gate).unwrap();
         give(&gate, "etcd").unwrap();
-        assert!(given("etcd").is_some_and(|at| at <= now()));
-        assert_eq!(given("other"), None);
+        assert!(given("etcd") && !given("other"));
         consume(&gate).unwrap();
-        assert_eq!(given("etcd"), None);
+        assert!(!given("etcd"));
     }
 
     #[test]
     fn the_word_holds_for_its_boot_its_resource_and_a_few_minutes() {
-        assert_eq!(given_at("b 100 etcd\n", "b", 399, "etcd"), Some(100));
+        assert!(holds("b 100 etcd\n", "b", 399, "etcd"));
         for (token, now) in [
             ("b 100 etcd\n", 400),
             ("b 100 etcd\n", 99),
@@ -90,7 +93,7 @@ mod tests {
             ("b x etcd\n", 100),
             ("", 100),
         ] {
-            assert_eq!(given_at(token, "b", now, "etcd"), None, "{token}");
+            assert!(!holds(token, "b", now, "etcd"), "{token}");
         }
     }
 }

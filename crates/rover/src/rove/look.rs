@@ -1,24 +1,132 @@
-//! One look at the gate, the volume, the mount and the member.
+//! One look at the gate, the volume, the mount and the member, and what is remembered of the last one.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::kernel::UnderWay;
 use super::parts::Rove;
 use crate::gate::{accept_loss, asked};
 use crate::mount;
 use crate::settings::Rover;
 use crate::table::{
-    AcceptLoss, Child, Gate, Mounted, Role, VolumePolicy, VolumeSeen, VolumeState,
-    child_is_settled, letting_go,
+    Child, Connection, Gate, Mounted, Remembered, Resource, Role, VolumePolicy, VolumeSeen,
+    VolumeState, child_is_settled, letting_go,
 };
 
-/// A peer that was turned off in vain is not turned off again before this: it may boot meanwhile, and connect.
-const FENCE_AGAIN: Duration = Duration::from_secs(300);
 /// How long what DRBD said is taken for what is while nothing else is heard from it.
 const HOLDS: Duration = Duration::from_secs(5);
 /// How long the configuration of the handler is taken for granted while the gate is closed. Whoever changes
 /// it has to wait for that long before he fails over.
 const HANDLER_AGE: Duration = Duration::from_secs(60);
+/// A volume that cannot be mounted for so long is left to the peer, if that one can.
+const MOUNTS_BY_THEN: Duration = Duration::from_secs(30);
+/// So is one whose member has ended by itself so often, and never served for so long.
+const ENDS: u32 = 3;
+const SERVES: Duration = Duration::from_secs(60);
+
+/// What is remembered, and since when.
+#[derive(Debug)]
+pub struct RoveMemory {
+    pub known: Remembered,
+    pub letting_go: Option<Instant>,
+    /// When we have demoted the volume.
+    pub demoted: Option<Instant>,
+    pub frozen: Option<Instant>,
+    pub holders: Vec<String>,
+    /// Since the last promotion a mount has failed.
+    pub distrusted: bool,
+    /// What DRBD said last, and since when nothing else was heard.
+    pub volume: Option<(Instant, VolumeState)>,
+    /// Whether DRBD's handler is ours, and when that was read.
+    pub handler: Option<(Instant, bool)>,
+    /// A call into the kernel that has not come back.
+    pub under_way: Option<UnderWay>,
+    /// See [`VolumeSeen::unsettled`].
+    pub unsettled: bool,
+    /// See [`VolumeSeen::refused`].
+    pub refused: Option<(Instant, String)>,
+    /// Since when neither a check nor a mount has led to a mount.
+    pub mounting: Option<Instant>,
+    /// When the member was started, when it ended by itself, and how often in a row.
+    pub started: Option<Instant>,
+    pub ended: Option<Instant>,
+    pub ends: u32,
+    /// See [`VolumeSeen::failed_here`].
+    pub failed_here: Option<Instant>,
+}
+
+impl RoveMemory {
+    pub fn new() -> Self {
+        RoveMemory {
+            known: Remembered::NOTHING,
+            letting_go: None,
+            demoted: None,
+            frozen: None,
+            holders: Vec::new(),
+            distrusted: false,
+            volume: None,
+            handler: None,
+            under_way: None,
+            unsettled: false,
+            refused: None,
+            mounting: None,
+            started: None,
+            ended: None,
+            ends: 0,
+            failed_here: None,
+        }
+    }
+
+    /// A check or a mount has failed, and may go on doing so.
+    pub fn mount_fails(&mut self) {
+        let since = *self.mounting.get_or_insert_with(Instant::now);
+        if since.elapsed() >= MOUNTS_BY_THEN {
+            self.failed_here = Some(Instant::now());
+        }
+    }
+
+    /// How the member does. Whether it has ended, and may be started once more.
+    fn hear_of_the_member(&mut self, child: Child) -> bool {
+        match child {
+            Child::Ended(_) => {
+                let ended = *self.ended.get_or_insert_with(|| {
+                    self.ends += 1;
+                    Instant::now()
+                });
+                if self.ends >= ENDS && self.failed_here.is_none_or(|at| at < ended) {
+                    self.failed_here = Some(ended);
+                }
+                return ended.elapsed() >= Duration::from_secs(1 << self.ends.min(5));
+            }
+            Child::Running if self.started.is_some_and(|at| at.elapsed() >= SERVES) => {
+                (self.ends, self.failed_here) = (0, None);
+            }
+            Child::None | Child::Running | Child::Stopping => {}
+        }
+        self.ended = None;
+        false
+    }
+
+    /// What this look says about what was known before.
+    fn update(&mut self, gate: Gate, volume: &VolumeState) {
+        self.known = self.known.after(gate, volume);
+        let (suspended, together) = match volume {
+            VolumeState::Up(resource) => (resource.suspended, is_together(resource)),
+            VolumeState::Down | VolumeState::Unusable(_) => (false, false),
+        };
+        if together {
+            self.refused = None;
+        }
+        // What is not there is promoted by nobody.
+        self.unsettled &= *volume != VolumeState::Down;
+        self.frozen = suspended.then(|| self.frozen.unwrap_or_else(Instant::now));
+    }
+}
+
+fn is_together(resource: &Resource) -> bool {
+    let mut peers = resource.peers.iter();
+    peers.any(|peer| peer.connection == Connection::Connected && !peer.witness)
+}
 
 impl Rove<'_> {
     /// Looks at everything once.
@@ -35,39 +143,37 @@ impl Rove<'_> {
         }
         self.memory.update(gate, &volume);
         if self.memory.known.beside {
-            self.shared.ahead.store(false, Ordering::SeqCst);
+            self.ahead.store(false, Ordering::SeqCst);
         }
         let child = self.member.look();
+        let rested = self.memory.hear_of_the_member(child);
+        let asks = matches!(&volume, VolumeState::Up(resource) if !resource.quorum_on);
+        let ago = |at: Option<Instant>| at.map(|at| at.elapsed());
         let mut seen = VolumeSeen {
             gate,
-            keepalived_gone: self.gate.keepalived_gone() || asked::is_overdue(&self.settings.gate),
+            keepalived_gone: asked::is_overdue(&self.settings.gate),
             ending: self.stop.raised().is_some(),
             mounted: self.mounted(),
             volume,
             child,
             promoted: self.memory.known.promoted,
             met_peer: self.memory.known.met_peer,
-            fate: self.memory.known.fate,
-            tried: self.memory.known.tried,
-            kernel_asks: self.handler_is_ours(gate) && !self.memory.known.refused,
-            fenced_in_vain: (self.memory.in_vain).is_some_and(|at| at.elapsed() < FENCE_AGAIN),
+            handler_ours: !asks || self.handler_is_ours(gate),
+            refused: (self.memory.refused.as_ref()).map(|(at, why)| (at.elapsed(), why.clone())),
             checked: self.memory.known.checked,
-            mount_failed: self.memory.mount_failed.map(|at| at.elapsed()),
-            frozen_for: self.memory.frozen.map(|since| since.elapsed()),
-            accept_loss: self.accept_loss(),
+            failed_here: ago(self.memory.failed_here),
+            frozen_for: ago(self.memory.frozen),
+            accept_loss: accept_loss::given(&self.settings.gate, &self.settings.resource),
             under_way: self.memory.under_way.as_ref().map(|call| call.step),
             unsettled: self.memory.unsettled,
             demoting_for: None,
-            demoted_for: self.memory.demoted.map(|at| at.elapsed()),
+            demoted_for: ago(self.memory.demoted),
             holders: self.memory.holders.clone(),
         };
-        let since = match letting_go(&seen) {
-            Some(_) => Some(self.memory.letting_go.unwrap_or_else(Instant::now)),
-            None => None,
-        };
+        let since = letting_go(&seen).map(|_| self.memory.letting_go.unwrap_or_else(Instant::now));
         self.memory.letting_go = since;
-        seen.demoting_for = since.map(|since| since.elapsed());
-        if child_is_settled(&seen) {
+        seen.demoting_for = ago(since);
+        if child_is_settled(&seen) && (rested || gate != Gate::Master) {
             self.member.forget();
             seen.child = Child::None;
         }
@@ -95,22 +201,21 @@ impl Rove<'_> {
         volume
     }
 
-    /// Read while there is time: with the gate open every moment counts.
+    /// Read while there is time: with the gate open every moment counts. Not known is no.
     fn handler_is_ours(&mut self, gate: Gate) -> bool {
         match self.memory.handler {
-            Some((read, ours)) if gate == Gate::Master || read.elapsed() < HANDLER_AGE => ours,
+            Some((read, ours))
+                if ours && (gate == Gate::Master || read.elapsed() < HANDLER_AGE) =>
+            {
+                ours
+            }
+            Some((read, false)) if read.elapsed() < HOLDS => false,
             Some(_) | None => {
-                let ours = self.drbd.handler_is_ours();
+                let ours = self.drbd.handler_is_ours().unwrap_or(false);
                 self.memory.handler = Some((Instant::now(), ours));
                 ours
             }
         }
-    }
-
-    /// The operator's word, and whether the peer has asked us since to go on without us.
-    pub(super) fn accept_loss(&self) -> AcceptLoss {
-        let given = accept_loss::given(&self.settings.gate, &self.settings.resource);
-        AcceptLoss::of(given, self.shared.granted.load(Ordering::SeqCst))
     }
 
     fn mounted(&mut self) -> Mounted {
@@ -128,9 +233,8 @@ impl Rove<'_> {
 
 /// Whether this may be taken for what is, as long as DRBD says nothing else.
 fn holds(volume: &VolumeState, gate: Gate) -> bool {
-    let resource = match volume {
-        VolumeState::Up(resource) => resource,
-        VolumeState::Down | VolumeState::Unusable(_) => return false,
+    let VolumeState::Up(resource) = volume else {
+        return false;
     };
     let peer_writes = (resource.peers.iter()).any(|peer| peer.role == Role::Primary);
     match resource.role {
@@ -143,8 +247,6 @@ fn holds(volume: &VolumeState, gate: Gate) -> bool {
 /// What the user wants, for the decision.
 pub fn policy(settings: &Rover) -> VolumePolicy {
     VolumePolicy {
-        can_fence: settings.can_fence(),
-        can_ask: settings.fence.is_some(),
         fence_timeout: settings.fence_timeout,
         demote_timeout: settings.demote_timeout,
         self_fence: settings.self_fence,

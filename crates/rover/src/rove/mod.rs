@@ -6,31 +6,26 @@
 mod kernel;
 mod look;
 mod member;
-mod memory;
 mod parts;
-mod reconsider;
 mod report;
 mod said;
 mod status;
 mod steps;
-mod under_way;
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::fence::Request;
+use crate::drbd::{module_is_safe, summary, usermode_helper_is_on};
 use crate::settings::Rover;
 use crate::table::{
-    Child, Gate, PeerFate, VolumeDecision, VolumeSeen, VolumeStep, Would, decide_volume,
-    is_recorded_outdated,
+    Child, Gate, VolumeDecision, VolumeSeen, VolumeState, VolumeStep, decide_volume, is_supported,
 };
 use etcd_rejoin_host::exit::Exit;
 use etcd_rejoin_host::kmsg;
 use etcd_rejoin_host::signals::Stop;
+
 pub use look::policy;
 pub use member::StartMember;
 use parts::Rove;
-use reconsider::would;
 pub use report::VolumeReport;
 use report::volume_words;
 use said::words;
@@ -73,16 +68,16 @@ impl Rove<'_> {
     /// One look, one decision, at most one step. `Some` ends the program.
     fn round(&mut self) -> Option<Exit> {
         let seen = self.look();
-        // Nothing is settled that a look has forgotten.
-        if self.memory.known.fate == PeerFate::Unknown {
-            self.shared.settled.store(false, Ordering::SeqCst);
+        if let Some(exit) = self.refuses_to_start(&seen) {
+            return Some(exit);
         }
         let decision = decide_volume(&policy(self.settings), &seen);
         self.say(&seen, decision);
         self.report(&seen, decision);
-        self.reconsider(seen.gate);
         let pause = match decision {
-            VolumeDecision::End(_) => return Some(self.end(&seen)),
+            VolumeDecision::End(_) => {
+                return Some(self.stop.raised().map_or(Exit::NOT_OK, Exit::signal));
+            }
             VolumeDecision::Do(step, _) => match self.step(step) {
                 true => self.brake(step),
                 false => grown(LOOK_SOON, self.failures),
@@ -149,11 +144,10 @@ impl Rove<'_> {
                 if self.said.succeeded(step) {
                     self.failures = 0;
                 }
-                if let VolumeStep::Mount | VolumeStep::Demote = step {
-                    self.memory.mounting = None;
-                }
-                if step == VolumeStep::Mount {
-                    self.memory.mount_failed = None;
+                match step {
+                    VolumeStep::Mount | VolumeStep::Demote => self.memory.mounting = None,
+                    VolumeStep::StartChild => self.memory.started = Some(Instant::now()),
+                    _ => {}
                 }
                 log::debug!(
                     "step={} took={}ms",
@@ -230,52 +224,44 @@ impl Rove<'_> {
         }
     }
 
-    /// Asks where it is time, and takes in what was answered. Never waits.
-    fn reconsider(&mut self, gate: Gate) {
-        let command = !self.settings.fence_command.is_empty();
-        if let Some(would) = self.reconsider.answered()
-            && self.memory.known.tried != PeerFate::Unknown
-        {
-            self.believe(would, command);
-        }
-        let tried = self.memory.known.tried;
-        if !self.reconsider.is_due(Instant::now(), gate, tried) {
-            return;
-        }
-        let (Some(fence), Some(key)) = (&self.settings.fence, &self.key) else {
-            self.believe(Would::Silent, command);
-            return;
+    /// A set-up of DRBD in which writes can be lost is refused before anything is taken, once it can be seen.
+    fn refuses_to_start(&mut self, seen: &VolumeSeen) -> Option<Exit> {
+        let VolumeState::Up(resource) = &seen.volume else {
+            return None;
         };
-        let (peer, key) = (fence.peer.clone(), key.clone());
-        let (machine, resource) = (self.machine.clone(), self.settings.resource.clone());
-        let volume = self.memory.volume.as_ref().map(|(_, volume)| volume);
-        // It is asked what the next takeover would ask it.
-        let request = match volume.is_some_and(is_recorded_outdated) {
-            true => Request::Without(resource),
-            false => Request::Would(resource),
+        if self.supported || seen.child != Child::None {
+            return None;
+        }
+        let unsafe_because = |why: &str| {
+            log::error!(
+                "refused: {why}; safe are `fencing resource-and-stonith` with one peer and `etcd-rejoin \
+                 fence-peer` as the resource's `fence-peer` handler, or DRBD 9's `quorum majority` with a third \
+                 machine: `etcd-rejoin two-node config` writes both; then `drbdadm adjust {}`",
+                self.settings.resource
+            );
+            Some(Exit::CONFIG)
         };
-        let asking = std::thread::Builder::new()
-            .name("reconsider".into())
-            .spawn(move || would(&peer, &key, &machine, &request));
-        // Without a thread it is asked the next time.
-        self.reconsider.asking = asking.ok();
-    }
-
-    fn believe(&mut self, would: Would, command: bool) {
-        self.memory.known.reconsider(would, command);
-        if self.memory.known.tried == PeerFate::Unknown {
-            log::info!("a takeover may be tried again: asked again, the peer says {would:?}");
+        if let Err(why) = module_is_safe() {
+            return unsafe_because(&why);
         }
-    }
-
-    /// Nothing is held any more.
-    fn end(&self, seen: &VolumeSeen) -> Exit {
-        match (seen.child, self.stop.raised()) {
-            (Child::Ended(0), None) => Exit::NOT_OK,
-            (Child::Ended(code), _) => Exit(code),
-            (_, Some(signal)) => Exit::signal(signal),
-            (_, None) => Exit::NOT_OK,
+        if !is_supported(resource) {
+            return unsafe_because(&summary(resource));
         }
+        if !resource.quorum_on {
+            if !usermode_helper_is_on() {
+                return unsafe_because(
+                    "the module drbd has its usermode_helper disabled: it asks no handler",
+                );
+            }
+            match self.drbd.handler_is_ours() {
+                Ok(true) => {}
+                Ok(false) => return unsafe_because("another program is DRBD's handler, or none"),
+                // Until it is known nothing is promoted without the peer.
+                Err(_) => return None,
+            }
+        }
+        self.supported = true;
+        None
     }
 }
 
@@ -288,15 +274,12 @@ fn grown(pause: Duration, times: u32) -> Duration {
 fn changes_drbd(step: VolumeStep) -> bool {
     match step {
         VolumeStep::BringUp
-        | VolumeStep::FencePeer
         | VolumeStep::Thaw
         | VolumeStep::Promote
         | VolumeStep::ForcePromote
         | VolumeStep::Demote
         | VolumeStep::SelfFence => true,
-        VolumeStep::AskPeer
-        | VolumeStep::DropWord
-        | VolumeStep::CheckFileSystem
+        VolumeStep::CheckFileSystem
         | VolumeStep::Mount
         | VolumeStep::StartChild
         | VolumeStep::StopChild

@@ -2,22 +2,21 @@
 //! only one of its gate.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::SIGCHLD;
 
+use super::look::RoveMemory;
 use super::member::{MemberProcess, StartMember};
-use super::memory::RoveMemory;
-use super::reconsider::Reconsider;
 use super::report::{VolumeReport, volume_words};
 use super::said::RoverSaid;
 use crate::drbd::{Drbd, FailureKind, Follower};
-use crate::fence::{Answer, Deed, FenceServer, Key, Machine, Request, Turn};
+use crate::fence::{Answer, Deed, FenceServer, Key, Machine, Turn};
 use crate::gate::{self, GateReader, accept_loss};
 use crate::settings::Rover;
-use crate::table::{Reply, Standing, VolumeStep, asked_to_be_left_out, asked_to_outdate};
+use crate::table::{Reply, VolumeStep, asked_to_outdate};
 use etcd_rejoin_host::error::{Context, Error};
 use etcd_rejoin_host::signals::Stop;
 
@@ -37,7 +36,8 @@ pub(super) struct Rove<'a> {
     pub(super) machine: Machine,
     pub(super) key: Option<Key>,
     pub(super) turn: Arc<Turn>,
-    pub(super) shared: Arc<Pledges>,
+    /// We have thawed our writes since the peer was lost: see [`asked_to_outdate`].
+    pub(super) ahead: Arc<AtomicBool>,
     /// Answers the other rover.
     pub(super) _server: Option<FenceServer>,
     /// Held for as long as we run: one rover for one gate.
@@ -47,18 +47,8 @@ pub(super) struct Rove<'a> {
     /// The step that has succeeded last and changed nothing, as it is decided again; and how often.
     pub(super) again: (Option<VolumeStep>, u32),
     pub(super) reported: Option<(Instant, VolumeReport)>,
-    pub(super) reconsider: Reconsider,
-}
-
-/// What the rover and the one that answers its peer tell each other.
-#[derive(Debug, Default)]
-pub(super) struct Pledges {
-    /// The peer is settled, and we are about to be promoted: no request can outdate us now.
-    pub(super) settled: AtomicBool,
-    /// See [`Standing::ahead`].
-    pub(super) ahead: AtomicBool,
-    /// When we have outdated ourselves at the peer's request ([`accept_loss::now`]); 0: never.
-    pub(super) granted: AtomicU64,
+    /// DRBD's set-up was looked at, and is one of the safe ones.
+    pub(super) supported: bool,
 }
 
 impl<'a> Rove<'a> {
@@ -75,7 +65,7 @@ impl<'a> Rove<'a> {
         let drbd = Drbd::new(&settings.resource, settings.env.iter().cloned())?;
         let machine = Machine::this()?;
         let turn = Arc::new(Turn::default());
-        let shared = Arc::new(Pledges::default());
+        let ahead = Arc::new(AtomicBool::new(false));
         let key = match &settings.fence {
             Some(fence) => Some(Key::read(&fence.key_file).map_err(|why| {
                 let shown = fence.key_file.display();
@@ -86,7 +76,7 @@ impl<'a> Rove<'a> {
         let member = MemberProcess::new(start);
         let server = match (&settings.fence, &key) {
             (Some(fence), Some(key)) => {
-                let deed = deed(drbd.clone(), shared.clone(), member.waiting());
+                let deed = deed(drbd.clone(), settings, ahead.clone(), member.waiting());
                 let (key, machine) = (key.clone(), machine.clone());
                 Some(FenceServer::start(
                     fence.listen,
@@ -110,54 +100,53 @@ impl<'a> Rove<'a> {
             machine,
             key,
             turn,
-            shared,
+            ahead,
             _server: server,
             _lock: lock,
             said: RoverSaid::default(),
             failures: 0,
             again: (None, 0),
             reported: None,
-            reconsider: Reconsider::default(),
+            supported: false,
         })
     }
 }
 
 /// What is done for the other rover, which has proven the shared secret.
-fn deed(drbd: Drbd, shared: Arc<Pledges>, waiting: Arc<Mutex<()>>) -> Arc<Deed> {
-    Arc::new(move |request| {
+fn deed(
+    drbd: Drbd,
+    settings: &Rover,
+    ahead: Arc<AtomicBool>,
+    waiting: Arc<Mutex<()>>,
+) -> Arc<Deed> {
+    let gate = settings.gate.clone();
+    Arc::new(move |resource| {
         let _waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut drbd = drbd.clone();
+        if resource != drbd.name() {
+            return Answer::Failed(format!("there is no {resource} here"));
+        }
         let volume = drbd.look();
-        if let Request::State(_) = request {
-            return Answer::State(volume_words(&volume));
-        }
-        if request.resource() != drbd.name() {
-            return Answer::Failed(format!("there is no {} here", request.resource()));
-        }
-        let standing = Standing {
-            promoting: shared.settled.load(Ordering::SeqCst),
-            ahead: shared.ahead.load(Ordering::SeqCst),
-        };
-        let reply = match request {
-            Request::Without(_) => asked_to_be_left_out(&volume, standing),
-            Request::Outdate(_) | Request::Would(_) | Request::State(_) => {
-                asked_to_outdate(&volume, standing)
-            }
-        };
-        match reply {
+        match asked_to_outdate(&volume, ahead.load(Ordering::SeqCst)) {
             Reply::Primary => Answer::Primary,
-            Reply::NotNow(why) => Answer::Busy(why.into()),
+            Reply::NotNow => Answer::Busy(format!(
+                "this disk is still connected, or may hold what the other one lacks: {}",
+                volume_words(&volume)
+            )),
             Reply::Cannot => Answer::Failed(volume_words(&volume)),
-            Reply::Grant if !matches!(request, Request::Outdate(_)) => Answer::Would,
             Reply::Grant => match drbd.outdate(OUTDATE) {
                 Ok(()) => {
-                    shared.granted.store(accept_loss::now(), Ordering::SeqCst);
-                    Answer::Outdated
+                    // An operator's word was given without knowing what the other one writes from now on.
+                    match accept_loss::consume(&gate) {
+                        Ok(()) => Answer::Outdated,
+                        Err(error) => Answer::Busy(error.to_string()),
+                    }
                 }
                 // It has connected again meanwhile: asked once more, it says what it is then.
                 Err(failure) if failure.kind == FailureKind::NotRecorded => {
                     Answer::Busy(failure.to_string())
                 }
+                Err(failure) if failure.kind == FailureKind::Primary => Answer::Primary,
                 Err(failure) => Answer::Failed(failure.to_string()),
             },
         }

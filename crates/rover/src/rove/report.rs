@@ -11,13 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::drbd::summary;
 use crate::gate;
-use crate::table::{
-    PeerFate, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeState, may_bid,
-};
+use crate::table::{VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeState, may_bid};
 use etcd_rejoin_host::error::{Context, Error};
 use etcd_rejoin_host::work::thread;
-
-use super::reconsider;
 
 /// A report that is older was written by a rover that hangs or has died.
 const FRESH: Duration = Duration::from_secs(15);
@@ -72,7 +68,7 @@ impl VolumeReport {
         let (bid, no_bid) = match may_bid(policy, seen) {
             Ok(reason) => (promotable(reason), String::new()),
             Err(reason) => {
-                let why = format!("{reason}: {}{}", reason.row().when, again(seen, reason));
+                let why = format!("{reason}: {}{}", reason.row().when, refusal(seen, reason));
                 (String::new(), why)
             }
         };
@@ -192,17 +188,11 @@ pub fn promotable(reason: VolumeReason) -> String {
     }
 }
 
-/// What a no waits for where a takeover was tried.
-fn again(seen: &VolumeSeen, reason: VolumeReason) -> String {
-    match reason {
-        VolumeReason::PeerSilent | VolumeReason::PeerAlive if seen.tried != PeerFate::Unknown => {
-            format!(
-                "; a takeover was tried, and is tried again once the peer connects or may say yes: \
-                 it is asked every {} s",
-                reconsider::EVERY.as_secs()
-            )
-        }
-        _ => String::new(),
+/// Why a takeover was refused, where it was.
+pub fn refusal(seen: &VolumeSeen, reason: VolumeReason) -> String {
+    match (&seen.refused, reason) {
+        (Some((_, words)), VolumeReason::PromotionRefused) => format!(": {words}"),
+        (Some(_) | None, _) => String::new(),
     }
 }
 

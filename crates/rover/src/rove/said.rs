@@ -55,10 +55,7 @@ impl RoverSaid {
         let repeats = match decision {
             VolumeDecision::Do(step, _) => matches!(
                 step,
-                VolumeStep::AskPeer
-                    | VolumeStep::FencePeer
-                    | VolumeStep::CheckFileSystem
-                    | VolumeStep::Mount
+                VolumeStep::Promote | VolumeStep::CheckFileSystem | VolumeStep::Mount
             ),
             VolumeDecision::Wait(_) => true,
             VolumeDecision::Refuse(_) | VolumeDecision::Serve(_) | VolumeDecision::End(_) => false,
@@ -205,15 +202,12 @@ mod tests {
     #[test]
     fn what_is_tried_again_and_again_is_said_once_a_minute() {
         let (mut said, start) = (RoverSaid::default(), Instant::now());
-        let checks = VolumeDecision::Do(
-            VolumeStep::CheckFileSystem,
-            VolumeReason::FileSystemUnchecked,
-        );
-        let mounts = VolumeDecision::Do(VolumeStep::Mount, VolumeReason::NotMounted);
+        let checks = VolumeDecision::Do(VolumeStep::CheckFileSystem, VolumeReason::Promoted);
+        let mounts = VolumeDecision::Do(VolumeStep::Mount, VolumeReason::Promoted);
         let mut times = 0;
         for after in 0..60 {
             for decision in [checks, mounts] {
-                let line = decision.reason().to_string();
+                let line = words(decision);
                 times += usize::from(
                     said.takes(start + second(after), line, true, decision)
                         .is_some(),

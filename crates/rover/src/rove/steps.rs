@@ -9,19 +9,16 @@ use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::kernel::unwanted;
+use super::kernel::{KernelAnswer, unwanted};
 use super::parts::Rove;
 use super::report::Beat;
-use super::under_way::KernelAnswer;
 use crate::drbd::{DrbdFailure, FailureKind};
-use crate::fence::{Answer, Asked, Means, Request, Turn, ask};
+use crate::fence::{Means, Turn};
 use crate::gate::accept_loss;
 use crate::mount::{self, FileSystem};
-use crate::table::{AcceptLoss, Checked, PeerFate, VolumeStep};
+use crate::table::{Checked, Settled, VolumeState, VolumeStep, is_recorded_outdated};
 use etcd_rejoin_host::error::Error;
 
-/// How long the peer may take to say whether it holds what we lack. It does nothing for it.
-const ASK: Duration = Duration::from_secs(3);
 /// How long DRBD may take to attach a disk and to connect.
 const BRING_UP: Duration = Duration::from_secs(30);
 /// How long a demotion itself may take; it is tried again.
@@ -40,43 +37,9 @@ impl Rove<'_> {
     pub(super) fn take(&mut self, step: VolumeStep) -> Result<(), Error> {
         match step {
             VolumeStep::BringUp => self.drbd.bring_up(BRING_UP).map_err(said),
-            VolumeStep::AskPeer => {
-                self.ask_peer();
-                Ok(())
-            }
-            VolumeStep::FencePeer => self.fence_peer(),
             VolumeStep::Thaw => self.thaw(),
-            VolumeStep::Promote => {
-                // The handler may ask the peer now: whoever asks is not outdated meanwhile.
-                let turn = turn(&self.turn, self.settings.fence_timeout)?;
-                let limit = self.promotion();
-                let unwanted = unwanted(self.stop, &mut self.gate);
-                let promoted = self.drbd.promote(limit, &unwanted);
-                drop(unwanted);
-                drop(turn);
-                self.promoted(promoted)
-            }
-            VolumeStep::ForcePromote => {
-                let turn = turn(&self.turn, self.settings.fence_timeout)?;
-                // In our turn the peer can ask for nothing. What it has asked for since the look, counts.
-                if self.accept_loss() != AcceptLoss::Yes {
-                    return Err(Error::new("the operator's word does not hold any more"));
-                }
-                // Before it is used: a word that outlives its promotion would be used twice.
-                accept_loss::consume(&self.settings.gate)?;
-                let limit = self.promotion();
-                let unwanted = unwanted(self.stop, &mut self.gate);
-                let promoted = self.drbd.admin("primary", &["--force"], limit, &unwanted);
-                drop(unwanted);
-                drop(turn);
-                self.promoted(promoted.map(drop)).map_err(|why| {
-                    let again = "the operator's word is spent; to try again, say it again";
-                    Error::new(format!(
-                        "{why}; {again}: etcd-rejoin two-node promote --accept-loss"
-                    ))
-                })
-            }
-            VolumeStep::DropWord => accept_loss::consume(&self.settings.gate),
+            VolumeStep::Promote => self.promote(false),
+            VolumeStep::ForcePromote => self.promote(true),
             VolumeStep::CheckFileSystem => self.check_file_system(),
             VolumeStep::Mount => {
                 let (device, point) = (self.device()?, self.settings.mount.clone());
@@ -133,14 +96,11 @@ impl Rove<'_> {
     pub(super) fn beat(&self, step: VolumeStep) -> Option<Beat> {
         let limit = match step {
             VolumeStep::BringUp => BRING_UP,
-            VolumeStep::AskPeer | VolumeStep::FencePeer | VolumeStep::Thaw => {
-                self.settings.fence_timeout
-            }
+            VolumeStep::Thaw => self.settings.fence_timeout,
             VolumeStep::Promote | VolumeStep::ForcePromote => self.promotion(),
             VolumeStep::CheckFileSystem => CHECK,
             // These end at once, or are left: then nobody shall think that all is well.
-            VolumeStep::DropWord
-            | VolumeStep::Mount
+            VolumeStep::Mount
             | VolumeStep::StartChild
             | VolumeStep::StopChild
             | VolumeStep::KillChild
@@ -157,106 +117,118 @@ impl Rove<'_> {
         self.settings.fence_timeout * 4 + Duration::from_secs(10)
     }
 
-    fn promoted(&mut self, promoted: Result<(), DrbdFailure>) -> Result<(), Error> {
-        match promoted {
-            Ok(()) => {
-                self.memory.known.promote();
-                self.memory.unsettled = false;
-                self.memory.distrusted = false;
-                Ok(())
+    /// The handler may ask the peer now: whoever asks is not outdated meanwhile.
+    fn promote(&mut self, force: bool) -> Result<(), Error> {
+        let shared = self.turn.clone();
+        let turn = turn(&shared, self.settings.fence_timeout)?;
+        // These the kernel asks no handler about, or not for its consent.
+        let volume = self.memory.volume.as_ref().map(|(_, volume)| volume);
+        if force || volume.is_some_and(is_recorded_outdated) {
+            self.ask_first(force)?;
+        }
+        if force {
+            // In our turn the peer can ask for nothing. What it has asked for since the look, counts.
+            if !accept_loss::given(&self.settings.gate, &self.settings.resource) {
+                return Err(Error::new("the operator's word does not hold any more"));
             }
-            Err(failure) => {
-                self.memory.unsettled |= is_unsettled(failure.kind);
-                self.vain(failure.kind);
-                self.memory.known.refuse();
-                self.shared.settled.store(false, Ordering::SeqCst);
-                Err(said(failure))
+            // Before it is used: a word that outlives its promotion would be used twice.
+            accept_loss::consume(&self.settings.gate)?;
+        }
+        let limit = self.promotion();
+        let unwanted = unwanted(self.stop, &mut self.gate);
+        let promoted = self.drbd.promote(force, limit, &unwanted);
+        drop(unwanted);
+        drop(turn);
+        let Err(failure) = promoted else {
+            self.memory.known.promote();
+            self.memory.unsettled = false;
+            self.memory.distrusted = false;
+            return Ok(());
+        };
+        // The kernel may still carry it out: it cannot be killed while the handler runs.
+        self.memory.unsettled |=
+            matches!(failure.kind, FailureKind::TimedOut | FailureKind::GivenUp);
+        let again = match force {
+            true => {
+                "; the operator's word is spent; to try again, say it again: etcd-rejoin two-node promote --accept-loss"
+            }
+            false => "",
+        };
+        let words = format!("{failure}{again}");
+        match failure.kind {
+            FailureKind::GivenUp | FailureKind::Passing => Err(Error::new(words)),
+            _ => Err(self.refused(words)),
+        }
+    }
+
+    /// It is said in the row, too, until the peer is back.
+    fn refused(&mut self, words: String) -> Error {
+        self.memory.refused = Some((Instant::now(), words.clone()));
+        Error::new(words)
+    }
+
+    /// A peer that goes on is no lost one.
+    fn ask_first(&mut self, force: bool) -> Result<(), Error> {
+        let asked = match &self.memory.volume {
+            Some((_, VolumeState::Up(resource))) => {
+                // A connected one is seen.
+                let lost = (resource.peers.iter()).any(|peer| peer.is_lost());
+                lost || resource.peers.is_empty()
+            }
+            Some(_) | None => true,
+        };
+        if !asked {
+            return Ok(());
+        }
+        let settled = self.settled(false, force);
+        log::info!("{settled}");
+        match settled {
+            Settled::Primary | Settled::Busy(_) => Err(self.refused(settled.to_string())),
+            Settled::Refused(_) if force => Err(self.refused(settled.to_string())),
+            Settled::Outdated | Settled::Fenced | Settled::Refused(_) | Settled::Silent(_) => {
+                Ok(())
             }
         }
     }
 
-    /// DRBD has refused this. What passes by itself is no refusal.
-    fn vain(&mut self, kind: FailureKind) {
-        let passes = matches!(kind, FailureKind::GivenUp | FailureKind::Passing);
-        if self.memory.known.fate == PeerFate::Fenced && !passes {
-            self.memory.in_vain = Some(Instant::now());
-        }
+    /// What DRBD's handler would make of the peer now.
+    fn settled(&self, primary: bool, turn_off: bool) -> Settled {
+        let peer = (self.settings.fence.as_ref()).zip(self.key.as_ref());
+        let command: &[String] = if turn_off {
+            &self.settings.fence_command
+        } else {
+            &[]
+        };
+        let means = Means {
+            peer: peer.map(|(fence, key)| (fence.peer.as_str(), key)),
+            machine: &self.machine,
+            primary,
+            command,
+            search: self.drbd.search(),
+            timeout: self.settings.fence_timeout,
+        };
+        means.settle(&self.settings.resource)
     }
 
     /// The frozen writes are acknowledged then: only once the peer can no longer go on without us.
     fn thaw(&mut self) -> Result<(), Error> {
-        self.fence_peer()?;
-        match self.memory.known.fate {
-            PeerFate::Outdated | PeerFate::Fenced => {
-                let resumed = self.drbd.admin("resume-io", &[], DEMOTE, &|| false);
-                match &resumed {
-                    Ok(_) => self.shared.ahead.store(true, Ordering::SeqCst),
-                    Err(failure) => self.vain(failure.kind),
-                }
-                resumed.map(drop).map_err(said)
-            }
-            // Said already, and asked again later.
-            PeerFate::Unknown | PeerFate::Alive | PeerFate::Silent => Ok(()),
-        }
-    }
-
-    /// A rover of before this question takes it for none, and counts as silent.
-    fn ask_peer(&mut self) {
-        let asked = (self.settings.fence.as_ref()).zip(self.key.as_ref());
-        let asked = asked.map(|(fence, key)| {
-            let request = Request::Without(self.settings.resource.clone());
-            let deadline = Instant::now() + self.settings.fence_timeout.min(ASK);
-            ask(&fence.peer, key, &self.machine, &request, deadline)
-        });
-        let (fate, words) = match asked {
-            Some(Asked::Heard(Answer::Primary)) => (PeerFate::Alive, "it is Primary".into()),
-            Some(Asked::Heard(Answer::Busy(why))) => (PeerFate::Alive, why),
-            Some(Asked::Heard(_)) => (
-                PeerFate::Silent,
-                "it has nothing that this disk lacks".into(),
-            ),
-            Some(Asked::Silent(why)) => (PeerFate::Silent, why),
-            None => (
-                PeerFate::Silent,
-                "there is no REJOIN_FENCE_PEER to ask".into(),
-            ),
-        };
-        self.memory.known.fate = fate;
-        self.memory.fate_at = Instant::now();
-        match fate {
-            PeerFate::Alive if self.said.news => {
-                log::warn!("the peer is recorded as outdated, but says: {words}")
-            }
-            _ => log::debug!("the peer was asked: {words}"),
-        }
-    }
-
-    fn fence_peer(&mut self) -> Result<(), Error> {
-        let turn = turn(&self.turn, self.settings.fence_timeout)?;
-        let peer = (self.settings.fence.as_ref()).zip(self.key.as_ref());
-        let means = Means {
-            peer: peer.map(|(fence, key)| (fence.peer.as_str(), key)),
-            machine: &self.machine,
-            command: &self.settings.fence_command,
-            search: self.drbd.search(),
-            timeout: self.settings.fence_timeout,
-        };
-        let settled = means.settle(&self.settings.resource);
-        self.memory.known.fate = settled.fate();
-        self.memory.fate_at = Instant::now();
-        let harmless = match self.memory.known.fate {
-            PeerFate::Outdated | PeerFate::Fenced => true,
-            PeerFate::Unknown | PeerFate::Alive | PeerFate::Silent => false,
-        };
-        // From here on a request to outdate ourselves is refused: the peer has lost its turn.
-        self.shared.settled.store(harmless, Ordering::SeqCst);
+        let shared = self.turn.clone();
+        let turn = turn(&shared, self.settings.fence_timeout)?;
+        let settled = self.settled(true, true);
         drop(turn);
-        match harmless {
-            true => log::info!("{settled}"),
-            false if self.said.news => log::warn!("{settled}"),
-            false => log::debug!("{settled}"),
+        match settled {
+            Settled::Outdated | Settled::Fenced => log::info!("{settled}"),
+            Settled::Primary | Settled::Busy(_) | Settled::Refused(_) | Settled::Silent(_) => {
+                return Err(self.refused(settled.to_string()));
+            }
         }
-        Ok(())
+        match self.drbd.admin("resume-io", &[], DEMOTE, &|| false) {
+            Ok(_) => {
+                self.ahead.store(true, Ordering::SeqCst);
+                Ok(())
+            }
+            Err(failure) => Err(self.refused(failure.to_string())),
+        }
     }
 
     fn check_file_system(&mut self) -> Result<(), Error> {
@@ -297,31 +269,6 @@ impl Rove<'_> {
             Some(device) => Ok(device.clone()),
             None => self.drbd.device().map_err(said),
         }
-    }
-}
-
-/// Whether the kernel may still carry it out: it cannot be killed while the handler runs.
-fn is_unsettled(kind: FailureKind) -> bool {
-    match kind {
-        FailureKind::TimedOut | FailureKind::GivenUp => true,
-        FailureKind::TwoPrimaries
-        | FailureKind::NoUpToDateDisk
-        | FailureKind::NoLocalDisk
-        | FailureKind::PeerNotOutdated
-        | FailureKind::HeldOpen
-        | FailureKind::NoQuorum
-        | FailureKind::Passing
-        | FailureKind::Primary
-        | FailureKind::LessThanOutdated
-        | FailureKind::NotRecorded
-        | FailureKind::NotConfigured
-        | FailureKind::BadConfiguration
-        | FailureKind::NotUp
-        | FailureKind::NoMetadata
-        | FailureKind::BackingDisk
-        | FailureKind::NoModule
-        | FailureKind::NoTool
-        | FailureKind::Other => false,
     }
 }
 

@@ -1,63 +1,61 @@
 //! Whether keepalived may bid for the address here: would the volume be taken, if the gate were open?
 
+use std::time::Duration;
+
 use super::{
-    AcceptLoss, Gate, PeerFate, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeStep,
-    decide_volume,
+    Gate, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeStep, decide_volume,
 };
+
+/// A refusal counts so long: else the address would come for the next try and go with its answer, for ever.
+const BID_AGAIN: Duration = Duration::from_secs(20);
 
 /// `Ok`: this machine could take the volume now, or as soon as the other one has let it go. `Err`: it
 /// could not, whoever wishes it; a machine that becomes master with nothing behind it helps nobody.
 pub fn may_bid(policy: &VolumePolicy, seen: &VolumeSeen) -> Result<VolumeReason, VolumeReason> {
     let mut open = seen.clone();
     open.gate = Gate::Master;
-    // It counts for nothing, and is taken back once the gate is open.
-    if open.accept_loss == AcceptLoss::Overtaken {
-        open.accept_loss = AcceptLoss::No;
-    }
-    // The last no counts until something changes: else the address would come for the next question and
-    // go with its answer, for ever. Under an operator's word it is asked once more.
-    if open.fate == PeerFate::Unknown && open.accept_loss == AcceptLoss::No {
-        open.fate = open.tried;
+    // Under an operator's word it is tried once more.
+    if let Some((ago, _)) = &mut open.refused {
+        *ago = match *ago < BID_AGAIN && !open.accept_loss {
+            true => Duration::ZERO,
+            false => BID_AGAIN,
+        };
     }
     let decision = decide_volume(policy, &open);
     let reason = decision.reason();
-    match decision {
-        VolumeDecision::Serve(_) => Ok(reason),
+    let may = match decision {
+        VolumeDecision::Serve(_) => true,
         VolumeDecision::Do(step, _) => match step {
             VolumeStep::Promote
             | VolumeStep::ForcePromote
-            | VolumeStep::AskPeer
-            | VolumeStep::FencePeer
             | VolumeStep::Thaw
             | VolumeStep::CheckFileSystem
             | VolumeStep::Mount
-            | VolumeStep::StartChild => Ok(reason),
+            | VolumeStep::StartChild => true,
             // Nothing is known of its data yet.
-            VolumeStep::BringUp | VolumeStep::DropWord => Err(reason),
+            VolumeStep::BringUp => false,
+            // Released only to be taken again.
             VolumeStep::StopChild
             | VolumeStep::KillChild
             | VolumeStep::Unmount
             | VolumeStep::Demote
-            | VolumeStep::SelfFence => match reason {
-                // Released only to be taken again.
-                VolumeReason::FoundHeld
-                | VolumeReason::ChildEnded
-                | VolumeReason::ChildStopping => Ok(reason),
-                _ => Err(reason),
-            },
+            | VolumeStep::SelfFence => matches!(
+                reason,
+                VolumeReason::FoundHeld | VolumeReason::ChildEnded | VolumeReason::ChildStopping
+            ),
         },
-        VolumeDecision::Refuse(_) | VolumeDecision::End(_) => Err(reason),
-        VolumeDecision::Wait(_) => match reason {
+        VolumeDecision::Refuse(_) | VolumeDecision::End(_) => false,
+        VolumeDecision::Wait(_) => matches!(
+            reason,
             // The other machine works: this one is its standby.
             VolumeReason::PeerPrimary
             // These pass by themselves.
+            | VolumeReason::ChildEnded
             | VolumeReason::ChildStopping
-            | VolumeReason::PeerUnclear
-            | VolumeReason::MayNotPromote
+            | VolumeReason::InTransition
             // Primary already: to lose the address too would help nobody.
-            | VolumeReason::HandlerAsks
-            | VolumeReason::IoFrozen => Ok(reason),
-            _ => Err(reason),
-        },
-    }
+            | VolumeReason::IoFrozen
+        ),
+    };
+    if may { Ok(reason) } else { Err(reason) }
 }

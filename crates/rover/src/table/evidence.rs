@@ -1,29 +1,37 @@
 //! What proves that no acknowledged write is missing here. Silence, a successful `drbdadm primary` and
 //! a disk that calls itself UpToDate prove nothing.
 
+use std::time::Duration;
+
 use super::step::VolumeDecision::{Do, Refuse, Wait};
 use super::{
-    AcceptLoss, Connection, Disk, Fencing, PeerFate, PeerVolume, Replication, Resource, Role,
-    VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeState, VolumeStep,
+    Connection, Disk, Fencing, PeerVolume, Replication, Resource, Role, VolumeDecision,
+    VolumePolicy, VolumeReason, VolumeSeen, VolumeState, VolumeStep,
 };
 
+/// So soon after a refusal nothing is tried again.
+const PAUSE: Duration = Duration::from_secs(2);
+
 /// The gate is open and nothing is held: promote, or why not.
-pub fn promotion(policy: &VolumePolicy, seen: &VolumeSeen, resource: &Resource) -> VolumeDecision {
+pub fn promotion(seen: &VolumeSeen, resource: &Resource) -> VolumeDecision {
     // Nobody may accept these: two writers, half a resync, no data.
     if let Some(reason) = impossible(resource) {
         return Wait(reason);
     }
-    let decision = evidence(policy, seen, resource);
+    let decision = evidence(seen, resource);
     match decision {
-        Wait(reason) | Refuse(reason) if acceptable(reason) => match seen.accept_loss {
-            AcceptLoss::No => decision,
-            AcceptLoss::Yes => accepted(policy, seen, resource),
-            // Nothing is asked or turned off for it either.
-            AcceptLoss::Overtaken => Do(VolumeStep::DropWord, VolumeReason::WordOvertaken),
-        },
-        Do(..) | Wait(_) | Refuse(_) | VolumeDecision::Serve(_) | VolumeDecision::End(_) => {
-            decision
+        _ if !seen.accept_loss => decision,
+        // Whoever was refused without the word is not refused with it.
+        Do(VolumeStep::Promote, VolumeReason::PeerLost | VolumeReason::PeerRecordedOutdated)
+            if seen.refused.is_some() =>
+        {
+            Do(VolumeStep::ForcePromote, VolumeReason::LossAccepted)
         }
+        Wait(reason) | Refuse(reason) if acceptable(reason) => match is_refused(seen) {
+            true => Wait(VolumeReason::PromotionRefused),
+            false => Do(VolumeStep::ForcePromote, VolumeReason::LossAccepted),
+        },
+        _ => decision,
     }
 }
 
@@ -32,16 +40,10 @@ fn acceptable(reason: VolumeReason) -> bool {
     matches!(
         reason,
         VolumeReason::DiskOutdated
-            | VolumeReason::DiskConsistent
             | VolumeReason::SplitBrain
             | VolumeReason::UnsafeConfig
             | VolumeReason::NoQuorum
-            | VolumeReason::PeerWithoutDisk
             | VolumeReason::PeerNotMet
-            | VolumeReason::NotFrozen
-            | VolumeReason::NoWayToFence
-            | VolumeReason::FencedInVain
-            | VolumeReason::PeerSilent
     )
 }
 
@@ -59,67 +61,43 @@ pub enum Word {
 }
 
 /// What an operator's word would change, with the gate open and nothing held.
-pub fn word(policy: &VolumePolicy, seen: &VolumeSeen, resource: &Resource) -> Word {
-    match resource.role {
-        Role::Primary => return Word::Primary,
-        Role::Secondary | Role::Unknown => {}
+pub fn word(seen: &VolumeSeen, resource: &Resource) -> Word {
+    if resource.role == Role::Primary {
+        return Word::Primary;
     }
     if is_half_up(resource) {
-        return Word::Useless(VolumeReason::HalfUp);
+        return Word::Useless(VolumeReason::VolumeDown);
     }
     if let Some(reason) = impossible(resource) {
         return Word::Useless(reason);
     }
-    match evidence(policy, seen, resource) {
-        // The peer is asked; where it says nothing, the word counts.
-        Do(VolumeStep::FencePeer, reason)
-        | Do(VolumeStep::Promote, reason @ VolumeReason::PeerLost) => Word::Forces(reason),
+    match evidence(seen, resource) {
+        // Where the kernel's handler says no, the word counts.
+        Do(_, reason @ VolumeReason::PeerLost) => Word::Forces(reason),
         Do(_, reason) => Word::NotNeeded(reason),
         Wait(reason) | Refuse(reason) if acceptable(reason) => Word::Forces(reason),
         decision => Word::Useless(decision.reason()),
     }
 }
 
-/// Writes may be lost, but there is still one writer: where the peer can be asked, it is.
-fn accepted(policy: &VolumePolicy, seen: &VolumeSeen, resource: &Resource) -> VolumeDecision {
-    let lost = |peer: &PeerVolume| peer.connection != Connection::Connected;
-    let lost = resource.peers.is_empty() || resource.peers.iter().any(lost);
-    match seen.fate {
-        PeerFate::Unknown if lost && policy.can_fence => {
-            Do(VolumeStep::FencePeer, VolumeReason::LossAccepted)
-        }
-        PeerFate::Alive => Wait(VolumeReason::PeerAlive),
-        PeerFate::Unknown | PeerFate::Outdated | PeerFate::Fenced | PeerFate::Silent => {
-            Do(VolumeStep::ForcePromote, VolumeReason::LossAccepted)
-        }
-    }
-}
-
 /// Whether the resource is there without its disk and without a connection, as a `drbdadm adjust` leaves it
 /// that failed or was killed half way (`tests/fixtures/drbd/8.4/half-up.events2`): the next one goes on.
 pub fn is_half_up(resource: &Resource) -> bool {
-    let secondary = match resource.role {
-        Role::Secondary => true,
-        Role::Primary | Role::Unknown => false,
-    };
     let alone = |peer: &PeerVolume| peer.connection == Connection::StandAlone;
-    secondary && resource.disk == Disk::Diskless && resource.peers.iter().all(alone)
+    resource.role == Role::Secondary
+        && resource.disk == Disk::Diskless
+        && resource.peers.iter().all(alone)
 }
 
 /// What no operator can accept either.
 fn impossible(resource: &Resource) -> Option<VolumeReason> {
     for peer in &resource.peers {
-        match peer.role {
-            Role::Primary => return Some(VolumeReason::PeerPrimary),
-            Role::Secondary | Role::Unknown => {}
+        if peer.role == Role::Primary {
+            return Some(VolumeReason::PeerPrimary);
         }
         // DRBD promotes a SyncTarget (rc 0), and what it has not received yet is gone with the source.
-        match peer.replication {
-            Replication::SyncTarget => return Some(VolumeReason::SyncTarget),
-            Replication::Off
-            | Replication::Established
-            | Replication::SyncSource
-            | Replication::Other => {}
+        if peer.replication == Replication::SyncTarget {
+            return Some(VolumeReason::SyncTarget);
         }
     }
     if resource.failing {
@@ -127,79 +105,99 @@ fn impossible(resource: &Resource) -> Option<VolumeReason> {
     }
     match resource.disk {
         Disk::Diskless => Some(VolumeReason::Diskless),
-        Disk::Changing | Disk::Unknown => Some(VolumeReason::DiskChanging),
-        Disk::Inconsistent => Some(VolumeReason::DiskInconsistent),
+        Disk::Changing | Disk::Unknown => Some(VolumeReason::InTransition),
+        Disk::Inconsistent => Some(VolumeReason::SyncTarget),
         Disk::Outdated | Disk::Consistent | Disk::UpToDate => None,
     }
 }
 
-fn evidence(policy: &VolumePolicy, seen: &VolumeSeen, resource: &Resource) -> VolumeDecision {
+/// Whether DRBD is set up in one of the two ways in which a stale disk is told from the newest one: with a
+/// quorum, or with one peer beside whose loss a Primary freezes.
+pub fn is_supported(resource: &Resource) -> bool {
+    let freezes = resource.fencing == Fencing::ResourceAndStonith;
+    // The handler's answer about one of several peers would count for all.
+    resource.quorum_on || (freezes && resource.peers.len() <= 1)
+}
+
+/// The peers that may hold data.
+fn with_data(resource: &Resource) -> impl Iterator<Item = &PeerVolume> {
+    resource.peers.iter().filter(|peer| !peer.witness)
+}
+
+/// Whether a connection was given up: nothing connects by itself any more. DRBD 8.4 shows no peer at all then.
+fn is_apart(resource: &Resource) -> bool {
+    let mut peers = with_data(resource);
+    resource.peers.is_empty() || peers.any(|peer| peer.connection == Connection::StandAlone)
+}
+
+fn evidence(seen: &VolumeSeen, resource: &Resource) -> VolumeDecision {
     match resource.disk {
         Disk::UpToDate => {}
-        Disk::Outdated => return Wait(VolumeReason::DiskOutdated),
-        Disk::Consistent => return Wait(VolumeReason::DiskConsistent),
+        Disk::Outdated | Disk::Consistent => return Wait(VolumeReason::DiskOutdated),
         Disk::Diskless | Disk::Changing | Disk::Inconsistent | Disk::Unknown => {
-            return Wait(VolumeReason::DiskChanging);
+            return Wait(VolumeReason::InTransition);
         }
     }
-    let stand_alone = |peer: &PeerVolume| peer.connection == Connection::StandAlone;
-    // 8.4 shows no peer at all of a connection that is StandAlone.
-    if resource.peers.is_empty() || resource.peers.iter().any(stand_alone) {
+    if is_apart(resource) {
         return Refuse(VolumeReason::SplitBrain);
     }
+    if !is_supported(resource) || !(resource.quorum_on || seen.handler_ours) {
+        return Refuse(VolumeReason::UnsafeConfig);
+    }
+    let unclear = |peer: &PeerVolume| {
+        let disk = matches!(peer.disk, Disk::Changing | Disk::Unknown);
+        peer.connection == Connection::Connected && (peer.role == Role::Unknown || disk)
+    };
+    if resource.quorum_on && !resource.quorum {
+        return Wait(VolumeReason::NoQuorum);
+    }
+    if with_data(resource).any(unclear) {
+        return Wait(VolumeReason::InTransition);
+    }
+    // Our disk is UpToDate, no Primary is seen, and the others are outvoted. `may_promote` is what drbdsetup
+    // makes of the same (drbd-utils 9.22), and says yes to a SyncTarget: no evidence.
     if resource.quorum_on {
-        return match (resource.quorum, resource.may_promote) {
-            (false, _) => Wait(VolumeReason::NoQuorum),
-            (true, Some(true)) => Do(VolumeStep::Promote, VolumeReason::Quorate),
-            (true, Some(false) | None) => Wait(VolumeReason::MayNotPromote),
-        };
-    }
-    match resource.fencing {
-        Fencing::DontCare => return Refuse(VolumeReason::UnsafeConfig),
-        Fencing::ResourceOnly | Fencing::ResourceAndStonith => {}
-    }
-    if resource.may_promote == Some(false) {
-        return Wait(VolumeReason::MayNotPromote);
+        return Do(VolumeStep::Promote, VolumeReason::Quorate);
     }
     let lost = |peer: &&PeerVolume| peer.connection != Connection::Connected;
     match resource.peers.iter().find(lost) {
-        None => connected(seen, resource),
-        Some(peer) => disconnected(policy, seen, resource, peer),
+        Some(peer) => disconnected(seen, peer),
+        None => match resource
+            .peers
+            .iter()
+            .any(|peer| peer.disk != Disk::Diskless)
+            || seen.met_peer
+        {
+            true => Do(VolumeStep::Promote, VolumeReason::PeerSecondary),
+            // It came without a disk: it has compared nothing with ours, and DRBD 8.4 calls even an outdated disk
+            // UpToDate beside it.
+            false => Wait(VolumeReason::PeerNotMet),
+        },
     }
 }
 
-/// Every peer is connected, and none is Primary.
-fn connected(seen: &VolumeSeen, resource: &Resource) -> VolumeDecision {
-    let unclear = |peer: &PeerVolume| {
-        let role = match peer.role {
-            Role::Unknown => true,
-            Role::Primary | Role::Secondary => false,
-        };
-        let disk = match peer.disk {
-            Disk::Changing | Disk::Unknown => true,
-            Disk::Diskless
-            | Disk::Inconsistent
-            | Disk::Outdated
-            | Disk::Consistent
-            | Disk::UpToDate => false,
-        };
-        role || disk
-    };
-    let has_disk = |peer: &PeerVolume| peer.disk != Disk::Diskless;
-    if resource.peers.iter().any(unclear) {
-        Wait(VolumeReason::PeerUnclear)
-    } else if resource.peers.iter().any(has_disk) {
-        Do(VolumeStep::Promote, VolumeReason::PeerSecondary)
-    } else if seen.met_peer {
-        Do(VolumeStep::Promote, VolumeReason::PeerLostItsDisk)
-    // It came without one: it has compared nothing with ours, and DRBD 8.4 calls even an outdated disk
-    // UpToDate beside it.
-    } else {
-        Wait(VolumeReason::PeerWithoutDisk)
+/// The peer is lost. What DRBD has recorded of it decides; else the kernel's handler does.
+fn disconnected(seen: &VolumeSeen, peer: &PeerVolume) -> VolumeDecision {
+    if is_refused(seen) {
+        return Wait(VolumeReason::PromotionRefused);
+    }
+    // DRBD keeps both in its metadata; neither disk can be promoted before it has met us.
+    if matches!(peer.disk, Disk::Outdated | Disk::Inconsistent) {
+        return Do(VolumeStep::Promote, VolumeReason::PeerRecordedOutdated);
+    }
+    // A disk that was never told that it is stale calls itself UpToDate.
+    match seen.met_peer {
+        false => Wait(VolumeReason::PeerNotMet),
+        // `primary` asks the handler, and without its yes it is refused (8.4.11 and 9.2.18: -7).
+        true => Do(VolumeStep::Promote, VolumeReason::PeerLost),
     }
 }
 
-/// Whether a peer is lost, and DRBD has recorded here that its disk lacks writes.
+fn is_refused(seen: &VolumeSeen) -> bool {
+    (seen.refused.as_ref()).is_some_and(|(ago, _)| *ago < PAUSE)
+}
+
+/// Whether a peer is lost, and DRBD has recorded here that its disk lacks writes: `primary` asks no handler then.
 pub fn is_recorded_outdated(volume: &VolumeState) -> bool {
     let lost = |peer: &PeerVolume| {
         peer.connection != Connection::Connected
@@ -211,143 +209,59 @@ pub fn is_recorded_outdated(volume: &VolumeState) -> bool {
     }
 }
 
-/// A peer is lost. What it did since then decides.
-fn disconnected(
-    policy: &VolumePolicy,
-    seen: &VolumeSeen,
-    resource: &Resource,
-    peer: &PeerVolume,
-) -> VolumeDecision {
-    match peer.disk {
-        // DRBD keeps both in its metadata; neither disk can be promoted before it has met us.
-        Disk::Outdated | Disk::Inconsistent => {
-            return match (seen.fate, policy.can_ask) {
-                // An operator may have let it go on since, or it has recorded the same of us.
-                (PeerFate::Alive, _) => Wait(VolumeReason::PeerAlive),
-                (PeerFate::Unknown, true) => {
-                    Do(VolumeStep::AskPeer, VolumeReason::PeerRecordedOutdated)
-                }
-                (PeerFate::Unknown, false)
-                | (PeerFate::Outdated | PeerFate::Fenced | PeerFate::Silent, _) => {
-                    Do(VolumeStep::Promote, VolumeReason::PeerRecordedOutdated)
-                }
-            };
-        }
-        Disk::Diskless | Disk::Changing | Disk::Unknown | Disk::Consistent | Disk::UpToDate => {}
-    }
-    // A disk that was never told that it is stale calls itself UpToDate.
-    if !seen.met_peer {
-        return Wait(VolumeReason::PeerNotMet);
-    }
-    match resource.fencing {
-        Fencing::ResourceAndStonith => {}
-        // It acknowledged between the loss of the link and its end, whatever ended it.
-        Fencing::ResourceOnly | Fencing::DontCare => return Wait(VolumeReason::NotFrozen),
-    }
-    match (seen.fate, policy.can_fence) {
-        (PeerFate::Outdated, _) => Do(VolumeStep::Promote, VolumeReason::PeerOutdatedItself),
-        (PeerFate::Fenced, _) => Do(VolumeStep::Promote, VolumeReason::PeerFenced),
-        // It would be turned off for ever, and never come back to say what is true.
-        (PeerFate::Unknown, true) if seen.fenced_in_vain => Wait(VolumeReason::FencedInVain),
-        // Asked twice, a dead machine costs its silence twice. The kernel's question is the one that
-        // counts: it is asked after everything else was looked at. DRBD 8.4 refuses without its yes
-        // (measured, and `drbd_state.c`: SS_PRIMARY_NOP); of DRBD 9 that is not known for every setting.
-        (PeerFate::Unknown, true) if seen.kernel_asks && resource.may_promote.is_none() => {
-            Do(VolumeStep::Promote, VolumeReason::PeerLost)
-        }
-        (PeerFate::Unknown, true) => Do(VolumeStep::FencePeer, VolumeReason::PeerLost),
-        (PeerFate::Alive, _) => Wait(VolumeReason::PeerAlive),
-        (PeerFate::Silent, true) => Wait(VolumeReason::PeerSilent),
-        (PeerFate::Unknown | PeerFate::Silent, false) => Wait(VolumeReason::NoWayToFence),
-    }
-}
-
 /// Primary, frozen. The kernel's handler was asked when the peer was lost; where it failed, the same
 /// questions can be asked again, and nothing else thaws it but the peer's return.
 pub fn frozen(policy: &VolumePolicy, seen: &VolumeSeen, resource: &Resource) -> VolumeDecision {
-    let lost = |peer: &PeerVolume| peer.connection == Connection::Connecting;
-    // Frozen by quorum, for want of data, or by hand: not ours to thaw.
-    let by_fencing = !resource.quorum_on
-        && resource.fencing == Fencing::ResourceAndStonith
-        && resource.disk == Disk::UpToDate
-        && resource.peers.iter().any(lost);
-    if !by_fencing {
+    // Asked by both at once, a machine would be turned off twice.
+    if (seen.frozen_for).is_none_or(|frozen| frozen < policy.fence_timeout) || resource.quorum_on {
         return Wait(VolumeReason::IoFrozen);
     }
-    // Asked by both at once, a machine would be turned off twice.
-    if (seen.frozen_for).is_none_or(|frozen| frozen < policy.fence_timeout) {
-        return Wait(VolumeReason::HandlerAsks);
+    // The other side was promoted meanwhile: what hangs here is in no history any more, and `resume-io` would
+    // begin one of its own.
+    if is_apart(resource) {
+        return match policy.self_fence {
+            true => Do(VolumeStep::SelfFence, VolumeReason::FrozenApart),
+            false => Wait(VolumeReason::FrozenApart),
+        };
     }
-    match (seen.fate, policy.can_fence && !seen.fenced_in_vain) {
-        // Whatever was known is asked again: DRBD has frozen because the peer was lost once more.
-        (PeerFate::Unknown | PeerFate::Outdated | PeerFate::Fenced, true) => {
-            Do(VolumeStep::Thaw, VolumeReason::IoFrozen)
-        }
-        (PeerFate::Unknown | PeerFate::Outdated | PeerFate::Fenced, false)
-        | (PeerFate::Alive | PeerFate::Silent, _) => Wait(VolumeReason::IoFrozen),
+    // Frozen for want of data, or by hand: not ours to thaw.
+    let lost = |peer: &PeerVolume| peer.connection == Connection::Connecting;
+    let by_fencing = is_supported(resource)
+        && resource.disk == Disk::UpToDate
+        && resource.peers.iter().any(lost);
+    match by_fencing && !is_refused(seen) {
+        true => Do(VolumeStep::Thaw, VolumeReason::IoFrozen),
+        false => Wait(VolumeReason::IoFrozen),
     }
 }
 
 /// Whether a Primary has anything to read from and to write to.
 pub fn has_data(resource: &Resource) -> bool {
-    let peer_has =
-        |peer: &PeerVolume| peer.connection == Connection::Connected && peer.disk == Disk::UpToDate;
-    resource.disk == Disk::UpToDate || resource.peers.iter().any(peer_has)
+    resource.disk == Disk::UpToDate || resource.peers.iter().any(is_complete)
+}
+
+fn is_complete(peer: &PeerVolume) -> bool {
+    peer.connection == Connection::Connected && peer.disk == Disk::UpToDate
 }
 
 /// How well a running member is served.
 pub fn serving(resource: &Resource) -> VolumeReason {
-    let stand_alone = |peer: &PeerVolume| peer.connection == Connection::StandAlone;
-    let complete =
-        |peer: &PeerVolume| peer.connection == Connection::Connected && peer.disk == Disk::UpToDate;
-    if resource.peers.is_empty() || resource.peers.iter().any(stand_alone) {
+    if is_apart(resource) {
         VolumeReason::ServingSplitBrain
-    } else if resource.disk != Disk::UpToDate {
-        VolumeReason::ServingDiskless
-    } else if !resource.peers.iter().any(complete) {
+    } else if resource.disk != Disk::UpToDate || !resource.peers.iter().any(is_complete) {
         VolumeReason::ServingAlone
     } else {
         VolumeReason::Serving
     }
 }
 
-/// What the kernel's `fence-peer` handler ends with, given what became of the peer: 4 the peer has
-/// outdated itself, 5 it is assumed dead, 7 it was turned off, 1 nothing is settled.
-///
-/// It is asked when a Primary loses its peer, and by `drbdadm primary` on a Secondary. There DRBD takes a
-/// 4 or 7 for enough, and nobody else looks between our decision and the promotion: so a Secondary gets
-/// one only where a Primary that was lost meanwhile is frozen.
-pub fn handler_exit_code(resource: &Resource, fate: PeerFate, has_fence_command: bool) -> u8 {
-    let primary = match resource.role {
-        Role::Primary => true,
-        Role::Secondary | Role::Unknown => false,
-    };
-    let proves = primary || may_ask_of_the_peer(resource);
-    match fate {
-        PeerFate::Outdated if proves => 4,
-        PeerFate::Fenced if proves => 7,
-        // Two machines that cannot fence cannot tell a dead peer from a cut cable: whoever writes
-        // goes on, and the other one waits for a person.
-        PeerFate::Silent if primary && !has_fence_command => 5,
-        PeerFate::Unknown
-        | PeerFate::Outdated
-        | PeerFate::Fenced
-        | PeerFate::Alive
-        | PeerFate::Silent => 1,
-    }
-}
-
 /// Whether what becomes of the peer can prove anything for this Secondary: it has all that was
 /// acknowledged up to the loss, and nothing was acknowledged after it.
 ///
-/// DRBD 8.4.11 promotes a Consistent disk when its handler says 7, and calls it UpToDate then: what the
-/// turned off peer had written alone is gone.
-pub fn may_ask_of_the_peer(resource: &Resource) -> bool {
-    let frozen = match resource.fencing {
-        Fencing::ResourceAndStonith => true,
-        Fencing::ResourceOnly | Fencing::DontCare => false,
-    };
-    frozen && resource.disk == Disk::UpToDate
+/// DRBD promotes a Consistent disk when its handler says 7, and calls it UpToDate then (8.4.11 and 9.2.18):
+/// what the turned off peer had written alone is gone.
+pub fn proves(resource: &Resource) -> bool {
+    is_supported(resource) && !resource.quorum_on && resource.disk == Disk::UpToDate
 }
 
 /// What a rover answers when the other one asks it to outdate the disk here.
@@ -357,53 +271,23 @@ pub enum Reply {
     Grant,
     /// Says that it is Primary: it works, and nobody turns it off.
     Primary,
-    /// Says no for now, and is left alone.
-    NotNow(&'static str),
+    /// Says no for now, and is left alone: what only this disk holds would be lost with it.
+    NotNow,
     /// Cannot. Where there is a fence command, the other one turns this machine off.
     Cannot,
 }
 
-/// What a rover knows that its look does not show.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// The peer is settled already, and we are about to be promoted.
-    pub promoting: bool,
-    /// We have thawed our writes since the peer was lost. DRBD records that of the peer's disk only where its
-    /// own handler has said yes.
-    pub ahead: bool,
-}
-
-/// Whether the other machine may go on without us, though its own record says so already: it asks before it
-/// is promoted, where it can. A yes does nothing.
-pub fn asked_to_be_left_out(volume: &VolumeState, standing: Standing) -> Reply {
-    let why = "this disk may hold what the other one lacks";
-    asked(volume, standing, |resource| !is_ahead(resource), why)
-}
-
-/// What a rover answers when it is asked to outdate its disk. What only this disk holds would be lost with
-/// it: never a reason to be turned off.
-pub fn asked_to_outdate(volume: &VolumeState, standing: Standing) -> Reply {
-    let why = "this disk is still connected, or may hold what the other one lacks";
-    asked(volume, standing, may_outdate_itself, why)
-}
-
-fn asked(
-    volume: &VolumeState,
-    standing: Standing,
-    may: impl Fn(&Resource) -> bool,
-    why: &'static str,
-) -> Reply {
-    let resource = match volume {
-        VolumeState::Up(resource) => resource,
-        VolumeState::Down | VolumeState::Unusable(_) => return Reply::Cannot,
-    };
-    match resource.role {
-        Role::Primary => Reply::Primary,
-        Role::Secondary | Role::Unknown if standing.promoting => {
-            Reply::NotNow("it is about to be promoted here")
-        }
-        Role::Secondary | Role::Unknown if standing.ahead || !may(resource) => Reply::NotNow(why),
-        Role::Secondary | Role::Unknown => Reply::Grant,
+/// What a rover answers when it is asked to outdate its disk. `ahead`: we have thawed our writes since the peer
+/// was lost; DRBD records that of the peer's disk only where its own handler has said yes.
+pub fn asked_to_outdate(volume: &VolumeState, ahead: bool) -> Reply {
+    match volume {
+        VolumeState::Up(resource) => match resource.role {
+            Role::Primary => Reply::Primary,
+            Role::Secondary | Role::Unknown if resource.disk == Disk::Diskless => Reply::Cannot,
+            Role::Secondary if !ahead && may_outdate_itself(resource) => Reply::Grant,
+            Role::Secondary | Role::Unknown => Reply::NotNow,
+        },
+        VolumeState::Down | VolumeState::Unusable(_) => Reply::Cannot,
     }
 }
 
@@ -414,32 +298,16 @@ fn asked(
 /// acknowledged then, and demoted itself since. After a yes the answer is our disk, read again: only
 /// `Outdated` is one.
 pub fn may_outdate_itself(resource: &Resource) -> bool {
-    let secondary = match resource.role {
-        Role::Secondary => true,
-        Role::Primary | Role::Unknown => false,
+    // Half a resync is less than outdated; without a disk there is nothing to record it on.
+    let knows = matches!(
+        resource.disk,
+        Disk::Inconsistent | Disk::Outdated | Disk::Consistent | Disk::UpToDate
+    );
+    // While connected DRBD 8.4 turns Outdated back into UpToDate at once, and reports success. And whoever went
+    // on alone was frozen until DRBD had recorded that the other side lacks what is here.
+    let against = |peer: &PeerVolume| match peer.connection {
+        Connection::Connected if peer.disk != Disk::Diskless => true,
+        _ => matches!(peer.disk, Disk::Outdated | Disk::Inconsistent),
     };
-    // While connected DRBD 8.4 turns Outdated back into UpToDate at once, and reports success.
-    let connected =
-        |peer: &PeerVolume| peer.connection == Connection::Connected && peer.disk != Disk::Diskless;
-    secondary && knows(resource) && !resource.peers.iter().any(connected) && !is_ahead(resource)
-}
-
-/// Half a resync says so by itself; without a disk there is nothing to record it on.
-fn knows(resource: &Resource) -> bool {
-    match resource.disk {
-        Disk::Outdated | Disk::Consistent | Disk::UpToDate => true,
-        Disk::Inconsistent | Disk::Diskless | Disk::Changing | Disk::Unknown => false,
-    }
-}
-
-/// Whether DRBD's metadata says that the other side lacks what is here: whoever went on alone was frozen
-/// until DRBD had recorded that.
-fn is_ahead(resource: &Resource) -> bool {
-    let lacks = |peer: &PeerVolume| match peer.disk {
-        Disk::Outdated | Disk::Inconsistent => true,
-        Disk::Diskless | Disk::Changing | Disk::Unknown | Disk::Consistent | Disk::UpToDate => {
-            false
-        }
-    };
-    knows(resource) && resource.peers.iter().any(lacks)
+    resource.role == Role::Secondary && knows && !resource.peers.iter().any(against)
 }

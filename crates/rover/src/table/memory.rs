@@ -1,20 +1,6 @@
-//! What a rover remembers between two looks, and what each look makes of it. Pure; the time after which
-//! an answer is too old to count is the rover's.
+//! What a rover remembers between two looks, and what each look makes of it. Pure.
 
-use super::{Checked, Connection, Disk, Gate, PeerFate, PeerVolume, Resource, Role, VolumeState};
-
-/// What a peer would answer, if it were asked to outdate itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Would {
-    /// Yes.
-    Outdate,
-    /// No: it is Primary, or has a reason that may pass.
-    Refuse,
-    /// It cannot.
-    Fail,
-    /// It does not answer.
-    Silent,
-}
+use super::{Checked, Connection, Disk, Gate, Resource, Role, VolumeState};
 
 /// What no look can tell, because it is over. Gone with the rover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,12 +12,6 @@ pub struct Remembered {
     /// The peer was met, and has been connected ever since. A disk that it loses meanwhile takes nothing
     /// with it: all that was written since then was written here too.
     pub beside: bool,
-    /// See [`super::VolumeSeen::fate`].
-    pub fate: PeerFate,
-    /// See [`super::VolumeSeen::tried`].
-    pub tried: PeerFate,
-    /// A promotion has failed since the peer was lost: see [`super::VolumeSeen::kernel_asks`].
-    pub refused: bool,
     /// See [`super::VolumeSeen::checked`].
     pub checked: Checked,
 }
@@ -42,21 +22,11 @@ impl Remembered {
         promoted: false,
         met_peer: false,
         beside: false,
-        fate: PeerFate::Unknown,
-        tried: PeerFate::Unknown,
-        refused: false,
         checked: Checked::No,
     };
 
     /// After this look.
     pub fn after(mut self, gate: Gate, volume: &VolumeState) -> Self {
-        // Before the gate makes us forget it: keepalived gives the address up on a no, and would bid
-        // again at once, for ever.
-        match self.fate {
-            PeerFate::Alive | PeerFate::Silent => self.tried = self.fate,
-            PeerFate::Outdated | PeerFate::Fenced => self.tried = PeerFate::Unknown,
-            PeerFate::Unknown => {}
-        }
         match volume {
             VolumeState::Up(resource) => self.hear(resource),
             // While it was down, the peer may have gone on without us.
@@ -66,42 +36,35 @@ impl Remembered {
             // A tool that fails tells nothing.
             VolumeState::Unusable(_) => {}
         }
-        if gate != Gate::Master {
-            self.fate = PeerFate::Unknown;
-            self.refused = false;
-            if self.checked == Checked::Broken {
-                self.checked = Checked::No;
-            }
+        if gate != Gate::Master && self.checked == Checked::Broken {
+            self.checked = Checked::No;
         }
         self
     }
 
     fn hear(&mut self, resource: &Resource) {
-        let connected = |disk: Disk| {
-            (resource.peers.iter())
-                .any(|peer| peer.connection == Connection::Connected && peer.disk == disk)
+        let mut data = resource.peers.iter().filter(|peer| !peer.witness);
+        let together = data
+            .clone()
+            .any(|peer| peer.connection == Connection::Connected);
+        let connected = |wanted: Disk| {
+            (data.clone())
+                .any(|peer| peer.connection == Connection::Connected && peer.disk == wanted)
         };
-        if connected(Disk::Diskless) && !self.beside {
+        // A disk that was away comes back as Outdated or Consistent, and may have missed what the peer wrote. Once
+        // the peer is lost DRBD 9 says Consistent of one that was there all along, for 26 ms.
+        let passes = self.beside && resource.disk == Disk::Consistent && !together;
+        let whole = resource.disk == Disk::UpToDate;
+        if !whole && !passes || connected(Disk::Diskless) && !self.beside {
             self.met_peer = false;
         }
-        if resource.disk == Disk::UpToDate && connected(Disk::UpToDate) {
+        if whole && connected(Disk::UpToDate) {
             self.met_peer = true;
         }
-        let lost = |peer: &PeerVolume| match peer.connection {
-            Connection::Connected => false,
-            Connection::StandAlone | Connection::Connecting => true,
-        };
-        let all_connected = !resource.peers.is_empty() && !resource.peers.iter().any(lost);
-        self.beside = self.met_peer && all_connected && resource.disk == Disk::UpToDate;
-        // A peer that is not shown at all is lost, too.
-        if all_connected {
-            self.fate = PeerFate::Unknown;
-            self.tried = PeerFate::Unknown;
-            self.refused = false;
-        }
-        match resource.role {
-            Role::Primary => {}
-            Role::Secondary | Role::Unknown => self.promoted = false,
+        let all = data.all(|peer| peer.connection == Connection::Connected);
+        self.beside = self.met_peer && whole && together && all;
+        if resource.role != Role::Primary {
+            self.promoted = false;
         }
     }
 
@@ -110,31 +73,10 @@ impl Remembered {
         self.beside = false;
     }
 
-    /// The peer was asked what it would say now, with the gate closed, after it had said no. `command`:
-    /// there is a fence command, which would be run where it cannot say yes.
-    pub fn reconsider(&mut self, would: Would, command: bool) {
-        self.tried = match would {
-            Would::Outdate => PeerFate::Unknown,
-            // It works, or it goes first: it is not turned off.
-            Would::Refuse => PeerFate::Alive,
-            // Whether the command succeeds by now only a takeover can tell.
-            Would::Fail | Would::Silent if command => PeerFate::Unknown,
-            Would::Fail => PeerFate::Alive,
-            Would::Silent => PeerFate::Silent,
-        };
-    }
-
     /// `drbdadm primary` has succeeded.
     pub fn promote(&mut self) {
         self.promoted = true;
         self.checked = Checked::No;
-    }
-
-    /// `drbdadm primary` has failed. What was known of the peer was not enough, or not true any more;
-    /// why, only a question of our own can tell.
-    pub fn refuse(&mut self) {
-        self.fate = PeerFate::Unknown;
-        self.refused = true;
     }
 
     /// `drbdadm secondary` has succeeded. A broken file system stays one until the gate closes.
@@ -149,7 +91,7 @@ impl Remembered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::{Fencing, Replication};
+    use crate::table::{Fencing, PeerVolume, Replication};
 
     fn up(disk: Disk, peer: (Connection, Disk)) -> VolumeState {
         VolumeState::Up(Resource {
@@ -161,11 +103,11 @@ mod tests {
                 role: Role::Unknown,
                 disk: peer.1,
                 replication: Replication::Off,
+                witness: false,
             }],
             fencing: Fencing::ResourceAndStonith,
             quorum_on: false,
             quorum: true,
-            may_promote: None,
             suspended: false,
             failing: false,
         })
@@ -174,39 +116,57 @@ mod tests {
     const TOGETHER: (Connection, Disk) = (Connection::Connected, Disk::UpToDate);
     const LOST: (Connection, Disk) = (Connection::Connecting, Disk::Unknown);
 
+    fn looks(looks: &[(Disk, (Connection, Disk))]) -> Remembered {
+        (looks.iter()).fold(Remembered::NOTHING, |memory, (disk, peer)| {
+            memory.after(Gate::Backup, &up(*disk, *peer))
+        })
+    }
+
     #[test]
     fn a_peer_is_met_only_while_both_disks_are_up_to_date() {
-        for (disk, peer, met) in [
-            (Disk::UpToDate, TOGETHER, true),
-            (Disk::Inconsistent, TOGETHER, false),
-            (
-                Disk::UpToDate,
-                (Connection::Connected, Disk::Inconsistent),
-                false,
-            ),
-            (Disk::UpToDate, LOST, false),
-            (
-                Disk::UpToDate,
-                (Connection::StandAlone, Disk::UpToDate),
-                false,
-            ),
+        assert!(looks(&[(Disk::UpToDate, TOGETHER)]).met_peer);
+        for (disk, peer) in [
+            (Disk::Inconsistent, TOGETHER),
+            (Disk::UpToDate, (Connection::Connected, Disk::Inconsistent)),
+            (Disk::UpToDate, LOST),
+            (Disk::UpToDate, (Connection::StandAlone, Disk::UpToDate)),
         ] {
-            let mut memory = Remembered::NOTHING;
-            memory = memory.after(Gate::Backup, &up(disk, peer));
-            assert_eq!(memory.met_peer, met, "{disk:?} {peer:?}");
+            assert!(!looks(&[(disk, peer)]).met_peer, "{disk:?} {peer:?}");
         }
+    }
+
+    /// Real DRBD 9 says both after an attach, and a yes of the handler would make them whole.
+    #[test]
+    fn a_disk_that_was_away_has_met_nobody() {
+        let met = (Disk::UpToDate, TOGETHER);
+        for away in [
+            Disk::Outdated,
+            Disk::Inconsistent,
+            Disk::Diskless,
+            Disk::Changing,
+        ] {
+            let lost = looks(&[met, (away, LOST), (Disk::UpToDate, LOST)]);
+            assert!(!lost.met_peer, "{away:?}");
+        }
+        // Said for a moment of one that was there all along, where the peer has died.
+        let consistent = (Disk::Consistent, LOST);
+        assert!(looks(&[met, consistent, (Disk::UpToDate, LOST)]).met_peer);
+        assert!(!looks(&[met, consistent, consistent]).met_peer);
+        assert!(!looks(&[met, (Disk::UpToDate, LOST), consistent]).met_peer);
     }
 
     #[test]
     fn what_was_met_is_forgotten_while_the_volume_is_down() {
-        let mut memory = Remembered::NOTHING;
-        memory = memory.after(Gate::Master, &up(Disk::UpToDate, TOGETHER));
-        memory = memory.after(Gate::Master, &up(Disk::UpToDate, LOST));
+        let mut memory = looks(&[(Disk::UpToDate, TOGETHER), (Disk::UpToDate, LOST)]);
         assert!(memory.met_peer, "a lost peer was met");
+        memory.promote();
         memory = memory.after(Gate::Master, &VolumeState::Unusable("no answer".into()));
-        assert!(memory.met_peer, "a tool that fails tells nothing");
+        assert!(
+            memory.met_peer && memory.promoted,
+            "a tool that fails tells nothing"
+        );
         memory = memory.after(Gate::Master, &VolumeState::Down);
-        assert!(!memory.met_peer);
+        assert!(!memory.met_peer && !memory.promoted);
     }
 
     #[test]
@@ -220,82 +180,7 @@ mod tests {
         let mut parted = met;
         parted.part();
         assert!(parted.met_peer && !look(parted, diskless).met_peer);
-        let resyncing = met.after(Gate::Backup, &up(Disk::Inconsistent, TOGETHER));
-        assert!(!look(resyncing, diskless).met_peer);
         assert!(!look(Remembered::NOTHING, diskless).met_peer);
-    }
-
-    #[test]
-    fn the_fate_of_a_peer_holds_until_it_is_back_or_the_gate_closes() {
-        for (gate, peer, kept) in [
-            (Gate::Master, LOST, true),
-            (Gate::Backup, LOST, false),
-            (Gate::Master, TOGETHER, false),
-        ] {
-            let mut memory = Remembered::NOTHING;
-            memory.refuse();
-            memory.fate = PeerFate::Fenced;
-            memory = memory.after(gate, &up(Disk::UpToDate, peer));
-            assert_eq!(memory.fate == PeerFate::Fenced, kept, "{gate:?} {peer:?}");
-            assert_eq!(memory.refused, kept, "{gate:?} {peer:?}");
-        }
-    }
-
-    #[test]
-    fn the_fate_of_a_peer_that_is_not_shown_at_all_holds_too() {
-        let mut none = up(Disk::UpToDate, LOST);
-        if let VolumeState::Up(resource) = &mut none {
-            resource.peers.clear();
-        }
-        let mut memory = Remembered::NOTHING;
-        memory.fate = PeerFate::Fenced;
-        let after = memory.after(Gate::Master, &none);
-        assert_eq!(after.fate, PeerFate::Fenced);
-    }
-
-    #[test]
-    fn what_is_down_is_promoted_by_nobody() {
-        let mut memory = Remembered::NOTHING;
-        memory.promote();
-        let unusable = VolumeState::Unusable("no answer".into());
-        assert!(memory.after(Gate::Master, &unusable).promoted);
-        assert!(!memory.after(Gate::Master, &VolumeState::Down).promoted);
-    }
-
-    #[test]
-    fn a_no_of_the_peer_outlives_the_gate_until_the_peer_is_back_or_says_otherwise() {
-        for no in [PeerFate::Alive, PeerFate::Silent] {
-            let mut memory = Remembered::NOTHING;
-            memory.fate = no;
-            memory = memory.after(Gate::Master, &up(Disk::UpToDate, LOST));
-            memory = memory.after(Gate::Fault, &up(Disk::UpToDate, LOST));
-            memory = memory.after(Gate::Backup, &VolumeState::Unusable("no answer".into()));
-            assert_eq!((memory.fate, memory.tried), (PeerFate::Unknown, no));
-            let back = memory.after(Gate::Backup, &up(Disk::UpToDate, TOGETHER));
-            assert_eq!(back.tried, PeerFate::Unknown);
-            for yes in [PeerFate::Outdated, PeerFate::Fenced] {
-                memory.fate = yes;
-                let settled = memory.after(Gate::Master, &up(Disk::UpToDate, LOST));
-                assert_eq!(settled.tried, PeerFate::Unknown);
-            }
-        }
-    }
-
-    #[test]
-    fn a_peer_that_said_no_is_believed_what_it_would_say_now() {
-        for (would, without_command, with_command) in [
-            (Would::Outdate, PeerFate::Unknown, PeerFate::Unknown),
-            (Would::Refuse, PeerFate::Alive, PeerFate::Alive),
-            (Would::Fail, PeerFate::Alive, PeerFate::Unknown),
-            (Would::Silent, PeerFate::Silent, PeerFate::Unknown),
-        ] {
-            for (command, tried) in [(false, without_command), (true, with_command)] {
-                let mut memory = Remembered::NOTHING;
-                memory.tried = PeerFate::Silent;
-                memory.reconsider(would, command);
-                assert_eq!(memory.tried, tried, "{would:?} {command}");
-            }
-        }
     }
 
     #[test]

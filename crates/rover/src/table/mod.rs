@@ -3,8 +3,8 @@
 //!
 //! The heart is the evidence. A disk calls itself UpToDate as long as nobody has told it otherwise, and
 //! `drbdadm primary` then succeeds, so neither is evidence. What is: a connected peer that has its disk
-//! and does not write; DRBD's own record that the peer lacks writes; quorum; or a peer that was met,
-//! froze when it was lost, and can be told not to go on. Letting go comes before taking, and is never
+//! and does not write; DRBD's own record that the peer lacks writes; quorum; or a peer that was met and froze
+//! when it was lost, of which the kernel's handler settles what became. Letting go comes before taking, and is never
 //! left half way because the gate opens again in between: it goes on upwards from where it is.
 
 mod bid;
@@ -18,14 +18,15 @@ mod step;
 
 pub use bid::may_bid;
 pub use evidence::{
-    Reply, Standing, Word, asked_to_be_left_out, asked_to_outdate, handler_exit_code,
-    is_recorded_outdated, may_ask_of_the_peer, may_outdate_itself, word,
+    Reply, Word, asked_to_outdate, is_recorded_outdated, is_supported, may_outdate_itself, proves,
+    word,
 };
-pub use memory::{Remembered, Would};
+pub use memory::Remembered;
 pub use reason::{VolumeReason, VolumeRow, volume_cures_table, volume_table};
 pub use set_up::{OnDisk, SetUp, SetUpSeen, SetUpStep, SoFar, set_up};
 pub use settle::{
-    HandlerDecision, PeerAnswer, Settle, Settled, Settling, decide_handler, settle, time_to_ask,
+    HandlerDecision, MARGIN, PeerAnswer, Settle, Settled, Settling, decide_handler, settle,
+    time_to_ask,
 };
 pub use state::*;
 pub use step::{VolumeDecision, VolumeStep};
@@ -55,14 +56,10 @@ pub fn letting_go(seen: &VolumeSeen) -> Option<VolumeReason> {
     unwanted(seen).filter(|_| held(seen)).or(stopping)
 }
 
-/// Whether the end of the member needs nothing any more: the gate has closed, and everything is let go. It is
-/// forgotten then, and the next master starts another one.
+/// Whether the end of the member needs nothing any more: everything is let go. It is forgotten then, after a
+/// moment, and another one may be started.
 pub fn child_is_settled(seen: &VolumeSeen) -> bool {
-    let ended = match seen.child {
-        Child::Ended(_) => true,
-        Child::None | Child::Running | Child::Stopping => false,
-    };
-    ended && seen.gate != Gate::Master && !seen.ending && letting_go(seen).is_none()
+    matches!(seen.child, Child::Ended(_)) && !seen.ending && letting_go(seen).is_none()
 }
 
 /// Whether anything here stands in the way of the other machine, or would be left behind by an end.
@@ -119,11 +116,17 @@ fn unwanted(seen: &VolumeSeen) -> Option<VolumeReason> {
         Gate::Master => {}
         Gate::Backup => return Some(VolumeReason::GateBackup),
         Gate::Fault => return Some(VolumeReason::GateFault),
-        Gate::Stop => return Some(VolumeReason::GateStop),
-        Gate::Unknown => return Some(VolumeReason::GateUnknown),
+        Gate::Stop | Gate::Unknown => return Some(VolumeReason::GateUnknown),
     }
     match seen.child {
-        Child::Ended(_) => return Some(VolumeReason::ChildEnded),
+        Child::Ended(_) => {
+            return Some(match &seen.volume {
+                VolumeState::Up(resource) if fails_here(seen, resource) => VolumeReason::FailsHere,
+                VolumeState::Up(_) | VolumeState::Down | VolumeState::Unusable(_) => {
+                    VolumeReason::ChildEnded
+                }
+            });
+        }
         Child::None | Child::Running | Child::Stopping => {}
     }
     unsound(seen)
@@ -133,25 +136,25 @@ fn unwanted(seen: &VolumeSeen) -> Option<VolumeReason> {
 fn unsound(seen: &VolumeSeen) -> Option<VolumeReason> {
     let running = matches!(seen.child, Child::Running | Child::Stopping);
     match &seen.mounted {
-        Mounted::ReadOnly => return Some(VolumeReason::ReadOnly),
+        Mounted::ReadOnly => return Some(VolumeReason::IoFailing),
         // etcd opens its next WAL by path: it would write to whatever lies there.
         Mounted::SomethingElse(_) => return Some(VolumeReason::MountPointTaken),
         Mounted::Elsewhere(_) => return Some(VolumeReason::MountedElsewhere),
-        Mounted::No if running => return Some(VolumeReason::MountLost),
+        Mounted::No if running => return Some(VolumeReason::VolumeLost),
         Mounted::No | Mounted::Yes => {}
     }
     let mounted = seen.mounted == Mounted::Yes;
     let resource = match &seen.volume {
         // A tool that fails for once is no reason to stop what runs.
         VolumeState::Unusable(_) => return None,
-        VolumeState::Down if mounted || running => return Some(VolumeReason::RoleLost),
+        VolumeState::Down if mounted || running => return Some(VolumeReason::VolumeLost),
         VolumeState::Down => return None,
         VolumeState::Up(resource) => resource,
     };
     match resource.role {
         Role::Primary => {}
         Role::Secondary | Role::Unknown if mounted || running => {
-            return Some(VolumeReason::RoleLost);
+            return Some(VolumeReason::VolumeLost);
         }
         Role::Secondary | Role::Unknown => return useless(seen, resource),
     }
@@ -181,27 +184,31 @@ fn unsound(seen: &VolumeSeen) -> Option<VolumeReason> {
         return Some(VolumeReason::QuorumLost);
     }
     if !evidence::has_data(resource) {
-        return Some(VolumeReason::NoData);
+        return Some(VolumeReason::IoFailing);
     }
     (!running && !whole).then_some(VolumeReason::NotWhole)
 }
 
-/// For so long after it has failed a mount is left to a peer that can do it, and for as long as that one does.
-const MOUNT_AGAIN: Duration = Duration::from_secs(300);
+/// For so long after it has failed here a volume is left to a peer that can serve it, and for as long as that
+/// one does.
+const TRY_AGAIN: Duration = Duration::from_secs(300);
 
 /// Why no member could be started on the volume here, were it promoted.
 fn useless(seen: &VolumeSeen, resource: &Resource) -> Option<VolumeReason> {
     if seen.checked == Checked::Broken {
         return Some(VolumeReason::FileSystemBroken);
     }
+    fails_here(seen, resource).then_some(VolumeReason::FailsHere)
+}
+
+/// Whether it was tried here for long enough, and the peer can serve it.
+fn fails_here(seen: &VolumeSeen, resource: &Resource) -> bool {
     let able = |peer: &PeerVolume| {
         peer.connection == Connection::Connected
             && peer.disk == Disk::UpToDate
-            && (peer.role == Role::Primary
-                || seen.mount_failed.is_some_and(|ago| ago < MOUNT_AGAIN))
+            && (peer.role == Role::Primary || seen.failed_here.is_some_and(|ago| ago < TRY_AGAIN))
     };
-    let elsewhere = seen.mount_failed.is_some() && resource.peers.iter().any(able);
-    elsewhere.then_some(VolumeReason::MountFails)
+    seen.failed_here.is_some() && resource.peers.iter().any(able)
 }
 
 /// How long etcd may take to end once keepalived has taken its address away.
@@ -213,12 +220,11 @@ fn useless(seen: &VolumeSeen, resource: &Resource) -> Option<VolumeReason> {
 const WITHOUT_ADDRESS: Duration = Duration::from_secs(2);
 
 /// How long the member may take to end, told to for this reason. The rest is for unmounting and demoting.
-fn patience(policy: &VolumePolicy, reason: VolumeReason) -> Duration {
+fn patience(policy: &VolumePolicy, seen: &VolumeSeen, reason: VolumeReason) -> Duration {
     let half = policy.demote_timeout / 2;
     match reason {
-        VolumeReason::GateBackup | VolumeReason::GateFault | VolumeReason::GateStop => {
-            half.min(WITHOUT_ADDRESS)
-        }
+        VolumeReason::GateBackup | VolumeReason::GateFault => half.min(WITHOUT_ADDRESS),
+        VolumeReason::GateUnknown if seen.gate == Gate::Stop => half.min(WITHOUT_ADDRESS),
         _ => half,
     }
 }
@@ -236,7 +242,7 @@ fn release(policy: &VolumePolicy, seen: &VolumeSeen, reason: VolumeReason) -> Vo
     };
     match seen.child {
         Child::Running => return go_on(VolumeStep::StopChild),
-        Child::Stopping if under_way >= patience(policy, reason) => {
+        Child::Stopping if under_way >= patience(policy, seen, reason) => {
             return go_on(VolumeStep::KillChild);
         }
         Child::Stopping => return Wait(reason),
@@ -273,7 +279,7 @@ fn handing_over(seen: &VolumeSeen) -> bool {
 fn released(seen: &VolumeSeen, reason: VolumeReason) -> VolumeDecision {
     match reason {
         VolumeReason::Ending if handing_over(seen) => return Wait(VolumeReason::HandingOver),
-        VolumeReason::Ending | VolumeReason::ChildEnded => return End(reason),
+        VolumeReason::Ending => return End(reason),
         VolumeReason::MountPointTaken
         | VolumeReason::MountedElsewhere
         | VolumeReason::FileSystemBroken => return Refuse(reason),
@@ -284,7 +290,7 @@ fn released(seen: &VolumeSeen, reason: VolumeReason) -> VolumeDecision {
         // On the standby too: it has to receive what the other machine writes.
         VolumeState::Down => Do(VolumeStep::BringUp, VolumeReason::VolumeDown),
         VolumeState::Up(resource) if evidence::is_half_up(resource) => {
-            Do(VolumeStep::BringUp, VolumeReason::HalfUp)
+            Do(VolumeStep::BringUp, VolumeReason::VolumeDown)
         }
         VolumeState::Up(_) => Wait(reason),
     }
@@ -295,7 +301,7 @@ fn climb(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
     // A stop that was begun is ended: a member that is told to end and to go on does neither.
     if seen.child == Child::Stopping {
         let under_way = seen.demoting_for.unwrap_or_default();
-        return match under_way >= patience(policy, VolumeReason::ChildStopping) {
+        return match under_way >= patience(policy, seen, VolumeReason::ChildStopping) {
             true => Do(VolumeStep::KillChild, VolumeReason::ChildStopping),
             false => Wait(VolumeReason::ChildStopping),
         };
@@ -309,10 +315,10 @@ fn climb(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
         VolumeState::Up(resource) => resource,
     };
     if evidence::is_half_up(resource) {
-        return Do(VolumeStep::BringUp, VolumeReason::HalfUp);
+        return Do(VolumeStep::BringUp, VolumeReason::VolumeDown);
     }
     match resource.role {
-        Role::Secondary | Role::Unknown => return evidence::promotion(policy, seen, resource),
+        Role::Secondary | Role::Unknown => return evidence::promotion(seen, resource),
         Role::Primary => {}
     }
     if resource.suspended {
@@ -323,13 +329,10 @@ fn climb(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
             VolumeReason::Serving if seen.keepalived_gone => VolumeReason::ServingUnwatched,
             reason => reason,
         }),
-        (Mounted::Yes, _) => Do(VolumeStep::StartChild, VolumeReason::Mounted),
+        (Mounted::Yes, _) => Do(VolumeStep::StartChild, VolumeReason::Promoted),
         (_, _) => match seen.checked {
-            Checked::No => Do(
-                VolumeStep::CheckFileSystem,
-                VolumeReason::FileSystemUnchecked,
-            ),
-            Checked::Clean => Do(VolumeStep::Mount, VolumeReason::NotMounted),
+            Checked::No => Do(VolumeStep::CheckFileSystem, VolumeReason::Promoted),
+            Checked::Clean => Do(VolumeStep::Mount, VolumeReason::Promoted),
             Checked::Broken => Refuse(VolumeReason::FileSystemBroken),
         },
     }

@@ -88,6 +88,15 @@ pub struct PeerVolume {
     pub disk: Disk,
     /// What replicates.
     pub replication: Replication,
+    /// It never has a disk: DRBD 9's tie-breaker, which only votes.
+    pub witness: bool,
+}
+
+impl PeerVolume {
+    /// It is not connected.
+    pub fn is_lost(&self) -> bool {
+        self.connection != Connection::Connected
+    }
 }
 
 /// What a Primary does when it loses its peer (DRBD's `fencing`).
@@ -116,8 +125,6 @@ pub struct Resource {
     pub quorum_on: bool,
     /// DRBD 9's `quorum`; true on 8.4, which has none.
     pub quorum: bool,
-    /// DRBD 9's `may_promote`; 8.4 does not say.
-    pub may_promote: Option<bool>,
     /// I/O is suspended: frozen until fencing or quorum is settled.
     pub suspended: bool,
     /// I/O was made to fail by `secondary --force`: the volume must be let go.
@@ -159,9 +166,8 @@ pub enum Child {
     Running,
     /// It was told to stop and has not ended.
     Stopping,
-    /// It has ended by itself, with this status. It stays so until the rover ends, or, where the gate
-    /// has closed meanwhile, until the volume is released: then it is `None`. One that was told to stop
-    /// becomes `None` at once.
+    /// It has ended by itself, with this status. It stays so until the volume is released and a moment is over.
+    /// One that was told to stop becomes `None` at once.
     Ended(i32),
 }
 
@@ -177,57 +183,13 @@ pub enum Checked {
     Broken,
 }
 
-/// What is known about the peer beyond what DRBD says. The rover forgets it when the peer connects or
-/// the gate closes, and `Alive` and `Silent` after a pause: then it asks again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PeerFate {
-    /// Nothing.
-    Unknown,
-    /// It has recorded that its own disk is outdated, at our request, since the connection was lost.
-    /// It does that only as a Secondary with an attached disk that does not hold us for outdated
-    /// ([`super::may_outdate_itself`]): a peer that went on alone holds writes that we lack.
-    Outdated,
-    /// The fence command has confirmed that the peer is off, since the connection was lost.
-    Fenced,
-    /// It answered over the second network: it is Primary, or refuses to be outdated.
-    Alive,
-    /// It did not answer, and no fence command has confirmed anything. Where it was only asked whether it
-    /// holds what we lack, it may have said no.
-    Silent,
-}
-
-/// An operator's word that one promotion may lose acknowledged writes (`two-node promote --accept-loss`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AcceptLoss {
-    /// It was not given, or is spent, or too old.
-    No,
-    /// It holds, for one promotion.
-    Yes,
-    /// It was given before this disk was outdated at the peer's request: whoever gave it did not know of the
-    /// writes that the peer has taken since.
-    Overtaken,
-}
-
-impl AcceptLoss {
-    /// Of a word that was `given` at that second since the boot, where this disk was `outdated` at the peer's
-    /// request last at that one; 0: never.
-    pub fn of(given: Option<u64>, outdated: u64) -> AcceptLoss {
-        match given {
-            None => AcceptLoss::No,
-            // Within one second nobody knows which came first.
-            Some(given) if given <= outdated => AcceptLoss::Overtaken,
-            Some(_) => AcceptLoss::Yes,
-        }
-    }
-}
-
 /// Everything that was seen of the volume in one look.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct VolumeSeen {
     /// The latest wish.
     pub gate: Gate,
-    /// keepalived is gone and has not said so: it was killed. A FIFO that nobody has open shows it, and a
-    /// check that is not run any more; its last wish stands.
+    /// keepalived is gone and has not said so: it was killed, and its check is not run any more. Its last wish
+    /// stands.
     pub keepalived_gone: bool,
     /// SIGTERM or SIGINT asked us to end.
     pub ending: bool,
@@ -240,30 +202,23 @@ pub struct VolumeSeen {
     /// This rover has promoted the volume, and has not demoted it since. A Primary that it did not
     /// promote was left behind by a crash, or is somebody else's.
     pub promoted: bool,
-    /// Since we started, our disk was once UpToDate beside a connected peer whose disk was UpToDate too:
-    /// what it says of itself is true up to the moment the connection was lost. Forgotten when a peer
-    /// connects without a disk: beside it DRBD 8.4 calls an outdated disk UpToDate
-    /// (`sanitize_state` in drbd_state.c: "D_CONSISTENT and D_OUTDATED vanish when we get connected").
-    /// One that loses its disk while it is connected has written all of it here.
+    /// Since we started our disk was UpToDate beside a connected peer whose disk was UpToDate too, and has been
+    /// UpToDate ever since: what it says of itself is true up to the moment the connection was lost. Forgotten
+    /// when a peer connects without a disk: beside it DRBD 8.4 calls an outdated disk UpToDate
+    /// (`sanitize_state` in drbd_state.c: "D_CONSISTENT and D_OUTDATED vanish when we get connected"). One that
+    /// loses its disk while it is connected has written all of it here.
     pub met_peer: bool,
-    /// What is known about a peer that is not connected. Forgotten when it connects.
-    pub fate: PeerFate,
-    /// What the peer said when it was last asked and it was no: `Alive` or `Silent`, else `Unknown`. It
-    /// outlives the gate, and only [`super::may_bid`] looks at it. Forgotten when the peer connects, when
-    /// it would say yes, and with the rover.
-    pub tried: PeerFate,
-    /// DRBD's handler is our own `fence-peer`, and has not refused since the peer was lost: `primary`
-    /// itself asks what [`super::VolumeStep::FencePeer`] would ask, and without a yes it is refused.
-    pub kernel_asks: bool,
-    /// The fence command has turned the peer off a short while ago, and DRBD has refused what follows all the
-    /// same. Forgotten when the peer connects.
-    pub fenced_in_vain: bool,
+    /// DRBD's `fence-peer` handler is our own, as the configuration says.
+    pub handler_ours: bool,
+    /// How long ago a takeover was refused since the peer was lost, and DRBD's words or the peer's.
+    pub refused: Option<(Duration, String)>,
     /// The file system check.
     pub checked: Checked,
-    /// How long ago the volume could not be mounted here, after 30 s of trying; `None` if it could since.
-    pub mount_failed: Option<Duration>,
-    /// What an operator has said: spent by a promotion.
-    pub accept_loss: AcceptLoss,
+    /// How long ago the volume was of no use here: it could not be mounted for 30 s, or its member has ended by
+    /// itself three times in a row. `None` if it was since.
+    pub failed_here: Option<Duration>,
+    /// An operator has said that one promotion may lose acknowledged writes (`two-node promote --accept-loss`).
+    pub accept_loss: bool,
     /// How long our writes have been frozen; `None` while they are not.
     pub frozen_for: Option<Duration>,
     /// A mount, an unmount or a read that the kernel has not come back from: it can neither be hurried nor
@@ -293,13 +248,11 @@ impl VolumeSeen {
             child: Child::None,
             promoted: false,
             met_peer: false,
-            fate: PeerFate::Unknown,
-            tried: PeerFate::Unknown,
-            kernel_asks: false,
-            fenced_in_vain: false,
+            handler_ours: true,
+            refused: None,
             checked: Checked::No,
-            mount_failed: None,
-            accept_loss: AcceptLoss::No,
+            failed_here: None,
+            accept_loss: false,
             frozen_for: None,
             under_way: None,
             unsettled: false,
@@ -313,11 +266,7 @@ impl VolumeSeen {
 /// What the user wants of the volume.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct VolumePolicy {
-    /// There is a way to ask the peer or to fence it (`REJOIN_FENCE_PEER`, `REJOIN_FENCE_COMMAND`).
-    pub can_fence: bool,
-    /// It can be asked (`REJOIN_FENCE_PEER`).
-    pub can_ask: bool,
-    /// How long that may take (`REJOIN_FENCE_TIMEOUT`), for the kernel's handler as for us.
+    /// How long settling what became of the peer may take (`REJOIN_FENCE_TIMEOUT`).
     pub fence_timeout: Duration,
     /// How long a demotion may take (`REJOIN_DEMOTE_TIMEOUT`).
     pub demote_timeout: Duration,

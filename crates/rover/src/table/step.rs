@@ -3,82 +3,37 @@
 use super::reason::VolumeReason;
 use VolumeDecision::{Do, End, Refuse, Serve, Wait};
 
-/// One change of the world. Idempotent; may be killed at any instruction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum VolumeStep {
-    /// `drbdadm adjust`: attach the disk, connect to the peer.
-    BringUp,
-    /// Ask the peer over the second network whether it holds what we lack. Nothing is done to it.
-    AskPeer,
-    /// Ask the peer over the second network to outdate itself; if it is silent, run the fence command.
-    FencePeer,
-    /// As `FencePeer`, and on a yes `drbdadm resume-io` at once. One step, because a yes of before the
-    /// last connection says nothing any more, and a look can miss a short connection.
-    Thaw,
-    /// `drbdadm primary`.
-    Promote,
-    /// `drbdadm primary --force`, for an operator who accepts the loss. Spends the permission.
-    ForcePromote,
-    /// Take the operator's word back: it was given in ignorance.
-    DropWord,
-    /// `e2fsck -p` where the superblock of ext4 records an error or a check is due; XFS has no such check.
-    CheckFileSystem,
-    /// Mount it.
-    Mount,
-    /// Start the member on it.
-    StartChild,
-    /// Ask the member to end (SIGTERM).
-    StopChild,
-    /// End it (SIGKILL).
-    KillChild,
-    /// Unmount it. Never lazily.
-    Unmount,
-    /// `drbdadm secondary`.
-    Demote,
-    /// Reboot this machine at once: the last way to stop writing.
-    SelfFence,
+macro_rules! steps {
+    ($($variant:ident, $name:literal, $what:literal;)*) => {
+        /// One change of the world. Idempotent; may be killed at any instruction.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum VolumeStep { $(#[doc = $what] $variant,)* }
+
+        impl VolumeStep {
+            /// Every step, in the order of a takeover and a release.
+            pub const ALL: &'static [VolumeStep] = &[$(VolumeStep::$variant,)*];
+
+            /// Its name, as the log, the table and the tests have it.
+            pub const fn name(self) -> &'static str {
+                match self { $(VolumeStep::$variant => $name,)* }
+            }
+        }
+    };
 }
 
-impl VolumeStep {
-    /// Every step, in the order of a takeover and a release.
-    pub const ALL: &'static [VolumeStep] = &[
-        VolumeStep::BringUp,
-        VolumeStep::AskPeer,
-        VolumeStep::FencePeer,
-        VolumeStep::Thaw,
-        VolumeStep::Promote,
-        VolumeStep::ForcePromote,
-        VolumeStep::DropWord,
-        VolumeStep::CheckFileSystem,
-        VolumeStep::Mount,
-        VolumeStep::StartChild,
-        VolumeStep::StopChild,
-        VolumeStep::KillChild,
-        VolumeStep::Unmount,
-        VolumeStep::Demote,
-        VolumeStep::SelfFence,
-    ];
-
-    /// Its name, as the log, the table and the tests have it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            VolumeStep::BringUp => "bring-up",
-            VolumeStep::AskPeer => "ask-peer",
-            VolumeStep::FencePeer => "fence-peer",
-            VolumeStep::Thaw => "thaw",
-            VolumeStep::Promote => "promote",
-            VolumeStep::ForcePromote => "force-promote",
-            VolumeStep::DropWord => "drop-word",
-            VolumeStep::CheckFileSystem => "check-file-system",
-            VolumeStep::Mount => "mount",
-            VolumeStep::StartChild => "start-child",
-            VolumeStep::StopChild => "stop-child",
-            VolumeStep::KillChild => "kill-child",
-            VolumeStep::Unmount => "unmount",
-            VolumeStep::Demote => "demote",
-            VolumeStep::SelfFence => "self-fence",
-        }
-    }
+steps! {
+    BringUp, "bring-up", "`drbdadm adjust`: attach the disk, connect to the peer.";
+    Thaw, "thaw", "What the kernel's handler does, once more; on a yes `drbdadm resume-io` at once. One step, because a yes of before the last connection says nothing any more, and a look can miss a short connection.";
+    Promote, "promote", "`drbdadm primary`. A peer that is recorded as outdated is asked before: DRBD asks no handler then, and an operator may have let it go on since.";
+    ForcePromote, "force-promote", "`drbdadm primary --force`, for an operator who accepts the loss, unless the peer answers that it goes on. Spends the permission.";
+    CheckFileSystem, "check-file-system", "`e2fsck -p` where the superblock of ext4 records an error or a check is due; XFS has no such check.";
+    Mount, "mount", "Mount it.";
+    StartChild, "start-child", "Start the member on it.";
+    StopChild, "stop-child", "Ask the member to end (SIGTERM).";
+    KillChild, "kill-child", "End it (SIGKILL).";
+    Unmount, "unmount", "Unmount it. Never lazily.";
+    Demote, "demote", "`drbdadm secondary`.";
+    SelfFence, "self-fence", "Reboot this machine at once: the last way to stop writing.";
 }
 
 /// What to do about the volume now, and why.

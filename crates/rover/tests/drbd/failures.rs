@@ -51,7 +51,18 @@ const MEASURED: &[(&str, i32, &str, FailureKind)] = &[
         FailureKind::HeldOpen,
     ),
     ("outdate", 17, "", FailureKind::Primary),
-    ("outdate", 5, "", FailureKind::LessThanOutdated),
+    (
+        "outdate",
+        17,
+        "0: State change failed: (-2) Need access to UpToDate data",
+        FailureKind::Primary,
+    ),
+    (
+        "outdate",
+        11,
+        "0: State change failed: (-6) Refusing to be Outdated while Connected",
+        FailureKind::NotRecorded,
+    ),
     (
         "adjust",
         1,
@@ -81,7 +92,7 @@ const MEASURED: &[(&str, i32, &str, FailureKind)] = &[
 fn run(stand_in: &StandIn, command: &str) -> Result<(), DrbdFailure> {
     let mut drbd = stand_in.drbd();
     match command {
-        "primary" => drbd.promote(LONG, &|| false),
+        "primary" => drbd.promote(false, LONG, &|| false),
         "secondary" => drbd.demote(LONG),
         "outdate" => drbd.outdate(LONG),
         "adjust" => drbd.bring_up(LONG),
@@ -93,7 +104,12 @@ fn run(stand_in: &StandIn, command: &str) -> Result<(), DrbdFailure> {
 fn every_measured_failure_has_its_kind_and_drbds_words() {
     for (command, code, words, kind) in MEASURED {
         let stand_in = StandIn::new();
-        stand_in.fails(&format!("drbdadm {command}"), *code, words);
+        let tool = if *command == "outdate" {
+            "drbdsetup"
+        } else {
+            "drbdadm"
+        };
+        stand_in.fails(&format!("{tool} {command}"), *code, words);
         let failure = run(&stand_in, command).unwrap_err();
         assert_eq!(failure.kind, *kind, "{failure}");
         let first = words.lines().next().unwrap_or_default();
@@ -109,9 +125,12 @@ fn a_tool_that_does_not_end_is_ended_and_named() {
     stand_in.answers("drbdadm primary", "sleep 60");
     let begun = Instant::now();
     let limit = Duration::from_millis(200);
-    let failure = stand_in.drbd().promote(limit, &|| false).unwrap_err();
+    let failure = stand_in
+        .drbd()
+        .promote(false, limit, &|| false)
+        .unwrap_err();
     assert_eq!(failure.kind, FailureKind::TimedOut);
-    let failure = stand_in.drbd().promote(LONG, &|| true).unwrap_err();
+    let failure = stand_in.drbd().promote(false, LONG, &|| true).unwrap_err();
     assert_eq!(failure.kind, FailureKind::GivenUp);
     assert!(begun.elapsed() < Duration::from_secs(30));
 }
@@ -120,7 +139,7 @@ fn a_tool_that_does_not_end_is_ended_and_named() {
 fn outdated_is_only_what_is_recorded() {
     let outdated = |state: &str| {
         let stand_in = StandIn::new();
-        stand_in.answers("drbdadm outdate", "");
+        stand_in.answers("drbdsetup outdate", "[ $2 = 0 ]");
         stand_in.put("state", state);
         stand_in
             .drbd()
@@ -136,6 +155,15 @@ fn outdated_is_only_what_is_recorded() {
     );
     let alone = connected.replace(" disk:UpToDate", " disk:Outdated");
     assert_eq!(outdated(&alone), Ok(()));
+    // Half a resync is less than that, and DRBD says so.
+    let stand_in = StandIn::new();
+    stand_in.fails(
+        "drbdsetup outdate",
+        5,
+        "State change failed: (-16) Disk state is lower than outdated",
+    );
+    stand_in.put("state", &recorded("9/standalone.events2"));
+    assert_eq!(stand_in.drbd().outdate(LONG), Ok(()));
 }
 
 #[test]

@@ -1,6 +1,5 @@
-//! DRBD 9: what is decided where it says quorum, `may_promote` and what is suspended. No ordinary kernel
-//! has it, so these states are in the form in which drbd-utils prints them (`print_resource_changes` and
-//! its kind in `user/v9/drbdsetup.c`): two nodes with a disk and a third one that only votes.
+//! DRBD 9: what is decided on what 9.2.18 said, recorded with drbd-utils 9.22: two nodes with a disk and a third
+//! one that only votes (`quorum`), or two nodes and our handler (`fencing`).
 
 use std::time::Duration;
 
@@ -12,15 +11,13 @@ use etcd_rejoin_rover::table::{
 use crate::stand_in::nine;
 
 const POLICY: VolumePolicy = VolumePolicy {
-    can_fence: false,
-    can_ask: false,
     fence_timeout: Duration::from_secs(8),
     demote_timeout: Duration::from_secs(20),
     self_fence: false,
 };
 
-fn seen(state: &str) -> Resource {
-    match nine(state).drbd().look() {
+fn seen(set_up: &str, state: &str) -> Resource {
+    match nine(set_up, state).drbd().look() {
         VolumeState::Up(resource) => resource,
         other => panic!("{state}: {other:?}"),
     }
@@ -46,33 +43,51 @@ fn decided(resource: Resource) -> String {
 }
 
 #[test]
-fn quorum_and_may_promote_decide_who_is_promoted() {
+fn with_a_quorum_it_decides_who_is_promoted() {
     for (state, wanted) in [
         ("three-nodes", "do promote (quorate)"),
         ("beside-a-primary", "wait (peer-primary)"),
-        // 26 ms long: then it may be promoted.
-        ("primary-just-lost", "wait (disk-consistent)"),
         ("primary-lost", "do promote (quorate)"),
-        ("may-not-promote", "wait (may-not-promote)"),
         ("no-quorum", "wait (no-quorum)"),
-        ("isolated", "wait (disk-consistent)"),
+        ("isolated", "wait (io-failing)"),
         ("forced-secondary", "wait (io-failing)"),
         ("primary-isolated", "do stop-child (quorum-lost)"),
         ("primary-frozen", "wait (io-frozen)"),
+        ("last-man-standing", "serve (serving-alone)"),
     ] {
-        assert_eq!(decided(seen(state)), wanted, "{state}");
+        assert_eq!(decided(seen("quorum", state)), wanted, "{state}");
+    }
+}
+
+#[test]
+fn without_one_our_handler_decides() {
+    for (state, wanted) in [
+        ("connected", "do promote (peer-secondary)"),
+        ("two-primary-lost", "do promote (peer-lost)"),
+        ("two-primary-frozen-fencing", "do thaw (io-frozen)"),
+        ("seq2-attached-consistent", "wait (disk-outdated)"),
+        ("seq2-attached-outdated", "wait (disk-outdated)"),
+        // `may_promote:yes`, says drbdsetup.
+        ("sync-target", "wait (sync-target)"),
+        ("standalone", "wait (sync-target)"),
+    ] {
+        assert_eq!(decided(seen("fencing", state)), wanted, "{state}");
     }
 }
 
 /// A third node without a disk is no copy of the data: alone with it, quorum is what counts.
 #[test]
 fn each_peer_is_told_apart() {
-    let seen = seen("primary-lost");
+    let seen = seen("quorum", "primary-lost");
     let words: Vec<String> = (seen.peers.iter())
-        .map(|peer| format!("{} {:?} {:?}", peer.name, peer.connection, peer.disk))
+        .map(|peer| format!("{} {:?} {}", peer.name, peer.connection, peer.witness))
         .collect();
-    assert_eq!(
-        words,
-        ["node2 Connecting Outdated", "node3 Connected Diskless"]
+    assert_eq!(words, ["node3 Connected true", "node1 Connecting false"]);
+    // It keeps its name when it cannot be reached.
+    let lost = self::seen("quorum", "no-quorum");
+    assert!(
+        lost.peers
+            .iter()
+            .any(|peer| peer.name == "node3" && peer.witness)
     );
 }

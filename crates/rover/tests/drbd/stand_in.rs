@@ -42,6 +42,9 @@ impl StandIn {
             stand_in.program(tool, PROGRAM);
         }
         stand_in.answers("drbdadm sh-dev", "echo /dev/drbd0");
+        stand_in.answers("drbdadm sh-minor", "echo 0");
+        stand_in.answers("drbdadm dump", "cat dump");
+        stand_in.put("dump", &recorded("8.4/handler.dump"));
         stand_in.answers("drbdsetup show", "cat show");
         stand_in.answers("drbdsetup events2", "cat state");
         stand_in.put("show", &recorded("8.4/fencing.show"));
@@ -74,7 +77,7 @@ impl StandIn {
     /// The calls that change something, in their order.
     pub fn changes(&self) -> Vec<String> {
         let all = self.calls().into_iter();
-        let asks = ["events2", "show", "sh-", "get-gi", "dump-md"];
+        let asks = ["events2", "show", "sh-", "get-gi", "dump"];
         all.filter(|call| !asks.iter().any(|ask| call.contains(ask)))
             .collect()
     }
@@ -93,10 +96,10 @@ impl StandIn {
     }
 }
 
-/// DRBD 9, in this recorded state.
-pub fn nine(state: &str) -> StandIn {
+/// DRBD 9, set up so, in this recorded state.
+pub fn nine(set_up: &str, state: &str) -> StandIn {
     let stand_in = StandIn::new();
-    stand_in.put("show", &recorded("9/quorum.show"));
+    stand_in.put("show", &recorded(&format!("9/{set_up}.show")));
     stand_in.put("state", &recorded(&format!("9/{state}.events2")));
     stand_in
 }

@@ -56,7 +56,7 @@ fn another_secret_gets_nothing() {
     let peer = Peer::answering(Answer::Outdated);
     let other = Key::new(b"another secret, which is long enough").unwrap();
     silent(
-        asks(&peer.at(), &other, &outdate(), LONG),
+        asks(&peer.at(), &other, outdate(), LONG),
         "is its secret the same?",
     );
     assert_eq!(peer.deeds(), 0);
@@ -78,7 +78,7 @@ fn who_cannot_prove_its_answer_is_not_believed() {
             line(&mut stream);
             let _ = stream.get_mut().write_all(answer.as_bytes());
         });
-        silent(asks(&at, &key(), &outdate(), LONG), "its proof is wrong");
+        silent(asks(&at, &key(), outdate(), LONG), "its proof is wrong");
         serving.join().unwrap();
     }
 }
@@ -88,7 +88,7 @@ fn a_recorded_talk_gets_nothing_again() {
     let peer = Peer::answering(Answer::Outdated);
     let (at, serving, heard) = between(&peer.at(), |_, said| said);
     assert_eq!(
-        asks(&at, &key(), &outdate(), LONG),
+        asks(&at, &key(), outdate(), LONG),
         Asked::Heard(Answer::Outdated)
     );
     serving.join().unwrap();
@@ -118,7 +118,7 @@ fn a_recorded_talk_gets_nothing_again() {
             let _ = stream.get_mut().write_all(heard[n].as_bytes());
         }
     });
-    silent(asks(&at, &key(), &outdate(), LONG), "its proof is wrong");
+    silent(asks(&at, &key(), outdate(), LONG), "its proof is wrong");
     serving.join().unwrap();
 }
 
@@ -128,7 +128,7 @@ fn what_was_changed_on_the_way_gets_nothing() {
         (0, "asker", "other"),
         (1, "peer", "pear"),
         (2, "etcd", "otherres"),
-        (2, "outdate", "state"),
+        (2, "outdate", "outdated"),
         (3, "primary", "outdated"),
     ];
     for (which, from, to) in changes {
@@ -137,7 +137,7 @@ fn what_was_changed_on_the_way_gets_nothing() {
             true => said.replacen(from, to, 1),
             false => said,
         });
-        silent(asks(&at, &key(), &outdate(), LONG), "");
+        silent(asks(&at, &key(), outdate(), LONG), "");
         serving.join().unwrap();
         assert_eq!(peer.deeds(), usize::from(which == 3), "{from}");
     }
@@ -150,7 +150,7 @@ fn what_we_said_ourselves_is_no_answer() {
         let mut back = stream.try_clone().unwrap();
         let _ = std::io::copy(&mut stream, &mut back);
     });
-    silent(asks(&at, &key(), &outdate(), LONG), "our own machine");
+    silent(asks(&at, &key(), outdate(), LONG), "our own machine");
     serving.join().unwrap();
     // Our own proof comes back, with another greeting before it.
     let (at, serving) = fake(|stream| {
@@ -161,7 +161,7 @@ fn what_we_said_ourselves_is_no_answer() {
         let proof = said.trim().rsplit(' ').next().unwrap();
         let _ = (stream.get_mut()).write_all(format!("outdated {proof}\n").as_bytes());
     });
-    silent(asks(&at, &key(), &outdate(), LONG), "its proof is wrong");
+    silent(asks(&at, &key(), outdate(), LONG), "its proof is wrong");
     serving.join().unwrap();
 }
 
@@ -174,7 +174,7 @@ fn a_machine_that_is_led_to_itself_gets_nothing() {
         1 => said.replacen("asker", "other", 1),
         _ => said,
     });
-    silent(asks(&at, &key(), &outdate(), LONG), "");
+    silent(asks(&at, &key(), outdate(), LONG), "");
     serving.join().unwrap();
     assert_eq!(peer.deeds(), 0);
 }
@@ -199,7 +199,7 @@ fn garbage_of_any_size_stops_nobody_else() {
         let _ = stream.read_to_end(&mut said);
         assert!(said.len() < 1024);
     }
-    let asked = asks(&peer.at(), &key(), &outdate(), LONG);
+    let asked = asks(&peer.at(), &key(), outdate(), LONG);
     assert_eq!(asked, Asked::Heard(Answer::Outdated));
     assert_eq!(peer.deeds(), 1);
 }
@@ -222,7 +222,7 @@ fn a_crowd_that_proves_nothing_keeps_nobody_out() {
     let crowd: Vec<TcpStream> = (0..100)
         .map(|_| TcpStream::connect(peer.at()).unwrap())
         .collect();
-    let asked = asks(&peer.at(), &key(), &outdate(), LONG);
+    let asked = asks(&peer.at(), &key(), outdate(), LONG);
     assert_eq!(asked, Asked::Heard(Answer::Outdated));
     drop(crowd);
 }
@@ -247,7 +247,7 @@ fn who_says_nothing_or_never_ends_is_silent_at_the_deadline() {
         "no.such.name.invalid:1".into(),
     ] {
         let start = Instant::now();
-        silent(asks(&at, &key(), &outdate(), limit), &at);
+        silent(asks(&at, &key(), outdate(), limit), &at);
         assert!(start.elapsed() < LONG, "{at}");
     }
     dripping.join().unwrap();
@@ -260,6 +260,6 @@ fn a_line_without_end_takes_no_memory() {
             while stream.write_all(&[b'x'; 4096]).is_ok() {}
         },
     );
-    silent(asks(&at, &key(), &outdate(), LONG), "its line has no end");
+    silent(asks(&at, &key(), outdate(), LONG), "its line has no end");
     serving.join().unwrap();
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use etcd_rejoin_rover::fence::{Answer, Asked, FenceServer, Key, Machine, Request, Turn, ask};
+use etcd_rejoin_rover::fence::{Answer, Asked, FenceServer, Key, Machine, Turn, ask};
 
 pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -22,8 +22,9 @@ pub fn machine(name: &str) -> Machine {
     Machine(name.into())
 }
 
-pub fn outdate() -> Request {
-    Request::Outdate("etcd".into())
+/// The resource that is to be outdated.
+pub fn outdate() -> &'static str {
+    "etcd"
 }
 
 /// A rover that answers the same to everybody, and counts what it was made to do.
@@ -31,7 +32,7 @@ pub struct Peer {
     pub server: FenceServer,
     pub turn: Arc<Turn>,
     deeds: Arc<AtomicUsize>,
-    pub asked: Arc<Mutex<Vec<Request>>>,
+    pub asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Peer {
@@ -43,9 +44,9 @@ impl Peer {
         let (turn, deeds) = (Arc::new(Turn::default()), Arc::new(AtomicUsize::new(0)));
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (count, list) = (deeds.clone(), asked.clone());
-        let deed = move |request: &Request| {
+        let deed = move |resource: &str| {
             count.fetch_add(1, Ordering::SeqCst);
-            list.lock().unwrap().push(request.clone());
+            list.lock().unwrap().push(resource.to_string());
             answer.clone()
         };
         let listen = "127.0.0.1:0".parse().unwrap();
@@ -68,12 +69,12 @@ impl Peer {
     }
 }
 
-pub fn asks(peer: &str, key: &Key, request: &Request, limit: Duration) -> Asked {
+pub fn asks(peer: &str, key: &Key, resource: &str, limit: Duration) -> Asked {
     ask(
         peer,
         key,
         &machine("asker"),
-        request,
+        resource,
         Instant::now() + limit,
     )
 }

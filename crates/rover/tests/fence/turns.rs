@@ -15,7 +15,7 @@ fn of_two_that_ask_at_once_the_lower_one_goes_first() {
         &peer.at(),
         &key(),
         &machine("b"),
-        &outdate(),
+        outdate(),
         Instant::now() + LONG,
     );
     assert!(matches!(asked, Asked::Heard(Answer::Busy(_))), "{asked:?}");
@@ -27,15 +27,8 @@ fn of_two_that_ask_at_once_the_lower_one_goes_first() {
     let turn = peer.turn.take(Instant::now()).unwrap();
     let at = peer.at();
     std::thread::scope(|scope| {
-        let asking = scope.spawn(move || {
-            ask(
-                &at,
-                &key(),
-                &machine("a"),
-                &outdate(),
-                Instant::now() + LONG,
-            )
-        });
+        let asking =
+            scope.spawn(move || ask(&at, &key(), &machine("a"), outdate(), Instant::now() + LONG));
         // It cannot have ended: nothing is done while the turn is taken.
         assert_eq!(peer.deeds(), 0);
         drop(turn);
@@ -50,12 +43,12 @@ fn who_has_given_up_gets_nothing_done() {
     let turn = peer.turn.take(Instant::now()).unwrap();
     let soon = Instant::now() + Duration::from_millis(300);
     silent(
-        ask(&peer.at(), &key(), &machine("a"), &outdate(), soon),
+        ask(&peer.at(), &key(), &machine("a"), outdate(), soon),
         "in time",
     );
     drop(turn);
     // The one that had waited takes its turn before the server ends, or never.
-    let asked = asks(&peer.at(), &key(), &outdate(), LONG);
+    let asked = asks(&peer.at(), &key(), outdate(), LONG);
     assert_eq!(asked, Asked::Heard(Answer::Outdated));
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(peer.deeds(), 1);
@@ -64,7 +57,7 @@ fn who_has_given_up_gets_nothing_done() {
 #[test]
 fn a_machine_never_outdates_itself() {
     let peer = Peer::of(machine("asker"), Answer::Outdated);
-    let asked = asks(&peer.at(), &key(), &outdate(), LONG);
+    let asked = asks(&peer.at(), &key(), outdate(), LONG);
     silent(asked, "");
     assert_eq!(peer.deeds(), 0);
 }

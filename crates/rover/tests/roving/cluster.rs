@@ -1,8 +1,8 @@
 //! The model: what can happen next.
 
 use etcd_rejoin_rover::table::{
-    Disk, PeerFate, Resource, Role, VolumeDecision, VolumePolicy, VolumeSeen, VolumeStep,
-    decide_volume, handler_exit_code, may_outdate_itself,
+    Disk, HandlerDecision, Reply, Resource, Role, Settled, VolumeDecision, VolumePolicy,
+    VolumeSeen, VolumeState, VolumeStep, asked_to_outdate, decide_handler, decide_volume,
 };
 use stateright::{Model, Property};
 
@@ -18,8 +18,8 @@ pub const RETURN: &str = "the other machine takes over when the dead one is back
 
 pub type Decide = fn(&VolumePolicy, &VolumeSeen) -> VolumeDecision;
 
-/// The real one: `handler_exit_code`.
-pub type HandlerExitCode = fn(&Resource, PeerFate, bool) -> u8;
+/// The real one: `decide_handler`.
+pub type DecideHandler = fn(&Resource, bool, Option<&Settled>, bool) -> HandlerDecision;
 
 /// What can happen next. The number is the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +34,6 @@ pub enum Action {
     GiveUp(usize),
     /// The kernel ends it.
     Left(usize, bool),
-    /// The rover forgets a silence, to ask again.
-    Forget(usize),
     /// The kernel's handler ends.
     Handler(usize, bool),
     Connect,
@@ -49,6 +47,8 @@ pub enum Action {
     /// `drbdadm down`, with no rover there to bring it up again.
     TakeDown(usize),
     Detach(usize),
+    /// The disk that failed is there again.
+    Attach(usize),
     CutLink,
     HealLink,
     CutLan,
@@ -76,8 +76,8 @@ impl Action {
             | Action::Look(..)
             | Action::Promote(..)
             | Action::Left(..)
-            | Action::Forget(_)
             | Action::Handler(..)
+            | Action::Attach(_)
             | Action::Connect
             | Action::Synced
             | Action::PowerOn(_)
@@ -93,13 +93,13 @@ pub struct Cluster {
     pub budget: Budget,
     pub decide: Decide,
     /// What a rover answers to the peer's question.
-    pub may_outdate: fn(&Resource) -> bool,
-    /// What the kernel's handler ends with.
-    pub handler_exit_code: HandlerExitCode,
+    pub asked_to_outdate: fn(&VolumeState, bool) -> Reply,
+    /// What the kernel's handler does.
+    pub decide_handler: DecideHandler,
     /// A peer that answers, and does not outdate itself, is turned off unless it is Primary.
     pub fences_who_refuses: bool,
-    /// What was known of the peer is enough to thaw.
-    pub thaws_on_memory: bool,
+    /// Nobody is asked before a thaw.
+    pub thaws_unasked: bool,
     /// A rover looks whenever something has changed, and promotes at once.
     pub attentive: bool,
     pub policy: VolumePolicy,
@@ -111,12 +111,12 @@ impl Cluster {
             settings,
             budget,
             decide: decide_volume,
-            may_outdate: may_outdate_itself,
-            handler_exit_code,
+            asked_to_outdate,
+            decide_handler,
             fences_who_refuses: false,
-            thaws_on_memory: false,
+            thaws_unasked: false,
             attentive: false,
-            policy: policy(&settings),
+            policy: policy(),
         }
     }
 
@@ -126,12 +126,16 @@ impl Cluster {
     }
 
     pub fn whoever_is_secondary_outdates_itself(mut self) -> Cluster {
-        self.may_outdate = |resource| resource.role == Role::Secondary;
+        self.asked_to_outdate = |volume, _| match volume {
+            VolumeState::Up(resource) if resource.role == Role::Primary => Reply::Primary,
+            VolumeState::Up(_) => Reply::Grant,
+            VolumeState::Down | VolumeState::Unusable(_) => Reply::Cannot,
+        };
         self
     }
 
-    pub fn with_handler(mut self, handler: HandlerExitCode) -> Cluster {
-        self.handler_exit_code = handler;
+    pub fn with_handler(mut self, handler: DecideHandler) -> Cluster {
+        self.decide_handler = handler;
         self
     }
 
@@ -140,8 +144,8 @@ impl Cluster {
         self
     }
 
-    pub fn thaws_on_memory(mut self) -> Cluster {
-        self.thaws_on_memory = true;
+    pub fn thaws_unasked(mut self) -> Cluster {
+        self.thaws_unasked = true;
         self
     }
 
@@ -176,7 +180,7 @@ impl Cluster {
             return;
         }
         let fences = |step| match step {
-            VolumeStep::FencePeer | VolumeStep::Thaw => true,
+            VolumeStep::Thaw => true,
             VolumeStep::Promote => self.attentive,
             _ => false,
         };
@@ -184,9 +188,6 @@ impl Cluster {
             VolumeDecision::Do(step, _) => both(Action::Look, fences(step)),
             // It still remembers what it saw.
             _ => both(Action::Look, false),
-        }
-        if matches!(rover.fate, PeerFate::Alive | PeerFate::Silent) {
-            actions.push(Action::Forget(at));
         }
     }
 
@@ -233,6 +234,11 @@ impl Cluster {
         if left.detach > 0 && machine.up && machine.disk != Disk::Diskless {
             actions.push(Action::Detach(at));
         }
+        // While it is connected a disk that comes back is compared: a boot does the same.
+        let gone = machine.up && machine.disk == Disk::Diskless && machine.role != Role::Primary;
+        if gone && !world.connected {
+            actions.push(Action::Attach(at));
+        }
     }
 
     /// The world after this schedule.
@@ -276,12 +282,10 @@ impl Cluster {
                 let machine = &mut world.machines[at];
                 machine.promoting = true;
                 (machine.rover.promoting, machine.rover.unsettled) = (false, true);
-                (machine.rover.fate, machine.rover.refused) = (PeerFate::Unknown, true);
             }
             Action::Left(at, works) => {
                 self.kernel_promotes(world, at, works);
             }
-            Action::Forget(at) => world.machines[at].rover.fate = PeerFate::Unknown,
             Action::Handler(at, works) => self.handler(world, at, works),
             Action::Connect => world.connect(settings),
             Action::Synced => world.synced(settings),
@@ -304,6 +308,7 @@ impl Cluster {
                 world.left.detach -= 1;
                 world.detach(at, settings);
             }
+            Action::Attach(at) => world.attach(at, settings),
             Action::CutLink => {
                 world.left.cut_link -= 1;
                 world.link = false;

@@ -190,6 +190,18 @@ impl World {
         self.settle(settings);
     }
 
+    /// `drbdadm attach`: whether the peer went on without it only the peer can tell. DRBD 9 knows of one that was
+    /// away beside a Primary that it lacks writes; this world's disks failed, and were told nothing.
+    pub fn attach(&mut self, at: usize, settings: &Settings) {
+        let trusts = settings.fencing == Fencing::DontCare;
+        let machine = &mut self.machines[at];
+        machine.disk = match machine.stored.state {
+            Disk::UpToDate if !machine.stored.peer_outdated && !trusts => Disk::Consistent,
+            state => state,
+        };
+        self.settle(settings);
+    }
+
     /// `drbdadm outdate`: a Primary refuses, and so does who has no disk.
     pub fn outdate(&mut self, at: usize) {
         let machine = &mut self.machines[at];
@@ -207,8 +219,10 @@ impl World {
     pub fn refuses_primary(&self, at: usize, settings: &Settings) -> bool {
         let (machine, peer) = (&self.machines[at], &self.machines[1 - at]);
         let seen = self.connected || (settings.quorum && self.third == [true; 2]);
+        // A yes of the handler makes a Consistent disk UpToDate (8.4.11 and 9.2.18).
+        let may_become = machine.disk == Disk::Consistent && self.primary_asks(at, settings);
         !machine.up
-            || !self.has_data(at)
+            || !(self.has_data(at) || may_become)
             || (seen && peer.role == Role::Primary)
             || (settings.quorum && !machine.quorum)
     }
@@ -223,6 +237,9 @@ impl World {
         let connected = self.connected;
         let machine = &mut self.machines[at];
         machine.role = Role::Primary;
+        if machine.disk == Disk::Consistent {
+            machine.disk = Disk::UpToDate;
+        }
         machine.stored.ahead |= !connected && machine.disk != Disk::Diskless;
         self.begin_generation();
         self.settle(settings);

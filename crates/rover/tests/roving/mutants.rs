@@ -1,9 +1,9 @@
 //! The table with one rule broken each.
 
 use etcd_rejoin_rover::table::{
-    Checked, Child, Connection, Disk, Fencing, Gate, Mounted, PeerFate, Replication, Resource,
-    Role, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeState, VolumeStep,
-    decide_volume, handler_exit_code,
+    Checked, Child, Connection, Disk, Fencing, Gate, HandlerDecision, Mounted, Replication,
+    Resource, Role, Settled, VolumeDecision, VolumePolicy, VolumeReason, VolumeSeen, VolumeState,
+    VolumeStep, decide_handler, decide_volume,
 };
 
 use VolumeDecision::{Do, Refuse, Wait};
@@ -21,9 +21,7 @@ fn changed(
 /// Promotes where the table says one of these.
 fn promotes(policy: &VolumePolicy, seen: &VolumeSeen, reasons: &[VolumeReason]) -> VolumeDecision {
     match decide_volume(policy, seen) {
-        Wait(reason) | Refuse(reason) | Do(VolumeStep::FencePeer | VolumeStep::AskPeer, reason)
-            if reasons.contains(&reason) =>
-        {
+        Wait(reason) | Refuse(reason) if reasons.contains(&reason) => {
             Do(VolumeStep::Promote, reason)
         }
         decision => decision,
@@ -38,20 +36,11 @@ pub fn primary_rc_0_is_evidence(policy: &VolumePolicy, seen: &VolumeSeen) -> Vol
         &[
             VolumeReason::PeerPrimary,
             VolumeReason::SyncTarget,
-            VolumeReason::DiskConsistent,
             VolumeReason::DiskOutdated,
-            VolumeReason::DiskInconsistent,
             VolumeReason::SplitBrain,
             VolumeReason::UnsafeConfig,
             VolumeReason::PeerNotMet,
-            VolumeReason::NotFrozen,
-            VolumeReason::NoWayToFence,
-            VolumeReason::PeerLost,
-            VolumeReason::PeerAlive,
-            VolumeReason::PeerSilent,
-            VolumeReason::PeerWithoutDisk,
             VolumeReason::NoQuorum,
-            VolumeReason::MayNotPromote,
         ],
     )
 }
@@ -110,16 +99,7 @@ pub fn sync_target_will_do(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDe
 
 /// A connected peer is enough, with or without a disk.
 pub fn any_peer_will_do(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
-    promotes(policy, seen, &[VolumeReason::PeerWithoutDisk])
-}
-
-/// A peer that does not answer is dead.
-pub fn silence_is_death(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
-    changed(policy, seen, |seen| {
-        if seen.fate == PeerFate::Silent {
-            seen.fate = PeerFate::Fenced;
-        }
-    })
+    promotes(policy, seen, &[VolumeReason::PeerNotMet])
 }
 
 /// What was found Primary or mounted at the start is taken over as it is.
@@ -173,23 +153,43 @@ pub fn backup_is_ignored(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDeci
 }
 
 /// A peer that is silent is dead, whoever asks.
-pub fn whoever_asks_assumes(resource: &Resource, fate: PeerFate, command: bool) -> u8 {
-    match (fate, handler_exit_code(resource, fate, command)) {
-        (PeerFate::Silent, 1) if !command => 5,
-        (_, code) => code,
+pub fn whoever_asks_assumes(
+    own: &Resource,
+    command: bool,
+    settled: Option<&Settled>,
+    time_left: bool,
+) -> HandlerDecision {
+    match (settled, decide_handler(own, command, settled, time_left)) {
+        (Some(Settled::Silent(_)), HandlerDecision::End(1)) if !command => HandlerDecision::End(5),
+        (_, decision) => decision,
     }
 }
 
 /// A Primary goes on beside a silent peer, though that one could turn it off.
-pub fn assumes_beside_a_fence_command(resource: &Resource, fate: PeerFate, _: bool) -> u8 {
-    handler_exit_code(resource, fate, false)
+pub fn assumes_beside_a_fence_command(
+    own: &Resource,
+    _: bool,
+    settled: Option<&Settled>,
+    time_left: bool,
+) -> HandlerDecision {
+    decide_handler(own, false, settled, time_left)
 }
 
-/// A yes is a yes, whether the peer was frozen or not.
-pub fn every_yes_counts(_: &Resource, fate: PeerFate, _: bool) -> u8 {
-    match fate {
-        PeerFate::Outdated => 4,
-        PeerFate::Fenced => 7,
-        PeerFate::Unknown | PeerFate::Alive | PeerFate::Silent => 1,
+/// The own disk is whole, and the peer was frozen: nobody looks.
+fn unchecked(own: &Resource) -> Resource {
+    Resource {
+        disk: Disk::UpToDate,
+        fencing: Fencing::ResourceAndStonith,
+        ..own.clone()
     }
+}
+
+/// A yes is a yes, whatever our own disk is, and whether the peer was frozen or not.
+pub fn every_yes_counts(
+    own: &Resource,
+    command: bool,
+    settled: Option<&Settled>,
+    time_left: bool,
+) -> HandlerDecision {
+    decide_handler(&unchecked(own), command, settled, time_left)
 }

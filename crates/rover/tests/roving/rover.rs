@@ -3,18 +3,16 @@
 use std::time::Duration;
 
 use etcd_rejoin_rover::table::{
-    AcceptLoss, Checked, Child, Connection, Disk, Gate, Mounted, PeerAnswer, PeerFate, PeerVolume,
-    Remembered, Replication, Reply, Resource, Role, Settle, Settled, Settling, Standing,
-    VolumePolicy, VolumeSeen, VolumeState, VolumeStep, asked_to_be_left_out, settle,
+    Checked, Child, Connection, Disk, Gate, HandlerDecision, MARGIN, Mounted, PeerAnswer,
+    PeerVolume, Remembered, Replication, Reply, Resource, Role, Settle, Settled, Settling,
+    VolumePolicy, VolumeSeen, VolumeState, VolumeStep, is_recorded_outdated, settle,
 };
 
 use crate::cluster::Cluster;
 use crate::world::{Rover, Settings, World};
 
-pub fn policy(settings: &Settings) -> VolumePolicy {
+pub fn policy() -> VolumePolicy {
     VolumePolicy {
-        can_fence: !settings.quorum,
-        can_ask: !settings.quorum,
         fence_timeout: Duration::from_secs(8),
         demote_timeout: Duration::from_secs(20),
         self_fence: false,
@@ -50,6 +48,7 @@ impl World {
             },
             disk: if self.connected { peer.disk } else { lost },
             replication,
+            witness: false,
         }];
         if settings.quorum {
             let (connection, role, disk) = match self.third[at] {
@@ -62,6 +61,7 @@ impl World {
                 role,
                 disk,
                 replication: Replication::Off,
+                witness: true,
             });
         }
         Resource {
@@ -71,7 +71,6 @@ impl World {
             fencing: settings.fencing,
             quorum_on: settings.quorum,
             quorum: machine.quorum,
-            may_promote: (settings.quorum).then(|| !self.refuses_primary(at, settings)),
             suspended: machine.suspended,
             failing: false,
         }
@@ -103,20 +102,17 @@ impl World {
             },
             promoted: machine.rover.promoted,
             met_peer: machine.rover.met,
-            fate: machine.rover.fate,
-            // No decision looks at it: the gate opens here as it likes.
-            tried: PeerFate::Unknown,
-            kernel_asks: settings.kernel_asks && !machine.rover.refused,
+            handler_ours: true,
             // To wait longer than the others loses nothing.
-            fenced_in_vain: false,
+            refused: None,
             checked: if machine.rover.checked {
                 Checked::Clean
             } else {
                 Checked::No
             },
-            accept_loss: AcceptLoss::No,
+            accept_loss: false,
             // It only makes a machine leave the volume to the other one.
-            mount_failed: None,
+            failed_here: None,
             // The kernel's handler has had its say.
             frozen_for: machine.suspended.then_some(Duration::from_secs(60)),
             under_way: None,
@@ -135,33 +131,31 @@ impl World {
             promoted: seen.promoted,
             met_peer: seen.met_peer,
             beside: self.machines[at].rover.beside,
-            fate: seen.fate,
-            tried: seen.tried,
-            refused: self.machines[at].rover.refused,
             checked: seen.checked,
         };
         let known = known.after(seen.gate, &seen.volume);
         let rover = &mut self.machines[at].rover;
         rover.promoted = known.promoted;
         (rover.met, rover.beside) = (known.met_peer, known.beside);
-        rover.fate = known.fate;
-        rover.refused = known.refused;
         rover.checked = known.checked == Checked::Clean;
     }
 }
 
 impl Cluster {
     /// Asks the other rover over the second network to outdate its disk; turns it off if it is silent.
-    pub fn ask(&self, world: &mut World, at: usize, command_works: bool) -> Settled {
+    fn ask(&self, world: &mut World, at: usize, command: bool, command_works: bool) -> Settled {
         let mut so_far = Settling {
+            primary: world.machines[at].role == Role::Primary,
             can_ask: true,
-            can_turn_off: self.settings.command,
+            can_turn_off: command,
             answer: None,
+            elapsed: MARGIN,
             turned_off: None,
         };
         loop {
             match settle(&so_far) {
                 Settle::Ask => so_far.answer = Some(self.answer(world, 1 - at)),
+                Settle::Margin(_) => unreachable!("it is over"),
                 Settle::TurnOff => {
                     if command_works && world.machines[1 - at].on {
                         world.power_off(1 - at, &self.settings);
@@ -174,64 +168,62 @@ impl Cluster {
         }
     }
 
-    /// What this machine answers when it is asked to outdate its disk.
+    /// What this machine answers when it is asked to outdate its disk. What its rover remembers of a thaw, this
+    /// world leaves out: the less it knows, the more may be lost.
     fn answer(&self, world: &mut World, asked: usize) -> PeerAnswer {
         if !world.lan || !world.machines[asked].rover.runs {
             return PeerAnswer::Silent("no answer".into());
         }
-        let up = world.machines[asked].up;
-        let agrees = up && (self.may_outdate)(&world.resource(asked, &self.settings));
-        if agrees {
-            world.outdate(asked);
-        }
-        let machine = &world.machines[asked];
-        match machine.role {
-            // Its answer is its disk, read again.
-            _ if agrees && machine.disk == Disk::Outdated => PeerAnswer::Outdated,
-            Role::Primary => PeerAnswer::Primary,
-            Role::Secondary | Role::Unknown if self.fences_who_refuses => {
-                PeerAnswer::Failed("it cannot".into())
-            }
-            Role::Secondary | Role::Unknown => PeerAnswer::Busy("not now".into()),
-        }
-    }
-
-    /// Asks the other rover whether it holds what is missing here. What its rover remembers of a thaw, this
-    /// world leaves out: the less it knows, the more may be lost.
-    fn ask_first(&self, world: &World, at: usize) -> PeerFate {
-        let (other, standing) = (1 - at, Standing::default());
-        if !world.lan || !world.machines[other].rover.runs {
-            return PeerFate::Silent;
-        }
-        let volume = match world.machines[other].up {
-            true => VolumeState::Up(world.resource(other, &self.settings)),
+        let volume = match world.machines[asked].up {
+            true => VolumeState::Up(world.resource(asked, &self.settings)),
             false => VolumeState::Down,
         };
-        match asked_to_be_left_out(&volume, standing) {
-            Reply::Primary | Reply::NotNow(_) => PeerFate::Alive,
-            Reply::Grant | Reply::Cannot => PeerFate::Silent,
+        match (self.asked_to_outdate)(&volume, false) {
+            Reply::Grant => {
+                world.outdate(asked);
+                // Its answer is its disk, read again.
+                match world.machines[asked].disk {
+                    Disk::Outdated | Disk::Inconsistent => PeerAnswer::Outdated,
+                    _ => PeerAnswer::Busy("not recorded".into()),
+                }
+            }
+            Reply::Primary => PeerAnswer::Primary,
+            Reply::NotNow if self.fences_who_refuses => PeerAnswer::Failed("it cannot".into()),
+            Reply::NotNow => PeerAnswer::Busy("not now".into()),
+            Reply::Cannot => PeerAnswer::Failed("it cannot".into()),
         }
     }
 
     /// The kernel's handler: `etcd-rejoin fence-peer`.
     pub fn handler(&self, world: &mut World, at: usize, command_works: bool) {
-        let settled = self.ask(world, at, command_works);
-        let resource = world.resource(at, &self.settings);
-        let code = match settled {
-            Settled::Primary => 6,
-            settled => (self.handler_exit_code)(&resource, settled.fate(), self.settings.command),
+        let own = world.resource(at, &self.settings);
+        let command = self.settings.command;
+        let code = match (self.decide_handler)(&own, command, None, false) {
+            HandlerDecision::Settle => {
+                let settled = self.ask(world, at, command, command_works);
+                match (self.decide_handler)(&own, command, Some(&settled), false) {
+                    HandlerDecision::End(code) => code,
+                    other => panic!("{other:?}"),
+                }
+            }
+            HandlerDecision::End(code) => code,
+            HandlerDecision::AskAgain | HandlerDecision::Unproven => 1,
         };
         world.handled(at, code);
     }
 
-    /// `drbdadm primary`.
+    /// `drbdadm primary`. A peer that is recorded as outdated is asked before.
     pub fn promote(&self, world: &mut World, at: usize, command_works: bool) {
         world.machines[at].rover.promoting = false;
-        let becomes = self.kernel_promotes(world, at, command_works);
-        let rover = &mut world.machines[at].rover;
-        match becomes {
-            true => (rover.promoted, rover.checked, rover.unsettled) = (true, false, false),
-            false => (rover.fate, rover.refused) = (PeerFate::Unknown, true),
+        let volume = VolumeState::Up(world.resource(at, &self.settings));
+        if is_recorded_outdated(&volume)
+            && let Settled::Primary | Settled::Busy(_) = self.ask(world, at, false, false)
+        {
+            return;
+        }
+        if self.kernel_promotes(world, at, command_works) {
+            let rover = &mut world.machines[at].rover;
+            (rover.promoted, rover.checked, rover.unsettled) = (true, false, false);
         }
     }
 
@@ -267,22 +259,13 @@ impl Cluster {
         let machine = &mut world.machines[at];
         match step {
             VolumeStep::BringUp => world.bring_up(at, &self.settings),
-            VolumeStep::AskPeer => {
-                let fate = self.ask_first(world, at);
-                world.machines[at].rover.fate = fate;
-            }
-            VolumeStep::FencePeer => {
-                let fate = self.ask(world, at, command_works).fate();
-                world.machines[at].rover.fate = fate;
-            }
             VolumeStep::Thaw => {
-                let fate = match machine.rover.fate {
-                    fate @ (PeerFate::Outdated | PeerFate::Fenced) if self.thaws_on_memory => fate,
-                    _ => self.ask(world, at, command_works).fate(),
+                let settled = match self.thaws_unasked {
+                    true => Settled::Outdated,
+                    false => self.ask(world, at, self.settings.command, command_works),
                 };
                 let machine = &mut world.machines[at];
-                machine.rover.fate = fate;
-                let yes = matches!(fate, PeerFate::Outdated | PeerFate::Fenced);
+                let yes = matches!(settled, Settled::Outdated | Settled::Fenced);
                 if machine.suspended && yes {
                     machine.suspended = false;
                     machine.stored.ahead = true;
@@ -305,10 +288,7 @@ impl Cluster {
                     (machine.rover.promoted, machine.rover.checked) = (false, false);
                 }
             }
-            VolumeStep::KillChild
-            | VolumeStep::ForcePromote
-            | VolumeStep::DropWord
-            | VolumeStep::SelfFence => {
+            VolumeStep::KillChild | VolumeStep::ForcePromote | VolumeStep::SelfFence => {
                 unreachable!("{step:?} is not in this world")
             }
         }

@@ -82,19 +82,6 @@ fn frozen_with_a_fence_command_survives_either_machine() {
     holds("stonith", ONCE, Cluster::new(Settings::STONITH, CUTS));
 }
 
-/// The rover asks nobody: `primary` does.
-#[test]
-fn the_kernels_question_alone_is_enough() {
-    for budget in [CRASHES, CUTS] {
-        let settings = Settings::FROZEN.kernel_asks();
-        holds("frozen, kernel", &[RETURN], Cluster::new(settings, budget));
-    }
-    let settings = Settings::STONITH.kernel_asks();
-    holds("stonith, kernel", ALL, Cluster::new(settings, CRASHES));
-    holds("stonith, kernel", ONCE, Cluster::new(settings, CUTS));
-    holds("killed, kernel", &[], Cluster::new(settings, KILLED));
-}
-
 #[test]
 fn quorum_survives_either_machine() {
     holds("quorum", ALL, Cluster::new(Settings::QUORUM, CRASHES));
@@ -102,19 +89,12 @@ fn quorum_survives_either_machine() {
 }
 
 #[test]
-fn resource_only_waits_but_loses_nothing() {
-    for settings in [Settings::RESOURCE_ONLY, Settings::RESOURCE_ONLY.nine()] {
-        let settings = settings.with_command();
-        holds("resource-only", &[RETURN], Cluster::new(settings, CUTS));
-        holds("resource-only", &[RETURN], Cluster::new(settings, CRASHES));
-    }
-}
-
-#[test]
 fn without_fencing_and_quorum_nothing_is_promoted() {
     never("default", ONCE, Cluster::new(Settings::DEFAULT, CUTS));
     let nine = Settings::DEFAULT.nine();
     never("default 9", ONCE, Cluster::new(nine, CRASHES));
+    let soft = Settings::RESOURCE_ONLY.with_command();
+    never("resource-only", ONCE, Cluster::new(soft, CUTS));
 }
 
 #[test]
@@ -125,8 +105,10 @@ fn a_rover_that_is_killed_forgets_whom_it_met() {
 
 #[test]
 fn a_disk_that_fails_takes_its_writes_along_and_no_others() {
-    let model = Cluster::new(Settings::STONITH, DETACHED).attentive();
-    holds("detached", &[RETURN], model);
+    for settings in [Settings::STONITH, Settings::STONITH.nine()] {
+        let model = Cluster::new(settings, DETACHED).attentive();
+        holds("detached", &[RETURN], model);
+    }
 }
 
 #[test]
@@ -144,9 +126,7 @@ fn a_rolling_restart_in_order_loses_nothing() {
 /// The kernel may carry out what the rover has left, and long after.
 #[test]
 fn a_promotion_that_was_left_loses_nothing() {
-    for settings in [Settings::STONITH, Settings::STONITH.kernel_asks()] {
-        holds("given up", &[], Cluster::new(settings, GIVEN_UP));
-    }
+    holds("given up", &[], Cluster::new(Settings::STONITH, GIVEN_UP));
 }
 
 /// With a fence command on both machines nobody has gone on alone beside one that could turn it off.
@@ -165,12 +145,7 @@ fn when_all_is_back_the_member_serves() {
         cut_lan: 0,
         ..CUTS
     };
-    for settings in [
-        Settings::FROZEN,
-        Settings::STONITH,
-        Settings::STONITH.kernel_asks(),
-        Settings::QUORUM,
-    ] {
+    for settings in [Settings::FROZEN, Settings::STONITH, Settings::QUORUM] {
         never_stuck("back", &Cluster::new(settings, cuts));
         never_stuck("back, promptly", &Cluster::new(settings, cuts).attentive());
         never_stuck("back", &Cluster::new(settings, CRASHES));
@@ -178,28 +153,15 @@ fn when_all_is_back_the_member_serves() {
     }
 }
 
-const ANY: [Settings; 8] = [
+const ANY: [Settings; 4] = [
     Settings::FROZEN,
     Settings::STONITH,
-    Settings::RESOURCE_ONLY,
     Settings {
         nine: true,
         ..Settings::FROZEN
     },
     Settings {
         nine: true,
-        ..Settings::STONITH
-    },
-    Settings {
-        nine: true,
-        ..Settings::RESOURCE_ONLY
-    },
-    Settings {
-        kernel_asks: true,
-        ..Settings::FROZEN
-    },
-    Settings {
-        kernel_asks: true,
         ..Settings::STONITH
     },
 ];

@@ -1,6 +1,6 @@
 //! What the world is: two machines, what is between them, and ghosts.
 
-use etcd_rejoin_rover::table::{Disk, Fencing, PeerFate, Role};
+use etcd_rejoin_rover::table::{Disk, Fencing, Role};
 
 /// What one machine's disk keeps when the machine is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,9 +50,6 @@ pub struct Rover {
     pub checked: bool,
     pub met: bool,
     pub beside: bool,
-    pub fate: PeerFate,
-    /// A promotion has failed since the peer was lost.
-    pub refused: bool,
     /// It has decided to promote, and has not done it yet.
     pub promoting: bool,
     /// It has left a promotion before its end was known.
@@ -67,8 +64,6 @@ impl Rover {
         checked: false,
         met: false,
         beside: false,
-        fate: PeerFate::Unknown,
-        refused: false,
         promoting: false,
         unsettled: false,
     };
@@ -85,7 +80,7 @@ pub struct Budget {
     /// The link between a machine and the tie-breaker.
     pub cut_third: u8,
     pub kill_rover: u8,
-    /// A disk fails and is detached; a boot brings it back.
+    /// A disk fails and is detached; a boot brings it back, or an attach.
     pub detach: u8,
     /// A resource is taken down in order, its rover stopped before.
     pub take_down: u8,
@@ -103,8 +98,6 @@ pub struct Settings {
     pub nine: bool,
     /// There is a fence command.
     pub command: bool,
-    /// The rover knows that DRBD's handler is its own, and lets `primary` ask.
-    pub kernel_asks: bool,
 }
 
 impl Settings {
@@ -114,7 +107,6 @@ impl Settings {
         quorum: false,
         nine: false,
         command: false,
-        kernel_asks: false,
     };
 
     /// What we recommend.
@@ -139,18 +131,10 @@ impl Settings {
         quorum: true,
         nine: true,
         command: false,
-        kernel_asks: false,
     };
 
     pub fn nine(self) -> Settings {
         Settings { nine: true, ..self }
-    }
-
-    pub fn kernel_asks(self) -> Settings {
-        Settings {
-            kernel_asks: true,
-            ..self
-        }
     }
 
     pub fn with_command(self) -> Settings {

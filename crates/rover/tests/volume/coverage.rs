@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use etcd_rejoin_rover::table::{
-    AcceptLoss, Checked, Child, Connection, Disk, Fencing, Gate, Mounted, PeerFate, PeerVolume,
-    Replication, Role, VolumePolicy, VolumeSeen, VolumeState,
+    Checked, Child, Connection, Disk, Fencing, Gate, Mounted, PeerVolume, Replication, Role,
+    VolumePolicy, VolumeSeen, VolumeState,
 };
 
 /// What holds in one observation: `(what, which)`.
@@ -33,7 +33,6 @@ const VARIANTS: &[(&str, &[&str])] = &[
         &["dont-care", "resource-only", "resource-and-stonith"],
     ),
     ("quorum", &["off", "held", "lost"]),
-    ("may promote", &["yes", "no", "unsaid"]),
     ("suspended", &["no", "just now", "for long"]),
     ("failing", YES_NO),
     (
@@ -53,20 +52,14 @@ const VARIANTS: &[(&str, &[&str])] = &[
     ("child", &["none", "running", "stopping", "ended"]),
     ("promoted", YES_NO),
     ("met", YES_NO),
-    (
-        "fate",
-        &["unknown", "outdated", "fenced", "alive", "silent"],
-    ),
     ("checked", &["no", "clean", "broken"]),
-    ("mount failed", &["no", "just now", "long ago"]),
-    ("accept loss", &["no", "yes", "overtaken"]),
-    ("kernel asks", YES_NO),
-    ("fenced in vain", YES_NO),
+    ("failed here", &["no", "just now", "long ago"]),
+    ("accept loss", YES_NO),
+    ("handler ours", YES_NO),
+    ("refused", &["no", "just now", "before"]),
     ("kernel", &["idle", "under way", "unsettled"]),
     ("demoting", &["no", "under way", "overdue"]),
     ("demoted", &["no", "just now", "long ago"]),
-    ("can fence", YES_NO),
-    ("can ask", YES_NO),
     ("self fence", YES_NO),
 ];
 
@@ -76,7 +69,6 @@ const OF_A_RESOURCE: &[&str] = &[
     "disk",
     "fencing",
     "quorum",
-    "may promote",
     "suspended",
     "failing",
     "connection",
@@ -93,10 +85,7 @@ const IMPOSSIBLE: &[(&str, &str, &str, &str)] = &[
     ("connection", "stand-alone", "peer role", "primary"),
     ("connection", "connecting", "peer role", "secondary"),
     ("connection", "connecting", "peer role", "primary"),
-    // DRBD 8.4 has no quorum, and 9 says with it whether it may promote.
-    ("can fence", "no", "can ask", "yes"),
-    ("quorum", "lost", "may promote", "yes"),
-    ("quorum", "lost", "may promote", "unsaid"),
+    // DRBD 8.4 has no quorum.
     ("fencing", "resource-only", "quorum", "held"),
     ("fencing", "resource-only", "quorum", "lost"),
     ("fencing", "resource-and-stonith", "quorum", "held"),
@@ -112,26 +101,25 @@ pub fn facts(policy: &VolumePolicy, seen: &VolumeSeen) -> Facts {
         ("child", child(seen.child)),
         ("promoted", yes_no(seen.promoted)),
         ("met", yes_no(seen.met_peer)),
-        ("fate", fate(seen.fate)),
         ("checked", checked(seen.checked)),
         (
-            "mount failed",
-            match seen.mount_failed {
+            "failed here",
+            match seen.failed_here {
                 None => "no",
                 Some(ago) if ago < Duration::from_secs(300) => "just now",
                 Some(_) => "long ago",
             },
         ),
+        ("accept loss", yes_no(seen.accept_loss)),
+        ("handler ours", yes_no(seen.handler_ours)),
         (
-            "accept loss",
-            match seen.accept_loss {
-                AcceptLoss::No => "no",
-                AcceptLoss::Yes => "yes",
-                AcceptLoss::Overtaken => "overtaken",
+            "refused",
+            match &seen.refused {
+                None => "no",
+                Some((ago, _)) if *ago < Duration::from_secs(2) => "just now",
+                Some(_) => "before",
             },
         ),
-        ("kernel asks", yes_no(seen.kernel_asks)),
-        ("fenced in vain", yes_no(seen.fenced_in_vain)),
         (
             "kernel",
             match (seen.under_way, seen.unsettled) {
@@ -156,8 +144,6 @@ pub fn facts(policy: &VolumePolicy, seen: &VolumeSeen) -> Facts {
                 Some(_) => "long ago",
             },
         ),
-        ("can fence", yes_no(policy.can_fence)),
-        ("can ask", yes_no(policy.can_ask)),
         ("self fence", yes_no(policy.self_fence)),
     ]);
     let resource = match &seen.volume {
@@ -189,13 +175,6 @@ pub fn facts(policy: &VolumePolicy, seen: &VolumeSeen) -> Facts {
                 (false, _) => "off",
                 (true, true) => "held",
                 (true, false) => "lost",
-            },
-        ),
-        (
-            "may promote",
-            match resource.may_promote {
-                Some(yes) => yes_no(yes),
-                None => "unsaid",
             },
         ),
         (
@@ -341,16 +320,6 @@ fn child(child: Child) -> &'static str {
         Child::Running => "running",
         Child::Stopping => "stopping",
         Child::Ended(_) => "ended",
-    }
-}
-
-fn fate(fate: PeerFate) -> &'static str {
-    match fate {
-        PeerFate::Unknown => "unknown",
-        PeerFate::Outdated => "outdated",
-        PeerFate::Fenced => "fenced",
-        PeerFate::Alive => "alive",
-        PeerFate::Silent => "silent",
     }
 }
 

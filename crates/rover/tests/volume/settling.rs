@@ -13,6 +13,7 @@ fn a_lost_machine_is_asked_then_turned_off_then_settled() {
     let cases = cases::cases(include_str!("settling.txt"), &Meaning { variant, any });
     let wrong = cases::wrong(&cases, |so_far| match settle(so_far) {
         Settle::Ask => "ask".into(),
+        Settle::Margin(margin) => format!("wait {margin:?}"),
         Settle::TurnOff => "turn off".into(),
         Settle::Settled(settled) => format!("settled: {settled}"),
     });
@@ -23,21 +24,27 @@ fn any(verb: &str) -> &'static str {
     match verb {
         "answer" => "none | outdated | primary | busy | failed | silent",
         "command" => "none | there | confirms | fails",
+        "role" => "primary | secondary",
         _ => panic!("{verb:?} has no choices"),
     }
 }
 
 fn variant(at: usize, lines: &[String]) -> Settling {
     let mut so_far = Settling {
+        primary: true,
         can_ask: true,
         can_turn_off: true,
         answer: None,
+        elapsed: std::time::Duration::from_secs(2),
         turned_off: None,
     };
     for line in lines {
         let words = line.split_once(' ').expect("a verb and words");
         match words {
             ("peer", "nobody") => so_far.can_ask = false,
+            ("role", "secondary") => so_far.primary = false,
+            ("role", "primary") => so_far.primary = true,
+            ("elapsed", "5s") => so_far.elapsed = std::time::Duration::from_secs(5),
             ("answer", words) => {
                 so_far.answer = match words {
                     "none" => None,

@@ -6,14 +6,50 @@ use std::time::Duration;
 use crate::cases::Meaning;
 
 use etcd_rejoin_rover::table::{
-    AcceptLoss, Checked, Child, Connection, Disk, Fencing, Gate, Mounted, PeerFate, PeerVolume,
-    Replication, Resource, Role, VolumeDecision, VolumePolicy, VolumeSeen, VolumeState, VolumeStep,
+    Checked, Child, Connection, Disk, Fencing, Gate, Mounted, PeerVolume, Replication, Resource,
+    Role, VolumeDecision, VolumePolicy, VolumeSeen, VolumeState, VolumeStep,
 };
 
 pub type Case = crate::cases::Case<(VolumePolicy, VolumeSeen)>;
 
+/// What makes no difference unless a case names it: each choice there is, one at a time.
+pub const IRRELEVANT: &[&str] = &[
+    "met",
+    "handler-ours",
+    "refused",
+    "accept-loss",
+    "failed-here",
+    "demoted",
+    "policy",
+    "checked",
+];
+
 pub fn cases(text: &str) -> Vec<Case> {
-    crate::cases::cases(text, &Meaning { variant, any })
+    let meaning = Meaning { variant, any };
+    let mut cases = crate::cases::cases(text, &meaning);
+    for verb in IRRELEVANT {
+        let varied = crate::cases::cases(&with_any(text, verb), &meaning);
+        for (case, varied) in cases.iter_mut().zip(varied) {
+            case.variants.extend(varied.variants);
+        }
+    }
+    cases
+}
+
+/// The same cases, with every choice of the verb where it is not named.
+pub fn with_any(text: &str, verb: &str) -> String {
+    let names = |line: &&str| {
+        let line = line.strip_prefix("any ").unwrap_or(line);
+        line.split(' ').next() == Some(verb)
+    };
+    let blocks = text.split("\n\n").map(|block| {
+        // What a verb is worth counts after `here`, which says some of it.
+        match block.contains("\n----\n") && !block.lines().any(|line| names(&line)) {
+            true => block.replacen("\n----\n", &format!("\nany {verb}\n----\n"), 1),
+            false => block.into(),
+        }
+    });
+    blocks.collect::<Vec<_>>().join("\n\n")
 }
 
 /// Every choice of a verb, for what must make no difference.
@@ -23,31 +59,23 @@ pub fn any(verb: &str) -> &'static str {
         "disk" => {
             "diskless | changing | inconsistent | outdated | unknown | consistent | up-to-date"
         }
-        "fencing" => {
-            "resource-and-stonith | resource-only | dont-care | quorum | quorum quorum=no | \
-             quorum may-promote=no | quorum may-promote=unsaid | resource-only may-promote=yes"
-        }
+        "fencing" => "resource-and-stonith | resource-only | dont-care | quorum | quorum quorum=no",
         "peer" => {
             "connected secondary up-to-date established | connected primary up-to-date established | \
              connected secondary inconsistent sync-source | connected unknown changing other | \
              connected primary up-to-date sync-target | connected secondary diskless established | \
              lost unknown | lost outdated | lost inconsistent | lost consistent | lost up-to-date | \
              stand-alone unknown | stand-alone outdated | none | \
-             connected secondary outdated other + connected secondary diskless established"
+             connected secondary outdated other + connected witness"
         }
         "mounted" => "no | yes | read-only | something-else | elsewhere",
-        "fate" => "unknown | outdated | fenced | alive | silent",
-        "tried" => "unknown | alive | silent",
         "checked" => "no | clean | broken",
-        "met" => "yes | no",
-        "accept-loss" => "yes | no | overtaken",
-        "kernel-asks" | "fenced-in-vain" => "yes | no",
-        "mount-failed" => "no | 10s | 600s",
+        "met" | "accept-loss" | "handler-ours" => "yes | no",
+        "refused" => "no | 1s | 10s | 60s",
+        "failed-here" => "no | 10s | 600s",
         "demoting" => "no | 3s",
         "demoted" => "no | 1s | 60s",
-        "policy" => {
-            "can-fence | cannot-ask | cannot-fence | can-fence self-fence | cannot-fence self-fence"
-        }
+        "policy" => "no-self-fence | self-fence",
         _ => panic!("{verb:?} has no choices"),
     }
 }
@@ -60,7 +88,6 @@ fn resource() -> Resource {
         fencing: Fencing::ResourceAndStonith,
         quorum_on: false,
         quorum: true,
-        may_promote: None,
         suspended: false,
         failing: false,
     }
@@ -68,8 +95,6 @@ fn resource() -> Resource {
 
 pub fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
     let mut policy = VolumePolicy {
-        can_fence: true,
-        can_ask: true,
         fence_timeout: Duration::from_secs(8),
         demote_timeout: Duration::from_secs(20),
         self_fence: false,
@@ -128,8 +153,6 @@ pub fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
                     _ => bad(),
                 }
             }
-            "fate" => seen.fate = fate(at, words),
-            "tried" => seen.tried = fate(at, words),
             "checked" => {
                 seen.checked = match words {
                     "no" => Checked::No,
@@ -139,17 +162,13 @@ pub fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
                 }
             }
             "met" => seen.met_peer = yes(),
-            "kernel-asks" => seen.kernel_asks = yes(),
-            "fenced-in-vain" => seen.fenced_in_vain = yes(),
-            "mount-failed" => seen.mount_failed = time(words).unwrap_or_else(|| bad()),
-            "accept-loss" => {
-                seen.accept_loss = match words {
-                    "yes" => AcceptLoss::Yes,
-                    "no" => AcceptLoss::No,
-                    "overtaken" => AcceptLoss::Overtaken,
-                    _ => bad(),
-                }
+            "handler-ours" => seen.handler_ours = yes(),
+            "refused" => {
+                let ago = time(words).unwrap_or_else(|| bad());
+                seen.refused = ago.map(|ago| (ago, "the peer is silent".into()));
             }
+            "failed-here" => seen.failed_here = time(words).unwrap_or_else(|| bad()),
+            "accept-loss" => seen.accept_loss = yes(),
             "promoted" => seen.promoted = yes(),
             "unsettled" => seen.unsettled = yes(),
             "under-way" => {
@@ -181,9 +200,6 @@ fn time(words: &str) -> Option<Option<Duration>> {
 fn read_policy(at: usize, policy: &mut VolumePolicy, words: &str) {
     for word in words.split_whitespace() {
         match word {
-            "can-fence" => (policy.can_fence, policy.can_ask) = (true, true),
-            "cannot-ask" => policy.can_ask = false,
-            "cannot-fence" => (policy.can_fence, policy.can_ask) = (false, false),
             "self-fence" => policy.self_fence = true,
             "no-self-fence" => policy.self_fence = false,
             _ => panic!("line {at}: {word:?} is no policy"),
@@ -277,12 +293,9 @@ fn fencing(at: usize, resource: &mut Resource, words: &str) {
             "dont-care" => resource.fencing = Fencing::DontCare,
             "quorum" => {
                 resource.fencing = Fencing::DontCare;
-                (resource.quorum_on, resource.may_promote) = (true, Some(true));
+                resource.quorum_on = true;
             }
-            "quorum=no" => (resource.quorum, resource.may_promote) = (false, Some(false)),
-            "may-promote=yes" => resource.may_promote = Some(true),
-            "may-promote=no" => resource.may_promote = Some(false),
-            "may-promote=unsaid" => resource.may_promote = None,
+            "quorum=no" => resource.quorum = false,
             _ => panic!("line {at}: {word:?} is nothing for fencing"),
         }
     }
@@ -299,7 +312,22 @@ fn peers(at: usize, words: &str) -> Vec<PeerVolume> {
 
 fn peer(at: usize, words: &str) -> PeerVolume {
     let words: Vec<&str> = words.split_whitespace().collect();
+    let witness = words.last() == Some(&"witness");
     let (connection, role, state, replication) = match words[..] {
+        ["connected", "witness"] => (
+            Connection::Connected,
+            Role::Secondary,
+            "diskless",
+            Replication::Established,
+        ),
+        [connection, "witness"] => {
+            let apart = connection == "stand-alone";
+            let lost = match apart {
+                true => Connection::StandAlone,
+                false => Connection::Connecting,
+            };
+            (lost, Role::Unknown, "unknown", Replication::Off)
+        }
         ["connected", role, state, replication] => {
             let role = match role {
                 "primary" => Role::Primary,
@@ -337,6 +365,7 @@ fn peer(at: usize, words: &str) -> PeerVolume {
         role,
         disk: disk(at, state),
         replication,
+        witness,
     }
 }
 
@@ -348,17 +377,6 @@ fn mounted(at: usize, word: &str) -> Mounted {
         "something-else" => Mounted::SomethingElse("tmpfs".into()),
         "elsewhere" => Mounted::Elsewhere("/srv".into()),
         _ => panic!("line {at}: {word:?} is no mount"),
-    }
-}
-
-fn fate(at: usize, word: &str) -> PeerFate {
-    match word {
-        "unknown" => PeerFate::Unknown,
-        "outdated" => PeerFate::Outdated,
-        "fenced" => PeerFate::Fenced,
-        "alive" => PeerFate::Alive,
-        "silent" => PeerFate::Silent,
-        _ => panic!("line {at}: {word:?} is no fate"),
     }
 }
 
