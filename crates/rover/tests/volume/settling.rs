@@ -44,7 +44,7 @@ fn variant(at: usize, lines: &[String]) -> Settling {
             ("peer", "nobody") => so_far.can_ask = false,
             ("role", "secondary") => so_far.primary = false,
             ("role", "primary") => so_far.primary = true,
-            ("elapsed", "5s") => so_far.elapsed = std::time::Duration::from_secs(5),
+            ("elapsed", "10s") => so_far.elapsed = std::time::Duration::from_secs(10),
             ("answer", words) => {
                 so_far.answer = match words {
                     "none" => None,
