@@ -20,8 +20,13 @@ use crate::error::{Context, Error};
 pub(super) const CHILD: &str = "__child";
 
 /// Starts this program as a child of this thread, and kills it when the thread ends. Its standard error
-/// is `stderr`, else ours. `name` is our own.
-pub fn spawn(etcd: &Etcd, name: &OsStr, stderr: Option<PipeWriter>) -> Result<Pid, Error> {
+/// is `stderr`, else ours. `name` is our own; `user` is the user and group that it runs as, else ours.
+pub fn spawn(
+    etcd: &Etcd,
+    name: &OsStr,
+    stderr: Option<PipeWriter>,
+    user: Option<(u32, u32)>,
+) -> Result<Pid, Error> {
     // The link leads to our very file, even if it was replaced or deleted meanwhile. Where /proc is
     // missing, `current_exe` fails too, and our own name is the only trace.
     let ourselves = Path::new("/proc/self/exe");
@@ -32,7 +37,9 @@ pub fn spawn(etcd: &Etcd, name: &OsStr, stderr: Option<PipeWriter>) -> Result<Pi
         command.arg(&etcd.program).arg(&etcd.arg0).args(&etcd.args);
         command.env_clear();
         command.envs(etcd.env.iter().map(|(name, value)| (name, value)));
-        if by_fork {
+        if let Some((user, group)) = user {
+            command.uid(user).gid(group);
+        } else if by_fork {
             // Changes nothing but the way: std then forks. glibc's posix_spawn leaves signals 32 and
             // 33 ignored (sysdeps/unix/sysv/linux/spawni.c), and glibc lets nobody undo that.
             command.gid(getegid().as_raw());

@@ -190,7 +190,7 @@ where
     }
     let (reader, writer) = io::pipe().context(|| "cannot make a pipe".into())?;
     let copy = Copy::start(reader)?;
-    let child = child::spawn(etcd, name, Some(writer))?;
+    let child = child::spawn(etcd, name, Some(writer), None)?;
     let shared = Arc::new(TrialShared::default());
     let view = Watch {
         shared: shared.clone(),

@@ -25,6 +25,7 @@ fn all_mistakes_are_named_at_once() {
         ("REJOIN_USER", "root"),
         ("REJOIN_DRBD", "et,cd"),
         ("REJOIN_MOUNT", "volume"),
+        ("REJOIN_ETCD_USER", "etcd"),
         ("REJOIN_GATE", "gate"),
         ("REJOIN_FENCE_PEER", "node2"),
         ("REJOIN_FENCE_LISTEN", "node1"),

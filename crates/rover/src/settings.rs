@@ -16,6 +16,7 @@ use crate::fence::{self, Key};
 pub const VARIABLES: &[&str] = &[
     "REJOIN_DRBD",
     "REJOIN_MOUNT",
+    "REJOIN_ETCD_USER",
     "REJOIN_GATE",
     "REJOIN_GATE_INSTANCE",
     "REJOIN_FENCE_PEER",
@@ -34,6 +35,7 @@ of_variables! {
     pub struct Variables {
         pub drbd: Option<String>,
         pub mount: Option<String>,
+        pub etcd_user: Option<String>,
         pub gate: Option<String>,
         pub gate_instance: Option<String>,
         pub fence_peer: Option<String>,
@@ -64,6 +66,8 @@ pub struct Rover {
     pub resource: String,
     /// Where its file system belongs.
     pub mount: PathBuf,
+    /// The user and group that the member runs as; `None`: as we do.
+    pub etcd_user: Option<(u32, u32)>,
     /// The gate: a file that `etcd-rejoin notify` writes, or a FIFO that keepalived does.
     pub gate: PathBuf,
     /// The VRRP instance or group whose word counts; `None` where there is only one.
@@ -172,6 +176,7 @@ impl Remarks {
         let rover = Rover {
             resource,
             mount: mount.unwrap_or_default(),
+            etcd_user: self.etcd_user(given.etcd_user.as_deref()),
             gate: gate.unwrap_or_default(),
             gate_instance: given.gate_instance.clone(),
             fence,
@@ -195,6 +200,7 @@ impl Remarks {
     fn without_drbd(&mut self, given: &Variables) {
         for (variable, value) in [
             ("REJOIN_MOUNT", &given.mount),
+            ("REJOIN_ETCD_USER", &given.etcd_user),
             ("REJOIN_GATE", &given.gate),
             ("REJOIN_GATE_INSTANCE", &given.gate_instance),
             ("REJOIN_FENCE_PEER", &given.fence_peer),
@@ -306,6 +312,18 @@ impl Remarks {
                 mode & 0o7777
             ));
         }
+    }
+
+    /// Numbers: a name may have another one on the other machine, and the volume has numbers.
+    fn etcd_user(&mut self, value: Option<&str>) -> Option<(u32, u32)> {
+        let number = |text: &str| text.parse().ok().filter(|number| *number != 0);
+        let text = value?;
+        let user = (text.split_once(':')).and_then(|(user, group)| number(user).zip(number(group)));
+        if user.is_none() {
+            let why = "is no user: write UID:GID, two numbers that are not 0";
+            self.mistake("REJOIN_ETCD_USER", text, why);
+        }
+        user
     }
 
     fn fence_command(&mut self, value: Option<&str>) -> Vec<String> {
