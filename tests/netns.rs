@@ -5,8 +5,6 @@
 
 mod support;
 
-#[path = "netns/fifo.rs"]
-mod fifo;
 #[path = "netns/machines.rs"]
 mod machines;
 #[path = "netns/scripts.rs"]

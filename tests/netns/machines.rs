@@ -24,10 +24,6 @@ pub(crate) enum By {
     Script,
     /// `notify`, a script that waits before some states and then becomes our program.
     SlowScript(&'static str),
-    /// `vrrp_notify_fifo`, which is there already.
-    Fifo,
-    /// `vrrp_notify_fifo`, which keepalived makes itself.
-    OwnFifo,
 }
 
 /// One machine.
@@ -133,11 +129,8 @@ impl Machine {
     pub(crate) fn start(&mut self) {
         let program = env!("CARGO_BIN_EXE_etcd-rejoin");
         let gate = self.gate.display();
-        let (global, instance) = match self.by {
-            By::Script => (
-                String::new(),
-                format!("notify \"{program} notify --gate {gate}\""),
-            ),
+        let notify = match self.by {
+            By::Script => format!("notify \"{program} notify --gate {gate}\""),
             By::SlowScript(slow) => {
                 let script = self.dir.join("notify");
                 let log = self.dir.join("notify.log");
@@ -146,24 +139,14 @@ impl Machine {
                     log.display()
                 );
                 executable(&script, text);
-                (String::new(), format!("notify {}", script.display()))
+                format!("notify {}", script.display())
             }
-            By::Fifo | By::OwnFifo => (format!("vrrp_notify_fifo {gate}"), String::new()),
         };
-        if self.by == By::Fifo && !self.gate.exists() {
-            assert!(
-                Command::new("mkfifo")
-                    .arg(&self.gate)
-                    .status()
-                    .unwrap()
-                    .success()
-            );
-        }
         let config = self.dir.join("keepalived.conf");
         let text = format!(
-            "global_defs {{\n  router_id {}\n  script_user root\n  vrrp_version 3\n  {global}\n}}\n\
+            "global_defs {{\n  router_id {}\n  script_user root\n  vrrp_version 3\n}}\n\
              vrrp_instance etcd {{\n  state BACKUP\n  interface lan\n  virtual_router_id 51\n  \
-             priority {}\n  advert_int 0.2\n  virtual_ipaddress {{ 10.77.0.100/24 dev lan }}\n  {instance}\n}}\n",
+             priority {}\n  advert_int 0.2\n  virtual_ipaddress {{ 10.77.0.100/24 dev lan }}\n  {notify}\n}}\n",
             self.netns, self.priority
         );
         fs::write(&config, text).unwrap();
@@ -211,11 +194,6 @@ impl Machine {
         wait_for("another child runs", PATIENCE, || {
             self.pid("vrrp.pid").is_some_and(|new| new != old)
         });
-    }
-
-    /// How often it has become master, by its own log.
-    pub(crate) fn times_master(&self) -> usize {
-        self.log.lines("Entering MASTER STATE").len()
     }
 
     /// Kills the parent alone.

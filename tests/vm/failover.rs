@@ -91,8 +91,8 @@ fn an_operator_who_accepts_the_loss_is_obeyed_once() {
     lab.guest(1).kill();
     lab.never_promotes(2, "UpToDate/DUnknown");
     let said = lab.guest(2).run(
-        "REJOIN_DRBD=etcd REJOIN_MOUNT=/srv/etcd REJOIN_GATE=/run/etcd-rejoin/gate \
-         ETCD_DATA_DIR=/srv/etcd/data \
+        "REJOIN_DRBD=etcd REJOIN_MOUNT=/var/lib/etcd3 REJOIN_GATE=/run/etcd-rejoin/gate \
+         ETCD_DATA_DIR=/var/lib/etcd3/data \
          etcd-rejoin two-node promote --accept-loss 2>&1",
     );
     println!("{said}");

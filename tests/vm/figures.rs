@@ -39,6 +39,30 @@ fn the_master_is_killed_again_and_again() {
     println!("ratio {:.2}", share(&ours) / share(&by_hand));
 }
 
+/// DRBD throttles a resync beside writes to `c-min-rate`, 250 KB/s where nobody says otherwise: a gigabyte would
+/// take more than an hour, and be the only copy all that time.
+#[test]
+#[ignore = "needs qemu"]
+fn a_gigabyte_is_resynced_beside_writes() {
+    let lab = lab("a_gigabyte_is_resynced_beside_writes");
+    lab.guest(2).kill();
+    lab.wait("the peer's disk is recorded Outdated", || {
+        lab.disks(1) == "UpToDate/Outdated"
+    });
+    for _ in 0..8 {
+        lab.guest(1).run("head -c 128M /dev/zero >> /var/lib/etcd3/fill && sync");
+    }
+    lab.write_from(1);
+    lab.return_of(2);
+    let begun = Instant::now();
+    lab.wait_synced();
+    let took = begun.elapsed();
+    println!("1 GB in sync after {took:.1?}, {:.1} MB/s", 1024.0 / took.as_secs_f64());
+    println!("longest gap {:.1?}", lab.record.longest_gap(begun));
+    lab.guest(1).run("rm /var/lib/etcd3/fill");
+    lab.check();
+}
+
 /// One takeover.
 struct Taken {
     /// From the death of the master to the first acknowledged write.

@@ -64,10 +64,10 @@ impl Ports {
     }
 }
 
-/// An empty disk. XFS needs 300 MB, and DRBD's metadata some more.
+/// An empty disk, of which what is never written costs nothing. XFS needs 300 MB, and a case writes a gigabyte.
 fn new_disk(path: &Path) {
     let file = fs::File::create(path).expect("a disk");
-    file.set_len(320 << 20).expect("a disk of 320 MB");
+    file.set_len(1400 << 20).expect("a disk of 1400 MB");
 }
 
 /// What a script printed, and how it ended.

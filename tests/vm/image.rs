@@ -55,9 +55,14 @@ pub fn image() -> &'static Image {
     })
 }
 
-/// The release build: a guest is emulated, and a debug build is ten times as large.
-/// `ETCD_REJOIN_VM_PROGRAM` names another program. And the client of the guests' cluster.
+/// The release build: a guest is emulated, and a debug build is ten times as large. And the client of the guests'
+/// cluster. `ETCD_REJOIN_VM_PROGRAM` names another program, with the client in `examples` beside it.
 fn programs() -> (PathBuf, PathBuf) {
+    if let Some(program) = std::env::var_os("ETCD_REJOIN_VM_PROGRAM") {
+        let program = PathBuf::from(program);
+        let client = program.with_file_name("examples/vm-client");
+        return (program, client);
+    }
     let built = Path::new(env!("CARGO_BIN_EXE_etcd-rejoin"));
     let target = built.parent().and_then(Path::parent).expect("target/debug");
     let mut cargo = Command::new(env!("CARGO"));
@@ -67,9 +72,8 @@ fn programs() -> (PathBuf, PathBuf) {
         .current_dir(env!("CARGO_MANIFEST_DIR"));
     output(&mut cargo, "cargo build --release");
     let release = target.join("release");
-    let program = std::env::var_os("ETCD_REJOIN_VM_PROGRAM").map(PathBuf::from);
     (
-        program.unwrap_or_else(|| release.join("etcd-rejoin")),
+        release.join("etcd-rejoin"),
         release.join("examples/vm-client"),
     )
 }

@@ -133,7 +133,7 @@ impl Pair {
 
     /// The machine that is Primary with the volume mounted, where there is exactly one.
     pub fn serving(&self) -> Option<usize> {
-        let script = "grep -q ' /srv/etcd ' /proc/mounts && drbdadm role etcd | grep -q ^Primary && echo yes";
+        let script = "grep -q ' /var/lib/etcd3 ' /proc/mounts && drbdadm role etcd | grep -q ^Primary && echo yes";
         let on: Vec<usize> = (self.guests.iter())
             .filter(|guest| guest.is_on() && guest.ask(script) == "yes")
             .map(|guest| guest.n)
@@ -340,9 +340,9 @@ impl Pair {
                 eprintln!("{}", guest.console());
                 continue;
             }
-            let script = "cut -d' ' -f1 /proc/uptime; drbdsetup events2 --now; grep /srv /proc/mounts
+            let script = "cut -d' ' -f1 /proc/uptime; drbdsetup events2 --now; grep /var/lib/etcd3 /proc/mounts
                 for log in rover own keepalived; do echo \"-- $log\"; tail -n 300 /run/$log.log | cut -c1-300; done
-                echo '-- kernel'; dmesg | grep -i -e drbd -e fence-peer | tail -n 30; [ -p /run/etcd-rejoin/gate ] || cat /run/etcd-rejoin/gate; ps -eo pid,stat,args | grep -E 'etcd|drbd'";
+                echo '-- kernel'; dmesg | grep -i -e drbd -e fence-peer | tail -n 30; cat /run/etcd-rejoin/gate; ps -eo pid,stat,args | grep -E 'etcd|drbd'";
             match guest.try_run(script, Duration::from_secs(30)) {
                 Ok(said) => eprintln!("{}", said.text),
                 Err(why) => eprintln!("{why}\n{}", guest.console()),

@@ -44,7 +44,7 @@ fn sigterm_leaves_it_secondary_and_unmounted() {
     assert_eq!(lab.guest(1).run("drbdadm role etcd"), "Secondary/Secondary");
     assert_eq!(
         lab.guest(1)
-            .run("grep -c ' /srv/etcd ' /proc/mounts || true"),
+            .run("grep -c ' /var/lib/etcd3 ' /proc/mounts || true"),
         "0"
     );
     let started = Instant::now();
@@ -67,7 +67,7 @@ fn a_killed_container_starts_again() {
 
 /// A program that nobody stops holds a file open on the volume.
 const HOLD: &str =
-    "setsid tail -f /srv/etcd/data/member/snap/db > /dev/null 2>&1 < /dev/null & echo $!";
+    "setsid tail -f /var/lib/etcd3/data/member/snap/db > /dev/null 2>&1 < /dev/null & echo $!";
 
 #[test]
 #[ignore = "needs qemu"]
@@ -121,7 +121,7 @@ fn an_unmount_that_hangs_ends_the_machine_where_that_is_wanted() {
     let frozen = "rover=$(cat /run/service/rover/pid)
         kill -STOP $rover && pkill -KILL -P $rover -x etcd
         until ps -o stat= -C etcd --ppid $rover | grep -q Z; do sleep 0.1; done
-        dd if=/dev/zero of=/srv/etcd/unwritten bs=1M count=4 2> /dev/null
+        dd if=/dev/zero of=/var/lib/etcd3/unwritten bs=1M count=4 2> /dev/null
         drbdadm suspend-io etcd
         kill -CONT $rover";
     let begun = Instant::now();

@@ -35,7 +35,7 @@ fn xfs_is_replayed_by_the_machine_that_takes_over() {
     let killed = Instant::now();
     pair.guest(1).kill();
     pair.wait_taken_over(killed, "master killed");
-    let mounts = pair.guest(2).run("grep ' /srv/etcd ' /proc/mounts");
+    let mounts = pair.guest(2).run("grep ' /var/lib/etcd3 ' /proc/mounts");
     assert!(mounts.contains(" xfs "), "{mounts}");
     pair.return_of(1);
     pair.wait_synced();
