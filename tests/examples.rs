@@ -512,8 +512,8 @@ fn systemd_understands_the_units() {
     let temp = tempfile::tempdir().unwrap();
     for name in [
         "etcd-rejoin.service",
-        "two-nodes/etcd-rejoin-roving.service",
-        "two-nodes/etcd-rejoin-resident.service",
+        "two-nodes/node1/etcd-rejoin-roving.service",
+        "two-nodes/node1/etcd-rejoin-resident.service",
         "two-nodes/node1/etcd-rejoin-drbd.service",
         "backup/etcd-snapshot.service",
         "backup/etcd-snapshot.timer",

@@ -50,6 +50,7 @@ pub(crate) const INPUTS: &[&str] = &[
 pub(crate) const INPUTS_V6: &[&str] = &[
     "--drbd",
     "9",
+    "--without-fencing",
     "--machine",
     "name=a,lan=fd00:1::1,replication=fd00:2::1,disk=/dev/sdb",
     "--machine",
@@ -59,10 +60,16 @@ pub(crate) const INPUTS_V6: &[&str] = &[
     "--interface",
 ];
 
-/// `two-node config` into that folder, with these words on top.
+/// `two-node config` into that folder, with these words on top, without fencing unless they say
+/// what decides about a lost machine.
 pub(crate) fn two_node(dir: &Path, more: &[&str]) -> Said {
     let start = ["two-node", "config", "--dir", dir.to_str().unwrap()];
-    call(&[&start, INPUTS, more].concat())
+    let shapes = ["--fence-command", "--tie-breaker", "--without-fencing"];
+    let shape: &[&str] = match more.iter().any(|word| shapes.contains(word)) {
+        true => &[],
+        false => &["--without-fencing"],
+    };
+    call(&[&start, INPUTS, more, shape].concat())
 }
 
 pub(crate) fn read(dir: &Path, name: &str) -> String {

@@ -157,9 +157,7 @@ impl Caller<'_> {
         }
         match action {
             TwoNodeAction::Config(args) => config::two_node(&args),
-            TwoNodeAction::Check(args) => {
-                config::check(&args, self.utf8_environment(), config_mistakes)
-            }
+            TwoNodeAction::Check(args) => config::check(&args, config_mistakes),
             TwoNodeAction::Init(mut args) => {
                 let named = || self.variable("REJOIN_DRBD");
                 let named = || named().map(|name| name.to_string_lossy().into());
@@ -252,13 +250,6 @@ impl Caller<'_> {
     fn variable(&self, name: &str) -> Option<&OsString> {
         let mut all = self.called.env.iter();
         all.find(|(known, _)| known == name).map(|(_, value)| value)
-    }
-
-    /// The environment's readable part.
-    fn utf8_environment(&self) -> impl Iterator<Item = (String, String)> {
-        let utf8 = |text: &OsStr| text.to_str().map(String::from);
-        let env = self.called.env.iter();
-        env.filter_map(move |(name, value)| Some((utf8(name)?, utf8(value)?)))
     }
 
     /// Reads the configuration for a command that talks to a person.

@@ -62,8 +62,8 @@ fn the_compose_file_and_the_unit_read_the_written_environments() {
     );
     assert_eq!(roving["network_mode"].as_str(), Some("host"));
     let next = read(&example(), "NEXT-STEPS.txt");
-    for unit in ["etcd-rejoin-roving.service", "etcd-rejoin-resident.service"] {
-        let unit = read(&example(), unit);
+    for unit in ["roving", "resident"] {
+        let unit = read(&example(), &format!("node1/etcd-rejoin-{unit}.service"));
         let lines = || unit.lines();
         let file = lines().find_map(|line| line.strip_prefix("EnvironmentFile="));
         assert!(next.contains(file.unwrap()));

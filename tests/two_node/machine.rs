@@ -11,7 +11,6 @@ use super::{Said, call, read, two_node};
 /// The machine node1.
 pub(crate) struct Machine {
     dir: TempDir,
-    words: Vec<String>,
 }
 
 const DRBD: &str = "/etc/drbd.d/etcd.res";
@@ -29,26 +28,18 @@ impl Machine {
         let dir = tempfile::tempdir().unwrap();
         // keepalived looks at every folder above a script.
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
-        let machine = Machine {
-            dir,
-            words: vec![
-                "--env-file".into(),
-                ENV.into(),
-                "--keepalived-conf".into(),
-                KEEPALIVED.into(),
-            ],
-        };
+        let machine = Machine { dir };
         let written = machine.dir.path().join("written");
         let grammar = if version.starts_with('8') { "8.4" } else { "9" };
         two_node(&written, &[&["--drbd", grammar], more].concat()).ends_with(0);
         for (from, to) in [
             ("node1/etcd.res", DRBD),
             ("node1/keepalived.conf", KEEPALIVED),
-            ("node2/keepalived.conf", "/etc/other.conf"),
             ("node1/etcd3.env", ENV),
         ] {
             machine.put(to, &read(&written, from));
         }
+        machine.mode(DRBD, 0o600);
         let key = "/etc/etcd-rejoin/fence.key";
         machine.put(key, &"ke".repeat(32));
         machine.mode(key, 0o600);
@@ -119,32 +110,14 @@ impl Machine {
     }
 
     #[track_caller]
-    pub(crate) fn other(self, from: &str, to: &str) -> Self {
-        self.instead("/etc/other.conf", from, to)
-            .word("--keepalived-conf")
-            .word("/etc/other.conf")
-    }
-
-    #[track_caller]
     pub(crate) fn env(self, from: &str, to: &str) -> Self {
         self.instead(ENV, from, to)
     }
 
-    pub(crate) fn word(mut self, word: &str) -> Self {
-        self.words.push(word.into());
-        self
-    }
-
     /// `two-node check` of it.
     pub(crate) fn check(&self) -> Said {
-        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
-        let root = [
-            "two-node",
-            "check",
-            "--root",
-            self.dir.path().to_str().unwrap(),
-        ];
-        call(&[&root, words.as_slice()].concat())
+        let root = self.dir.path().to_str().unwrap();
+        call(&["two-node", "check", "--root", root])
     }
 
     /// It is a danger, so named, there, and said so.

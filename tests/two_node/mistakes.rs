@@ -27,7 +27,12 @@ fn given(one: &str, two: &str, virtual_ip: &str, more: &[&str]) -> Said {
     } else {
         &["--drbd", "9"]
     };
-    let said = call(&[&start, drbd, more].concat());
+    let shapes = ["--fence-command", "--tie-breaker", "--without-fencing"];
+    let shape: &[&str] = match more.iter().any(|word| shapes.contains(word)) {
+        true => &[],
+        false => &["--without-fencing"],
+    };
+    let said = call(&[&start, drbd, more, shape].concat());
     assert_eq!(out.exists(), said.code == 0, "{said:?}");
     said
 }
@@ -49,49 +54,32 @@ fn good_values_are_no_mistake() {
 
 #[test]
 fn a_machine_says_what_it_lacks_and_what_is_wrong_with_it() {
+    let instead = |from: &str, to: &str, says: &str| machine(&ONE.replace(from, to), &[says]);
     machine(
         "name=a",
-        &[
-            "has no lan=ADDRESS",
-            "no replication=ADDRESS",
-            "no disk=DEVICE",
-            "--interface is not given",
-        ],
+        &["--machine=name=a lacks lan, replication, disk, interface"],
     );
-    machine(
-        "nonsense",
-        &["\"nonsense\", which is no KEY=VALUE", "has no name=HOST"],
-    );
+    machine("nonsense", &["\"nonsense\", which is no KEY=VALUE"]);
     machine(&format!("{ONE},colour=red"), &["has the key \"colour\""]);
     machine(&format!("{ONE},name=c"), &["has name twice"]);
-    machine(
-        &ONE.replace("=a", "=-a"),
-        &["--machine name=-a is not a host name"],
+    instead("=a", "=-a", "has name=-a that is not a host name");
+    instead(
+        "10.1.0.1",
+        "node1",
+        "has lan=node1 that is not an IP address",
     );
-    machine(
-        &ONE.replace("10.1.0.1", "node1"),
-        &["--machine lan=node1 is not an IP address"],
+    instead(
+        "10.1.0.1",
+        "127.0.0.1",
+        "lan=127.0.0.1 that is no address that another machine reaches",
     );
-    machine(
-        &ONE.replace("10.1.0.1", "127.0.0.1"),
-        &["lan=127.0.0.1 is no address that another machine reaches"],
-    );
-    machine(
-        &ONE.replace("/dev/sdb", "sdb"),
-        &["disk=sdb is no device below /dev"],
-    );
-    machine(
-        &ONE.replace("/dev/sdb", "/dev/drbd1"),
-        &["disk=/dev/drbd1 is a DRBD device"],
-    );
-    machine(&ONE.replace("/dev/sdb", "/dev/a b;x"), &["cannot carry"]);
-    machine(
-        &ONE.replace("eth0", "lo"),
-        &["interface=lo is the loopback"],
-    );
-    machine(
-        &ONE.replace("eth0", "a-name-too-long-for-linux"),
-        &["is not the name of a network interface"],
+    instead("/dev/sdb", "sdb", "disk=sdb that is no disk");
+    instead("/dev/sdb", "/dev/drbd1", "disk=/dev/drbd1 that is no disk");
+    instead("/dev/sdb", "/dev/a b;x", "is not the plain path");
+    instead(
+        "eth0",
+        "a-name-too-long-for-linux",
+        "is no network interface",
     );
 }
 
@@ -115,7 +103,10 @@ fn machines_have_to_differ_and_to_fit_each_other() {
     );
     machine(
         &ONE.replace("10.2.0.1", "10.1.0.1"),
-        &["10.1.0.1 is also the replication address"],
+        &[
+            "10.1.0.1 is an address of two things",
+            "is in the network of --virtual-ip",
+        ],
     );
     machine(
         &ONE.replace("10.2.0.1", "10.1.0.3"),
@@ -127,7 +118,7 @@ fn machines_have_to_differ_and_to_fit_each_other() {
     );
     given(ONE, TWO, "fd00::64/64", &[])
         .ends_with(78)
-        .has(&["is of another family than the LAN"]);
+        .has(&["lan=10.1.0.1 is not in the network of --virtual-ip"]);
 }
 
 #[test]
@@ -158,100 +149,45 @@ fn the_virtual_ip_needs_a_prefix() {
         .has(&["no prefix between 1 and 32"]);
     given(ONE, TWO, "vip/24", &[])
         .ends_with(78)
-        .has(&["--virtual-ip=vip is not an IP address"]);
+        .has(&["--virtual-ip=vip/24 is not an IP address"]);
 }
 
 #[test]
-fn numbers_names_and_paths_are_checked() {
+fn addresses_and_paths_are_checked() {
     flags(
-        &["--vrid", "0"],
-        &["--vrid=0 is not a VRRP router ID: write 1 to 255"],
+        &["--gateway", "router"],
+        &["--gateway=router is not an IP address"],
     );
-    flags(&["--vrid", "256"], &["--vrid=256 is not"]);
-    flags(&["--drbd-port", "0"], &["--drbd-port=0 is not a port"]);
-    flags(
-        &["--fence-port", "70000"],
-        &["--fence-port=70000 is not a port"],
-    );
-    flags(
-        &["--client-port", "2380"],
-        &["=2380 is one port for two things"],
-    );
-    flags(&["--minor=-1"], &["--minor=-1 is not a minor number"]);
-    flags(&["--minor", "2000000"], &["beyond DRBD's 1048575"]);
-    flags(
-        &["--advert-int", "0"],
-        &["--advert-int=0 is not a number of seconds"],
-    );
-    flags(
-        &["--resource", "a b"],
-        &["--resource=a b is not the name of a resource"],
-    );
-    flags(
-        &["--resource", "all"],
-        &["--resource=all is a word of DRBD's own"],
-    );
-    flags(
-        &["--cluster-token", "a\nb"],
-        &["--cluster-token=a\\nb is not a token"],
-    );
-    flags(
-        &["--mount", "mnt"],
-        &["--mount=mnt is not a path from the root"],
-    );
-    flags(
-        &["--mount", "/a/../b"],
-        &["--mount=/a/../b is not the plain path"],
-    );
-    flags(
-        &["--gate", "/var/lib/etcd3/gate"],
-        &["lies on the volume that it decides about"],
-    );
-    flags(
-        &["--program", "/a\"; }"],
-        &["--program=/a\\\"; } has characters"],
-    );
-    flags(
-        &["--fence-command", "/off -f"],
-        &["--fence-command=/off -f has a blank"],
-    );
-    flags(
-        &["--fence-command", "off"],
-        &["--fence-command=off is not a path"],
-    );
+    flags(&["--pki", "pki"], &["--pki=pki is not the plain path"]);
+    for bad in ["off", "/off -f", "/a/../b", "/off/", "/a\"; }"] {
+        flags(
+            &["--fence-command", bad],
+            &["is not the plain path of one thing"],
+        );
+    }
 }
 
 #[test]
-fn tls_is_whole_or_not_at_all() {
-    flags(
-        &["--cert", "/c"],
-        &["is not enough for TLS: set --ca and --key too"],
-    );
-    flags(
-        &[
-            "--ca",
-            "/a",
-            "--cert",
-            "/c",
-            "--key",
-            "/k",
-            "--roving-cert",
-            "/r",
-        ],
-        &["--roving-cert and --roving-key together"],
-    );
-}
-
-#[test]
-fn a_tie_breaker_needs_drbd_9_and_leaves_no_room_for_fencing() {
+fn one_thing_decides_about_a_lost_machine() {
+    let says = &["what decides about a lost machine?", "--without-fencing"];
     let third = ["--tie-breaker", "c=10.2.0.3"];
+    let start = [
+        "two-node",
+        "config",
+        "--dir",
+        "/nonexistent/x",
+        "--drbd",
+        "9",
+    ];
+    let machines = ["--machine", ONE, "--machine", TWO, "--virtual-ip", VIP];
+    call(&[&start[..], &machines].concat())
+        .ends_with(78)
+        .has(says);
+    flags(&[&third[..], &["--fence-command", "/off"]].concat(), says);
+    flags(&[&third[..], &["--without-fencing"]].concat(), says);
     flags(
         &[&third[..], &["--drbd", "8.4"]].concat(),
         &["needs --drbd=9"],
-    );
-    flags(
-        &[&third[..], &["--fence-command", "/off"]].concat(),
-        &["--fence-command=/off is not used with --tie-breaker"],
     );
     flags(
         &["--tie-breaker", "c"],
@@ -260,6 +196,10 @@ fn a_tie_breaker_needs_drbd_9_and_leaves_no_room_for_fencing() {
     flags(
         &["--tie-breaker", "a=10.2.0.3"],
         &["name=a is given to two machines"],
+    );
+    flags(
+        &["--tie-breaker", "c=10.2.0.2"],
+        &["10.2.0.2 is an address of two things"],
     );
 }
 
@@ -272,30 +212,24 @@ fn a_weak_or_unreadable_secret_is_refused_and_not_shown() {
         path.display().to_string()
     };
     let short = put(b"hidden\n");
-    let said = given(ONE, TWO, VIP, &["--fence-key-file", &short]);
+    let said = given(ONE, TWO, VIP, &["--secret-file", &short]);
     said.ends_with(78)
-        .has(&["holds 6 bytes, and a secret has at least 32"]);
+        .has(&["holds 7 bytes, and a secret has at least 32"]);
+    assert!(!said.err.contains("hidden"), "{said:?}");
     let same = put(&[b'k'; 40]);
-    flags(&["--fence-key-file", &same], &["one byte over and over"]);
-    assert!(!said.err.contains("hidden"), "{said:?}");
-    let long = put(b"hidden-and-long\n");
-    let said = given(ONE, TWO, VIP, &["--vrrp-password-file", &long]);
-    said.ends_with(78).has(&["longer than the 8 characters"]);
-    assert!(!said.err.contains("hidden"), "{said:?}");
-    let binary = put(&[0xff; 64]);
-    flags(&["--fence-key-file", &binary], &["is no text"]);
+    flags(&["--secret-file", &same], &["one byte over and over"]);
     let huge = put(&vec![b'a'; 100_000]);
-    flags(&["--fence-key-file", &huge], &["is larger than 4096 bytes"]);
+    flags(&["--secret-file", &huge], &["has more than 4096 bytes"]);
+    let binary = put(&[&[0xff; 32][..], &[0xfe; 32]].concat());
+    flags(&["--secret-file", &binary], &["--secret-file="]);
     flags(
-        &["--fence-key-file", "/nonexistent"],
-        &["--fence-key-file=/nonexistent does not read"],
+        &["--secret-file", "/nonexistent"],
+        &["--secret-file=/nonexistent does not read"],
     );
 }
 
 #[test]
 fn all_mistakes_are_reported_at_once() {
-    flags(
-        &["--vrid", "0", "--minor", "x", "--gate", "g"],
-        &["--vrid=0", "--minor=x", "--gate=g"],
-    );
+    let given = ["--pki", "p", "--gateway", "g", "--fence-command", "f"];
+    flags(&given, &["--pki=p", "--gateway=g", "--fence-command=f"]);
 }

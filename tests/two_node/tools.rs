@@ -46,6 +46,8 @@ fn drbdadm_takes_both_grammars_as_either_machine() {
                 "--fencing=resource-and-stonith",
                 "--protocol=C",
                 "--ping-int=2",
+                "--cram-hmac-alg=sha256",
+                "--c-min-rate=40M",
             ] {
                 assert!(text.contains(option), "{grammar}: no {option} in {text}");
             }
@@ -108,9 +110,14 @@ fn keepalived_takes_what_is_written() {
     inputs.pop();
     inputs.push(&interface);
     for (n, more) in [
-        &["--drbd", "8.4"][..],
-        &["--drbd", "8.4", "--multicast", "--advert-int", "2"],
-        &["--drbd", "9", "--fifo"],
+        &["--drbd", "8.4", "--without-fencing"][..],
+        &[
+            "--drbd",
+            "9",
+            "--without-fencing",
+            "--gateway",
+            "10.1.0.254",
+        ],
     ]
     .into_iter()
     .enumerate()
@@ -122,7 +129,9 @@ fn keepalived_takes_what_is_written() {
             .ends_with(0)
             .has(&["keepalived accepts"]);
         // Where the programs are in place, it has nothing to say at all.
-        let text = read(&out, "node1/keepalived.conf").replace("/usr/bin/etcd-rejoin", "/bin/true");
+        let text = read(&out, "node1/keepalived.conf")
+            .replace("/usr/bin/etcd-rejoin", "/bin/true")
+            .replace("/usr/bin/ping", "/bin/true");
         let file = out.join("in-place.conf");
         std::fs::write(&file, text).unwrap();
         let output = Command::new(tool("keepalived"))

@@ -1,5 +1,6 @@
 //! What `two-node config` writes.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -11,11 +12,6 @@ fn variable(text: &str, name: &str) -> String {
     let line = text.lines().find(line);
     let line = line.unwrap_or_else(|| panic!("no {name} in {text}"));
     line[name.len() + 1..].to_string()
-}
-
-fn password(keepalived: &str) -> String {
-    let line = keepalived.lines().find(|line| line.contains("auth_pass"));
-    line.unwrap().trim().to_string()
 }
 
 #[test]
@@ -43,77 +39,124 @@ fn a_dangling_link_is_not_written_through() {
     assert!(!target.exists());
 }
 
-#[test]
-fn secrets_are_random_shared_by_the_machines_and_readable_by_their_owner_alone() {
-    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    for dir in [&one, &two] {
-        two_node(dir.path(), &["--drbd", "8.4"]).ends_with(0);
+/// Everything that was written, by its path.
+fn written(dir: &Path) -> BTreeMap<String, (u32, String)> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_string();
+        if path.is_dir() {
+            let inside = written(&path).into_iter();
+            all.extend(inside.map(|(below, file)| (format!("{name}/{below}"), file)));
+        } else {
+            let mode = path.metadata().unwrap().permissions().mode() & 0o777;
+            all.insert(name, (mode, std::fs::read_to_string(&path).unwrap()));
+        }
     }
-    let (one, two) = (one.path(), two.path());
-    assert_ne!(read(one, "node1/fence.key"), read(two, "node1/fence.key"));
-    assert_eq!(read(one, "node1/fence.key"), read(one, "node2/fence.key"));
-    assert!(read(one, "node1/fence.key").trim().len() >= 32);
-    let conf = |dir: &Path, node: &str| password(&read(dir, &format!("{node}/keepalived.conf")));
-    assert_ne!(conf(one, "node1"), conf(two, "node1"));
-    assert_eq!(conf(one, "node1"), conf(one, "node2"));
-    let token = |dir| variable(&read(dir, "node1/etcd1.env"), "ETCD_INITIAL_CLUSTER_TOKEN");
-    assert_ne!(token(one), token(two));
-    for name in ["fence.key", "keepalived.conf"] {
-        let meta = one.join("node2").join(name).metadata().unwrap();
-        assert_eq!(meta.permissions().mode() & 0o777, 0o600, "{name}");
+    all
+}
+
+/// What a line of a file says after these words.
+fn after<'a>(text: &'a str, words: &str) -> &'a str {
+    let line = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix(words));
+    line.unwrap_or_else(|| panic!("no {words} in {text}"))
+}
+
+#[test]
+fn every_secret_comes_from_one_and_is_shared_by_the_machines() {
+    let dir = tempfile::tempdir().unwrap();
+    let [one, two, again] = ["one", "two", "again"].map(|name| dir.path().join(name));
+    for out in [&one, &two] {
+        two_node(out, &["--drbd", "8.4"]).ends_with(0);
+    }
+    let secret = one.join("secret");
+    let same = ["--drbd", "8.4", "--secret-file", secret.to_str().unwrap()];
+    two_node(&again, &same).ends_with(0);
+    assert_eq!(written(&one), written(&again));
+    assert_eq!(read(&one, "node1/fence.key"), read(&one, "node2/fence.key"));
+    assert!(read(&one, "node1/fence.key").trim().len() >= 32);
+    for (name, words) in [
+        ("keepalived.conf", "auth_pass "),
+        ("etcd.res", "shared-secret "),
+        ("etcd3.env", "ETCD_INITIAL_CLUSTER_TOKEN="),
+        ("fence.key", ""),
+    ] {
+        let said = |dir: &Path, node: &str| {
+            after(&read(dir, &format!("{node}/{name}")), words).to_string()
+        };
+        assert_eq!(said(&one, "node1"), said(&one, "node2"), "{name}");
+        assert_ne!(said(&one, "node1"), said(&two, "node1"), "{name}");
     }
 }
 
 #[test]
-fn no_secret_is_printed() {
+fn a_secret_is_for_its_owner_alone_and_is_not_printed() {
     let dir = tempfile::tempdir().unwrap();
     let said = two_node(dir.path(), &["--drbd", "8.4"]);
-    let key = read(dir.path(), "node1/fence.key");
-    let conf = read(dir.path(), "node1/keepalived.conf");
-    let password = password(&conf).replace("auth_pass ", "");
-    let next = read(dir.path(), "NEXT-STEPS.txt");
-    for secret in [key.trim(), &password] {
-        for text in [&said.out, &said.err, &next] {
-            assert!(!text.contains(secret), "{text}");
+    let all = written(dir.path());
+    let res = &all["node1/etcd.res"].1;
+    let conf = &all["node1/keepalived.conf"].1;
+    let secrets = [
+        all["secret"].1.trim(),
+        all["node1/fence.key"].1.trim(),
+        after(res, "shared-secret ").trim_matches(['"', ';']),
+        after(conf, "auth_pass "),
+    ];
+    for secret in secrets {
+        assert!(!said.all().contains(secret));
+        let holders = all.iter().filter(|(_, (_, text))| text.contains(secret));
+        let open = holders.filter(|(_, (mode, _))| mode & 0o077 != 0);
+        assert_eq!(open.count(), 0, "{secret}");
+    }
+}
+
+/// Nothing of a template is left, whatever was asked for.
+#[test]
+fn every_template_is_filled() {
+    for more in [
+        &["--drbd", "8.4"][..],
+        &[
+            "--drbd",
+            "8.4",
+            "--fence-command",
+            "/off",
+            "--gateway",
+            "10.1.0.254",
+        ],
+        &[
+            "--drbd",
+            "9",
+            "--tie-breaker",
+            "node3=10.2.0.3",
+            "--pki",
+            "/p",
+        ],
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        two_node(dir.path(), more).ends_with(0);
+        for (name, (_, text)) in written(dir.path()) {
+            assert!(
+                !text.contains("\n?") && !text.starts_with('?'),
+                "{name}: {text}"
+            );
+            let rest = text.replace("\"$@\"", "");
+            let words = rest
+                .split('@')
+                .skip(1)
+                .filter(|word| !word.contains(char::is_whitespace));
+            assert_eq!(words.count(), 0, "{name}: {text}");
         }
     }
 }
 
 #[test]
-fn secrets_come_from_files_where_they_are_given() {
+fn the_router_id_comes_from_the_virtual_ip() {
     let dir = tempfile::tempdir().unwrap();
-    let (password, key) = (dir.path().join("password"), dir.path().join("key"));
-    std::fs::write(&password, "pass-123\n").unwrap();
-    std::fs::write(&key, format!("{}\n", "ke".repeat(20))).unwrap();
-    let files = [
-        "--vrrp-password-file",
-        password.to_str().unwrap(),
-        "--fence-key-file",
-        key.to_str().unwrap(),
-    ];
-    let out = dir.path().join("out");
-    two_node(&out, &[&["--drbd", "9"], files.as_slice()].concat()).ends_with(0);
-    assert!(read(&out, "node1/keepalived.conf").contains("auth_pass pass-123\n"));
-    assert_eq!(
-        read(&out, "node2/fence.key"),
-        format!("{}\n", "ke".repeat(20))
-    );
-}
-
-#[test]
-fn the_router_id_comes_from_the_virtual_ip_unless_it_is_given() {
-    let dir = tempfile::tempdir().unwrap();
-    two_node(&dir.path().join("a"), &["--drbd", "9"]).ends_with(0);
-    two_node(&dir.path().join("b"), &["--drbd", "9", "--vrid", "7"]).ends_with(0);
-    let has = |name, id: &str| {
-        let text = read(&dir.path().join(name), "node2/keepalived.conf");
-        assert!(
-            text.contains(&format!("virtual_router_id {id}\n")),
-            "{text}"
-        );
-    };
-    has("a", "100");
-    has("b", "7");
+    two_node(dir.path(), &["--drbd", "9"]).ends_with(0);
+    let text = read(dir.path(), "node2/keepalived.conf");
+    assert_eq!(after(&text, "virtual_router_id "), "100");
 }
 
 #[test]
@@ -157,34 +200,72 @@ fn the_members_agree_on_the_cluster_and_share_no_address() {
 #[test]
 fn what_the_kernel_and_keepalived_are_told_is_what_the_entrypoint_is_told() {
     let dir = tempfile::tempdir().unwrap();
-    let more = [
-        "--drbd",
-        "8.4",
-        "--resource",
-        "r1",
-        "--gate",
-        "/run/x/gate",
-        "--fence-command",
-        "/usr/local/sbin/off",
-        "--self-fence",
-    ];
-    two_node(dir.path(), &more).ends_with(0);
+    let command = "/usr/local/sbin/off";
+    two_node(dir.path(), &["--drbd", "8.4", "--fence-command", command]).ends_with(0);
     let env = read(dir.path(), "node1/etcd3.env");
-    let resource = read(dir.path(), "node1/r1.res");
+    let resource = read(dir.path(), "node1/etcd.res");
     let keepalived = read(dir.path(), "node1/keepalived.conf");
     assert!(resource.contains("--fence-command /usr/local/sbin/off"));
-    let next = read(dir.path(), "NEXT-STEPS.txt");
-    assert!(next.contains("The fence command /usr/local/sbin/off must be there twice"));
-    assert_eq!(
-        variable(&env, "REJOIN_FENCE_COMMAND"),
-        "/usr/local/sbin/off"
-    );
-    assert_eq!(variable(&env, "REJOIN_SELF_FENCE"), "reboot");
-    assert_eq!(variable(&env, "REJOIN_GATE"), "/run/x/gate");
-    assert!(keepalived.contains("notify --gate /run/x/gate\""));
-    assert!(keepalived.contains("probe promotable --gate /run/x/gate\""));
-    let peer = variable(&env, "REJOIN_FENCE_PEER");
+    let gate = variable(&env, "REJOIN_GATE");
+    assert!(keepalived.contains(&format!("notify --gate {gate}\"")));
+    assert!(keepalived.contains(&format!("probe promotable --gate {gate}\"")));
+    let peer = variable(&read(dir.path(), "node2/etcd3.env"), "REJOIN_FENCE_LISTEN");
     assert!(resource.contains(&format!("--peer {peer} ")));
+}
+
+/// It would say of a machine that it is off, and that machine would go on.
+#[test]
+fn the_sample_of_a_fence_command_never_says_that_a_machine_is_off() {
+    let dir = tempfile::tempdir().unwrap();
+    two_node(
+        dir.path(),
+        &["--drbd", "8.4", "--fence-command", "/sbin/off"],
+    )
+    .ends_with(0);
+    let sample = dir.path().join("node1/off");
+    assert_eq!(
+        sample.metadata().unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+    let output = std::process::Command::new(&sample).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    // Filled in, and the BMC answers: on, on, off.
+    let text = read(dir.path(), "node1/off").replace("bmc=\n", "bmc=10.0.0.1\n");
+    let bin = dir.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let asked = dir.path().join("asked");
+    let ipmitool = format!(
+        "#!/bin/sh\necho \"$*\" >> {0}\n[ $(grep -c status {0}) -gt 2 ] && echo 'Chassis Power is off' || echo 'Chassis Power is on'\n",
+        asked.display()
+    );
+    for (path, text) in [(&sample, text), (&bin.join("ipmitool"), ipmitool)] {
+        std::fs::write(path, text).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let output = std::process::Command::new(&sample)
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let asked = std::fs::read_to_string(&asked).unwrap();
+    assert!(
+        asked.contains("-H 10.0.0.1") && asked.matches("power off").count() == 2,
+        "{asked}"
+    );
+    assert!(asked.trim_end().ends_with("power status"), "{asked}");
+}
+
+#[test]
+fn a_gateway_that_is_gone_lets_the_member_go() {
+    let dir = tempfile::tempdir().unwrap();
+    two_node(dir.path(), &["--drbd", "8.4", "--gateway", "10.1.0.254"]).ends_with(0);
+    let text = read(dir.path(), "node1/keepalived.conf");
+    assert!(text.contains("/usr/bin/ping -q -c 1 -W 1 10.1.0.254\""));
+    assert!(
+        text.contains("        promotable\n        gateway\n"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -205,31 +286,16 @@ fn with_a_third_machine_the_quorum_decides_and_nobody_fences() {
 }
 
 #[test]
-fn with_tls_every_url_is_https_and_the_roving_member_has_its_own_certificate() {
+fn with_tls_every_url_is_https() {
     let dir = tempfile::tempdir().unwrap();
-    let tls = [
-        "--drbd",
-        "9",
-        "--ca",
-        "/p/ca.crt",
-        "--cert",
-        "/p/own.crt",
-        "--key",
-        "/p/own.key",
-        "--roving-cert",
-        "/p/vip.crt",
-        "--roving-key",
-        "/p/vip.key",
-    ];
-    two_node(dir.path(), &tls).ends_with(0);
-    let (own, roving) = (
-        read(dir.path(), "node1/etcd1.env"),
-        read(dir.path(), "node1/etcd3.env"),
-    );
-    assert!(!own.contains("http://") && !roving.contains("http://"));
-    assert_eq!(variable(&own, "ETCD_PEER_CERT_FILE"), "/p/own.crt");
-    assert_eq!(variable(&roving, "ETCD_PEER_KEY_FILE"), "/p/vip.key");
-    assert_eq!(variable(&roving, "ETCD_CLIENT_CERT_AUTH"), "true");
+    two_node(dir.path(), &["--drbd", "9", "--pki", "/etc/pki"]).ends_with(0);
+    for name in ["node1/etcd1.env", "node1/etcd3.env"] {
+        let env = read(dir.path(), name);
+        assert!(!env.contains("http://"));
+        assert_eq!(variable(&env, "ETCD_PEER_CERT_FILE"), "/etc/pki/peer.crt");
+        assert_eq!(variable(&env, "ETCD_KEY_FILE"), "/etc/pki/peer.key");
+        assert_eq!(variable(&env, "ETCD_CLIENT_CERT_AUTH"), "true");
+    }
 }
 
 #[test]
@@ -253,15 +319,6 @@ fn ipv6_has_brackets_where_a_port_follows_and_no_vrrp_password() {
 }
 
 #[test]
-fn with_a_fifo_keepalived_writes_into_the_gate_itself() {
-    let dir = tempfile::tempdir().unwrap();
-    two_node(dir.path(), &["--drbd", "9", "--fifo"]).ends_with(0);
-    let text = read(dir.path(), "node1/keepalived.conf");
-    assert!(text.contains("vrrp_notify_fifo /run/etcd-rejoin/gate\n"));
-    assert!(!text.contains("    notify "), "{text}");
-}
-
-#[test]
 fn the_next_steps_name_every_file_and_its_place() {
     let dir = tempfile::tempdir().unwrap();
     two_node(dir.path(), &["--drbd", "8.4"]).ends_with(0);
@@ -271,33 +328,33 @@ fn the_next_steps_name_every_file_and_its_place() {
         "/etc/drbd.d/etcd.res",
         "node2/fence.key",
         "/etc/etcd-rejoin/fence.key  (mode 600)",
+        "/etc/systemd/system/etcd-rejoin-roving.service  (mode 644)",
         "two-node check --env-file",
         "two-node init --resource etcd --first",
         "waits for a person",
+        "Trials, before you trust it",
+        "A machine that is gone for good is replaced",
     ] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
 }
 
-/// `examples/two-nodes` is what our own command writes, with the placeholders of its `secrets` folder.
+/// `examples/two-nodes` is what our own command writes, with the placeholder `secret`.
 ///
 /// `UPDATE_EXAMPLES=1 cargo test --test two_node` writes it.
 #[test]
 fn the_example_is_what_the_command_writes() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/two-nodes");
-    let secret = |name: &str| example.join("secrets").join(name).display().to_string();
-    let (password, key) = (secret("vrrp-password"), secret("fence-key"));
+    let secret = example.join("secret").display().to_string();
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     let given = [
         "--drbd",
         "8.4",
-        "--cluster-token",
-        "two-nodes-example",
-        "--vrrp-password-file",
-        &password,
-        "--fence-key-file",
-        &key,
+        "--fence-command",
+        "/usr/local/sbin/fence-other",
+        "--secret-file",
+        &secret,
     ];
     let inputs: Vec<&str> = INPUTS
         .iter()
@@ -323,13 +380,16 @@ fn the_example_is_what_the_command_writes() {
         })
         .collect();
     names.sort();
-    assert_eq!(names.len(), 13, "{names:?}");
+    assert_eq!(names.len(), 22, "{names:?}");
     for name in names {
         let wanted = read(&out, &name);
         let path = example.join(&name);
         if std::env::var_os("UPDATE_EXAMPLES").is_some() {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(&path, &wanted).unwrap();
+            if name.ends_with("fence-other") {
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            }
         }
         let found = std::fs::read_to_string(&path).unwrap_or_default();
         assert!(
@@ -343,13 +403,7 @@ fn the_example_is_what_the_command_writes() {
 fn our_own_configuration_takes_the_written_environments() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
-    let more = [
-        "--drbd",
-        "8.4",
-        "--fence-command",
-        "/bin/true",
-        "--self-fence",
-    ];
+    let more = ["--drbd", "8.4", "--fence-command", "/bin/true"];
     two_node(&out, &more).ends_with(0);
     for name in ["node1/etcd1.env", "node2/etcd2.env", "node1/etcd3.env"] {
         let text = read(&out, name);

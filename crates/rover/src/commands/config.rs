@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::two_node::args::{CheckArgs, TwoNodeArgs};
-use crate::two_node::check::{Severity, Sources, check as find};
-use crate::two_node::host::Host;
+use crate::two_node::check::{Host, Severity, Sources, check as find};
 use crate::two_node::tools::{self, Verdict};
-use crate::two_node::{File, Plan, files, plan, write};
+use crate::two_node::{File, Plan, RESOURCE, files, plan, write};
 use etcd_rejoin_host::env_file::variables;
 use etcd_rejoin_host::exit::{Exit, print};
 
@@ -23,7 +22,7 @@ pub fn two_node(args: &TwoNodeArgs) -> Exit {
         }
     };
     let files = files(&plan);
-    let paths = match write::write(&args.dir, &files) {
+    let paths = match write(&args.dir, &files) {
         Ok(paths) => paths,
         Err(error) => {
             eprintln!("etcd-rejoin: {error}");
@@ -41,7 +40,7 @@ pub fn two_node(args: &TwoNodeArgs) -> Exit {
         };
         let shown = path.display();
         match verdict {
-            Verdict::Accepts => text += &format!("{tool} accepts {shown}\n"),
+            Verdict::Accepts(_) => text += &format!("{tool} accepts {shown}\n"),
             Verdict::NotAsked(why) => {
                 text += &format!("{tool} was not asked about {shown}: {why}\n");
             }
@@ -70,7 +69,7 @@ fn asked(plan: &Plan, file: &File, path: &Path) -> Option<(&'static str, Verdict
             Some(("keepalived", verdict))
         }
         name if name.ends_with(".res") => {
-            let verdict = tools::drbd(path, plan.grammar, host, &plan.resource);
+            let verdict = tools::drbd(path, plan.grammar, host, RESOURCE);
             Some(("drbdadm", verdict))
         }
         _ => None,
@@ -81,45 +80,19 @@ fn asked(plan: &Plan, file: &File, path: &Path) -> Option<(&'static str, Verdict
 /// environment.
 pub fn check(
     args: &CheckArgs,
-    env: impl Iterator<Item = (String, String)>,
     mistakes: impl Fn(&BTreeMap<String, String>) -> Vec<String>,
 ) -> Exit {
     let host = Host::at(&args.root);
-    let (env, env_from): (BTreeMap<_, _>, _) = match &args.env_file {
-        None => {
-            let env = env.filter(|(name, _)| name.starts_with("REJOIN_"));
-            (env.collect(), "the environment".to_string())
-        }
-        Some(path) => match host.read(path) {
-            Ok(text) => (variables(&text).collect(), path.display().to_string()),
-            Err(error) => {
-                let path = host.path(path);
-                eprintln!("etcd-rejoin: cannot read {}: {error}", path.display());
-                return Exit::FAILED;
-            }
-        },
-    };
-    let (keepalived_conf, other) = match args.keepalived_conf.as_slice() {
-        [ours] => (ours, None),
-        [ours, other] => (ours, Some(other)),
-        more => {
-            let n = more.len();
-            eprintln!("etcd-rejoin: --keepalived-conf is given {n} times: twice at most");
-            return Exit::USAGE;
+    let env: BTreeMap<_, _> = match host.read(&args.env_file) {
+        Ok(text) => variables(&text).collect(),
+        Err(error) => {
+            let path = host.path(&args.env_file);
+            eprintln!("etcd-rejoin: cannot read {}: {error}", path.display());
+            return Exit::FAILED;
         }
     };
-    let sources = Sources {
-        host,
-        drbd_conf: args.drbd_conf.clone(),
-        keepalived_conf: keepalived_conf.clone(),
-        other_keepalived_conf: other.cloned(),
-        mistakes: mistakes(&env),
-        env,
-        env_from,
-        whole_env: args.env_file.is_some(),
-        grammar: args.drbd,
-    };
-    let (findings, notes) = find(&sources);
+    let mistakes = mistakes(&env);
+    let (findings, notes) = find(&Sources::new(args, host, env), &mistakes);
     let mut text = String::new();
     for finding in &findings {
         text += &format!("{finding}\n");

@@ -16,6 +16,7 @@ pub use follow::Follower;
 pub use metadata::Metadata;
 pub use module::{module_is_safe, usermode_helper_is_on};
 pub use settings::{DEFAULTS, Settings};
+pub(crate) use settings::{Piece, pieces};
 pub use summary::{split_brain, summary};
 pub use tool::{Drbd, is_resource, resource};
 

@@ -86,13 +86,14 @@ pub fn handler_is_ours(text: &str, resource: &str) -> bool {
 }
 
 /// One statement, or the words before the brace of a block, with the blocks that it is in.
-struct Piece {
-    within: Vec<Vec<String>>,
-    opens: bool,
-    words: Vec<String>,
+pub(crate) struct Piece {
+    pub(crate) within: Vec<Vec<String>>,
+    pub(crate) opens: bool,
+    pub(crate) words: Vec<String>,
 }
 
-fn pieces(text: &str) -> Result<Vec<Piece>, String> {
+/// All statements of a text in DRBD's grammar.
+pub(crate) fn pieces(text: &str) -> Result<Vec<Piece>, String> {
     let mut blocks: Vec<Vec<String>> = Vec::new();
     let mut statement: Vec<String> = Vec::new();
     let mut pieces = Vec::new();

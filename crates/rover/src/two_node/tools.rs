@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::plan::Grammar;
+use super::args::Grammar;
 use etcd_rejoin_host::program;
 
 /// How long a tool may take.
@@ -14,8 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What a tool says of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It takes it.
-    Accepts,
+    /// It takes it, and prints this.
+    Accepts(String),
     /// It does not; its own words.
     Refuses(String),
     /// It cannot be asked here, and why.
@@ -24,34 +24,31 @@ pub enum Verdict {
 
 /// Asks `drbdadm` to bring up the resource as that host would, without doing it.
 pub fn drbd(file: &Path, grammar: Grammar, host: &str, resource: &str) -> Verdict {
-    let Some(mut command) = tool("drbdadm") else {
+    let Some(mut command) = drbdadm(file, Some(grammar)) else {
         return Verdict::NotAsked("drbdadm is not installed here".into());
     };
-    let version = match grammar {
-        Grammar::V84 => "8.4.11",
-        Grammar::V9 => "9.2.0",
-    };
-    command
-        .arg("-c")
-        .arg(whole(file))
-        .args(["-d", "up", resource])
-        .env("DRBD_DRIVER_VERSION_OVERRIDE", version)
-        .env("__DRBD_NODE__", host);
+    command.args(["up", resource]).env("__DRBD_NODE__", host);
     verdict(command)
 }
 
-/// Asks `drbdadm` whether it reads a machine's whole configuration.
-pub fn drbd_reads(file: &Path, grammar: Option<Grammar>) -> Verdict {
-    let Some(mut command) = tool("drbdadm") else {
+/// Asks `drbdadm` what it reads in a machine's whole configuration; without a grammar it takes that of the module.
+pub fn drbd_dump(file: &Path, grammar: Option<Grammar>) -> Verdict {
+    let Some(mut command) = drbdadm(file, grammar) else {
         return Verdict::NotAsked("drbdadm is not installed here".into());
     };
-    match grammar {
-        Some(Grammar::V84) => command.env("DRBD_DRIVER_VERSION_OVERRIDE", "8.4.11"),
-        Some(Grammar::V9) => command.env("DRBD_DRIVER_VERSION_OVERRIDE", "9.2.0"),
-        None => return Verdict::NotAsked("which DRBD the machine has is not known".into()),
-    };
-    command.arg("-c").arg(whole(file)).args(["-d", "dump"]);
+    command.arg("dump");
     verdict(command)
+}
+
+fn drbdadm(file: &Path, grammar: Option<Grammar>) -> Option<Command> {
+    let mut command = tool("drbdadm")?;
+    command.arg("-c").arg(whole(file)).arg("-d");
+    let version = grammar.map(|grammar| match grammar {
+        Grammar::V84 => "8.4.11",
+        Grammar::V9 => "9.2.0",
+    });
+    command.envs(version.map(|version| ("DRBD_DRIVER_VERSION_OVERRIDE", version)));
+    Some(command)
 }
 
 /// Asks `keepalived` whether it would take the file. It looks for the interfaces, too.
@@ -69,7 +66,7 @@ pub fn keepalived(file: &Path, interfaces: &[&str]) -> Verdict {
         Verdict::Refuses(words)
             if (words.split("; ")).all(|line| line.ends_with("since not found/accessible")) =>
         {
-            Verdict::Accepts
+            Verdict::Accepts(words)
         }
         other => other,
     }
@@ -84,7 +81,7 @@ fn tool(name: &str) -> Option<Command> {
 fn verdict(mut command: Command) -> Verdict {
     let name = command.get_program().to_string_lossy().into_owned();
     match program::run(&mut command, PATIENCE, &|| false) {
-        Ok(ran) if ran.code == 0 => Verdict::Accepts,
+        Ok(ran) if ran.code == 0 => Verdict::Accepts(ran.out),
         Ok(ran) => match spoken(&(ran.out + &ran.err)) {
             words if words.is_empty() => {
                 Verdict::Refuses(format!("{name} ended with {}, without a word", ran.code))

@@ -1,459 +1,327 @@
-//! What is dangerous in DRBD's configuration, and in the module's parameters.
+//! What is dangerous in DRBD's configuration as `drbdadm dump` shows it, and in the module's parameters.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use super::findings::{CheckFindings, Sources};
-use super::programs::{flag, key_file, program};
-use crate::two_node::host::Host;
-use crate::two_node::plan::Grammar;
-use crate::two_node::statements::{At, Statement};
-use crate::two_node::unit::{FOLDER, NAME};
+use super::programs::{key_file, password, program};
+use super::{CheckFindings, Piece, Severity, Sources, flag, pieces};
+use crate::fence::Key;
+use crate::two_node::args::Grammar;
 
-/// DRBD's own default of `ping-int`, in seconds, and of `ping-timeout`, in tenths of one.
-const DEFAULT_PING: (f64, f64) = (10.0, 5.0);
+/// The unit that `two-node config` writes, and where systemd notes what is enabled.
+const UNIT: &str = "etcd-rejoin-drbd.service";
+const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants";
 
-/// One option as it holds for a resource.
-pub struct Setting<'a> {
-    section: &'a str,
+/// Which option is well with which values.
+const OPTIONS: &str = include_str!("options.txt");
+
+/// One resource, with what it inherits.
+struct Resource<'a> {
+    pieces: &'a [Piece],
     name: &'a str,
-    value: &'a str,
-    at: &'a At,
 }
 
-/// One resource with what it inherits.
-pub struct ResourceConf<'a> {
-    pub name: &'a str,
-    pub at: &'a At,
-    settings: Vec<Setting<'a>>,
-    hosts: Vec<&'a Statement>,
-}
-
-impl ResourceConf<'_> {
-    /// The option that wins: the resource's own comes after the common one.
-    pub fn get(&self, section: &str, name: &str) -> Option<&Setting<'_>> {
-        let mut all = self.settings.iter().rev();
-        all.find(|s| s.section == section && s.name == name)
-    }
-
-    fn value(&self, section: &str, name: &str) -> Option<&str> {
-        self.get(section, name).map(|setting| setting.value)
-    }
-
-    /// The option, with a value that the resource should not have.
-    fn is_not(&self, section: &str, name: &str, good: &[&str]) -> Option<&Setting<'_>> {
-        let setting = self.get(section, name)?;
-        (!good.contains(&setting.value)).then_some(setting)
-    }
-
-    fn number(&self, section: &str, name: &str) -> Option<f64> {
-        self.value(section, name)?.parse().ok()
-    }
-
-    /// `fencing`: in `disk` on 8.4, in `net` on 9.
-    pub fn fencing(&self) -> &str {
-        let value = self.value("net", "fencing");
-        (value.or_else(|| self.value("disk", "fencing"))).unwrap_or("dont-care")
-    }
-
-    /// As the member takes it: a number is none, whatever it is.
-    pub fn quorum(&self) -> bool {
-        ["majority", "all"].contains(&self.value("options", "quorum").unwrap_or("off"))
-    }
-
-    /// The kernel's handler.
-    pub fn handler(&self) -> Option<(&str, &At)> {
-        let setting = self.get("handlers", "fence-peer")?;
-        Some((setting.value, setting.at))
-    }
-
-    /// Where the machines replicate, as far as addresses are given, and where that is said.
-    pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, &At)> {
-        let hosts = self.hosts.iter();
-        let lines = hosts.flat_map(|host| host.all("address"));
-        lines.filter_map(|line| {
-            let words = line.words.iter().map(String::as_str);
-            let address = words.filter_map(|word| word.parse::<SocketAddr>().ok());
-            Some((address.map(|address| address.ip()).next()?, &line.at))
-        })
-    }
-
-    /// The seconds after which a silent peer counts as lost, and where that is set.
-    pub fn noticed_after(&self) -> (f64, &At) {
-        let seconds = self.number("net", "ping-int").unwrap_or(DEFAULT_PING.0)
-            + self.number("net", "ping-timeout").unwrap_or(DEFAULT_PING.1) / 10.0;
-        let at = self.get("net", "ping-int").map_or(self.at, |s| s.at);
-        (seconds, at)
-    }
-}
-
-/// The configuration, and the module's parameters.
-pub struct DrbdConf<'a> {
-    host: &'a Host,
-    pub resources: Vec<ResourceConf<'a>>,
-    pub grammar: Option<Grammar>,
-    wanted: Option<&'a str>,
-}
-
-impl<'a> DrbdConf<'a> {
-    pub fn new(host: &'a Host, sources: &'a Sources, statements: &'a [Statement]) -> Self {
-        let wanted = sources.env.get("REJOIN_DRBD").map(String::as_str);
-        let common: Vec<&Statement> = named(statements, "common").collect();
-        let mut resources: Vec<ResourceConf> = named(statements, "resource")
-            .filter(|statement| statement.value() != "template")
-            .map(|statement| resource(statement, &common))
-            .collect();
-        let grammar = (sources.grammar)
-            .or_else(|| module_version(host))
-            .or_else(|| guessed(&resources));
-        // Where one is ours, the others are not our business.
-        if let Some(wanted) = wanted
-            && resources.iter().any(|r| r.name == wanted)
-        {
-            resources.retain(|resource| resource.name == wanted);
-        }
-        DrbdConf {
-            host,
-            resources,
-            grammar,
-            wanted,
-        }
-    }
-
-    pub fn check(&self, out: &mut CheckFindings) {
-        if let Some(wanted) = self.wanted
-            && !self
-                .resources
-                .iter()
-                .any(|resource| resource.name == wanted)
-        {
-            let names: Vec<&str> = self.resources.iter().map(|r| r.name).collect();
-            let known = match names.is_empty() {
-                true => "none".into(),
-                false => names.join(", "),
-            };
-            out.danger(
-                "REJOIN_DRBD",
-                "no-such-resource",
-                format!("REJOIN_DRBD={wanted} is no configured resource; configured: {known}"),
-                "give both the same name",
-            );
-        } else if self.resources.is_empty() {
-            let what = "no resource is configured";
-            let cure = "name the file with --drbd-conf, or write one with two-node config";
-            out.danger("drbd.conf", "no-such-resource", what, cure);
-        }
-        for resource in &self.resources {
-            self.evidence(resource, out);
-            self.data(resource, out);
-            times(resource, out);
-        }
-        self.module(out);
-        self.service(out);
-    }
-
-    /// What lets one machine know about the other.
-    fn evidence(&self, resource: &ResourceConf, out: &mut CheckFindings) {
-        let (fencing, quorum) = (resource.fencing(), resource.quorum());
-        let setting = resource
-            .get("net", "fencing")
-            .or(resource.get("disk", "fencing"));
-        let at = setting.map_or(resource.at, |s| s.at);
-        match (fencing, quorum) {
-            ("dont-care", false) => out.danger(
-                at,
-                "no-fencing-no-quorum",
-                format!(
-                    "resource {} has neither fencing nor quorum: a machine that was left behind says UpToDate, and is promoted without the newest writes",
-                    resource.name
-                ),
-                "set fencing resource-and-stonith with a fence-peer handler, or with DRBD 9 a third machine and quorum majority",
-            ),
-            ("resource-only", false) => out.danger(
-                at,
-                "fencing-does-not-freeze",
-                "with fencing resource-only a Primary acknowledges writes between the loss of its peer and the handler's answer: a peer that is fenced proves nothing about them, and this program does not promote on it",
-                "set fencing resource-and-stonith",
-            ),
-            ("resource-and-stonith", false) | (_, true) => {}
-            (other, false) => out.danger(
-                at,
-                "no-fencing-no-quorum",
-                format!("fencing {other} is none that DRBD has"),
-                "set fencing resource-and-stonith",
-            ),
-        }
-        let freezes = ["resource-only", "resource-and-stonith"].contains(&fencing);
-        match resource.handler() {
-            None if freezes => out.danger(
-                at,
-                "no-fence-handler",
-                format!("fencing {fencing} has no fence-peer handler: after the loss of a peer nobody is promoted, and a Primary stays frozen"),
-                "set handlers { fence-peer \"/usr/bin/etcd-rejoin fence-peer --peer HOST:PORT --key-file FILE\"; }",
-            ),
-            Some((line, at)) if freezes => {
-                program(self.host, at, "the fence-peer handler", line, out);
-                if let Some(key) = flag(line, "--key-file") {
-                    key_file(self.host, at, key, out);
+impl<'a> Resource<'a> {
+    /// What is said within this resource, then in the common section.
+    fn said(&self, common: bool) -> impl Iterator<Item = &'a Piece> {
+        let name = self.name;
+        self.pieces
+            .iter()
+            .filter(move |piece| match (piece.within.first(), common) {
+                (Some(first), false) => {
+                    first.first().is_some_and(|word| word == "resource")
+                        && first.get(1).is_some_and(|word| word == name)
                 }
-            }
-            Some(_) | None => {}
-        }
-        if let Some(s) = resource.is_not("options", "quorum", &["off", "majority", "all"]) {
-            let what = format!(
-                "with quorum {} that many machines have quorum, however many may write elsewhere: the member does not count it",
-                s.value
-            );
-            out.danger(s.at, "quorum-by-number", what, "set quorum majority");
-        }
-        if let (true, Some(setting)) = (quorum, resource.get("options", "quorum"))
-            && resource.hosts.len() < 3
-        {
-            out.warning(
-                setting.at,
-                "quorum-of-two",
-                "with two machines, quorum needs both: the loss of either one stops the member",
-                "add a third machine with disk none, or use fencing",
-            );
-        }
-        // By default it freezes: `DRBD_ON_NO_QUORUM_DEF` in DRBD 9's drbd_limits.h.
-        if quorum && resource.value("options", "on-no-quorum") != Some("io-error") {
-            let at = (resource.get("options", "on-no-quorum"))
-                .or(resource.get("options", "quorum"))
-                .map_or(resource.at, |s| s.at);
-            out.warning(
-                at,
-                "frozen-without-quorum",
-                "a Primary that loses its quorum freezes: it can neither be unmounted nor demoted before the others are back, and the member stays away from both machines if it was the link that failed",
-                "set options { on-no-quorum io-error; }",
-            );
-        }
-        if self.grammar == Some(Grammar::V9)
-            && !["no", "false"]
-                .contains(&resource.value("options", "auto-promote").unwrap_or("yes"))
-        {
-            let at = resource
-                .get("options", "auto-promote")
-                .map_or(resource.at, |s| s.at);
-            out.danger(
-                at,
-                "auto-promote-on",
-                format!("auto-promote is on for {}: whoever opens or mounts the device promotes it, without any evidence", resource.name),
-                "set options { auto-promote no; }",
-            );
-        }
+                (Some(first), true) => first.first().is_some_and(|word| word == "common"),
+                (None, _) => false,
+            })
     }
 
-    /// What throws writes away.
-    fn data(&self, resource: &ResourceConf, out: &mut CheckFindings) {
-        if let Some(s) = resource.is_not("net", "protocol", &["C"]) {
-            let what = format!(
-                "protocol {} acknowledges a write before the peer's disk has it",
-                s.value
-            );
-            out.danger(s.at, "protocol-not-c", what, "set net { protocol C; }");
-        }
-        for name in ["after-sb-0pri", "after-sb-1pri", "after-sb-2pri"] {
-            if let Some(s) = resource.is_not("net", name, &["disconnect"]) {
-                let what = format!(
-                    "{name} {} throws one side's writes away after a split brain",
-                    s.value
-                );
-                let cure = format!("set {name} disconnect: a person says which side's");
-                out.danger(s.at, "split-brain-solved-by-itself", what, cure);
-            }
-        }
-        if let Some(s) = resource.is_not("net", "rr-conflict", &["disconnect", "retry-connect"]) {
-            let what = format!("rr-conflict {} overwrites the disk of a Primary", s.value);
-            out.danger(s.at, "primary-overwritten", what, "remove it");
-        }
-        if let Some(s) = resource.is_not("net", "allow-two-primaries", &["no"]) {
-            let what = "allow-two-primaries lets both machines write: no file system of this kind survives it";
-            out.danger(s.at, "two-primaries", what, "remove it");
-        }
-        if let Some(s) = resource.get("startup", "become-primary-on") {
-            let what = format!(
-                "become-primary-on {} promotes at boot, without any evidence",
-                s.value
-            );
-            out.danger(s.at, "promoted-at-boot", what, "remove it");
-        }
-        for name in ["disk-flushes", "md-flushes"] {
-            if let Some(s) = resource.is_not("disk", name, &["yes"]) {
-                let what = format!(
-                    "{name} {}: a write that etcd synced may still be in the disk's cache when the power fails",
-                    s.value
-                );
-                let cure = "remove it, unless the cache has a battery";
-                out.warning(s.at, "no-flushes", what, cure);
-            }
-        }
-        if let Some(s) = resource.is_not("disk", "on-io-error", &["detach"]) {
-            let what = format!("on-io-error {} goes on with a broken disk", s.value);
-            out.warning(
-                s.at,
-                "on-io-error",
-                what,
-                "set disk { on-io-error detach; }",
-            );
-        }
-    }
-
-    /// Who takes DRBD down at a shutdown. The services of drbd-utils (`scripts/drbd`, `drbd@.service`) do it in
-    /// no order with the member; DRBD itself does not, and the peer is lost when the network goes.
-    fn service(&self, out: &mut CheckFindings) {
-        let wants = Path::new("/etc/systemd/system/multi-user.target.wants");
-        let enabled = |name: &str| self.host.has_link(&wants.join(name));
-        let of_resources = self.resources.iter().flat_map(|resource| {
-            ["target", "service"].map(|kind| format!("drbd@{}.{kind}", resource.name))
-        });
-        for name in std::iter::once("drbd.service".into()).chain(of_resources) {
-            if enabled(&name) {
-                let what = format!(
-                    "{name} is enabled: at a shutdown it may take DRBD down before the other machine was \
-                     promoted, which then cannot tell this one from a dead one"
-                );
-                let cure = format!(
-                    "systemctl disable {name}: the member brings the resource up by itself"
-                );
-                out.warning(wants.join(&name).display(), "drbd-service", what, cure);
-            }
-        }
-        let systemd = self.host.metadata(Path::new(FOLDER)).is_ok();
-        if systemd && !self.resources.is_empty() && !enabled(NAME) {
-            let what = format!(
-                "{NAME} is not enabled: at a shutdown DRBD stays up until the network is gone, and the other \
-                 machine takes this one for dead, freezes, and turns it off where it can"
-            );
-            let cure = format!(
-                "install what two-node config writes, and systemctl enable --now {NAME}; or take DRBD down \
-                 yourself, after the member has ended and before the network"
-            );
-            out.warning(wants.join(NAME).display(), "drbd-stays-up", what, cure);
-        }
-    }
-
-    /// The kernel module: what handlers run, if any.
-    fn module(&self, out: &mut CheckFindings) {
-        let place = "/sys/module/drbd/parameters/usermode_helper";
-        let Ok(helper) = self.host.read(Path::new(place)) else {
-            return;
+    /// All values of an option; a word without a value is a switch that is on.
+    fn values(&self, section: &str, name: &str) -> Vec<&'a str> {
+        let of = |common| {
+            let named = self.said(common).filter(|piece| {
+                let last = piece.within.last().and_then(|block| block.first());
+                last.is_some_and(|block| block == section)
+                    && piece.words.first().is_some_and(|word| word == name)
+            });
+            named
+                .map(|piece| piece.words.get(1).map_or("yes", String::as_str))
+                .collect::<Vec<_>>()
         };
-        let helper = helper.trim();
-        if helper == "disabled" {
-            let (what, cure) = match self.grammar {
-                Some(Grammar::V9) => (
-                    "the module runs no handlers, and DRBD 9 takes that for a fenced peer",
-                    "load the module without usermode_helper=disabled",
-                ),
-                Some(Grammar::V84) | None => (
-                    "the module runs no handlers: after the loss of a peer nobody is promoted",
-                    "load the module without usermode_helper=disabled",
-                ),
-            };
-            out.danger(place, "handlers-disabled", what, cure);
-        } else {
-            program(self.host, &place, "the module's helper", helper, out);
+        match of(false) {
+            own if own.is_empty() => of(true),
+            own => own,
         }
+    }
+
+    /// The hosts, each with whether it has a disk.
+    fn hosts(&self) -> Vec<bool> {
+        let all = self
+            .said(false)
+            .filter(|piece| piece.opens && piece.words.first().is_some_and(|word| word == "on"));
+        all.map(|host| {
+            let inside = self
+                .said(false)
+                .filter(|piece| piece.within.contains(&host.words));
+            inside
+                .filter(|piece| {
+                    piece.words.first().is_some_and(|word| word == "disk") && !piece.opens
+                })
+                .any(|piece| piece.words.get(1).is_some_and(|disk| disk != "none"))
+        })
+        .collect()
+    }
+
+    /// Where the machines replicate.
+    fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let lines = self
+            .said(false)
+            .filter(|piece| piece.words.first().is_some_and(|word| word == "address"));
+        lines.filter_map(|line| Some(line.words.last()?.parse::<SocketAddr>().ok()?.ip()))
     }
 }
 
-/// Times that do not fit each other.
-fn times(resource: &ResourceConf, out: &mut CheckFindings) {
-    let timeout = resource.number("net", "timeout").unwrap_or(60.0) / 10.0;
-    let Some(setting) = resource
-        .get("net", "timeout")
-        .or(resource.get("net", "ping-int"))
-    else {
+/// Looks at the resource of the roving member.
+pub fn check(sources: &Sources, grammar: Option<Grammar>, text: &str, out: &mut CheckFindings) {
+    let place = sources.drbd_conf.display().to_string();
+    let pieces = match pieces(text) {
+        Ok(pieces) => pieces,
+        Err(why) => return out.danger(place, "not-readable", why, "nothing of DRBD was checked"),
+    };
+    let Some(name) = sources.env("REJOIN_DRBD") else {
         return;
     };
-    for (name, default) in [("ping-int", DEFAULT_PING.0), ("connect-int", 10.0)] {
-        let other = resource.number("net", name).unwrap_or(default);
-        if timeout >= other {
-            let what = format!(
-                "timeout is {timeout} s, {name} is {other} s: DRBD wants the first below the second"
-            );
-            let cure = format!("set timeout (in tenths of a second) below {name}");
-            out.warning(setting.at, "timeout-too-long", what, cure);
-        }
-    }
-}
-
-fn named<'a>(all: &'a [Statement], name: &'a str) -> impl Iterator<Item = &'a Statement> {
-    all.iter().filter(move |statement| statement.name() == name)
-}
-
-/// A resource's options: the common ones first, then its own, those of its parts last.
-fn resource<'a>(statement: &'a Statement, common: &[&'a Statement]) -> ResourceConf<'a> {
-    let mut settings = Vec::new();
-    for whole in common {
-        collect(whole, &mut settings);
-    }
-    collect(statement, &mut settings);
-    ResourceConf {
-        name: statement.value(),
-        at: &statement.at,
-        settings,
-        hosts: statement.all("on").collect(),
-    }
-}
-
-fn collect<'a>(statement: &'a Statement, settings: &mut Vec<Setting<'a>>) {
-    const SECTIONS: [&str; 6] = ["net", "disk", "options", "handlers", "startup", "syncer"];
-    for section in &statement.block {
-        if SECTIONS.contains(&section.name()) && !section.block.is_empty() {
-            settings.extend(section.block.iter().map(|option| Setting {
-                section: section.name(),
-                name: option.name(),
-                // A word without a value is a switch that is on.
-                value: match option.value() {
-                    "" => "yes",
-                    value => value,
-                },
-                at: &option.at,
-            }));
-        } else if section.name() == "protocol" {
-            // 8.3's place, still taken.
-            settings.push(Setting {
-                section: "net",
-                name: "protocol",
-                value: section.value(),
-                at: &section.at,
-            });
-        }
-    }
-    for part in &statement.block {
-        if ["connection", "connection-mesh", "on", "volume"].contains(&part.name()) {
-            collect(part, settings);
-        }
-    }
-}
-
-/// The loaded module's version.
-fn module_version(host: &Host) -> Option<Grammar> {
-    let version = host.read(Path::new("/sys/module/drbd/version")).ok()?;
-    match version.trim().split('.').next()? {
-        "8" => Some(Grammar::V84),
-        "9" => Some(Grammar::V9),
-        _ => None,
-    }
-}
-
-/// What the words say: each grammar has some that the other refuses.
-fn guessed(resources: &[ResourceConf]) -> Option<Grammar> {
-    let any = |test: &dyn Fn(&ResourceConf) -> bool| resources.iter().any(test);
-    let ids = |r: &ResourceConf| r.hosts.iter().any(|host| host.last("node-id").is_some());
-    let nine = |r: &ResourceConf| {
-        ids(r)
-            || r.get("net", "fencing").is_some()
-            || r.get("options", "auto-promote").is_some()
-            || r.get("options", "quorum").is_some()
+    let resource = Resource {
+        pieces: &pieces,
+        name,
     };
-    if any(&nine) {
-        Some(Grammar::V9)
-    } else if any(&|r| r.get("disk", "fencing").is_some()) {
-        Some(Grammar::V84)
-    } else {
-        None
+    if resource.said(false).next().is_none() {
+        let what = format!("REJOIN_DRBD={name} is no configured resource");
+        return out.danger(place, "no-such-resource", what, "give both the same name");
+    }
+    for rule in OPTIONS.lines().filter(|line| !line.starts_with('#')) {
+        let words: Vec<&str> = rule.splitn(6, ' ').collect();
+        let [bad, section, name, good, finding, does] = words[..] else {
+            unreachable!("six words");
+        };
+        let good: Vec<&str> = good.split(',').collect();
+        let severity = if bad == "danger" {
+            Severity::Danger
+        } else {
+            Severity::Warning
+        };
+        let values = resource.values(section, name);
+        if let Some(value) = values.iter().find(|value| !good.contains(value)) {
+            let cure = match good[0] {
+                "-" => "remove it".into(),
+                good => format!("set {section} {{ {name} {good}; }}"),
+            };
+            out.add(
+                severity,
+                &place,
+                finding,
+                format!("{name} {value} {does}"),
+                cure,
+            );
+        }
+    }
+    let nine = grammar == Some(Grammar::V9);
+    if nine && resource.values("options", "auto-promote").is_empty() {
+        let what = "auto-promote is on by default: whoever opens or mounts the device promotes it, without any evidence";
+        out.danger(
+            &place,
+            "auto-promote-on",
+            what,
+            "set options { auto-promote no; }",
+        );
+    }
+    shape(sources, &resource, &place, out);
+    secret(sources, &resource, text, out);
+    module(sources, out);
+    service(sources, name, out);
+}
+
+/// One of the two shapes in which nothing is lost; the entrypoint refuses the others.
+fn shape(sources: &Sources, resource: &Resource, place: &str, out: &mut CheckFindings) {
+    let mut fencing = resource.values("net", "fencing");
+    fencing.extend(resource.values("disk", "fencing"));
+    let freezes =
+        !fencing.is_empty() && fencing.iter().all(|value| *value == "resource-and-stonith");
+    // A number of votes is none: with `quorum 1` a machine that is alone has quorum.
+    let quorum = (resource.values("options", "quorum").iter())
+        .any(|value| ["majority", "all"].contains(value));
+    let (hosts, disks) = (
+        resource.hosts().len(),
+        resource.hosts().iter().filter(|disk| **disk).count(),
+    );
+    let mut unsafe_config = |what: &str, cure: &str| out.danger(place, "unsafe-config", what, cure);
+    let quorate = "with DRBD 9, `quorum majority` and a third machine with `disk none`";
+    match (quorum, freezes) {
+        (true, _) if hosts < 3 => unsafe_config(
+            "of two machines a quorum needs both: the loss of either one stops the member",
+            "add a third machine with `disk none`, or use fencing",
+        ),
+        (true, _) if resource.values("options", "on-no-quorum").is_empty() => out.warning(
+            place,
+            "frozen-without-quorum",
+            "a Primary without quorum freezes by default: it can neither be unmounted nor demoted before the others are back",
+            "set options { on-no-quorum io-error; }",
+        ),
+        (true, _) => {}
+        (false, false) => unsafe_config(
+            "a machine that was left behind says UpToDate, and is promoted without the newest writes",
+            &format!("set `fencing resource-and-stonith` with our handler; or {quorate}"),
+        ),
+        (false, true) if disks > 2 => unsafe_config(
+            "of more than two machines with data the handler settles one, and another one may have gone on",
+            &format!("two machines with data; or {quorate}"),
+        ),
+        (false, true) => handler(sources, resource, place, out),
+    }
+}
+
+/// The kernel's handler is ours, and asks whom the other rover is.
+fn handler(sources: &Sources, resource: &Resource, place: &str, out: &mut CheckFindings) {
+    let lines = resource.values("handlers", "fence-peer");
+    let ours = |line: &&&str| {
+        let mut words = line.split_whitespace();
+        let program = words
+            .next()
+            .is_some_and(|program| program.ends_with("/etcd-rejoin"));
+        program && words.next() == Some("fence-peer")
+    };
+    let Some(line) = lines.iter().find(ours) else {
+        let what = "the fence-peer handler is not ours: it may say of a machine that it is settled without asking what this program has to know";
+        let cure = "set handlers { fence-peer \"/usr/bin/etcd-rejoin fence-peer --peer HOST:PORT --key-file FILE\"; }";
+        return out.danger(place, "unsafe-config", what, cure);
+    };
+    let host = &sources.host;
+    program(host, &place, "the fence-peer handler", line, out);
+    if let Some(command) = flag(line, "--fence-command") {
+        program(host, &place, "the fence command", command, out);
+        password(host, command, out);
+    }
+    if let Some(theirs) = flag(line, "--key-file") {
+        key_file(host, &place, theirs, out);
+        let read = |path: &str| Key::read(&host.path(path.as_ref())).ok();
+        let ours = sources.env("REJOIN_FENCE_KEY_FILE");
+        if let (Some(one), Some(two)) = (ours.and_then(read), read(theirs))
+            && !one.is(&two)
+        {
+            let what = format!(
+                "the secret in {theirs} is not the one in REJOIN_FENCE_KEY_FILE: the other machine counts as silent"
+            );
+            out.danger(place, "fence-key-differs", what, "give both the same file");
+        }
+    }
+    let Some(listen) = sources.env("REJOIN_FENCE_LISTEN") else {
+        let what = "REJOIN_FENCE_LISTEN is not set: the entrypoint here does not answer the other machine's handler, which then cannot tell us from a dead machine";
+        return out.danger(
+            &sources.env_from,
+            "no-fence-peer",
+            what,
+            "set REJOIN_FENCE_LISTEN and REJOIN_FENCE_KEY_FILE",
+        );
+    };
+    let ip = |address: &str| {
+        address
+            .parse::<SocketAddr>()
+            .ok()
+            .map(|address| address.ip())
+    };
+    let Some(peer) = flag(line, "--peer").and_then(ip) else {
+        return;
+    };
+    if ip(listen) == Some(peer) || peer.is_loopback() {
+        let what = format!("{peer} is this machine itself, which never answers itself");
+        out.danger(
+            place,
+            "fence-peer-is-us",
+            what,
+            "let --peer name the other machine",
+        );
+    }
+    if resource.addresses().any(|address| address == peer) {
+        let what = format!(
+            "the handler asks {peer}, an address that is replicated over: one cut cable is the loss of the peer and its silence, and a fence command turns a healthy machine off"
+        );
+        out.warning(
+            place,
+            "fence-over-the-replication-link",
+            what,
+            "let --peer name an address of another network",
+        );
+    }
+}
+
+/// Who knows the replication's secret can write to the disk.
+fn secret(sources: &Sources, resource: &Resource, text: &str, out: &mut CheckFindings) {
+    if resource.values("net", "shared-secret").is_empty() {
+        return;
+    }
+    let files = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# defined at ")?.rsplit_once(':'));
+    for (file, _) in files {
+        let below = sources.host.path(Path::new("/"));
+        let file = Path::new("/").join(
+            Path::new(file)
+                .strip_prefix(below)
+                .unwrap_or(Path::new(file)),
+        );
+        if sources.host.is_open_to_all(&file) {
+            let what =
+                "it holds the replication's secret, and every user of this machine can read it";
+            out.warning(
+                file.display(),
+                "secret-readable",
+                what,
+                format!("chmod 600 {}", file.display()),
+            );
+        }
+    }
+}
+
+/// The kernel module: what handlers run, if any.
+fn module(sources: &Sources, out: &mut CheckFindings) {
+    let place = "/sys/module/drbd/parameters/usermode_helper";
+    match sources.host.read(Path::new(place)).as_deref().map(str::trim) {
+        Ok("disabled") => out.danger(
+            place,
+            "unsafe-config",
+            "the module runs no handlers; DRBD 9 takes that for a fenced peer, and 8.4 promotes nobody after a loss",
+            "load the module without usermode_helper=disabled",
+        ),
+        Ok(helper) => program(&sources.host, &place, "the module's helper", helper, out),
+        Err(_) => {}
+    }
+}
+
+/// Who takes DRBD down at a shutdown. The services of drbd-utils do it in no order with the member; DRBD
+/// itself does not, and the peer is lost when the network goes.
+fn service(sources: &Sources, resource: &str, out: &mut CheckFindings) {
+    let host = &sources.host;
+    let enabled = |name: &str| host.has_link(&Path::new(ENABLED).join(name));
+    let theirs = [
+        "drbd.service".into(),
+        format!("drbd@{resource}.target"),
+        format!("drbd@{resource}.service"),
+    ];
+    for name in theirs.iter().filter(|name| enabled(name)) {
+        let what = format!(
+            "{name} is enabled: at a shutdown it may take DRBD down before the other machine was promoted, which then cannot tell this one from a dead one"
+        );
+        let cure = format!("systemctl disable {name}: the member brings the resource up by itself");
+        out.warning(ENABLED, "drbd-service", what, cure);
+    }
+    if host.metadata(Path::new("/etc/systemd/system")).is_ok() && !enabled(UNIT) {
+        let what = format!(
+            "{UNIT} is not enabled: at a shutdown DRBD stays up until the network is gone, and the other machine takes this one for dead, freezes, and turns it off where it can"
+        );
+        let cure = format!(
+            "systemctl enable --now {UNIT}; or take DRBD down yourself, after the member has ended and before the network"
+        );
+        out.warning(ENABLED, "drbd-stays-up", what, cure);
     }
 }

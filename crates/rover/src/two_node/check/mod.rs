@@ -1,27 +1,144 @@
-//! What of a machine's configuration is dangerous: one finding a line, with the cure. Changes nothing.
+//! What of a machine's configuration can lose writes, or keep the member away unseen: one finding a line, with the
+//! cure. Changes nothing.
 
 mod drbd;
-mod findings;
-mod handler;
+mod host;
 mod keepalived;
 mod programs;
-mod settings;
-mod together;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::statements::{Style, read};
+use super::args::{CheckArgs, Grammar};
 use super::tools::{self, Verdict};
-use findings::CheckFindings;
-pub use findings::{CheckFinding, Severity, Sources};
+use crate::drbd::{Piece, pieces};
+pub use host::Host;
 
-/// Everything that is found, the dangers first; and what could not be asked, in words.
-pub fn check(sources: &Sources) -> (Vec<CheckFinding>, Vec<String>) {
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Acknowledged writes can be lost, or the member can stay away with nobody told.
+    Danger,
+    /// It works until something else fails.
+    Warning,
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckFinding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Where: a file, or the name of a variable.
+    pub place: String,
+    /// Its name, which stays.
+    pub name: &'static str,
+    /// What is so.
+    pub what: String,
+    /// What to do.
+    pub cure: String,
+}
+
+impl fmt::Display for CheckFinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Danger => "danger",
+            Severity::Warning => "warning",
+        };
+        let CheckFinding {
+            place,
+            name,
+            what,
+            cure,
+            ..
+        } = self;
+        write!(f, "{severity}: {place}: {name}: {what}; {cure}")
+    }
+}
+
+/// Where to look.
+#[derive(Debug)]
+pub struct Sources {
+    /// The machine.
+    pub host: Host,
+    /// `drbd.conf`.
+    pub drbd_conf: PathBuf,
+    /// `keepalived.conf`.
+    pub keepalived_conf: PathBuf,
+    /// The roving member's environment, and where that comes from.
+    pub env: BTreeMap<String, String>,
+    /// The file that it is from.
+    pub env_from: String,
+}
+
+impl Sources {
+    /// What `two-node check` is told, with the environment that it names.
+    pub fn new(args: &CheckArgs, host: Host, env: BTreeMap<String, String>) -> Sources {
+        Sources {
+            host,
+            drbd_conf: args.drbd_conf.clone(),
+            keepalived_conf: args.keepalived_conf.clone(),
+            env,
+            env_from: args.env_file.display().to_string(),
+        }
+    }
+
+    fn env(&self, name: &str) -> Option<&str> {
+        self.env.get(name).map(String::as_str)
+    }
+}
+
+/// Collects the findings.
+#[derive(Debug, Default)]
+struct CheckFindings(Vec<CheckFinding>);
+
+impl CheckFindings {
+    fn add(
+        &mut self,
+        severity: Severity,
+        place: impl fmt::Display,
+        name: &'static str,
+        what: impl Into<String>,
+        cure: impl Into<String>,
+    ) {
+        self.0.push(CheckFinding {
+            severity,
+            place: place.to_string(),
+            name,
+            what: what.into(),
+            cure: cure.into(),
+        });
+    }
+
+    fn danger(
+        &mut self,
+        place: impl fmt::Display,
+        name: &'static str,
+        what: impl Into<String>,
+        cure: impl Into<String>,
+    ) {
+        self.add(Severity::Danger, place, name, what, cure);
+    }
+
+    fn warning(
+        &mut self,
+        place: impl fmt::Display,
+        name: &'static str,
+        what: impl Into<String>,
+        cure: impl Into<String>,
+    ) {
+        self.add(Severity::Warning, place, name, what, cure);
+    }
+}
+
+/// Everything that is found, the dangers first; and what could not be asked, in words. `mistakes` is what the
+/// entrypoint would refuse of the environment.
+pub fn check(sources: &Sources, mistakes: &[String]) -> (Vec<CheckFinding>, Vec<String>) {
     let mut findings = CheckFindings::default();
     let mut notes = Vec::new();
     let host = &sources.host;
-    if host.is_own() && in_a_container() {
+    let marks = ["/.dockerenv", "/run/.containerenv"];
+    if host.is_own() && marks.iter().any(|mark| Path::new(mark).exists()) {
         findings.warning(
             "/",
             "in-a-container",
@@ -29,48 +146,23 @@ pub fn check(sources: &Sources) -> (Vec<CheckFinding>, Vec<String>) {
             "run this on the machine, or with --root=DIR where its file system is mounted here",
         );
     }
-    let (statements, unread) = read(host, &sources.drbd_conf, Style::Drbd);
-    let readable = unread.is_empty();
-    findings.unread(unread);
-    let drbd = drbd::DrbdConf::new(host, sources, &statements);
-    if readable || !statements.is_empty() {
-        drbd.check(&mut findings);
+    environment(sources, mistakes, &mut findings);
+    let place = sources.drbd_conf.display();
+    let grammar = module(host);
+    match tools::drbd_dump(&host.path(&sources.drbd_conf), grammar) {
+        Verdict::Accepts(text) => drbd::check(sources, grammar, &text, &mut findings),
+        Verdict::Refuses(why) | Verdict::NotAsked(why) => {
+            let cure = "correct it: nothing of DRBD was checked";
+            findings.danger(place, "not-readable", format!("drbdadm says: {why}"), cure);
+        }
     }
-    if readable {
-        let verdict = tools::drbd_reads(&host.path(&sources.drbd_conf), drbd.grammar);
-        let place = sources.drbd_conf.display();
-        asked(&mut findings, &mut notes, place, "drbdadm-refuses", verdict);
-    }
-    let (statements, unread) = read(host, &sources.keepalived_conf, Style::Keepalived);
-    let readable = unread.is_empty();
-    findings.unread(unread);
-    let ours = keepalived::Keepalived::new(&statements, &sources.keepalived_conf);
-    if readable || !statements.is_empty() {
-        ours.check(host, &mut findings);
-    }
-    if readable && host.is_own() {
-        let verdict = tools::keepalived(&sources.keepalived_conf, &ours.interfaces());
-        let place = sources.keepalived_conf.display();
-        asked(
-            &mut findings,
-            &mut notes,
-            place,
-            "keepalived-refuses",
-            verdict,
-        );
-    }
-    if let Some(path) = &sources.other_keepalived_conf {
-        let (statements, unread) = read(host, path, Style::Keepalived);
-        findings.unread(unread);
-        let other = keepalived::Keepalived::new(&statements, path);
-        ours.beside(&other, &mut findings);
-    }
-    settings::check(sources, &drbd, &ours, &mut findings);
-    together::check(sources, &drbd, &ours, &mut findings);
-    if !sources.env.contains_key("REJOIN_DRBD") && !sources.whole_env {
-        notes.push(
-            "the roving member's settings were not looked at: name its file with --env-file".into(),
-        );
+    let place = sources.keepalived_conf.display();
+    match host.read(&sources.keepalived_conf) {
+        Ok(text) => keepalived::check(sources, &text, &mut findings, &mut notes),
+        Err(error) => {
+            let cure = "name the file with --keepalived-conf, or write one with two-node config";
+            findings.danger(place, "not-readable", error.to_string(), cure);
+        }
     }
     let CheckFindings(mut findings) = findings;
     findings.sort_by_key(|finding| finding.severity);
@@ -78,29 +170,68 @@ pub fn check(sources: &Sources) -> (Vec<CheckFinding>, Vec<String>) {
     (findings, notes)
 }
 
-fn asked(
-    findings: &mut CheckFindings,
-    notes: &mut Vec<String>,
-    place: impl fmt::Display,
-    name: &'static str,
-    verdict: Verdict,
-) {
-    match verdict {
-        Verdict::Accepts => {}
-        Verdict::Refuses(words) => {
-            let cure = "correct it: with this file it does not start, or starts without";
-            findings.danger(
-                place,
-                name,
-                format!("the program itself says: {words}"),
-                cure,
-            );
-        }
-        Verdict::NotAsked(why) => notes.push(format!("{place} was read by us alone: {why}")),
+/// What the entrypoint would refuse, and whether there is a roving member at all.
+fn environment(sources: &Sources, mistakes: &[String], out: &mut CheckFindings) {
+    let from = &sources.env_from;
+    if sources.env("REJOIN_DRBD").is_none() {
+        let what = "REJOIN_DRBD is not set: what is started with this does not own the volume";
+        out.danger(
+            from,
+            "no-rover",
+            what,
+            "name the environment file of the roving member",
+        );
+        return;
+    }
+    // Of the machine that is looked at, which may be another one: looked at by itself.
+    for mistake in mistakes
+        .iter()
+        .filter(|said| !said.starts_with("REJOIN_FENCE_KEY_FILE="))
+    {
+        out.danger(
+            from,
+            "mistake",
+            mistake,
+            "the entrypoint ends with 78 until it is corrected",
+        );
+    }
+    if let Some(key) = sources.env("REJOIN_FENCE_KEY_FILE") {
+        programs::key_file(&sources.host, &"REJOIN_FENCE_KEY_FILE", key, out);
     }
 }
 
-fn in_a_container() -> bool {
-    let marks = ["/.dockerenv", "/run/.containerenv"];
-    marks.iter().any(|mark| Path::new(mark).exists())
+/// Which DRBD the machine has, by its module.
+fn module(host: &Host) -> Option<Grammar> {
+    let version = host.read(Path::new("/sys/module/drbd/version")).ok()?;
+    match version.trim().split('.').next()? {
+        "8" => Some(Grammar::V84),
+        "9" => Some(Grammar::V9),
+        _ => None,
+    }
+}
+
+/// The value of a flag in a command line: `--flag value` or `--flag=value`.
+fn flag<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let mut words = line.split_whitespace();
+    while let Some(word) = words.next() {
+        match word.strip_prefix(name) {
+            Some("") => return words.next(),
+            Some(rest) if rest.starts_with('=') => return Some(&rest[1..]),
+            Some(_) | None => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_is_found_in_both_ways() {
+        assert_eq!(flag("x --gate /a b", "--gate"), Some("/a"));
+        assert_eq!(flag("x --gate=/a b", "--gate"), Some("/a"));
+        assert_eq!(flag("x --gates /a", "--gate"), None);
+        assert_eq!(flag("x --gate", "--gate"), None);
+    }
 }

@@ -82,31 +82,9 @@ impl Host {
         fs::symlink_metadata(self.path(path)).is_ok_and(|meta| meta.is_symlink())
     }
 
-    /// The files that a pattern names, in order; only its last part may have `*` and `?`.
-    pub fn matching(&self, pattern: &Path) -> Vec<PathBuf> {
-        let Some(name) = pattern.file_name().map(|name| name.to_string_lossy()) else {
-            return Vec::new();
-        };
-        if !name.contains(['*', '?']) {
-            let there = self.metadata(pattern).is_ok();
-            return there.then(|| pattern.to_path_buf()).into_iter().collect();
-        }
-        let folder = pattern.parent().unwrap_or(Path::new("/"));
-        let entries = fs::read_dir(self.path(folder))
-            .into_iter()
-            .flatten()
-            .flatten();
-        let mut files: Vec<PathBuf> = entries
-            .map(|entry| entry.file_name())
-            .filter(|entry| {
-                let entry = entry.to_string_lossy();
-                !entry.starts_with('.') && matches(name.as_bytes(), entry.as_bytes())
-            })
-            .map(|entry| folder.join(entry))
-            .filter(|file| self.metadata(file).is_ok_and(|meta| meta.is_file()))
-            .collect();
-        files.sort();
-        files
+    /// Whether every user of the machine can read it.
+    pub fn is_open_to_all(&self, path: &Path) -> bool {
+        (self.metadata(path)).is_ok_and(|meta| meta.mode() & 0o004 != 0)
     }
 
     /// The program that a command line begins with.
@@ -155,41 +133,9 @@ impl Host {
     }
 }
 
-/// `*` and `?`, as in a shell.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n, mut star) = (0, 0, None);
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(c) if *c == b'?' || *c == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            Some(_) | None => {
-                let Some((at, from)) = star else {
-                    return false;
-                };
-                (p, n, star) = (at + 1, from + 1, Some((at, from + 1)));
-            }
-        }
-    }
-    pattern[p..].iter().all(|c| *c == b'*')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn patterns_match_as_in_a_shell() {
-        let says = |pattern: &str, name: &str| matches(pattern.as_bytes(), name.as_bytes());
-        assert!(says("*.res", "etcd.res") && says("*", "x") && says("a?c*", "abcd"));
-        assert!(!says("*.res", "etcd.res.bak") && !says("a?c", "ac"));
-        assert!(!says(&"*a".repeat(40), &"b".repeat(2000)));
-    }
 
     #[test]
     fn a_path_stays_below_the_root() {
