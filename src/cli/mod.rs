@@ -222,7 +222,7 @@ pub enum Probed {
     /// Asks the rover's last report beside the gate; where none runs, the answer is no.
     #[command(hide = true)]
     Promotable {
-        /// The gate file or FIFO [env: REJOIN_GATE]
+        /// The gate file [env: REJOIN_GATE]
         #[arg(long, value_name = "PATH")]
         gate: Option<PathBuf>,
     },

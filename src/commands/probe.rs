@@ -134,7 +134,7 @@ pub fn promotable(gate: Option<PathBuf>) -> Exit {
         eprintln!("etcd-rejoin: no gate is named: write --gate PATH, or set REJOIN_GATE");
         return Exit::USAGE;
     };
-    gate::asked::note(&gate);
+    gate::tokens::keepalived_asks(&gate);
     let why = match VolumeReport::read(&gate) {
         Ok(report) if report.no_bid.is_empty() => {
             print(&format!("promotable: {}\n", report.volume));

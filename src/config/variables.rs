@@ -50,7 +50,7 @@ variables! {
     "REJOIN_DRBD", "none", "the DRBD resource that this member roves on between two machines; `run` then owns its role, its mount and etcd";
     "REJOIN_MOUNT", "none", "where the volume's file system is mounted: an absolute path; the data dir lies in it";
     "REJOIN_ETCD_USER", "the entrypoint's", "`UID:GID` that the member on the volume runs as; all that lies there is given to it at each start";
-    "REJOIN_GATE", "none", "where keepalived's wish is found: a file that `etcd-rejoin notify` writes, or a FIFO (`vrrp_notify_fifo`)";
+    "REJOIN_GATE", "none", "where keepalived's wish is found: a file that `etcd-rejoin notify` writes";
     "REJOIN_GATE_INSTANCE", "the only one", "the VRRP instance or group whose wish counts, where keepalived has several";
     "REJOIN_FENCE_PEER", "none", "`host:port` of the rover on the other machine, over a network that is not the replication's";
     "REJOIN_FENCE_LISTEN", "0.0.0.0 (`[::]` beside an IPv6 address), the port of REJOIN_FENCE_PEER", "`address:port` where we answer the other rover";

@@ -1,6 +1,6 @@
 //! The commands of the two-node setup: keepalived's script, and the operator's word.
 
-use etcd_rejoin::rover::gate::{GateReader, accept_loss};
+use etcd_rejoin::rover::gate::{GateReader, tokens};
 use etcd_rejoin::rover::table::Gate;
 
 use crate::{Call, call, executable};
@@ -123,7 +123,7 @@ fn an_operator_reads_what_is_so_here_and_now() {
         let said = call.run();
         let gate = call.dir().join("gate");
         assert_eq!(
-            accept_loss::given(&gate, "etcd"),
+            tokens::is_loss_accepted(&gate, "etcd"),
             said.code == 0,
             "{}",
             said.all()
@@ -172,16 +172,16 @@ fn an_operator_who_accepts_the_loss_says_so_for_this_once() {
     said.ends_with(65)
         .has(&["peer not connected", "What may be lost", "--accept-loss"]);
     let gate = asked.dir().join("gate");
-    assert!(!accept_loss::given(&gate, "etcd"));
+    assert!(!tokens::is_loss_accepted(&gate, "etcd"));
 
     let mut accepted = promote(&["--accept-loss"]);
     let said = accepted.run();
     said.ends_with(0).has(&["What may be lost", "5 minutes"]);
     let gate = accepted.dir().join("gate");
-    assert!(accept_loss::given(&gate, "etcd"));
-    assert!(!accept_loss::given(&gate, "other"));
-    accept_loss::consume(&gate).unwrap();
-    assert!(!accept_loss::given(&gate, "etcd"));
+    assert!(tokens::is_loss_accepted(&gate, "etcd"));
+    assert!(!tokens::is_loss_accepted(&gate, "other"));
+    tokens::take_word(&gate).unwrap();
+    assert!(!tokens::is_loss_accepted(&gate, "etcd"));
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn without_drbd_the_word_can_still_be_given() {
         "#!/bin/sh\necho Failed to modprobe drbd; exit 20\n",
     );
     silent.run().ends_with(0).has(&["modprobe", "5 minutes"]);
-    accept_loss::consume(&silent.dir().join("gate")).unwrap();
+    tokens::take_word(&silent.dir().join("gate")).unwrap();
 }
 
 /// What the rover saw last, as it writes it beside the gate, written so many seconds ago.

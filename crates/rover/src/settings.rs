@@ -68,7 +68,7 @@ pub struct Rover {
     pub mount: PathBuf,
     /// The user and group that the member runs as; `None`: as we do.
     pub etcd_user: Option<(u32, u32)>,
-    /// The gate: a file that `etcd-rejoin notify` writes, or a FIFO that keepalived does.
+    /// The gate: a file that `etcd-rejoin notify` writes.
     pub gate: PathBuf,
     /// The VRRP instance or group whose word counts; `None` where there is only one.
     pub gate_instance: Option<String>,

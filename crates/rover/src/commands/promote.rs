@@ -1,7 +1,7 @@
 //! `two-node promote --accept-loss`: an operator's word in place of evidence. Promotes nothing itself.
 
 use crate::drbd::{Drbd, summary};
-use crate::gate::accept_loss;
+use crate::gate::tokens;
 use crate::rove::VolumeReport;
 use crate::settings::Rover;
 use crate::table::{Connection, Disk, PeerVolume, Resource, VolumeSeen, VolumeState, Word, word};
@@ -36,11 +36,11 @@ pub fn promote(rover: &Rover, accepted: bool) -> Exit {
         );
         return Exit::REFUSED;
     }
-    if let Err(error) = accept_loss::give(&rover.gate, resource) {
+    if let Err(error) = tokens::accept_loss(&rover.gate, resource) {
         eprintln!("etcd-rejoin: {error}");
         return Exit::FAILED;
     }
-    let minutes = accept_loss::HOLDS.as_secs() / 60;
+    let minutes = tokens::HOLDS.as_secs() / 60;
     print(&format!(
         "The next promotion of {resource} here needs no evidence. That holds for {minutes} minutes and for one\n\
          promotion, while keepalived wishes this machine to be master.\n"

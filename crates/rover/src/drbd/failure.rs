@@ -8,18 +8,8 @@ use std::fmt;
 /// them in parentheses, and its exit codes are coarser (`user/v84/drbdsetup.c`, `print_config_error`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureKind {
-    /// The peer is Primary, or is not yet known to be dead.
-    TwoPrimaries,
-    /// No disk that can be reached is UpToDate.
-    NoUpToDateDisk,
-    /// There is no local disk.
-    NoLocalDisk,
-    /// Fencing is on, and nobody has confirmed that the peer is outdated.
-    PeerNotOutdated,
     /// Somebody has the device open: a mount, a process, another device on top of it.
     HeldOpen,
-    /// DRBD 9 has no quorum here.
-    NoQuorum,
     /// Something else changes the state right now: try again.
     Passing,
     /// We are Primary: what was asked for needs a Secondary.
@@ -28,25 +18,13 @@ pub enum FailureKind {
     LessThanOutdated,
     /// A disk that DRBD holds to be connected is not outdated: 9 refuses, and 8.4 says yes and records nothing.
     NotRecorded,
-    /// The configuration has no such resource for this host.
-    NotConfigured,
-    /// The configuration does not parse, or cannot be read.
-    BadConfiguration,
-    /// The resource is not up.
-    NotUp,
     /// The disk has no DRBD metadata.
     NoMetadata,
-    /// The disk cannot be opened, or another has claimed it.
-    BackingDisk,
-    /// The kernel module is not loaded and cannot be.
-    NoModule,
-    /// The tool is not installed.
-    NoTool,
     /// The tool did not end in time, and was killed.
     TimedOut,
     /// The tool was given up for something else.
     GivenUp,
-    /// Anything else, or a tool that could not be run.
+    /// Anything else that nobody acts on: DRBD's words say it.
     Other,
 }
 
@@ -71,55 +49,19 @@ impl std::error::Error for DrbdFailure {}
 
 /// The kind behind an exit code and the words beside it.
 pub fn kind(command: &str, code: i32, words: &str) -> FailureKind {
-    match number(words) {
-        // Whoever is Primary is not outdated.
-        Some(-2) if command == "outdate" => return FailureKind::Primary,
-        Some(number) if let Some(kind) = numbered(number) => return kind,
-        Some(_) | None => {}
+    let outdate = command == "outdate";
+    match (number(words), code) {
+        // Whoever is Primary is not outdated. drbdadm hides the words of `outdate` (`adm_outdate`).
+        (Some(-2), _) | (None, 17) if outdate => FailureKind::Primary,
+        (Some(-16), _) => FailureKind::LessThanOutdated,
+        (None, 5) if outdate => FailureKind::LessThanOutdated,
+        (Some(-6), _) => FailureKind::NotRecorded,
+        (Some(-12), _) => FailureKind::HeldOpen,
+        (Some(-18 | -19 | -23), _) => FailureKind::Passing,
+        (Some(119), _) => FailureKind::NoMetadata,
+        (None, _) if words.contains("No valid meta") => FailureKind::NoMetadata,
+        (Some(_) | None, _) => FailureKind::Other,
     }
-    let says = |part: &str| words.contains(part);
-    if says("not defined in your config") {
-        return FailureKind::NotConfigured;
-    }
-    if says("Parse error") || says("Can not open") || says("no resources defined") {
-        return FailureKind::BadConfiguration;
-    }
-    if says("modprobe") || says("generic netlink") || says("Is the module loaded") {
-        return FailureKind::NoModule;
-    }
-    if says("No valid meta") {
-        return FailureKind::NoMetadata;
-    }
-    if says("No such resource") || says("not allocated") {
-        return FailureKind::NotUp;
-    }
-    match code {
-        // drbdadm hides the words of `outdate` (`drbdadm_main.c`, `adm_outdate`).
-        17 if command == "outdate" => FailureKind::Primary,
-        5 if command == "outdate" => FailureKind::LessThanOutdated,
-        17 => FailureKind::NoUpToDateDisk,
-        16 => FailureKind::NoLocalDisk,
-        _ => FailureKind::Other,
-    }
-}
-
-fn numbered(number: i32) -> Option<FailureKind> {
-    let kind = match number {
-        -1 => FailureKind::TwoPrimaries,
-        -2 => FailureKind::NoUpToDateDisk,
-        -4 => FailureKind::NoLocalDisk,
-        -6 => FailureKind::NotRecorded,
-        -7 => FailureKind::PeerNotOutdated,
-        -12 => FailureKind::HeldOpen,
-        -16 => FailureKind::LessThanOutdated,
-        -18 | -19 | -23 => FailureKind::Passing,
-        -25 => FailureKind::NoQuorum,
-        104 | 105 | 114 | 115 => FailureKind::BackingDisk,
-        119 => FailureKind::NoMetadata,
-        127 | 158 => FailureKind::NotUp,
-        _ => return None,
-    };
-    Some(kind)
 }
 
 /// The number after `State change failed:` or `Failure:`.
@@ -161,24 +103,24 @@ mod tests {
     /// As recorded with DRBD 8.4.11 and 9.2.18, drbd-utils 9.22; what a step meets is in
     /// `tests/drbd/failures.rs`.
     const RECORDED: &[(&str, i32, &str, FailureKind)] = &[
-        ("status", 10, "etcd: No such resource", FailureKind::NotUp),
+        ("status", 10, "etcd: No such resource", FailureKind::Other),
         (
             "role",
             10,
             "0: Failure: (127) Device minor not allocated",
-            FailureKind::NotUp,
+            FailureKind::Other,
         ),
         (
             "sh-dev",
             1,
             "'nosuch' not defined in your config (for this host).",
-            FailureKind::NotConfigured,
+            FailureKind::Other,
         ),
         (
             "sh-dev",
             10,
             "a.res:4: Parse error: 'resync-rate' expected,",
-            FailureKind::BadConfiguration,
+            FailureKind::Other,
         ),
         (
             "connect",

@@ -367,10 +367,9 @@ impl Drbd {
             }
             Err(why) => {
                 let kind = match &why {
-                    NotRun::NotFound => FailureKind::NoTool,
                     NotRun::TimedOut(_) => FailureKind::TimedOut,
                     NotRun::GivenUp => FailureKind::GivenUp,
-                    NotRun::Failed(_) => FailureKind::Other,
+                    NotRun::NotFound | NotRun::Failed(_) => FailureKind::Other,
                 };
                 Err(failed(kind, format!("{tool} {why}")))
             }

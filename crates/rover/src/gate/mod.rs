@@ -1,19 +1,16 @@
 //! The gate: what keepalived wishes last. A hint, never a fence: only DRBD's evidence promotes.
 //!
-//! It comes in one of two ways. `etcd-rejoin notify`, keepalived's notify script, writes a file; or
-//! keepalived writes a FIFO itself (`vrrp_notify_fifo`), and its reader notes the last wish beside it.
+//! `etcd-rejoin notify`, keepalived's notify script, writes a file.
 //!
 //! What a dead keepalived leaves: nothing is said when both its processes are killed, and the virtual
 //! address stays on the interface (measured with keepalived 2.2.7). So its last wish stands. A second
-//! machine that becomes master meanwhile finds this one Primary, and waits. A FIFO that nobody has open
-//! shows it, and a check that is not run any more.
+//! machine that becomes master meanwhile finds this one Primary, and waits. A check that is not run any more
+//! shows it.
 
-pub mod accept_loss;
-pub mod asked;
-mod fifo;
 mod notify;
 mod reader;
 mod stamp;
+pub mod tokens;
 
 pub use notify::{GateEvent, notify};
 pub use reader::GateReader;

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -68,7 +68,7 @@ impl GateEvent {
 }
 
 /// Whether a word of keepalived stands for an event that changes no state.
-pub(super) fn is_no_change(word: &str) -> bool {
+fn is_no_change(word: &str) -> bool {
     word == "MASTER_RX_LOWER_PRI" || word.ends_with("_PRIORITY")
 }
 
@@ -88,12 +88,6 @@ pub fn notify(path: &Path, event: &GateEvent, stamp: Stamp) -> Result<Noted, Err
     let GateEvent::State { gate, name } = event else {
         return Ok(Noted::NoChange);
     };
-    let is_fifo = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_fifo());
-    if is_fifo {
-        let shown = path.display();
-        let why = "keepalived writes it itself, by vrrp_notify_fifo, without a notify script";
-        return Err(Error::new(format!("{shown} is a FIFO: {why}")));
-    }
     let boot = boot_id()?;
     make_dir(path)?;
     let _lock = lock(path)?;
@@ -216,16 +210,5 @@ mod tests {
         flock(&rover, FlockOperation::LockExclusive).unwrap();
         let noted = notify(&path, &state(Gate::Master), at(1)).unwrap();
         assert_eq!(noted, Noted::Written);
-    }
-
-    #[test]
-    fn a_fifo_is_left_to_keepalived() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("gate");
-        crate::gate::reader::tests::make_fifo(&path);
-        let error = notify(&path, &state(Gate::Master), at(1))
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("is a FIFO"), "{error}");
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::kernel::UnderWay;
 use super::parts::Rove;
-use crate::gate::{accept_loss, asked};
+use crate::gate::tokens;
 use crate::mount;
 use crate::settings::Rover;
 use crate::table::{
@@ -151,7 +151,7 @@ impl Rove<'_> {
         let ago = |at: Option<Instant>| at.map(|at| at.elapsed());
         let mut seen = VolumeSeen {
             gate,
-            keepalived_gone: asked::is_overdue(&self.settings.gate),
+            keepalived_gone: tokens::is_keepalived_gone(&self.settings.gate),
             ending: self.stop.raised().is_some(),
             mounted: self.mounted(),
             volume,
@@ -163,7 +163,7 @@ impl Rove<'_> {
             checked: self.memory.known.checked,
             failed_here: ago(self.memory.failed_here),
             frozen_for: ago(self.memory.frozen),
-            accept_loss: accept_loss::given(&self.settings.gate, &self.settings.resource),
+            accept_loss: tokens::is_loss_accepted(&self.settings.gate, &self.settings.resource),
             under_way: self.memory.under_way.as_ref().map(|call| call.step),
             unsettled: self.memory.unsettled,
             demoting_for: None,

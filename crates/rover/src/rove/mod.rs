@@ -190,10 +190,11 @@ impl Rove<'_> {
 
     /// Says what is decided.
     fn say(&mut self, seen: &VolumeSeen, decision: VolumeDecision) {
-        if let Some(problem) = self.gate.problem()
-            && problem != self.said.problem
-        {
-            log::warn!("{problem}");
+        let problem = self.gate.problem();
+        if problem != self.said.problem {
+            if !problem.is_empty() {
+                log::warn!("{problem}");
+            }
             self.said.problem = problem.to_string();
         }
         let row = decision.reason().row();

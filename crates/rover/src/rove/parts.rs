@@ -14,7 +14,7 @@ use super::report::{VolumeReport, volume_words};
 use super::said::RoverSaid;
 use crate::drbd::{Drbd, FailureKind, Follower};
 use crate::fence::{Answer, Deed, FenceServer, Key, Machine, Turn};
-use crate::gate::{self, GateReader, accept_loss};
+use crate::gate::{self, GateReader, tokens};
 use crate::settings::Rover;
 use crate::table::{Reply, VolumeStep, asked_to_outdate};
 use etcd_rejoin_host::error::{Context, Error};
@@ -137,7 +137,7 @@ fn deed(
             Reply::Grant => match drbd.outdate(OUTDATE) {
                 Ok(()) => {
                     // An operator's word was given without knowing what the other one writes from now on.
-                    match accept_loss::consume(&gate) {
+                    match tokens::take_word(&gate) {
                         Ok(()) => Answer::Outdated,
                         Err(error) => Answer::Busy(error.to_string()),
                     }

@@ -46,11 +46,7 @@ pub struct VolumeReport {
     /// Why this machine must not become master; empty where it may.
     pub no_bid: String,
     /// What it would be promoted by, where it may become master; empty where it may not.
-    #[serde(default)]
     pub bid: String,
-    /// The rover, where it runs: in a container of its own the number says nothing outside.
-    #[serde(default)]
-    pub pid: u32,
     boot: String,
     at: u64,
 }
@@ -84,7 +80,6 @@ impl VolumeReport {
             holders: seen.holders.clone(),
             no_bid,
             bid,
-            pid: std::process::id(),
             boot: boot.into(),
             at: now(),
         }
@@ -216,7 +211,7 @@ mod tests {
         let report: VolumeReport = serde_json::from_value(serde_json::json!({
             "resource": "etcd", "gate": "master", "volume": "", "met_peer": true,
             "decision": "check-file-system", "reason": "", "when": "", "to_change": "",
-            "holders": [], "no_bid": "", "boot": gate::boot_id().unwrap(), "at": 0,
+            "holders": [], "no_bid": "", "bid": "", "boot": gate::boot_id().unwrap(), "at": 0,
         }))
         .unwrap();
         report.write(&gate).unwrap();

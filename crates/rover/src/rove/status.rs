@@ -1,7 +1,6 @@
 //! The volume's part of `status`: what DRBD says now, and what the rover makes of it.
 
 use std::fmt::Write;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -12,17 +11,6 @@ use crate::mount;
 use crate::settings::Rover;
 use crate::table::{Mounted, VolumePolicy, VolumeSeen, VolumeState, may_bid};
 use etcd_rejoin_host::exit::{Exit, print};
-use etcd_rejoin_host::mounts;
-
-/// Whether this process has the device mounted where it belongs: its mount namespace may be its own
-/// (systemd's `PrivateMounts`). A number that means another process outside of a container finds nothing.
-fn mounted_for(pid: u32, point: &Path, device: Option<mounts::Device>) -> bool {
-    let text = std::fs::read(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
-    match mount::mounted(&mounts::mounts(&text), point, device) {
-        Mounted::Yes | Mounted::ReadOnly => true,
-        Mounted::No | Mounted::SomethingElse(_) | Mounted::Elsewhere(_) => false,
-    }
-}
 
 /// The volume as a person asks for it.
 #[derive(Debug)]
@@ -30,8 +18,6 @@ pub struct VolumeStatus {
     resource: String,
     volume: VolumeState,
     mounted: Mounted,
-    /// It is mounted in the rover's own mount namespace, which is not ours.
-    there: bool,
     rover: Result<VolumeReport, String>,
     policy: VolumePolicy,
 }
@@ -48,15 +34,10 @@ impl VolumeStatus {
         let mounted = mount::look(&settings.mount, device)
             .unwrap_or_else(|error| Mounted::SomethingElse(error.to_string()));
         let rover = VolumeReport::read(&settings.gate);
-        let there = match (&mounted, &rover) {
-            (Mounted::No, Ok(rover)) => mounted_for(rover.pid, &settings.mount, device),
-            _ => false,
-        };
         VolumeStatus {
             resource: settings.resource.clone(),
             volume,
             mounted,
-            there,
             rover,
             policy: policy(settings),
         }
@@ -102,11 +83,6 @@ impl VolumeStatus {
             Mounted::Yes => "mounted here".into(),
             Mounted::ReadOnly => "mounted here, read-only after an error".into(),
             Mounted::No => match &self.rover {
-                Ok(rover) if self.there => format!(
-                    "mounted for the rover alone: `nsenter --target {} --mount etcd-rejoin status` with its \
-                     environment sees the member too",
-                    rover.pid
-                ),
                 Ok(rover) if rover.decision == "serve" => {
                     "not mounted here: the rover serves, and has mounts of its own, as in a container".into()
                 }
@@ -188,25 +164,5 @@ impl VolumeStatus {
             "rover": self.rover.as_ref().ok(),
             "no_rover": self.rover.as_ref().err(),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mount_is_seen_through_the_process_that_has_it() {
-        let text = std::fs::read("/proc/self/mountinfo").unwrap();
-        let root = Path::new("/");
-        let all = mounts::mounts(&text);
-        let device = all
-            .iter()
-            .rfind(|mount| mount.point == root)
-            .unwrap()
-            .device;
-        assert!(mounted_for(std::process::id(), root, Some(device)));
-        assert!(!mounted_for(std::process::id(), root, None));
-        assert!(!mounted_for(0, root, Some(device)));
     }
 }

@@ -14,7 +14,7 @@ use super::parts::Rove;
 use super::report::Beat;
 use crate::drbd::{DrbdFailure, FailureKind};
 use crate::fence::{Means, Turn};
-use crate::gate::accept_loss;
+use crate::gate::tokens;
 use crate::mount::{self, FileSystem};
 use crate::table::{Checked, Settled, VolumeState, VolumeStep, is_recorded_outdated};
 use etcd_rejoin_host::error::Error;
@@ -128,11 +128,11 @@ impl Rove<'_> {
         }
         if force {
             // In our turn the peer can ask for nothing. What it has asked for since the look, counts.
-            if !accept_loss::given(&self.settings.gate, &self.settings.resource) {
+            if !tokens::is_loss_accepted(&self.settings.gate, &self.settings.resource) {
                 return Err(Error::new("the operator's word does not hold any more"));
             }
             // Before it is used: a word that outlives its promotion would be used twice.
-            accept_loss::consume(&self.settings.gate)?;
+            tokens::take_word(&self.settings.gate)?;
         }
         let limit = self.promotion();
         let unwanted = unwanted(self.stop, &mut self.gate);

