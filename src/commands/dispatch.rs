@@ -1,7 +1,7 @@
 //! From a command line to the command that it names. Decides nothing else.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 

@@ -144,7 +144,7 @@ pub fn read(env: impl IntoIterator<Item = (OsString, OsString)>, words: &[OsStri
     }
     raw.etcd = EtcdSettings::of_variables("ETCD_", &etcd);
     raw.rejoin = RejoinSettings::of_variables("REJOIN_", &rejoin);
-    raw.rover = rover::settings::Variables::of_variables("REJOIN_", &rejoin);
+    raw.rover = rover::settings::Variables::of_variables(&rejoin);
     raw
 }
 

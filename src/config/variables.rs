@@ -51,12 +51,11 @@ variables! {
     "REJOIN_MOUNT", "none", "where the volume's file system is mounted: an absolute path; the data dir lies in it";
     "REJOIN_ETCD_USER", "the entrypoint's", "`UID:GID` that the member on the volume runs as; all that lies there is given to it at each start";
     "REJOIN_GATE", "none", "where keepalived's wish is found: a file that `etcd-rejoin notify` writes";
-    "REJOIN_GATE_INSTANCE", "the only one", "the VRRP instance or group whose wish counts, where keepalived has several";
     "REJOIN_FENCE_PEER", "none", "`host:port` of the rover on the other machine, over a network that is not the replication's";
     "REJOIN_FENCE_LISTEN", "0.0.0.0 (`[::]` beside an IPv6 address), the port of REJOIN_FENCE_PEER", "`address:port` where we answer the other rover";
     "REJOIN_FENCE_KEY_FILE", "none", "a file with the secret that both rovers share: at least 32 bytes, the same on both machines";
     "REJOIN_FENCE_COMMAND", "none", "a program, with its arguments, that surely turns the other machine off: exit code 0 says that it is off";
-    "REJOIN_FENCE_TIMEOUT", "8s", "how long settling the other machine's fate may take; with REJOIN_FENCE_COMMAND two thirds of it are for asking";
+    "REJOIN_FENCE_TIMEOUT", "8s", "how long settling the other machine's fate may take; with REJOIN_FENCE_COMMAND at most 8 seconds of it are for asking";
     "REJOIN_DEMOTE_TIMEOUT", "20s", "how long a demotion may take";
     "REJOIN_SELF_FENCE", "never", "what happens at the end of REJOIN_DEMOTE_TIMEOUT: `reboot` reboots this machine at once, `never` holds and shouts";
 }

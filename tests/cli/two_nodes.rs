@@ -16,7 +16,7 @@ fn a_notify_script_notes_the_wish_and_says_nothing() {
     let said = notify.run();
     assert_eq!((said.all().as_str(), said.code), ("", 0));
     let gate = notify.dir().join("run/gate");
-    assert_eq!(GateReader::open(&gate, Some("etcd")).latest(), Gate::Master);
+    assert_eq!(GateReader::open(&gate).latest(), Gate::Master);
     // By the variable too, with words of the user before keepalived's.
     let mut notify = call(&["notify", "--own", "word"]);
     for word in SAID {
@@ -25,7 +25,7 @@ fn a_notify_script_notes_the_wish_and_says_nothing() {
     let gate = notify.dir().join("gate");
     let mut notify = notify.env("REJOIN_GATE", &gate);
     notify.run().ends_with(0);
-    assert_eq!(GateReader::open(&gate, None).latest(), Gate::Master);
+    assert_eq!(GateReader::open(&gate).latest(), Gate::Master);
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_notify_script_of_one_instance_passes_over_the_others() {
             .run();
         assert_eq!((said.all().as_str(), said.code), ("", 0));
     }
-    assert_eq!(GateReader::open(&gate, Some("etcd")).latest(), Gate::Master);
+    assert_eq!(GateReader::open(&gate).latest(), Gate::Master);
 }
 
 #[test]

@@ -228,7 +228,7 @@ impl Machine {
 
     /// What a reader that begins now sees.
     pub(crate) fn gate(&self) -> Gate {
-        GateReader::open(&self.gate, None).latest()
+        GateReader::open(&self.gate).latest()
     }
 
     /// Loses its cable and the address five times, and gets both back.

@@ -137,7 +137,7 @@ fn the_key_file_is_there_secret_long_enough_and_the_entrypoint_s() {
 #[test]
 fn a_secret_that_every_user_reads_is_a_warning() {
     let said = good().chmod(RES, 0o644).warning(RES, "secret-readable");
-    said.has(&["chmod 600 /etc/drbd.d/etcd.res"]);
+    said.has(&["chmod 600"]);
     let command = "/usr/local/sbin/off";
     let fenced = |mode| {
         let machine = Machine::with("8.4.11", &["--fence-command", command]);

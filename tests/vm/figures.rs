@@ -50,14 +50,18 @@ fn a_gigabyte_is_resynced_beside_writes() {
         lab.disks(1) == "UpToDate/Outdated"
     });
     for _ in 0..8 {
-        lab.guest(1).run("head -c 128M /dev/zero >> /var/lib/etcd3/fill && sync");
+        lab.guest(1)
+            .run("head -c 128M /dev/zero >> /var/lib/etcd3/fill && sync");
     }
     lab.write_from(1);
     lab.return_of(2);
     let begun = Instant::now();
     lab.wait_synced();
     let took = begun.elapsed();
-    println!("1 GB in sync after {took:.1?}, {:.1} MB/s", 1024.0 / took.as_secs_f64());
+    println!(
+        "1 GB in sync after {took:.1?}, {:.1} MB/s",
+        1024.0 / took.as_secs_f64()
+    );
     println!("longest gap {:.1?}", lab.record.longest_gap(begun));
     lab.guest(1).run("rm /var/lib/etcd3/fill");
     lab.check();

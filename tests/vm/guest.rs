@@ -224,6 +224,12 @@ impl Guest {
         new_disk(&self.dir.join("volume"));
     }
 
+    /// Another machine in its place, with new disks. It is off.
+    pub fn replace(&self) {
+        self.lose_volume();
+        new_disk(&self.dir.join("own"));
+    }
+
     /// What its console shows.
     pub fn console(&self) -> String {
         let bytes = fs::read(self.dir.join("console")).unwrap_or_default();

@@ -64,6 +64,27 @@ fn a_volume_that_is_lost_on_both_machines_is_filled_again() {
     lab.check();
 }
 
+/// As `NEXT-STEPS.txt` says it: its disk is filled by DRBD, and its own member joins with an empty data dir.
+#[test]
+#[ignore = "needs qemu"]
+fn a_machine_that_is_gone_for_good_is_replaced() {
+    let lab = lab("a_machine_that_is_gone_for_good_is_replaced");
+    lab.write_from(1);
+    let killed = Instant::now();
+    lab.guest(2).kill();
+    lab.wait_acknowledged_after(killed, "one machine is gone");
+    lab.guest(2).replace();
+    lab.guest(2).start();
+    lab.guest(2).wait_up();
+    lab.guest(2)
+        .run("etcd-rejoin two-node init --resource etcd");
+    lab.guest(2)
+        .run("/guest/up; /guest/service start keepalived");
+    lab.wait_synced();
+    lab.wait("three healthy members", || lab.healthy() == 3);
+    lab.check();
+}
+
 /// A machine with nothing to offer does not take the address from nobody.
 #[test]
 #[ignore = "needs qemu"]

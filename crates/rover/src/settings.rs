@@ -1,12 +1,12 @@
 //! The roving member's settings: what turns `run` into the owner of a DRBD volume. Checked, not acted on.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use etcd_rejoin_host::of_variables;
 use etcd_rejoin_host::text::duration;
 
 use crate::drbd;
@@ -18,7 +18,6 @@ pub const VARIABLES: &[&str] = &[
     "REJOIN_MOUNT",
     "REJOIN_ETCD_USER",
     "REJOIN_GATE",
-    "REJOIN_GATE_INSTANCE",
     "REJOIN_FENCE_PEER",
     "REJOIN_FENCE_LISTEN",
     "REJOIN_FENCE_KEY_FILE",
@@ -28,23 +27,19 @@ pub const VARIABLES: &[&str] = &[
     "REJOIN_SELF_FENCE",
 ];
 
-of_variables! {
-    /// What the variables say, all of it as text: each is `REJOIN_` and the name of its field.
-    #[derive(Debug, Default)]
-    #[allow(missing_docs, reason = "the help text says what each is for")]
-    pub struct Variables {
-        pub drbd: Option<String>,
-        pub mount: Option<String>,
-        pub etcd_user: Option<String>,
-        pub gate: Option<String>,
-        pub gate_instance: Option<String>,
-        pub fence_peer: Option<String>,
-        pub fence_listen: Option<String>,
-        pub fence_key_file: Option<String>,
-        pub fence_command: Option<String>,
-        pub fence_timeout: Option<String>,
-        pub demote_timeout: Option<String>,
-        pub self_fence: Option<String>,
+/// What the variables say, all of it as text.
+#[derive(Debug, Default)]
+pub struct Variables(BTreeMap<&'static str, String>);
+
+impl Variables {
+    /// Ours among these.
+    pub fn of_variables(values: &BTreeMap<String, String>) -> Variables {
+        let value = |name: &&'static str| Some((*name, values.get(*name)?.clone()));
+        Variables(VARIABLES.iter().filter_map(value).collect())
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
     }
 }
 
@@ -70,8 +65,6 @@ pub struct Rover {
     pub etcd_user: Option<(u32, u32)>,
     /// The gate: a file that `etcd-rejoin notify` writes.
     pub gate: PathBuf,
-    /// The VRRP instance or group whose word counts; `None` where there is only one.
-    pub gate_instance: Option<String>,
     /// The other rover over the second network, where there is one.
     pub fence: Option<FencePeer>,
     /// The program that turns the peer off, and its arguments; empty where there is none.
@@ -138,52 +131,33 @@ impl Remarks {
     }
 
     fn rover(&mut self, given: &Variables, dirs: [(&str, &Path); 2]) -> Option<Rover> {
-        let Some(resource) = given.drbd.clone() else {
-            self.without_drbd(given);
+        let Some(resource) = given.get("REJOIN_DRBD") else {
+            for (variable, value) in &given.0 {
+                let why = "does nothing without REJOIN_DRBD: set that too";
+                self.mistake(variable, value, why);
+            }
             return None;
         };
-        if !drbd::is_resource(&resource) {
-            let why = "is no DRBD resource: letters, digits and -_.+ only, as in /etc/drbd.d";
-            self.mistake("REJOIN_DRBD", &resource, why);
-        } else if resource == "all" {
-            let why = "stands for every resource to drbdadm: name one";
-            self.mistake("REJOIN_DRBD", &resource, why);
+        if !drbd::is_resource(resource) || resource == "all" {
+            let why = "is no DRBD resource: letters, digits and -_.+ only, as in /etc/drbd.d, and not all of them";
+            self.mistake("REJOIN_DRBD", resource, why);
         }
-        let mount = self.rover_path("REJOIN_MOUNT", given.mount.as_deref());
-        let gate = self.rover_path("REJOIN_GATE", given.gate.as_deref());
+        let mount = self.path(given, "REJOIN_MOUNT");
+        let gate = self.path(given, "REJOIN_GATE");
         if let Some(mount) = &mount {
-            if mount == Path::new("/") {
-                self.mistake(
-                    "REJOIN_MOUNT",
-                    "/",
-                    "is the root: name a directory of its own",
-                );
-            }
-            for (variable, dir) in dirs {
-                self.on_the_volume(variable, dir, mount);
-            }
-            if gate.as_ref().is_some_and(|gate| gate.starts_with(mount)) {
-                let why = "lies on the volume, which is mounted on one machine only: put it on a tmpfs, such as /run/etcd-rejoin/gate";
-                self.mistake(
-                    "REJOIN_GATE",
-                    given.gate.as_deref().unwrap_or_default(),
-                    why,
-                );
-            }
+            self.around_the_volume(mount, gate.as_deref(), dirs);
         }
         let fence = self.fence_peer(given);
-        let fence_command = self.fence_command(given.fence_command.as_deref());
-        let rover = Rover {
-            resource,
+        Some(Rover {
+            resource: resource.into(),
             mount: mount.unwrap_or_default(),
-            etcd_user: self.etcd_user(given.etcd_user.as_deref()),
+            etcd_user: self.etcd_user(given.get("REJOIN_ETCD_USER")),
             gate: gate.unwrap_or_default(),
-            gate_instance: given.gate_instance.clone(),
             fence,
-            fence_command,
-            fence_timeout: self.positive("REJOIN_FENCE_TIMEOUT", &given.fence_timeout, 8),
-            demote_timeout: self.positive("REJOIN_DEMOTE_TIMEOUT", &given.demote_timeout, 20),
-            self_fence: match given.self_fence.as_deref() {
+            fence_command: self.fence_command(given.get("REJOIN_FENCE_COMMAND")),
+            fence_timeout: self.positive(given, "REJOIN_FENCE_TIMEOUT", 8),
+            demote_timeout: self.positive(given, "REJOIN_DEMOTE_TIMEOUT", 20),
+            self_fence: match given.get("REJOIN_SELF_FENCE") {
                 None | Some("never") => false,
                 Some("reboot") => true,
                 Some(other) => {
@@ -192,37 +166,11 @@ impl Remarks {
                 }
             },
             env: Vec::new(),
-        };
-        Some(rover)
+        })
     }
 
-    /// What is said of a volume that nobody named was meant for one.
-    fn without_drbd(&mut self, given: &Variables) {
-        for (variable, value) in [
-            ("REJOIN_MOUNT", &given.mount),
-            ("REJOIN_ETCD_USER", &given.etcd_user),
-            ("REJOIN_GATE", &given.gate),
-            ("REJOIN_GATE_INSTANCE", &given.gate_instance),
-            ("REJOIN_FENCE_PEER", &given.fence_peer),
-            ("REJOIN_FENCE_LISTEN", &given.fence_listen),
-            ("REJOIN_FENCE_KEY_FILE", &given.fence_key_file),
-            ("REJOIN_FENCE_COMMAND", &given.fence_command),
-            ("REJOIN_FENCE_TIMEOUT", &given.fence_timeout),
-            ("REJOIN_DEMOTE_TIMEOUT", &given.demote_timeout),
-            ("REJOIN_SELF_FENCE", &given.self_fence),
-        ] {
-            if let Some(value) = value {
-                self.mistake(
-                    variable,
-                    value,
-                    "does nothing without REJOIN_DRBD: set that too",
-                );
-            }
-        }
-    }
-
-    fn rover_path(&mut self, variable: &str, value: Option<&str>) -> Option<PathBuf> {
-        let Some(text) = value else {
+    fn path(&mut self, given: &Variables, variable: &str) -> Option<PathBuf> {
+        let Some(text) = given.get(variable) else {
             self.mistakes.push(Mistake {
                 variable: variable.into(),
                 value: None,
@@ -231,8 +179,8 @@ impl Remarks {
             return None;
         };
         let path = Path::new(text);
-        if !path.is_absolute() || climbs(path) {
-            let why = "is not an absolute path without `..`: write it from / on";
+        if !path.is_absolute() || climbs(path) || path == Path::new("/") {
+            let why = "is not an absolute path below the root, without `..`: write it from / on";
             self.mistake(variable, text, why);
             return None;
         }
@@ -240,66 +188,63 @@ impl Remarks {
         Some(path.components().collect())
     }
 
-    /// Data that lies beside the volume stays behind when the volume moves: two histories of one member.
-    fn on_the_volume(&mut self, variable: &str, dir: &Path, mount: &Path) {
-        if dir.as_os_str().is_empty() || dir.starts_with(mount) && !climbs(dir) {
-            return;
+    /// Data that lies beside the volume stays behind when the volume moves: two histories of one member. And a
+    /// gate on it could not be read before it is mounted.
+    fn around_the_volume(&mut self, mount: &Path, gate: Option<&Path>, dirs: [(&str, &Path); 2]) {
+        let shown = mount.display();
+        for (variable, dir) in dirs {
+            if !dir.as_os_str().is_empty() && (!dir.starts_with(mount) || climbs(dir)) {
+                let why = format!(
+                    "does not lie on the volume: write a directory under REJOIN_MOUNT={shown}, without `..`"
+                );
+                self.mistake(variable, &dir.display().to_string(), &why);
+            }
         }
-        let why = format!(
-            "does not lie on the volume: write a directory under REJOIN_MOUNT={}, without `..`",
-            mount.display()
-        );
-        self.mistake(variable, &dir.display().to_string(), &why);
+        if let Some(gate) = gate.filter(|gate| gate.starts_with(mount)) {
+            let why = "lies on the volume, which is mounted on one machine only: put it on a tmpfs, such as /run/etcd-rejoin/gate";
+            self.mistake("REJOIN_GATE", &gate.display().to_string(), why);
+        }
     }
 
     fn fence_peer(&mut self, given: &Variables) -> Option<FencePeer> {
-        let peer = given.fence_peer.as_deref();
-        for (variable, value) in [
-            ("REJOIN_FENCE_LISTEN", &given.fence_listen),
-            ("REJOIN_FENCE_KEY_FILE", &given.fence_key_file),
-        ] {
-            if let (None, Some(value)) = (peer, value) {
-                let why = "does nothing without REJOIN_FENCE_PEER: set that too";
-                self.mistake(variable, value, why);
+        let Some(peer) = given.get("REJOIN_FENCE_PEER") else {
+            for variable in ["REJOIN_FENCE_LISTEN", "REJOIN_FENCE_KEY_FILE"] {
+                if let Some(value) = given.get(variable) {
+                    let why = "does nothing without REJOIN_FENCE_PEER: set that too";
+                    self.mistake(variable, value, why);
+                }
             }
-        }
-        let peer = peer?;
+            return None;
+        };
         let port = fence::port(peer);
         if let Err(why) = &port {
             self.mistake("REJOIN_FENCE_PEER", peer, why);
         }
-        let listen = match given.fence_listen.as_deref() {
+        let listen = match given.get("REJOIN_FENCE_LISTEN") {
             None => Some(SocketAddr::new(everywhere(peer), port.unwrap_or(0))),
-            Some(text) => match text.parse::<SocketAddr>() {
-                Ok(address) if address.port() != 0 => Some(address),
-                Ok(_) | Err(_) => {
+            Some(text) => {
+                let address = text.parse::<SocketAddr>().ok();
+                let address = address.filter(|address| address.port() != 0);
+                if address.is_none() {
                     let why = "is no address to listen on: write ADDRESS:PORT, with an IP address";
                     self.mistake("REJOIN_FENCE_LISTEN", text, why);
-                    None
                 }
-            },
-        };
-        let key_file = match given.fence_key_file.as_deref() {
-            None => {
-                let why = "needs the secret that both machines share: set REJOIN_FENCE_KEY_FILE";
-                self.mistake("REJOIN_FENCE_PEER", peer, why);
-                None
+                address
             }
-            Some(path) => match Key::read(Path::new(path)) {
-                Ok(_) => {
-                    self.readable_by_others("REJOIN_FENCE_KEY_FILE", path);
-                    Some(PathBuf::from(path))
-                }
-                Err(why) => {
-                    self.mistake("REJOIN_FENCE_KEY_FILE", path, &why);
-                    None
-                }
-            },
         };
+        let Some(key_file) = given.get("REJOIN_FENCE_KEY_FILE") else {
+            let why = "needs the secret that both machines share: set REJOIN_FENCE_KEY_FILE";
+            self.mistake("REJOIN_FENCE_PEER", peer, why);
+            return None;
+        };
+        match Key::read(Path::new(key_file)) {
+            Ok(_) => self.readable_by_others("REJOIN_FENCE_KEY_FILE", key_file),
+            Err(why) => self.mistake("REJOIN_FENCE_KEY_FILE", key_file, &why),
+        }
         Some(FencePeer {
             peer: peer.into(),
             listen: listen?,
-            key_file: key_file?,
+            key_file: key_file.into(),
         })
     }
 
@@ -330,22 +275,21 @@ impl Remarks {
         let words: Vec<String> = (value.unwrap_or_default().split_whitespace())
             .map(String::from)
             .collect();
-        if let (Some(value), Some(program)) = (value, words.first())
-            && !Path::new(program).is_absolute()
+        // The handler of the kernel has another PATH than we have.
+        if let Some(value) = value
+            && !words
+                .first()
+                .is_some_and(|program| program.starts_with('/'))
         {
-            // The handler of the kernel has another PATH than we have.
             let why = "does not begin with an absolute path: write the program from / on";
             self.mistake("REJOIN_FENCE_COMMAND", value, why);
-        }
-        if let (Some(value), true) = (value, words.is_empty()) {
-            self.mistake("REJOIN_FENCE_COMMAND", value, "names no program");
         }
         words
     }
 
-    fn positive(&mut self, variable: &str, value: &Option<String>, default: u64) -> Duration {
+    fn positive(&mut self, given: &Variables, variable: &str, default: u64) -> Duration {
         let default = Duration::from_secs(default);
-        let Some(value) = value else {
+        let Some(value) = given.get(variable) else {
             return default;
         };
         let why = match duration(value) {
@@ -384,7 +328,7 @@ mod tests {
         };
         let given = (env.iter()).filter(|(_, value)| !value.is_empty());
         let given = given.map(|(name, value)| (name.to_string(), value.to_string()));
-        let given = Variables::of_variables("REJOIN_", &given.collect());
+        let given = Variables::of_variables(&given.collect());
         let dirs = ["ETCD_DATA_DIR", "ETCD_WAL_DIR"];
         let dirs = dirs.map(|name| (name, Path::new(value(name).unwrap_or_default())));
         let (rover, remarks) = check(&given, dirs, &[]);
@@ -452,6 +396,7 @@ mod tests {
         let wrong = [
             ("REJOIN_DRBD", "et cd"),
             ("REJOIN_MOUNT", "volume"),
+            ("REJOIN_ETCD_USER", "etcd"),
             ("REJOIN_GATE", "/run/../gate"),
             ("REJOIN_FENCE_PEER", "node2"),
             ("REJOIN_FENCE_LISTEN", "node1:7790"),

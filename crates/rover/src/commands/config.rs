@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::two_node::args::{CheckArgs, TwoNodeArgs};
-use crate::two_node::check::{Host, Severity, Sources, check as find};
+use crate::two_node::check::{Host, Sources, check as find};
 use crate::two_node::tools::{self, Verdict};
 use crate::two_node::{File, Plan, RESOURCE, files, plan, write};
 use etcd_rejoin_host::env_file::variables;
@@ -94,14 +94,13 @@ pub fn check(
     let mistakes = mistakes(&env);
     let (findings, notes) = find(&Sources::new(args, host, env), &mistakes);
     let mut text = String::new();
-    for finding in &findings {
+    for (_, finding) in &findings {
         text += &format!("{finding}\n");
     }
     for note in notes {
         text += &format!("note: {note}\n");
     }
-    let dangers = (findings.iter()).filter(|finding| finding.severity == Severity::Danger);
-    let dangers = dangers.count();
+    let dangers = findings.iter().filter(|(danger, _)| *danger).count();
     text += &match findings.len() {
         0 => "nothing is dangerous here\n".to_string(),
         all => format!("dangers: {dangers}, warnings: {}\n", all - dangers),

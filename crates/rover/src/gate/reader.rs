@@ -9,17 +9,15 @@ use crate::table::Gate;
 #[derive(Debug)]
 pub struct GateReader {
     path: PathBuf,
-    instance: Option<String>,
     boot: Result<String, String>,
     problem: String,
 }
 
 impl GateReader {
-    /// Of this file, which may come into being later. With an instance's or group's name, only its wish counts.
-    pub fn open(path: &Path, instance: Option<&str>) -> GateReader {
+    /// Of this file, which may come into being later.
+    pub fn open(path: &Path) -> GateReader {
         GateReader {
             path: path.into(),
-            instance: instance.map(String::from),
             boot: boot_id().map_err(|error| error.to_string()),
             problem: String::new(),
         }
@@ -58,14 +56,7 @@ impl GateReader {
         if wish.boot != *self.boot.as_ref()? {
             return Err(format!("{shown} was written in an earlier boot"));
         }
-        match &self.instance {
-            Some(instance) if wish.name != *instance => Err(format!(
-                "{shown} is about {}, and REJOIN_GATE_INSTANCE={instance}: let `notify --instance \
-                 {instance}` pass over the others",
-                wish.name
-            )),
-            Some(_) | None => Ok(wish.gate),
-        }
+        Ok(wish.gate)
     }
 }
 
@@ -74,23 +65,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wish_of_this_boot_and_of_our_instance_counts() {
+    fn the_wish_of_this_boot_counts() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("gate");
-        let read = |instance| {
-            let mut reader = GateReader::open(&path, instance);
+        let read = || {
+            let mut reader = GateReader::open(&path);
             (reader.latest(), reader.problem().to_string())
         };
-        assert!(read(None).1.contains("has said nothing"));
+        assert!(read().1.contains("has said nothing"));
         let boot = boot_id().unwrap();
         std::fs::write(&path, format!("MASTER 7.1 {boot} VI 1\n")).unwrap();
-        assert_eq!(read(None), (Gate::Master, String::new()));
-        assert_eq!(read(Some("VI 1")).0, Gate::Master);
-        let (gate, problem) = read(Some("VI 2"));
-        assert!(
-            gate == Gate::Unknown && problem.contains("is about VI 1"),
-            "{problem}"
-        );
+        assert_eq!(read(), (Gate::Master, String::new()));
         for (text, why) in [
             ("MASTER 7.1 earlier etcd\n".to_string(), "an earlier boot"),
             (format!("MASTER 7.1 {boot} etcd"), "no wish"),
@@ -98,7 +83,7 @@ mod tests {
             ("x".repeat(9999), "no wish"),
         ] {
             std::fs::write(&path, text).unwrap();
-            let (gate, problem) = read(None);
+            let (gate, problem) = read();
             assert!(gate == Gate::Unknown && problem.contains(why), "{problem}");
         }
     }

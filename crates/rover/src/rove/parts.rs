@@ -93,7 +93,7 @@ impl<'a> Rove<'a> {
             stop,
             follower: drbd.follower(),
             drbd,
-            gate: GateReader::open(&settings.gate, settings.gate_instance.as_deref()),
+            gate: GateReader::open(&settings.gate),
             member,
             memory: RoveMemory::new(),
             device: None,

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::CheckFindings;
+use super::findings::CheckFindings;
 use super::host::{Host, Program};
 use crate::fence::Key;
 
@@ -12,29 +12,12 @@ use crate::fence::Key;
 pub fn program(host: &Host, place: &dyn Display, whose: &str, line: &str, out: &mut CheckFindings) {
     let word = line.split_whitespace().next().unwrap_or_default();
     match host.program(word) {
-        Program::Missing => out.danger(
-            place,
-            "program-missing",
-            format!("{whose} is {word:?}, which is not on this machine: it fails unseen"),
-            "install it on the machine itself, not only in a container",
-        ),
-        Program::NotExecutable => out.danger(
-            place,
-            "program-not-executable",
-            format!("{whose} is {word:?}, which is not an executable file: it fails unseen"),
-            format!("chmod 755 {word}"),
-        ),
+        Program::Missing => out.add(place, "program-missing", &[&whose, &word]),
+        Program::NotExecutable => out.add(place, "program-not-executable", &[&whose, &word]),
         Program::Fine(path) => {
             if let Some((part, why)) = host.exchangeable(&path) {
                 let part = part.display();
-                out.danger(
-                    place,
-                    "program-exchangeable",
-                    format!(
-                        "{whose} runs as root, and {part} {why}: keepalived disables such a script and becomes master without it"
-                    ),
-                    format!("chown root:root {part}; chmod go-w {part}"),
-                );
+                out.add(place, "program-exchangeable", &[&whose, &part, &why]);
             }
         }
     }
@@ -52,22 +35,11 @@ pub fn is_one_path(one: &str, two: &str) -> bool {
 /// The secret that the entrypoints share.
 pub fn key_file(host: &Host, place: &dyn Display, path: &str, out: &mut CheckFindings) {
     if let Err(why) = Key::read(&host.path(Path::new(path))) {
-        let what = format!("the key file {path} {why}");
-        let cure =
-            "copy the same secret to both machines: without it no machine can fence the other";
-        return out.danger(place, "key-file", what, cure);
+        return out.add(place, "key-file", &[&path, &why]);
     }
     let mode = (host.metadata(Path::new(path))).map_or(0, |meta| meta.mode() & 0o777);
     if mode & 0o077 != 0 {
-        let what = format!(
-            "the key file {path} has mode {mode:o}: others than its owner can use it, and with it outdate this machine's disk"
-        );
-        out.danger(
-            place,
-            "key-file-readable",
-            what,
-            format!("chmod 600 {path}"),
-        );
+        out.add(place, "key-file-readable", &[&path, &format!("{mode:o}")]);
     }
 }
 
@@ -81,13 +53,7 @@ pub fn password(host: &Host, command: &str, out: &mut CheckFindings) {
         .iter()
         .any(|word| text.contains(word));
     if carries && host.is_open_to_all(Path::new(command)) {
-        let what = "the fence command seems to carry a password, and every user of this machine can read it";
-        out.warning(
-            command,
-            "password-readable",
-            what,
-            format!("chmod 700 {command}"),
-        );
+        out.add(command, "password-readable", &[]);
     }
 }
 
