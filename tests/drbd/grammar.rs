@@ -27,7 +27,13 @@ fn calls() -> Vec<String> {
     stand_in.answers("drbdadm outdate", "");
     stand_in.answers("drbdadm resume-io", "");
     let mut drbd = stand_in.drbd();
+    // Attached, it is asked for the minor; else the metadata is written.
     let _ = drbd.outdate(LONG);
+    let attached = stand_in.path("state");
+    let state = std::fs::read_to_string(&attached).unwrap();
+    stand_in.put("state", "exists -\n");
+    let _ = drbd.outdate(LONG);
+    stand_in.put("state", &state);
     drbd.demote(LONG).unwrap();
     for (word, options) in [("primary", &["--force"][..]), ("resume-io", &[])] {
         drbd.admin(word, options, LONG, &|| false).unwrap();
@@ -61,6 +67,7 @@ fn drbdadm_knows_every_word_of_ours_under_both_grammars() {
         "sh-dev",
         "sh-ll-dev",
         "sh-md-dev",
+        "sh-minor",
     ];
     for verb in verbs {
         let given = |call: &String| call.split(' ').nth(1) == Some(verb);

@@ -1,10 +1,10 @@
 //! A volume's state in words, for `status` and the log. Pure.
 
-use crate::table::{Connection, Disk, Fencing, PeerVolume, Replication, Resource, Role};
+use crate::table::{Connection, Disk, Fencing, PeerVolume, Replication, Resource};
 
 /// The resource in one line: what an operator looks for first.
 pub fn summary(resource: &Resource) -> String {
-    let mut text = format!("{} {}", role(resource.role), disk(resource.disk));
+    let mut text = format!("{:?} {:?}", resource.role, resource.disk);
     if resource.suspended {
         text += ", writes frozen";
     }
@@ -42,35 +42,13 @@ fn peer_words(peer: &PeerVolume) -> String {
             _ => format!("{name} not connected"),
         },
         Connection::Connected => {
-            let (role, disk) = (role(peer.role), disk(peer.disk));
-            match peer.replication {
-                Replication::SyncSource => format!("{name} {role} {disk}, receives from us"),
-                Replication::SyncTarget => format!("{name} {role} {disk}, we receive from it"),
-                Replication::Off | Replication::Established | Replication::Other => {
-                    format!("{name} {role} {disk}")
-                }
-            }
+            let resync = match peer.replication {
+                Replication::SyncSource => ", receives from us",
+                Replication::SyncTarget => ", we receive from it",
+                Replication::Off | Replication::Established | Replication::Other => "",
+            };
+            format!("{name} {:?} {:?}{resync}", peer.role, peer.disk)
         }
-    }
-}
-
-fn role(role: Role) -> &'static str {
-    match role {
-        Role::Primary => "Primary",
-        Role::Secondary => "Secondary",
-        Role::Unknown => "role unknown",
-    }
-}
-
-fn disk(disk: Disk) -> &'static str {
-    match disk {
-        Disk::Diskless => "Diskless",
-        Disk::Changing => "disk in transition",
-        Disk::Inconsistent => "Inconsistent",
-        Disk::Outdated => "Outdated",
-        Disk::Unknown => "disk unknown",
-        Disk::Consistent => "Consistent",
-        Disk::UpToDate => "UpToDate",
     }
 }
 

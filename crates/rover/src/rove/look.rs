@@ -25,7 +25,7 @@ const ENDS: u32 = 3;
 const SERVES: Duration = Duration::from_secs(60);
 
 /// What is remembered, and since when.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct RoveMemory {
     pub known: Remembered,
     pub letting_go: Option<Instant>,
@@ -56,27 +56,6 @@ pub struct RoveMemory {
 }
 
 impl RoveMemory {
-    pub fn new() -> Self {
-        RoveMemory {
-            known: Remembered::NOTHING,
-            letting_go: None,
-            demoted: None,
-            frozen: None,
-            holders: Vec::new(),
-            distrusted: false,
-            volume: None,
-            handler: None,
-            under_way: None,
-            unsettled: false,
-            refused: None,
-            mounting: None,
-            started: None,
-            ended: None,
-            ends: 0,
-            failed_here: None,
-        }
-    }
-
     /// A check or a mount has failed, and may go on doing so.
     pub fn mount_fails(&mut self) {
         let since = *self.mounting.get_or_insert_with(Instant::now);

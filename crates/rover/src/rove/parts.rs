@@ -95,7 +95,7 @@ impl<'a> Rove<'a> {
             drbd,
             gate: GateReader::open(&settings.gate),
             member,
-            memory: RoveMemory::new(),
+            memory: RoveMemory::default(),
             device: None,
             machine,
             key,

@@ -3,7 +3,7 @@
 use super::{Checked, Connection, Disk, Gate, Resource, Role, VolumeState};
 
 /// What no look can tell, because it is over. Gone with the rover.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Remembered {
     /// See [`super::VolumeSeen::promoted`].
     pub promoted: bool,

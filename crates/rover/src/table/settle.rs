@@ -122,10 +122,10 @@ pub fn settle(so_far: &Settling) -> Settle {
 /// seconds later than ours, and a rover that is being restarted comes back: it is not turned off before that.
 /// The rest is for the fence command, and the Primary's goes first.
 pub fn time_to_ask(all: Duration, can_turn_off: bool, primary: bool) -> Duration {
-    let most = Duration::from_secs(if primary { 4 } else { 8 });
-    match can_turn_off {
-        true => (all * 2 / 3).min(most),
-        false => all,
+    match (can_turn_off, primary) {
+        (true, true) => (all * 2 / 3).min(Duration::from_secs(4)),
+        (true, false) => (all * 2 / 3).min(Duration::from_secs(8)),
+        (false, _) => all.min(Duration::from_secs(8)),
     }
 }
 

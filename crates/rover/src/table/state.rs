@@ -173,9 +173,10 @@ pub enum Child {
 
 /// The outcome of the file system check since the last promotion. `Broken` stays until the gate has
 /// been closed: else a broken file system would be promoted and released for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Checked {
     /// Not done since.
+    #[default]
     No,
     /// Clean, or repaired as a journal replay is.
     Clean,
