@@ -221,6 +221,7 @@ fn report(gate: &std::path::Path, no_bid: &str, seconds_ago: u64) {
         "to_change": "nothing to do",
         "holders": ["tail (pid 7)"],
         "no_bid": no_bid,
+        "bid": "",
         "boot": boot.trim(),
         "at": uptime.saturating_sub(seconds_ago),
     });

@@ -44,7 +44,7 @@ impl Means<'_> {
             so_far.elapsed = start.elapsed();
             match settle(&so_far) {
                 Settle::Ask => {
-                    let time = time_to_ask(self.timeout, so_far.can_turn_off, self.primary);
+                    let time = time_to_ask(self.timeout, so_far.can_turn_off);
                     so_far.answer = Some(self.ask(resource, start + time));
                 }
                 Settle::Margin(margin) => std::thread::sleep(margin),

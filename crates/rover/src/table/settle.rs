@@ -85,9 +85,9 @@ impl fmt::Display for Settled {
 /// How long a machine that is not Primary waits, from its first question on, before it turns a silent one off.
 ///
 /// Both may have lost sight of each other. The Primary notices that first, by 0.7 to 3 s (measured: DRBD's ping
-/// against keepalived's election), asks for a shorter time ([`time_to_ask`]), and its fence command needs seconds
-/// itself: if both ran at once, both machines would be off. So a command may take some 7 s.
-pub const MARGIN: Duration = Duration::from_secs(10);
+/// against keepalived's election), finds nobody within 1.5 s, and its fence command needs seconds itself: if both
+/// ran at once, both machines would be off. So a command may take some 6 s.
+pub const MARGIN: Duration = Duration::from_secs(7);
 
 /// What comes next, until it is settled.
 ///
@@ -120,13 +120,10 @@ pub fn settle(so_far: &Settling) -> Settle {
 
 /// How much of the time is for asking. A peer that lives answers once its own DRBD has noticed the loss, some
 /// seconds later than ours, and a rover that is being restarted comes back: it is not turned off before that.
-/// The rest is for the fence command, and the Primary's goes first.
-pub fn time_to_ask(all: Duration, can_turn_off: bool, primary: bool) -> Duration {
-    match (can_turn_off, primary) {
-        (true, true) => (all * 2 / 3).min(Duration::from_secs(4)),
-        (true, false) => (all * 2 / 3).min(Duration::from_secs(8)),
-        (false, _) => all.min(Duration::from_secs(8)),
-    }
+/// The rest is for the fence command.
+pub fn time_to_ask(all: Duration, can_turn_off: bool) -> Duration {
+    let share = if can_turn_off { all * 2 / 3 } else { all };
+    share.min(Duration::from_secs(8))
 }
 
 /// What the kernel's `fence-peer` handler does next.

@@ -44,7 +44,7 @@ fn variant(at: usize, lines: &[String]) -> Settling {
             ("peer", "nobody") => so_far.can_ask = false,
             ("role", "secondary") => so_far.primary = false,
             ("role", "primary") => so_far.primary = true,
-            ("elapsed", "10s") => so_far.elapsed = std::time::Duration::from_secs(10),
+            ("elapsed", "7s") => so_far.elapsed = std::time::Duration::from_secs(7),
             ("answer", words) => {
                 so_far.answer = match words {
                     "none" => None,
