@@ -55,7 +55,7 @@ variables! {
     "REJOIN_FENCE_LISTEN", "0.0.0.0 (`[::]` beside an IPv6 address), the port of REJOIN_FENCE_PEER", "`address:port` where we answer the other rover";
     "REJOIN_FENCE_KEY_FILE", "none", "a file with the secret that both rovers share: at least 32 bytes, the same on both machines";
     "REJOIN_FENCE_COMMAND", "none", "a program, with its arguments, that surely turns the other machine off: exit code 0 says that it is off";
-    "REJOIN_FENCE_TIMEOUT", "8s", "how long settling the other machine's fate may take; with REJOIN_FENCE_COMMAND at most 8 seconds of it are for asking";
+    "REJOIN_FENCE_TIMEOUT", "30s", "how long settling the other machine's fate may take; with REJOIN_FENCE_COMMAND at most 8 seconds of it are for asking";
     "REJOIN_DEMOTE_TIMEOUT", "20s", "how long a demotion may take";
     "REJOIN_SELF_FENCE", "never", "what happens at the end of REJOIN_DEMOTE_TIMEOUT: `reboot` reboots this machine at once, `never` holds and shouts";
 }

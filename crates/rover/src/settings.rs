@@ -155,7 +155,7 @@ impl Remarks {
             gate: gate.unwrap_or_default(),
             fence,
             fence_command: self.fence_command(given.get("REJOIN_FENCE_COMMAND")),
-            fence_timeout: self.positive(given, "REJOIN_FENCE_TIMEOUT", 8),
+            fence_timeout: self.positive(given, "REJOIN_FENCE_TIMEOUT", 30),
             demote_timeout: self.positive(given, "REJOIN_DEMOTE_TIMEOUT", 20),
             self_fence: match given.get("REJOIN_SELF_FENCE") {
                 None | Some("never") => false,
