@@ -139,7 +139,7 @@ impl Guest {
         command.arg("-kernel").arg(&image.kernel);
         command.arg("-initrd").arg(&image.files);
         command.arg("-append").arg(format!(
-            "console=ttyS0 panic=-1 quiet loglevel=4 mitigations=off rdinit=/guest/init node={} fence={}",
+            "console=ttyS0 panic=-1 quiet loglevel=4 mitigations=off no_timer_check rdinit=/guest/init node={} fence={}",
             self.n, self.fence
         ));
         for name in ["volume", "own"] {
