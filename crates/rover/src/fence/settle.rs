@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::key::Key;
 use super::wire::Answer;
 use super::{Asked, Machine, ask};
-use crate::table::{PeerAnswer, Settle, Settled, Settling, settle, time_to_ask};
+use crate::table::{OutdateAnswer, Settle, Settled, Settling, settle, time_to_ask};
 use etcd_rejoin_host::program;
 use etcd_rejoin_host::text::one_line;
 
@@ -57,16 +57,16 @@ impl Means<'_> {
         }
     }
 
-    fn ask(&self, resource: &str, deadline: Instant) -> PeerAnswer {
+    fn ask(&self, resource: &str, deadline: Instant) -> OutdateAnswer {
         let Some((peer, key)) = self.peer else {
-            return PeerAnswer::Silent("there is nobody to ask".into());
+            return OutdateAnswer::Silent("there is nobody to ask".into());
         };
         match ask(peer, key, self.machine, resource, deadline) {
-            Asked::Heard(Answer::Outdated) => PeerAnswer::Outdated,
-            Asked::Heard(Answer::Primary) => PeerAnswer::Primary,
-            Asked::Heard(Answer::Busy(why)) => PeerAnswer::Busy(why),
-            Asked::Heard(Answer::Failed(why)) => PeerAnswer::Failed(why),
-            Asked::Silent(why) => PeerAnswer::Silent(why),
+            Asked::Heard(Answer::Outdated) => OutdateAnswer::Outdated,
+            Asked::Heard(Answer::Primary) => OutdateAnswer::Primary,
+            Asked::Heard(Answer::Busy(why)) => OutdateAnswer::Busy(why),
+            Asked::Heard(Answer::Failed(why)) => OutdateAnswer::Failed(why),
+            Asked::Silent(why) => OutdateAnswer::Silent(why),
         }
     }
 

@@ -1,16 +1,14 @@
-//! One look at the gate, the volume, the mount and the member, and what is remembered of the last one.
+//! One look at the gate, the volume, the mount and the member.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::kernel::UnderWay;
 use super::parts::Rove;
 use crate::gate::tokens;
 use crate::mount;
 use crate::settings::Rover;
 use crate::table::{
-    Child, Connection, Gate, Mounted, Remembered, Resource, Role, VolumePolicy, VolumeSeen,
-    VolumeState, child_is_settled, letting_go,
+    Child, Gate, Mounted, Role, VolumePolicy, VolumeSeen, VolumeState, child_is_settled, letting_go,
 };
 
 /// How long what DRBD said is taken for what is while nothing else is heard from it.
@@ -18,95 +16,6 @@ const HOLDS: Duration = Duration::from_secs(5);
 /// How long the configuration of the handler is taken for granted while the gate is closed. Whoever changes
 /// it has to wait for that long before he fails over.
 const HANDLER_AGE: Duration = Duration::from_secs(60);
-/// A volume that cannot be mounted for so long is left to the peer, if that one can.
-const MOUNTS_BY_THEN: Duration = Duration::from_secs(30);
-/// So is one whose member has ended by itself so often, and never served for so long.
-const ENDS: u32 = 3;
-const SERVES: Duration = Duration::from_secs(60);
-
-/// What is remembered, and since when.
-#[derive(Debug, Default)]
-pub struct RoveMemory {
-    pub known: Remembered,
-    pub letting_go: Option<Instant>,
-    /// When we have demoted the volume.
-    pub demoted: Option<Instant>,
-    pub frozen: Option<Instant>,
-    pub holders: Vec<String>,
-    /// Since the last promotion a mount has failed.
-    pub distrusted: bool,
-    /// What DRBD said last, and since when nothing else was heard.
-    pub volume: Option<(Instant, VolumeState)>,
-    /// Whether DRBD's handler is ours, and when that was read.
-    pub handler: Option<(Instant, bool)>,
-    /// A call into the kernel that has not come back.
-    pub under_way: Option<UnderWay>,
-    /// See [`VolumeSeen::unsettled`].
-    pub unsettled: bool,
-    /// See [`VolumeSeen::refused`].
-    pub refused: Option<(Instant, String)>,
-    /// Since when neither a check nor a mount has led to a mount.
-    pub mounting: Option<Instant>,
-    /// When the member was started, when it ended by itself, and how often in a row.
-    pub started: Option<Instant>,
-    pub ended: Option<Instant>,
-    pub ends: u32,
-    /// See [`VolumeSeen::failed_here`].
-    pub failed_here: Option<Instant>,
-}
-
-impl RoveMemory {
-    /// A check or a mount has failed, and may go on doing so.
-    pub fn mount_fails(&mut self) {
-        let since = *self.mounting.get_or_insert_with(Instant::now);
-        if since.elapsed() >= MOUNTS_BY_THEN {
-            self.failed_here = Some(Instant::now());
-        }
-    }
-
-    /// How the member does. Whether it has ended, and may be started once more.
-    fn hear_of_the_member(&mut self, child: Child) -> bool {
-        match child {
-            Child::Ended(_) => {
-                let ended = *self.ended.get_or_insert_with(|| {
-                    self.ends += 1;
-                    Instant::now()
-                });
-                if self.ends >= ENDS && self.failed_here.is_none_or(|at| at < ended) {
-                    self.failed_here = Some(ended);
-                }
-                return ended.elapsed() >= Duration::from_secs(1 << self.ends.min(5));
-            }
-            Child::Running if self.started.is_some_and(|at| at.elapsed() >= SERVES) => {
-                (self.ends, self.failed_here) = (0, None);
-            }
-            Child::None | Child::Running | Child::Stopping => {}
-        }
-        self.ended = None;
-        false
-    }
-
-    /// What this look says about what was known before.
-    fn update(&mut self, gate: Gate, volume: &VolumeState) {
-        self.known = self.known.after(gate, volume);
-        let (suspended, together) = match volume {
-            VolumeState::Up(resource) => (resource.suspended, is_together(resource)),
-            VolumeState::Down | VolumeState::Unusable(_) => (false, false),
-        };
-        if together {
-            self.refused = None;
-        }
-        // What is not there is promoted by nobody.
-        self.unsettled &= *volume != VolumeState::Down;
-        self.frozen = suspended.then(|| self.frozen.unwrap_or_else(Instant::now));
-    }
-}
-
-fn is_together(resource: &Resource) -> bool {
-    let mut peers = resource.peers.iter();
-    peers.any(|peer| peer.connection == Connection::Connected && !peer.witness)
-}
-
 impl Rove<'_> {
     /// Looks at everything once.
     pub(super) fn look(&mut self) -> VolumeSeen {

@@ -6,11 +6,13 @@
 mod kernel;
 mod look;
 mod member;
+mod memory;
 mod parts;
 mod report;
 mod said;
 mod status;
 mod steps;
+mod under_way;
 
 use std::time::{Duration, Instant};
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::SIGCHLD;
 
-use super::look::RoveMemory;
 use super::member::{MemberProcess, StartMember};
+use super::memory::RoveMemory;
 use super::report::{VolumeReport, volume_words};
 use super::said::RoverSaid;
 use crate::drbd::{Drbd, FailureKind, Follower};

@@ -9,9 +9,10 @@ use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::kernel::{KernelAnswer, unwanted};
+use super::kernel::unwanted;
 use super::parts::Rove;
 use super::report::Beat;
+use super::under_way::KernelAnswer;
 use crate::drbd::{DrbdFailure, FailureKind};
 use crate::fence::{Means, Turn};
 use crate::gate::tokens;

@@ -25,7 +25,7 @@ pub use memory::Remembered;
 pub use reason::{VolumeReason, VolumeRow, volume_cures_table, volume_table};
 pub use set_up::{OnDisk, SetUp, SetUpSeen, SetUpStep, SoFar, set_up};
 pub use settle::{
-    HandlerDecision, MARGIN, PeerAnswer, Settle, Settled, Settling, decide_handler, settle,
+    HandlerDecision, MARGIN, OutdateAnswer, Settle, Settled, Settling, decide_handler, settle,
     time_to_ask,
 };
 pub use state::*;

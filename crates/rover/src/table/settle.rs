@@ -9,7 +9,7 @@ use super::{Resource, Role, proves};
 
 /// What the other machine answers when it is asked to outdate its disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PeerAnswer {
+pub enum OutdateAnswer {
     /// It has recorded that its disk is outdated.
     Outdated,
     /// It is Primary.
@@ -32,7 +32,7 @@ pub struct Settling {
     /// There is a fence command.
     pub can_turn_off: bool,
     /// What it has answered, once it was asked.
-    pub answer: Option<PeerAnswer>,
+    pub answer: Option<OutdateAnswer>,
     /// For how long all this goes on.
     pub elapsed: Duration,
     /// How the fence command has ended, once it was run: it confirms that the machine is off, or why not.
@@ -97,13 +97,15 @@ pub fn settle(so_far: &Settling) -> Settle {
     let (how, first) = match &so_far.answer {
         None if so_far.can_ask => return Settle::Ask,
         None => silent("there is no REJOIN_FENCE_PEER to ask"),
-        Some(PeerAnswer::Outdated) => return Settle::Settled(Settled::Outdated),
-        Some(PeerAnswer::Primary) => return Settle::Settled(Settled::Primary),
-        Some(PeerAnswer::Busy(why)) => return Settle::Settled(Settled::Busy(why.clone())),
-        Some(PeerAnswer::Failed(why)) => (Settled::Refused as fn(String) -> Settled, why.clone()),
-        Some(PeerAnswer::Silent(why)) => silent(why),
+        Some(OutdateAnswer::Outdated) => return Settle::Settled(Settled::Outdated),
+        Some(OutdateAnswer::Primary) => return Settle::Settled(Settled::Primary),
+        Some(OutdateAnswer::Busy(why)) => return Settle::Settled(Settled::Busy(why.clone())),
+        Some(OutdateAnswer::Failed(why)) => {
+            (Settled::Refused as fn(String) -> Settled, why.clone())
+        }
+        Some(OutdateAnswer::Silent(why)) => silent(why),
     };
-    let lives = matches!(so_far.answer, Some(PeerAnswer::Failed(_)));
+    let lives = matches!(so_far.answer, Some(OutdateAnswer::Failed(_)));
     let margin = MARGIN.saturating_sub(so_far.elapsed);
     Settle::Settled(match &so_far.turned_off {
         None if so_far.can_turn_off && !so_far.primary && !lives && !margin.is_zero() => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use etcd_rejoin_rover::table::{
-    Checked, Child, Connection, Disk, Gate, HandlerDecision, MARGIN, Mounted, PeerAnswer,
+    Checked, Child, Connection, Disk, Gate, HandlerDecision, MARGIN, Mounted, OutdateAnswer,
     PeerVolume, Remembered, Replication, Reply, Resource, Role, Settle, Settled, Settling,
     VolumePolicy, VolumeSeen, VolumeState, VolumeStep, is_recorded_outdated, settle,
 };
@@ -170,9 +170,9 @@ impl Cluster {
 
     /// What this machine answers when it is asked to outdate its disk. What its rover remembers of a thaw, this
     /// world leaves out: the less it knows, the more may be lost.
-    fn answer(&self, world: &mut World, asked: usize) -> PeerAnswer {
+    fn answer(&self, world: &mut World, asked: usize) -> OutdateAnswer {
         if !world.lan || !world.machines[asked].rover.runs {
-            return PeerAnswer::Silent("no answer".into());
+            return OutdateAnswer::Silent("no answer".into());
         }
         let volume = match world.machines[asked].up {
             true => VolumeState::Up(world.resource(asked, &self.settings)),
@@ -183,14 +183,14 @@ impl Cluster {
                 world.outdate(asked);
                 // Its answer is its disk, read again.
                 match world.machines[asked].disk {
-                    Disk::Outdated | Disk::Inconsistent => PeerAnswer::Outdated,
-                    _ => PeerAnswer::Busy("not recorded".into()),
+                    Disk::Outdated | Disk::Inconsistent => OutdateAnswer::Outdated,
+                    _ => OutdateAnswer::Busy("not recorded".into()),
                 }
             }
-            Reply::Primary => PeerAnswer::Primary,
-            Reply::NotNow if self.fences_who_refuses => PeerAnswer::Failed("it cannot".into()),
-            Reply::NotNow => PeerAnswer::Busy("not now".into()),
-            Reply::Cannot => PeerAnswer::Failed("it cannot".into()),
+            Reply::Primary => OutdateAnswer::Primary,
+            Reply::NotNow if self.fences_who_refuses => OutdateAnswer::Failed("it cannot".into()),
+            Reply::NotNow => OutdateAnswer::Busy("not now".into()),
+            Reply::Cannot => OutdateAnswer::Failed("it cannot".into()),
         }
     }
 

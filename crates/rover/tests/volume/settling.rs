@@ -1,8 +1,8 @@
 //! Is a lost machine settled as we meant it? `settling.txt` and `handler.txt` say it in words.
 
 use etcd_rejoin_rover::table::{
-    HandlerDecision, PeerAnswer, Resource, Settle, Settled, Settling, VolumeState, decide_handler,
-    settle,
+    HandlerDecision, OutdateAnswer, Resource, Settle, Settled, Settling, VolumeState,
+    decide_handler, settle,
 };
 
 use crate::cases::{self, Meaning};
@@ -48,11 +48,11 @@ fn variant(at: usize, lines: &[String]) -> Settling {
             ("answer", words) => {
                 so_far.answer = match words {
                     "none" => None,
-                    "outdated" => Some(PeerAnswer::Outdated),
-                    "primary" => Some(PeerAnswer::Primary),
-                    "busy" => Some(PeerAnswer::Busy("it goes first".into())),
-                    "failed" => Some(PeerAnswer::Failed("no disk".into())),
-                    "silent" => Some(PeerAnswer::Silent("no connection".into())),
+                    "outdated" => Some(OutdateAnswer::Outdated),
+                    "primary" => Some(OutdateAnswer::Primary),
+                    "busy" => Some(OutdateAnswer::Busy("it goes first".into())),
+                    "failed" => Some(OutdateAnswer::Failed("no disk".into())),
+                    "silent" => Some(OutdateAnswer::Silent("no connection".into())),
                     _ => panic!("line {at}: {words:?} is no answer"),
                 }
             }
