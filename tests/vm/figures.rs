@@ -51,7 +51,7 @@ fn a_gigabyte_is_resynced_beside_writes() {
     });
     for _ in 0..8 {
         lab.guest(1)
-            .run("head -c 128M /dev/zero >> /var/lib/etcd3/fill && sync");
+            .run("head -c 134217728 /dev/zero >> /var/lib/etcd3/fill && sync");
     }
     lab.write_from(1);
     lab.return_of(2);
