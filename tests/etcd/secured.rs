@@ -124,7 +124,8 @@ fn peers_go_from_http_to_https_one_at_a_time(version: Version) {
     let listed = String::from_utf8(listed.stdout).unwrap();
     assert_eq!(listed.matches("https://").count(), 3, "{listed}");
     cluster.member(3).lose_disk();
-    restart(&mut cluster, 3);
+    cluster.start(&[3]);
+    cluster.wait_healthy();
     cluster.verify();
 }
 
