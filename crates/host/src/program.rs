@@ -176,8 +176,11 @@ fn follow(
     let mut out = Stream::new(child.stdout.take(), kept).map_err(failed)?;
     let mut err = Stream::new(child.stderr.take(), kept).map_err(failed)?;
     let mut ended: Option<(ExitStatus, Instant)> = None;
+    // Who is given up soon is let go of soon: a restart waits for that.
+    let mut tick = TICK / 8;
     loop {
-        wait_readable(&out, &err);
+        wait_readable(&out, &err, tick);
+        tick = (tick * 2).min(TICK);
         out.drain();
         err.drain();
         if ended.is_none() {
@@ -272,11 +275,11 @@ impl<T: Read + AsFd> Stream<T> {
     }
 }
 
-fn wait_readable<A: AsFd, B: AsFd>(out: &Stream<A>, err: &Stream<B>) {
+fn wait_readable<A: AsFd, B: AsFd>(out: &Stream<A>, err: &Stream<B>, tick: Duration) {
     let mut fds = Vec::with_capacity(2);
     fds.extend(out.from.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
     fds.extend(err.from.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
-    let tick = Timespec::try_from(TICK).ok();
+    let tick = Timespec::try_from(tick).ok();
     // An interrupted wait is a short one.
     let _ = poll(&mut fds, tick.as_ref());
 }
