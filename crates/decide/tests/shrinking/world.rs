@@ -62,7 +62,7 @@ pub struct Run {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Container {
-    Entrypoint(Run),
+    Entrypoint(Box<Run>),
     Etcd,
 }
 
@@ -71,7 +71,7 @@ pub enum Pod {
     Gone,
     Here(Container),
     /// It ends, and its pre-stop runs beside what runs.
-    Ending(Container, Run),
+    Ending(Container, Box<Run>),
 }
 
 impl Pod {
