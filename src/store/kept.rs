@@ -122,6 +122,7 @@ fn members(look: &Value) -> Result<Vec<KeptMember>, Lacks> {
         all.push(KeptMember {
             name: text(recorded, "name")?,
             peer_urls: texts(recorded, "peer_urls")?,
+            voter: false,
         });
     }
     let (mut newest, mut listed) = (String::new(), &Value::Null);
@@ -140,9 +141,17 @@ fn members(look: &Value) -> Result<Vec<KeptMember>, Lacks> {
             _ if all.iter().any(recorded) => continue,
             _ => peer_urls.first().ok_or("peer_urls")?.clone(),
         };
+        let voter = some(member, "learner").and_then(Value::as_bool) != Some(true);
         match all.iter_mut().find(|known| known.name == name) {
-            Some(known) => known.peer_urls.extend(peer_urls),
-            None => all.push(KeptMember { name, peer_urls }),
+            Some(known) => {
+                known.peer_urls.extend(peer_urls);
+                known.voter = voter;
+            }
+            None => all.push(KeptMember {
+                name,
+                peer_urls,
+                voter,
+            }),
         }
     }
     Ok(all)

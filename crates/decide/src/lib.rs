@@ -54,7 +54,7 @@ pub use seen::in_one_line;
 pub use step::{Begin, Start, Step, StoreStep};
 pub use store::{
     Base, HELD_BY, Kept, KeptLineage, KeptMarker, KeptMember, KeptOrder, KeptSnapshot, Nonce,
-    OrderOutcome, Ordered, Recover, SaidOfStore, StoreSeen,
+    OrderOutcome, Ordered, Recover, SaidOfStore, StoreSeen, is_held,
 };
 pub use surroundings::{Dir, Surroundings};
 pub use table::{counts_on_versions, decide};

@@ -6,8 +6,8 @@
 use super::Decision::{Do, Wait};
 use super::total_loss::{everybody_else, may_repeat, said, seed, total_loss};
 use super::{
-    DataDir, Decision, Heard, Identity, Kept, KeptLineage, KeptOrder, Observation, OrderOutcome,
-    Ordered, Policy, Step, StoreSeen, StoreStep, Why,
+    DataDir, Decision, Heard, Holds, Identity, Kept, KeptLineage, KeptOrder, Observation,
+    OrderOutcome, Ordered, Peer, Policy, Steady, Step, StoreSeen, StoreStep, Why,
 };
 use crate::membership::quorum;
 
@@ -90,6 +90,13 @@ fn awaited(policy: &Policy, seen: &Observation, kept: &Kept, order: &KeptOrder) 
     let number = order.number;
     let wait = |missing| Wait(Why::RestoreOrdered(number, missing));
     if seen.order_note != Some(number) {
+        // Between two leaders, and in a short look, a cluster that runs well shows none.
+        let running = seen.running();
+        if !running.is_empty() && seen.steady != Steady::HalfAMinute {
+            let watched =
+                |peer: &Peer| format!("{} runs: half a minute without a leader", peer.name);
+            return wait(running.iter().map(watched).collect());
+        }
         let why = Why::RestoreOrdered(number, Vec::new());
         return Do(Step::Store(StoreStep::NoteOrder(number)), why);
     }
@@ -104,7 +111,12 @@ fn awaited(policy: &Policy, seen: &Observation, kept: &Kept, order: &KeptOrder) 
         // Who was not heard to wait may run, or start, and a quorum of these would go on with what is rolled back.
         Ordered::Snapshot { name, verified } => {
             let (missing, seed) = (missing.collect::<Vec<_>>(), seed(policy, &others));
-            match missing.len() < quorum(1 + others.len()) {
+            let waiting = others.iter().filter(waits);
+            let voters = waiting.filter(|name| has_newest(seen, kept, name) && votes(kept, name));
+            let own = (seen.data.identity()).filter(|_| votes(kept, &policy.name));
+            let own = own.filter(|own| kept.newest().is_some_and(|it| it.cluster == own.cluster));
+            let voters = voters.count() + own.iter().count();
+            match missing.len() < quorum(missing.len() + voters) {
                 false => wait(missing),
                 true if !verified => wait(vec![format!("snapshot {name} is not verified")]),
                 true if seed != policy.name => wait(vec![format!("{seed} begins it")]),
@@ -131,6 +143,30 @@ fn awaited(policy: &Policy, seen: &Observation, kept: &Kept, order: &KeptOrder) 
             }
         }
     }
+}
+
+/// It says that it has data of the newest lineage.
+fn has_newest(seen: &Observation, kept: &Kept, name: &str) -> bool {
+    let newest = kept.newest().map(|newest| newest.cluster);
+    let peer = seen.peers.iter().find(|peer| peer.name == name);
+    peer.is_some_and(|peer| match &peer.heard {
+        Heard::Entrypoint { holds, .. } => match holds {
+            Holds::Own(cluster) => Some(*cluster) == newest,
+            Holds::Empty
+            | Holds::Alone
+            | Holds::Promised
+            | Holds::Damaged
+            | Holds::SetAside
+            | Holds::Called => false,
+        },
+        Heard::Etcd { .. } | Heard::Silent(_) | Heard::Refused(_) | Heard::Nonsense(_) => false,
+    })
+}
+
+/// As far as the store knows: a learner that waits keeps nobody from a quorum.
+fn votes(kept: &Kept, name: &str) -> bool {
+    let mut known = kept.members.iter().filter(|member| member.name == name);
+    known.all(|member| member.voter)
 }
 
 fn is_own(seen: &Observation) -> bool {
@@ -160,7 +196,10 @@ fn begun(policy: &Policy, seen: &Observation, kept: &Kept, order: &KeptOrder) ->
         (DataDir::Own(_), base @ None) if ours && begins => {
             StoreStep::BeginLineage { number, base }
         }
-        (DataDir::Own(_), None) if ours && repeats => StoreStep::Continue { number, hold },
+        // Killed between the two renames, it has only to be brought.
+        (DataDir::Own(_) | DataDir::Empty, None) if ours && repeats => {
+            StoreStep::Continue { number, hold }
+        }
         // Unless all have lost what they had since.
         (DataDir::Empty, None) if !ours => {
             return total_loss(policy, seen, kept).or(Some(Wait(why)));

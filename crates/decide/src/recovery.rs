@@ -200,7 +200,7 @@ fn first(policy: &Policy, seen: &Observation, kept: &Kept, decision: Decision) -
     if !kept.snapshots.is_empty() && !is_continued(&decision) {
         return not_all_heard(policy, seen);
     }
-    let (unsaid, heard) = promises(seen);
+    let (unsaid, heard) = promises(seen, Some(&marker.nonce));
     if !unsaid.is_empty() {
         return Wait(Why::SettingsDiffer(unsaid));
     }
@@ -226,7 +226,7 @@ fn unmarked(seen: &Observation, decision: Decision) -> Decision {
         let why = Why::FirstStartPromise(Founders::Alone, Vec::new());
         return Do(Step::Promise, why);
     };
-    let (unsaid, mut promises) = promises(seen);
+    let (unsaid, mut promises) = promises(seen, None);
     if !unsaid.is_empty() {
         return Wait(Why::SettingsDiffer(unsaid));
     }
@@ -241,16 +241,24 @@ fn is_continued(decision: &Decision) -> bool {
     matches!(decision, Decision::Start(_, Why::FirstStartContinued))
 }
 
-/// Who has promised without saying which promise it is, and the promises that were heard.
-fn promises(seen: &Observation) -> (Vec<String>, Vec<Nonce>) {
+/// Who has promised and looks at another store than we do, or at none; and the promises that were heard. `marker`: the one
+/// that we read.
+fn promises(seen: &Observation, marker: Option<&Nonce>) -> (Vec<String>, Vec<Nonce>) {
     let promised = seen.peers_that(
         |heard| matches!(heard, Heard::Entrypoint { holds, .. } if *holds == Holds::Promised),
     );
     let (mut unsaid, mut promises) = (Vec::new(), Vec::new());
     for peer in promised {
-        match said(seen, &peer.name).and_then(|said| said.promise.clone()) {
-            Some(nonce) => promises.push(nonce),
-            None => unsaid.push(format!("{} says nothing of a store", peer.name)),
+        let name = &peer.name;
+        match said(seen, name).map(|said| (said.promise.clone(), said.marker.as_ref())) {
+            // Founded by another marker, it would be another cluster.
+            Some((Some(_), theirs)) if theirs != marker => {
+                unsaid.push(format!(
+                    "{name} has another store, or has not read the marker yet"
+                ));
+            }
+            Some((Some(nonce), _)) => promises.push(nonce),
+            Some((None, _)) | None => unsaid.push(format!("{name} says nothing of a store")),
         }
     }
     (unsaid, promises)

@@ -11,6 +11,12 @@ use crate::membership::{ClusterId, MemberId};
 /// is there nothing is written, and whatever else etcd does goes on. Whoever becomes the second voter takes it away.
 pub const HELD_BY: MemberId = MemberId(u64::from_be_bytes(*b"rejoined"));
 
+/// Whether this is that alarm, as a member's status tells it (etcd `server/etcdserver/api/v3rpc/maintenance.go`,
+/// `Status`).
+pub fn is_held(error: &str) -> bool {
+    error.contains(&format!("memberID:{} ", HELD_BY.0))
+}
+
 /// Whether a cluster that lost everything comes back by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -168,6 +174,8 @@ pub struct KeptMember {
     pub name: String,
     /// Its peer URLs.
     pub peer_urls: Vec<String>,
+    /// The newest manifest lists it with a vote.
+    pub voter: bool,
 }
 
 /// Which snapshot a total loss begins the next lineage with.

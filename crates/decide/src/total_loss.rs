@@ -68,7 +68,9 @@ pub(super) fn total_loss(policy: &Policy, seen: &Observation, kept: &Kept) -> Op
 
 /// Who restores: the first by name of everybody.
 pub(super) fn seed(policy: &Policy, others: &[String]) -> String {
-    let first = others.iter().chain([&policy.name]).min();
+    // One that is known by its URL alone has said no name, and has another one for itself.
+    let named = others.iter().filter(|name| !name.contains("://"));
+    let first = named.chain([&policy.name]).min();
     first.expect("we are one of them").clone()
 }
 

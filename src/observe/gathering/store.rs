@@ -70,7 +70,10 @@ impl Gathering<'_> {
     /// Asks the members that the store knows and the initial cluster does not: a cluster that has grown.
     fn ask_kept(&mut self, members: &[KeptMember]) {
         let config = self.observer.config.clone();
-        for KeptMember { name, peer_urls } in members.iter().take(MOST) {
+        for KeptMember {
+            name, peer_urls, ..
+        } in members.iter().take(MOST)
+        {
             let is_asked = |url: &String| {
                 let mut initial = config.policy.initial.iter();
                 config.policy.peer_urls.contains(url) || initial.any(|(_, urls)| urls.contains(url))

@@ -483,6 +483,7 @@ fn members_that_only_the_store_knows_are_asked() {
     let member = |name: &str, url: &str| decide::KeptMember {
         name: name.into(),
         peer_urls: vec![url.into()],
+        voter: true,
     };
     let kept = decide::Kept {
         members: vec![

@@ -377,9 +377,10 @@ fn store(at: usize, words: &str) -> StoreSeen {
                     },
                 });
             }
-            "member" => kept.members.push(KeptMember {
+            "member" | "voter" => kept.members.push(KeptMember {
                 name: part().expect("a name").into(),
                 peer_urls: vec![url(part().unwrap_or(rest))],
+                voter: word == "voter",
             }),
             _ => panic!("line {at}: {word:?} is nothing that a store holds"),
         }

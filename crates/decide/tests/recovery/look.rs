@@ -6,7 +6,7 @@ use etcd_rejoin_decide::membership::{ClusterId, InitialCluster, Member, MemberId
 use etcd_rejoin_decide::{
     Begin, DataDir, Decision, Heard, Holds, Identity, Kept, KeptLineage, KeptMarker, KeptMember,
     KeptOrder, KeptSnapshot, Knock, Nonce, Observation, OrderOutcome, Ordered, Peer, Policy,
-    Progress, Quorate, Recover, SaidOfStore, Step, StoreSeen, StoreStep, TABLE,
+    Progress, Quorate, Recover, SaidOfStore, Steady, Step, StoreSeen, StoreStep, TABLE,
 };
 
 use crate::world::{Act, Disk, Outcome, Process, Snapshot, World};
@@ -107,7 +107,12 @@ impl<const N: usize> World<N> {
             }),
             ..Observation::default()
         };
-        etcd_rejoin_decide::Memory::default().complete(seen, Duration::ZERO)
+        let seen = etcd_rejoin_decide::Memory::default().complete(seen, Duration::ZERO);
+        // An election takes no time here.
+        Observation {
+            steady: Steady::HalfAMinute,
+            ..seen
+        }
     }
 
     fn answer(&self, at: usize) -> Heard {
@@ -223,6 +228,7 @@ impl<const N: usize> World<N> {
                 .map(|at| KeptMember {
                     name: name(at),
                     peer_urls: vec![url(at)],
+                    voter: true,
                 })
                 .collect(),
         }

@@ -4,7 +4,7 @@
 //! nobody here reads are left out, and passed over where they come.
 
 use bytes::Bytes;
-use etcd_rejoin_decide::HELD_BY;
+use etcd_rejoin_decide::is_held;
 use prost::Message;
 
 /// Which cluster and member answered.
@@ -66,9 +66,7 @@ pub struct StatusResponse {
 impl StatusResponse {
     /// Whether a restore holds its clients: nobody may write to it yet.
     pub fn is_held(&self) -> bool {
-        // As etcd prints an alarm (etcd `server/etcdserver/api/v3rpc/maintenance.go`, `Status`).
-        let held = format!("memberID:{} ", HELD_BY.0);
-        self.errors.iter().any(|error| error.contains(&held))
+        self.errors.iter().any(|error| is_held(error))
     }
 }
 
