@@ -8,8 +8,12 @@ use serde_json::{Value, json};
 
 use super::{Exit, print};
 use crate::config::Config;
+use crate::decide::is_held;
 use crate::gateway::{Client, Status};
 use crate::membership::{Member, quorum};
+
+/// What CORRUPT means of the member that no cluster has.
+pub(super) const HELD: &str = "a restore holds its clients until a second voter has caught up";
 
 /// The cluster, as its members tell it.
 pub(super) struct Roll {
@@ -44,9 +48,11 @@ impl Enrolled {
             Ok((status, _)) if status.leader.is_none() => Some("it has no leader".into()),
             Ok((status, _)) => {
                 let mut errors = status.errors.iter();
-                errors
-                    .find(|error| !error.contains("alarm:NOSPACE"))
-                    .cloned()
+                let error = errors.find(|error| !error.contains("alarm:NOSPACE"))?;
+                Some(match is_held(error) {
+                    true => HELD.into(),
+                    false => error.clone(),
+                })
             }
         }
     }

@@ -270,7 +270,7 @@ async fn go_on(
 ) -> Result<(), NotDone> {
     let tools = tools(around)?;
     let began = Instant::now();
-    let new = NewDataDir::begin(&into.into, bytes_of(data_dir)?)?;
+    let new = NewDataDir::begin(&into.into, bytes_of(&data_dir.join("member"))?)?;
     let copy = new.copy();
     copy_member(data_dir, &copy)?;
     let speaks = speaks(around)?;
