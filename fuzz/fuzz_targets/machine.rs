@@ -35,7 +35,6 @@ fuzz_target!(|input: &[u8]| {
         Ok(Some(state)) => {
             assert!(state.disk != Disk::UpToDate || events.contains("UpToDate"));
             assert!(state.quorum != Some(true) || events.contains("quorum:yes"));
-            assert!(state.may_promote != Some(true) || events.contains("may_promote:yes"));
             let resource = resource(state, settings);
             assert_eq!(summary(&resource).lines().count(), 1);
             let _ = split_brain(NAME, &resource);

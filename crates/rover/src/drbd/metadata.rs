@@ -5,8 +5,6 @@
 pub struct Metadata {
     /// Created, and no data ever: no generation of writes.
     pub fresh: bool,
-    /// The data is consistent.
-    pub consistent: bool,
     /// It was up to date when that was last recorded.
     pub up_to_date: bool,
 }
@@ -37,7 +35,6 @@ pub fn parse(text: &str) -> Result<Metadata, String> {
     Ok(Metadata {
         // The lowest bit tells a Primary.
         fresh: current & !1 == JUST_CREATED,
-        consistent: flags[0],
         up_to_date: flags[1],
     })
 }
@@ -50,14 +47,14 @@ mod tests {
     fn a_fresh_disk_an_outdated_one_and_one_that_outdated_its_peer_are_told_apart() {
         let zeros = "0000000000000000:0000000000000000:0000000000000000";
         let fresh = parse(&format!("0000000000000004:{zeros}:0:0:0:0:0:0:0\n")).unwrap();
-        assert!(fresh.fresh && !fresh.consistent && !fresh.up_to_date);
+        assert!(fresh.fresh && !fresh.up_to_date);
         let nine = parse(&format!(
             "0000000000000004:{zeros}:0:0:0:0:1:0:0:0:0:0:0:0\n"
         ));
         assert!(nine.unwrap().fresh);
         let used = format!("14E465D0A683C8EB:{zeros}:1:0:0:0:0:1:0\n");
         let used = parse(&used).unwrap();
-        assert!(!used.fresh && used.consistent && !used.up_to_date);
+        assert!(!used.fresh && !used.up_to_date);
     }
 
     /// A crashed Primary of 9.2.18, and the disk that was outdated meanwhile.
@@ -65,7 +62,7 @@ mod tests {
     fn recorded_flags_are_read() {
         let said = include_str!("../../tests/fixtures/drbd/9/flags.get-gi");
         let read: Vec<_> = said.lines().map(|line| parse(line).unwrap()).collect();
-        assert!(read.iter().all(|disk| !disk.fresh && disk.consistent));
+        assert!(read.iter().all(|disk| !disk.fresh));
         assert_eq!(
             read.iter().map(|disk| disk.up_to_date).collect::<Vec<_>>(),
             [true, false]

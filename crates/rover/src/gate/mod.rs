@@ -89,7 +89,7 @@ fn word(gate: Gate) -> &'static str {
 
 /// What the gate file says; `None` where there is none. The error is what it holds instead.
 fn read_wish(path: &Path) -> Result<Option<Wish>, String> {
-    // Without waiting: it may be a FIFO in the next moment.
+    // Without waiting, whatever lies there.
     let nonblock = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     let file = OpenOptions::new()
         .read(true)

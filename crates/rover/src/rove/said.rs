@@ -50,8 +50,7 @@ impl RoverSaid {
         if line == self.line && !(lasts && again) {
             return None;
         }
-        // A silent peer is asked again and again, with a wait between, and a file system that cannot be
-        // mounted is checked again and again: that is no news.
+        // A file system that cannot be mounted is checked before each try: that is no news.
         let repeats = match decision {
             VolumeDecision::Do(step, _) => matches!(
                 step,
