@@ -254,6 +254,14 @@ fn the_sample_of_a_fence_command_never_says_that_a_machine_is_off() {
         "{asked}"
     );
     assert!(asked.trim_end().ends_with("power status"), "{asked}");
+    // A device that does not answer is not waited for: the machine may work again when it does.
+    let silent = "#!/bin/sh\nexit 1\n";
+    std::fs::write(bin.join("ipmitool"), silent).unwrap();
+    let output = std::process::Command::new(&sample)
+        .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]

@@ -11,6 +11,9 @@ use crate::table::{OutdateAnswer, Settle, Settled, Settling, settle, time_to_ask
 use etcd_rejoin_host::program;
 use etcd_rejoin_host::text::one_line;
 
+/// How long the question after the margin takes at least.
+const ONCE_MORE: Duration = Duration::from_secs(1);
+
 /// What there is to settle it with.
 #[derive(Clone, Copy, Debug)]
 pub struct Means<'a> {
@@ -44,10 +47,15 @@ impl Means<'_> {
             so_far.elapsed = start.elapsed();
             match settle(&so_far) {
                 Settle::Ask => {
-                    let time = time_to_ask(self.timeout, so_far.can_turn_off);
-                    so_far.answer = Some(self.ask(resource, start + time));
+                    let time = start + time_to_ask(self.timeout, so_far.can_turn_off);
+                    let deadline = time.max(Instant::now() + ONCE_MORE);
+                    so_far.answer = Some(self.ask(resource, deadline));
                 }
-                Settle::Margin(margin) => std::thread::sleep(margin),
+                Settle::Margin(margin) => {
+                    std::thread::sleep(margin);
+                    // The networks may be back: it is asked once more before it is turned off.
+                    so_far.answer = None;
+                }
                 Settle::TurnOff => {
                     let left = self.timeout.saturating_sub(start.elapsed());
                     so_far.turned_off = Some(self.turn_off(resource, left));

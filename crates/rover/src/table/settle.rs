@@ -44,7 +44,7 @@ pub struct Settling {
 pub enum Settle {
     /// Ask the other machine to outdate its disk.
     Ask,
-    /// Wait for so long: it may be Primary, and turn us off.
+    /// Wait for so long, then ask once more: it may be Primary, and turn us off.
     Margin(Duration),
     /// Run the fence command.
     TurnOff,
@@ -96,7 +96,7 @@ pub fn settle(so_far: &Settling) -> Settle {
     let silent = |why: &str| (Settled::Silent as fn(String) -> Settled, why.to_string());
     let (how, first) = match &so_far.answer {
         None if so_far.can_ask => return Settle::Ask,
-        None => silent("there is no REJOIN_FENCE_PEER to ask"),
+        None => silent("there is no peer to ask"),
         Some(OutdateAnswer::Outdated) => return Settle::Settled(Settled::Outdated),
         Some(OutdateAnswer::Primary) => return Settle::Settled(Settled::Primary),
         Some(OutdateAnswer::Busy(why)) => return Settle::Settled(Settled::Busy(why.clone())),
