@@ -48,6 +48,7 @@ impl Rove<'_> {
             met_peer: self.memory.known.met_peer,
             handler_ours: !asks || self.handler_is_ours(gate),
             refused: (self.memory.refused.as_ref()).map(|(at, why)| (at.elapsed(), why.clone())),
+            refusals: self.memory.refusals,
             checked: self.memory.known.checked,
             failed_here: ago(self.memory.failed_here),
             frozen_for: ago(self.memory.frozen),

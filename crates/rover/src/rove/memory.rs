@@ -32,6 +32,8 @@ pub struct RoveMemory {
     pub unsettled: bool,
     /// See [`VolumeSeen::refused`].
     pub refused: Option<(Instant, String)>,
+    /// See [`VolumeSeen::refusals`].
+    pub refusals: u32,
     /// Since when neither a check nor a mount has led to a mount.
     pub mounting: Option<Instant>,
     /// When the member was started, when it ended by itself, and how often in a row.
@@ -49,6 +51,15 @@ impl RoveMemory {
         if since.elapsed() >= MOUNTS_BY_THEN {
             self.failed_here = Some(Instant::now());
         }
+    }
+
+    /// A takeover was refused.
+    pub fn refuse(&mut self, words: String) {
+        self.refusals = match &self.refused {
+            Some((_, last)) if *last == words => self.refusals.saturating_add(1),
+            Some(_) | None => 1,
+        };
+        self.refused = Some((Instant::now(), words));
     }
 
     /// How the member does. Whether it has ended, and may be started once more.
@@ -81,7 +92,7 @@ impl RoveMemory {
             VolumeState::Down | VolumeState::Unusable(_) => (false, false),
         };
         if together {
-            self.refused = None;
+            (self.refused, self.refusals) = (None, 0);
         }
         // What is not there is promoted by nobody.
         self.unsettled &= *volume != VolumeState::Down;

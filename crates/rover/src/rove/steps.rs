@@ -164,7 +164,7 @@ impl Rove<'_> {
 
     /// It is said in the row, too, until the peer is back.
     fn refused(&mut self, words: String) -> Error {
-        self.memory.refused = Some((Instant::now(), words.clone()));
+        self.memory.refuse(words.clone());
         Error::new(words)
     }
 

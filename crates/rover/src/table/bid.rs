@@ -8,6 +8,13 @@ use super::{
 
 /// A refusal counts so long: else the address would come for the next try and go with its answer, for ever.
 const BID_AGAIN: Duration = Duration::from_secs(20);
+/// Repeated in the same words it counts twice as long each time, up to this.
+const BID_AT_LAST: Duration = Duration::from_secs(300);
+
+fn bid_again(refusals: u32) -> Duration {
+    let times = 2_u32.pow(refusals.saturating_sub(1).min(8));
+    (BID_AGAIN * times).min(BID_AT_LAST)
+}
 
 /// `Ok`: this machine could take the volume now, or as soon as the other one has let it go. `Err`: it
 /// could not, whoever wishes it; a machine that becomes master with nothing behind it helps nobody.
@@ -16,7 +23,7 @@ pub fn may_bid(policy: &VolumePolicy, seen: &VolumeSeen) -> Result<VolumeReason,
     open.gate = Gate::Master;
     // Under an operator's word it is tried once more.
     if let Some((ago, _)) = &mut open.refused {
-        *ago = match *ago < BID_AGAIN && !open.accept_loss {
+        *ago = match *ago < bid_again(seen.refusals) && !open.accept_loss {
             true => Duration::ZERO,
             false => BID_AGAIN,
         };

@@ -213,6 +213,8 @@ pub struct VolumeSeen {
     pub handler_ours: bool,
     /// How long ago a takeover was refused since the peer was lost, and DRBD's words or the peer's.
     pub refused: Option<(Duration, String)>,
+    /// How often in a row it was refused in these words.
+    pub refusals: u32,
     /// The file system check.
     pub checked: Checked,
     /// How long ago the volume was of no use here: it could not be mounted for 30 s, or its member has ended by
@@ -251,6 +253,7 @@ impl VolumeSeen {
             met_peer: false,
             handler_ours: true,
             refused: None,
+            refusals: 0,
             checked: Checked::No,
             failed_here: None,
             accept_loss: false,

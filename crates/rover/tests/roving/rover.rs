@@ -105,6 +105,7 @@ impl World {
             handler_ours: true,
             // To wait longer than the others loses nothing.
             refused: None,
+            refusals: 0,
             checked: if machine.rover.checked {
                 Checked::Clean
             } else {

@@ -167,6 +167,7 @@ pub fn variant(at: usize, lines: &[String]) -> (VolumePolicy, VolumeSeen) {
                 let ago = time(words).unwrap_or_else(|| bad());
                 seen.refused = ago.map(|ago| (ago, "the peer is silent".into()));
             }
+            "refusals" => seen.refusals = words.parse().unwrap_or_else(|_| bad()),
             "failed-here" => seen.failed_here = time(words).unwrap_or_else(|| bad()),
             "accept-loss" => seen.accept_loss = yes(),
             "promoted" => seen.promoted = yes(),
