@@ -66,23 +66,28 @@ pub fn parse(text: &str, resource: &str) -> Result<Settings, String> {
 /// Whether the `fence-peer` handler that `drbdadm dump` shows of the resource is `etcd-rejoin fence-peer`.
 /// One of the section `common` is not shown, and does not count.
 pub fn handler_is_ours(text: &str, resource: &str) -> bool {
-    let handlers = |piece: &&Piece| {
-        let name = piece.words.first().is_some_and(|name| name == "fence-peer");
-        name && ours(&piece.within, resource) && is_in(&piece.within, "handlers")
-    };
-    let Ok(pieces) = pieces(text) else {
-        return false;
-    };
-    let Some(line) = pieces
-        .iter()
-        .find(handlers)
-        .and_then(|piece| piece.words.get(1))
-    else {
+    let Some(line) = handler(text, resource) else {
         return false;
     };
     let mut words = line.split_whitespace();
     let program = words.next().and_then(|program| program.rsplit('/').next());
     program == Some("etcd-rejoin") && words.next() == Some("fence-peer")
+}
+
+/// Whether that handler was given a fence command.
+pub fn handler_turns_off(text: &str, resource: &str) -> bool {
+    let of = |word: &str| word == "--fence-command" || word.starts_with("--fence-command=");
+    handler(text, resource).is_some_and(|line| line.split_whitespace().any(of))
+}
+
+fn handler(text: &str, resource: &str) -> Option<String> {
+    let handlers = |piece: &&Piece| {
+        let name = piece.words.first().is_some_and(|name| name == "fence-peer");
+        name && ours(&piece.within, resource) && is_in(&piece.within, "handlers")
+    };
+    let pieces = pieces(text).ok()?;
+    let found = pieces.iter().find(handlers)?;
+    found.words.get(1).cloned()
 }
 
 /// One statement, or the words before the brace of a block, with the blocks that it is in.
@@ -227,6 +232,25 @@ mod tests {
         }
         let all = QUORUM.replace("majority;", "all;");
         assert!(parse(&all, "etcd").unwrap().quorum_on);
+    }
+
+    #[test]
+    fn a_handlers_fence_command_is_seen() {
+        let with = |line: &str| {
+            let text = format!("resource etcd {{ handlers {{ fence-peer \"{line}\"; }} }}");
+            (
+                handler_is_ours(&text, "etcd"),
+                handler_turns_off(&text, "etcd"),
+            )
+        };
+        assert_eq!(
+            with("/usr/bin/etcd-rejoin fence-peer --peer a:1"),
+            (true, false)
+        );
+        for command in ["--fence-command /off", "--fence-command=/off"] {
+            let line = format!("/usr/bin/etcd-rejoin fence-peer {command}");
+            assert_eq!(with(&line), (true, true));
+        }
     }
 
     #[test]

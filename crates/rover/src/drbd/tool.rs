@@ -2,7 +2,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::failure::{self, DrbdFailure, FailureKind};
@@ -28,10 +27,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub struct Drbd {
     resource: String,
     search: OsString,
-    configuration: Option<PathBuf>,
     /// What tools of DRBD's read from the environment.
     env: Vec<(OsString, OsString)>,
     settings: Option<(Instant, settings::Settings)>,
+    /// Those were read, and not taken as off.
+    is_read: bool,
+    /// What decides which of them are shown: the disk is attached, and how many peers there are.
+    shown_with: (bool, usize),
 }
 
 impl Drbd {
@@ -56,16 +58,11 @@ impl Drbd {
         Ok(Drbd {
             resource: resource.to_string(),
             search: program::search_path(path.as_deref()),
-            configuration: None,
             env: kept,
             settings: None,
+            is_read: false,
+            shown_with: (false, 0),
         })
-    }
-
-    /// With another configuration file than DRBD's own.
-    pub fn with_configuration(mut self, file: impl Into<PathBuf>) -> Self {
-        self.configuration = Some(file.into());
-        self
     }
 
     /// The resource's name.
@@ -114,6 +111,13 @@ impl Drbd {
             }
             Err(why) => return VolumeState::Unusable(why),
         };
+        // DRBD 8.4 shows `fencing` with a disk only, 9 with each peer.
+        let attached = !matches!(state.disk, Disk::Diskless | Disk::Changing | Disk::Unknown);
+        let with = (attached, state.peers.len());
+        let age = match std::mem::replace(&mut self.shown_with, with) == with {
+            true => age,
+            false => Duration::ZERO,
+        };
         match self.settings(age) {
             Ok(settings) => VolumeState::Up(resource(state, settings)),
             Err(why) => VolumeState::Unusable(why),
@@ -129,17 +133,35 @@ impl Drbd {
             return Ok(settings);
         }
         let settings = match self.run("drbdsetup", &["show", &self.resource], ANSWER, &|| false) {
-            Ok(said) => settings::parse(&said, &self.resource).unwrap_or_else(|why| {
-                log::warn!("cannot read fencing and quorum, taken as off: {why}");
-                settings::DEFAULTS
-            }),
+            Ok(said) => {
+                let parsed = settings::parse(&said, &self.resource);
+                self.is_read = parsed.is_ok();
+                parsed.unwrap_or_else(|why| {
+                    log::warn!("cannot read fencing and quorum, taken as off: {why}");
+                    settings::DEFAULTS
+                })
+            }
             Err(failure) => match self.settings {
-                Some((_, known)) => known,
+                Some((_, known)) => {
+                    self.is_read = false;
+                    known
+                }
                 None => return Err(failure.to_string()),
             },
         };
         self.settings = Some((Instant::now(), settings));
         Ok(settings)
+    }
+
+    /// Whether `drbdsetup show` was understood when it was asked last.
+    pub fn is_read(&self) -> bool {
+        self.is_read
+    }
+
+    /// Whether that handler was given a fence command.
+    pub fn handler_turns_off(&self) -> Result<bool, DrbdFailure> {
+        let said = self.admin("dump", &[], ANSWER, &|| false)?;
+        Ok(settings::handler_turns_off(&said, &self.resource))
     }
 
     /// Whether the handler that the kernel asks about a lost peer is `etcd-rejoin fence-peer`, as the
@@ -341,7 +363,6 @@ impl Drbd {
         let ended = program::find(tool, &self.search).and_then(|program| {
             let mut command = program::command(&program, &self.search);
             command.envs(self.env.iter().map(|(name, value)| (name, value)));
-            self.add_configuration(tool, &mut command);
             program::run(command.args(words), limit, give_up)
         });
         let failed = |kind, words| DrbdFailure {
@@ -373,14 +394,6 @@ impl Drbd {
                 };
                 Err(failed(kind, format!("{tool} {why}")))
             }
-        }
-    }
-
-    fn add_configuration(&self, tool: &str, command: &mut Command) {
-        if let Some(file) = &self.configuration
-            && tool == "drbdadm"
-        {
-            command.arg("-c").arg(file);
         }
     }
 }

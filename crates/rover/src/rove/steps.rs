@@ -17,7 +17,10 @@ use crate::drbd::{DrbdFailure, FailureKind};
 use crate::fence::{Means, Turn};
 use crate::gate::tokens;
 use crate::mount::{self, FileSystem};
-use crate::table::{Checked, Settled, VolumeState, VolumeStep, is_recorded_outdated};
+use crate::table::{
+    Checked, HandlerDecision, Settled, VolumeState, VolumeStep, decide_handler,
+    is_recorded_outdated,
+};
 use etcd_rejoin_host::error::Error;
 
 /// How long DRBD may take to attach a disk and to connect.
@@ -211,17 +214,25 @@ impl Rove<'_> {
         means.settle(&self.settings.resource)
     }
 
-    /// The frozen writes are acknowledged then: only once the peer can no longer go on without us.
+    /// The frozen writes are acknowledged then: only where the kernel's handler would let them go on now.
     fn thaw(&mut self) -> Result<(), Error> {
+        let own = match &self.memory.volume {
+            Some((_, VolumeState::Up(resource))) => resource.clone(),
+            Some(_) | None => return Err(Error::new("what DRBD says is not known")),
+        };
+        // A handler that can turn the other machine off takes no silence for its death.
+        let can_turn_off = !self.settings.fence_command.is_empty()
+            || self.drbd.handler_turns_off().map_err(said)?;
         let shared = self.turn.clone();
         let turn = turn(&shared, self.settings.fence_timeout)?;
         let settled = self.settled(true, true);
         drop(turn);
-        match settled {
-            Settled::Outdated | Settled::Fenced => log::info!("{settled}"),
-            Settled::Primary | Settled::Busy(_) | Settled::Refused(_) | Settled::Silent(_) => {
-                return Err(self.refused(settled.to_string()));
-            }
+        match decide_handler(&own, can_turn_off, Some(&settled), false) {
+            HandlerDecision::End(4 | 5 | 7) => log::info!("{settled}"),
+            HandlerDecision::End(_)
+            | HandlerDecision::Settle
+            | HandlerDecision::AskAgain
+            | HandlerDecision::Unproven => return Err(self.refused(settled.to_string())),
         }
         match self.drbd.admin("resume-io", &[], DEMOTE, &|| false) {
             Ok(_) => {
