@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 use etcd_rejoin_rover::table::{
     Disk, Reply, Role, VolumeDecision, VolumeReason, VolumeSeen, VolumeState, VolumeStep, Word,
     asked_to_outdate, child_is_settled, decide_volume, letting_go, may_bid, may_outdate_itself,
-    word,
+    unsafe_set_up, word,
 };
 
 use text::{Case, in_words};
@@ -191,6 +191,40 @@ fn the_words_about_an_operators_word_are_true() {
         }
     }
     assert!(told.iter().all(|n| *n > 0), "{told:?}");
+}
+
+/// A rover ends with 78 for good only where all that decides is shown: 8.4 shows `fencing` with a disk only.
+#[test]
+fn a_set_up_is_refused_only_where_it_is_shown() {
+    let refused = |words: &[&str]| {
+        let lines: Vec<String> = words.iter().map(|line| (*line).into()).collect();
+        let VolumeState::Up(resource) = text::variant(0, &lines).1.volume else {
+            panic!("it is up");
+        };
+        unsafe_set_up(&resource).is_some()
+    };
+    let pair = "peer connected secondary up-to-date established";
+    let three = "peer connected secondary up-to-date established + connected witness";
+    assert!(!refused(&[pair]) && !refused(&["fencing quorum", three]));
+    for disk in ["up-to-date", "outdated", "consistent", "inconsistent"] {
+        assert!(refused(&[
+            "fencing dont-care",
+            pair,
+            &format!("disk {disk}")
+        ]));
+    }
+    for disk in ["diskless", "changing", "unknown"] {
+        assert!(!refused(&[
+            "fencing dont-care",
+            pair,
+            &format!("disk {disk}")
+        ]));
+    }
+    for peer in ["peer none", "peer stand-alone unknown"] {
+        assert!(!refused(&["fencing dont-care", peer]), "it is not all up");
+    }
+    assert!(refused(&["fencing quorum", pair]), "a quorum of two");
+    assert!(refused(&["fencing quorum resource-and-stonith", three]));
 }
 
 /// What only this disk holds is never given up for the asking, and never a reason to be turned off.

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 use crate::drbd::{module_is_safe, summary, usermode_helper_is_on};
 use crate::settings::Rover;
 use crate::table::{
-    Child, Gate, VolumeDecision, VolumeSeen, VolumeState, VolumeStep, decide_volume, is_supported,
+    Gate, VolumeDecision, VolumeSeen, VolumeState, VolumeStep, decide_volume, held, shows_set_up,
+    unsafe_set_up,
 };
 use etcd_rejoin_host::exit::Exit;
 use etcd_rejoin_host::kmsg;
@@ -227,12 +228,13 @@ impl Rove<'_> {
         }
     }
 
-    /// A set-up of DRBD in which writes can be lost is refused before anything is taken, once it can be seen.
+    /// A set-up of DRBD in which writes can be lost is refused before anything is taken, once it can be seen. What
+    /// was found held is let go first.
     fn refuses_to_start(&mut self, seen: &VolumeSeen) -> Option<Exit> {
         let VolumeState::Up(resource) = &seen.volume else {
             return None;
         };
-        if self.supported || seen.child != Child::None {
+        if self.supported || held(seen) || !shows_set_up(resource) || !self.drbd.is_read() {
             return None;
         }
         let unsafe_because = |why: &str| {
@@ -247,8 +249,8 @@ impl Rove<'_> {
         if let Err(why) = module_is_safe() {
             return unsafe_because(&why);
         }
-        if !is_supported(resource) {
-            return unsafe_because(&summary(resource));
+        if let Some(why) = unsafe_set_up(resource) {
+            return unsafe_because(&format!("{why}: {}", summary(resource)));
         }
         if !resource.quorum_on {
             if !usermode_helper_is_on() {

@@ -114,9 +114,37 @@ fn impossible(resource: &Resource) -> Option<VolumeReason> {
 /// Whether DRBD is set up in one of the two ways in which a stale disk is told from the newest one: with a
 /// quorum, or with one peer beside whose loss a Primary freezes.
 pub fn is_supported(resource: &Resource) -> bool {
-    let freezes = resource.fencing == Fencing::ResourceAndStonith;
-    // The handler's answer about one of several peers would count for all.
-    resource.quorum_on || (freezes && resource.peers.len() <= 1)
+    match resource.quorum_on {
+        // Frozen by fencing it would wait for a handler that settles nothing about several peers.
+        true => resource.fencing == Fencing::DontCare,
+        // The handler's answer about one of several peers would count for all.
+        false => resource.fencing == Fencing::ResourceAndStonith && resource.peers.len() <= 1,
+    }
+}
+
+/// Whether all that decides about the set-up can be seen: DRBD 8.4 shows `fencing` with an attached disk only, 9
+/// with a peer.
+pub fn shows_set_up(resource: &Resource) -> bool {
+    let attached = match resource.disk {
+        Disk::UpToDate | Disk::Outdated | Disk::Consistent | Disk::Inconsistent => true,
+        Disk::Diskless | Disk::Changing | Disk::Unknown => false,
+    };
+    let alone = |peer: &PeerVolume| peer.connection == Connection::StandAlone;
+    attached && !resource.peers.is_empty() && !resource.peers.iter().any(alone)
+}
+
+/// Why a rover must not begin on this set-up: `None` where it may, or where too little can be seen.
+pub fn unsafe_set_up(resource: &Resource) -> Option<&'static str> {
+    if !shows_set_up(resource) {
+        return None;
+    }
+    if resource.quorum_on && resource.fencing != Fencing::DontCare {
+        return Some("`quorum` together with `fencing` freezes for ever: remove `fencing`");
+    }
+    if resource.quorum_on && resource.peers.len() < 2 {
+        return Some("of two machines a quorum needs both: add a third one");
+    }
+    (!is_supported(resource)).then_some("writes can be lost")
 }
 
 /// The peers that may hold data.
@@ -128,6 +156,19 @@ fn with_data(resource: &Resource) -> impl Iterator<Item = &PeerVolume> {
 fn is_apart(resource: &Resource) -> bool {
     let mut peers = with_data(resource);
     resource.peers.is_empty() || peers.any(|peer| peer.connection == Connection::StandAlone)
+}
+
+/// Primary and frozen, and the other side was promoted meanwhile.
+pub fn is_frozen_apart(seen: &VolumeSeen) -> bool {
+    match &seen.volume {
+        VolumeState::Up(resource) => {
+            resource.role == Role::Primary
+                && resource.suspended
+                && !resource.quorum_on
+                && is_apart(resource)
+        }
+        VolumeState::Down | VolumeState::Unusable(_) => false,
+    }
 }
 
 fn evidence(seen: &VolumeSeen, resource: &Resource) -> VolumeDecision {

@@ -19,7 +19,7 @@ mod step;
 pub use bid::may_bid;
 pub use evidence::{
     Reply, Word, asked_to_outdate, is_recorded_outdated, is_supported, may_outdate_itself, proves,
-    word,
+    shows_set_up, unsafe_set_up, word,
 };
 pub use memory::Remembered;
 pub use reason::{VolumeReason, VolumeRow, volume_cures_table, volume_table};
@@ -63,7 +63,7 @@ pub fn child_is_settled(seen: &VolumeSeen) -> bool {
 }
 
 /// Whether anything here stands in the way of the other machine, or would be left behind by an end.
-fn held(seen: &VolumeSeen) -> bool {
+pub fn held(seen: &VolumeSeen) -> bool {
     let child = match seen.child {
         Child::Running | Child::Stopping => true,
         Child::None | Child::Ended(_) => false,
@@ -93,8 +93,24 @@ fn primary(seen: &VolumeSeen) -> bool {
 fn under_way(policy: &VolumePolicy, seen: &VolumeSeen) -> VolumeDecision {
     match (overdue(policy, seen), in_the_way(seen) && policy.self_fence) {
         (true, true) => Do(VolumeStep::SelfFence, VolumeReason::DemotionOverdue),
-        (true, false) => Wait(VolumeReason::DemotionOverdue),
-        (false, _) => Wait(VolumeReason::StepUnderWay),
+        (true, false) => Wait(kept(seen, VolumeReason::DemotionOverdue)),
+        (false, _) => Wait(kept(seen, VolumeReason::StepUnderWay)),
+    }
+}
+
+/// The reason that is said: what hangs since the other side was promoted can be let go by a reboot only.
+fn kept(seen: &VolumeSeen, reason: VolumeReason) -> VolumeReason {
+    let by_wish = matches!(
+        reason,
+        VolumeReason::GateBackup
+            | VolumeReason::GateFault
+            | VolumeReason::GateUnknown
+            | VolumeReason::DemotionOverdue
+            | VolumeReason::StepUnderWay
+    );
+    match by_wish && evidence::is_frozen_apart(seen) {
+        true => VolumeReason::FrozenApart,
+        false => reason,
     }
 }
 
@@ -237,15 +253,15 @@ fn release(policy: &VolumePolicy, seen: &VolumeSeen, reason: VolumeReason) -> Vo
         return Do(VolumeStep::SelfFence, VolumeReason::DemotionOverdue);
     }
     let go_on = |step| match overdue {
-        true => Do(step, VolumeReason::DemotionOverdue),
-        false => Do(step, reason),
+        true => Do(step, kept(seen, VolumeReason::DemotionOverdue)),
+        false => Do(step, kept(seen, reason)),
     };
     match seen.child {
         Child::Running => return go_on(VolumeStep::StopChild),
         Child::Stopping if under_way >= patience(policy, seen, reason) => {
             return go_on(VolumeStep::KillChild);
         }
-        Child::Stopping => return Wait(reason),
+        Child::Stopping => return Wait(kept(seen, reason)),
         Child::None | Child::Ended(_) => {}
     }
     match seen.mounted {

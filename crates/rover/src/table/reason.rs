@@ -93,7 +93,7 @@ reasons! {
         "wait", "bring the peer back; only if it is lost: `etcd-rejoin two-node promote --accept-loss`";
     SplitBrain, "split-brain", "not Primary, and the connection is StandAlone: both sides may hold writes that the other lacks",
         "refuse", "choose the side to give up: there `drbdadm secondary`, `disconnect`, `connect --discard-my-data`; on the other `connect`";
-    UnsafeConfig, "unsafe-config", "DRBD is set up in neither of the two ways that are safe: `fencing resource-and-stonith` with one peer and `etcd-rejoin fence-peer` as handler, or DRBD 9's `quorum majority`",
+    UnsafeConfig, "unsafe-config", "DRBD is set up in neither of the two ways that are safe: `fencing resource-and-stonith` with one peer and `etcd-rejoin fence-peer` as handler, or DRBD 9's `quorum majority` without `fencing`",
         "refuse", "set one of them, then `drbdadm adjust` (`etcd-rejoin two-node config` writes both)";
     NoQuorum, "no-quorum", "DRBD's quorum is on, and this machine has none",
         "wait", "bring the replication links or the other nodes back";
@@ -114,7 +114,7 @@ reasons! {
     IoFrozen, "io-frozen", "Primary, and its I/O is frozen until it is settled what became of the peer",
         "thaw / wait", "bring the peer or the replication link back; DRBD's handler asks, and we ask again once REJOIN_FENCE_TIMEOUT is over";
     FrozenApart, "frozen-apart", "Primary, its I/O is frozen, and the connection is StandAlone: the other side was promoted meanwhile, and what hangs here is lost",
-        "wait / self-fence", "reboot this machine; it comes back as a copy of the other one (`two-node status` says how, if it does not by itself)";
+        "stop-child / kill-child / unmount / demote / wait / self-fence", "reboot this machine; it comes back as a copy of the other one (`two-node status` says how, if it does not by itself)";
     Promoted, "promoted", "promoted here, and no member runs yet",
         "check-file-system / mount / start-child", "nothing to do";
     Serving, "serving", "the member runs, every write goes to both disks",

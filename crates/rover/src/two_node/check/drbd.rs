@@ -40,20 +40,22 @@ impl<'a> ResourceConf<'a> {
 
     /// All values of an option; a word without a value is a switch that is on.
     fn values(&self, section: &str, name: &str) -> Vec<&'a str> {
-        let of = |common| {
-            let named = self.said(common).filter(|piece| {
-                let last = piece.within.last().and_then(|block| block.first());
-                last.is_some_and(|block| block == section)
-                    && piece.words.first().is_some_and(|word| word == name)
-            });
-            named
-                .map(|piece| piece.words.get(1).map_or("yes", String::as_str))
-                .collect::<Vec<_>>()
-        };
-        match of(false) {
-            own if own.is_empty() => of(true),
+        match self.values_in(false, section, name) {
+            own if own.is_empty() => self.values_in(true, section, name),
             own => own,
         }
+    }
+
+    /// Those of the resource itself, or of the section `common`.
+    fn values_in(&self, common: bool, section: &str, name: &str) -> Vec<&'a str> {
+        let named = self.said(common).filter(|piece| {
+            let last = piece.within.last().and_then(|block| block.first());
+            last.is_some_and(|block| block == section)
+                && piece.words.first().is_some_and(|word| word == name)
+        });
+        named
+            .map(|piece| piece.words.get(1).map_or("yes", String::as_str))
+            .collect()
     }
 
     /// The hosts, each with whether it has a disk.
@@ -135,6 +137,7 @@ fn shape(sources: &Sources, resource: &ResourceConf, place: &str, out: &mut Chec
     fencing.extend(resource.values("disk", "fencing"));
     let stonith = |value: &&str| *value == "resource-and-stonith";
     let freezes = !fencing.is_empty() && fencing.iter().all(stonith);
+    let fences = fencing.iter().any(|value| *value != "dont-care");
     // A number of votes is none: with `quorum 1` a machine that is alone has quorum.
     let quorum = resource.values("options", "quorum");
     let quorum = (quorum.iter()).any(|value| ["majority", "all"].contains(value));
@@ -142,6 +145,7 @@ fn shape(sources: &Sources, resource: &ResourceConf, place: &str, out: &mut Chec
     let disks = hosts.iter().filter(|disk| **disk).count();
     match (quorum, freezes) {
         (true, _) if hosts.len() < 3 => out.add(place, "unsafe-config/two", &[]),
+        (true, _) if fences => out.add(place, "unsafe-config/both", &[]),
         (true, _) if resource.values("options", "on-no-quorum").is_empty() => {
             out.add(place, "frozen-without-quorum", &[]);
         }
@@ -154,7 +158,8 @@ fn shape(sources: &Sources, resource: &ResourceConf, place: &str, out: &mut Chec
 
 /// The kernel's handler is ours, and asks whom the other rover is.
 fn handler(sources: &Sources, resource: &ResourceConf, place: &str, out: &mut CheckFindings) {
-    let lines = resource.values("handlers", "fence-peer");
+    // The entrypoint counts none of the section `common`: `drbdadm dump` does not show it with the resource.
+    let lines = resource.values_in(false, "handlers", "fence-peer");
     let ours = |line: &&&str| {
         let mut words = line.split_whitespace();
         let program = words
