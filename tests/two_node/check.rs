@@ -58,6 +58,10 @@ fn a_shape_that_loses_writes_is_a_danger() {
     fenced
         .danger(DRBD, "unsafe-config")
         .has(&["of more than two machines with data"]);
+    three()
+        .drbd("protocol C;", "protocol C; fencing resource-and-stonith;")
+        .danger(DRBD, "unsafe-config")
+        .has(&["`quorum` together with `fencing`"]);
     let both = nine().drbd(
         "auto-promote no;",
         "auto-promote no; quorum majority; on-no-quorum io-error;",
