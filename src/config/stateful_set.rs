@@ -50,6 +50,15 @@ impl StatefulSet {
         format!("{}.{}", self.member(ordinal), self.domain)
     }
 
+    /// The headless service, as it is looked up: the full name alone, and not the search domains first. One of them may
+    /// answer to every name.
+    pub fn looked_up(&self) -> String {
+        match self.domain.split_once(".svc.") {
+            Some(_) => format!("{}.", self.domain),
+            None => self.domain.clone(),
+        }
+    }
+
     /// The peer URL at this host or address.
     pub fn url_of(&self, host: &str) -> String {
         format!("{}://{host}:{PEER}", self.scheme)
@@ -340,7 +349,9 @@ mod tests {
                 ("REJOIN_INITIAL_SIZE", "1"),
                 ("HOSTNAME", "etcd-1"),
             ];
-            assert_eq!(read(&env, &[], around).unwrap().domain, domain);
+            let set = read(&env, &[], around).unwrap();
+            assert_eq!(set.domain, domain);
+            assert_eq!(set.looked_up(), format!("{domain}."));
         }
         for (service, around) in [
             ("auto", none),

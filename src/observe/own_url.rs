@@ -79,7 +79,7 @@ impl Observer {
 /// Whether the headless service has addresses, and none of this pod. The pod's own name leads here all the same, as the
 /// kubelet writes it into /etc/hosts.
 fn is_given_up(set: &StatefulSet) -> bool {
-    let known = (set.domain.as_str(), 0).to_socket_addrs();
+    let known = (set.looked_up().as_str(), 0).to_socket_addrs();
     let known: Vec<_> = known.into_iter().flatten().collect();
     let is_ours = |address: &SocketAddr| set.addresses.contains(&address.ip());
     !set.addresses.is_empty() && !known.is_empty() && !known.iter().any(is_ours)

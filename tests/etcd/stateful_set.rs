@@ -76,7 +76,7 @@ impl Set {
         for n in 1..=pods {
             let host = self.cluster.addresses.host(n as u8);
             hosts += &format!(
-                "{host} etcd-{}.{DOMAIN} etcd-{}\n{host} {DOMAIN}\n",
+                "{host} etcd-{}.{DOMAIN} etcd-{}\n{host} {DOMAIN} {DOMAIN}.\n",
                 n - 1,
                 n - 1
             );

@@ -127,7 +127,7 @@ fn strangers(
 ) -> Vec<Peer> {
     let config = &observer.config;
     // A name that does not resolve is no sign that nobody is there; where no API server is asked it is all there is.
-    let known = addresses(&set.domain, deadline);
+    let known = addresses(&set.looked_up(), deadline);
     let silent = *wants == SetWants::NotAsked && known.as_ref().is_none_or(Vec::is_empty);
     let Some(mut unnamed) = known.filter(|_| !silent) else {
         return vec![Peer {
