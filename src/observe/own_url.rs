@@ -22,6 +22,10 @@ impl Observer {
         let deadline = Instant::now() + self.config.timeout;
         let ask = move || {
             let policy = &observer.config.policy;
+            // A person may vouch for a URL, and not for this.
+            if let Some(given_up) = observer.given_up() {
+                return vec![given_up];
+            }
             let mut asked = Vec::new();
             for url in &policy.peer_urls {
                 asked.push(OwnUrl {
@@ -39,16 +43,21 @@ impl Observer {
         self.stop.wait_until(deadline, ask).unwrap_or_default()
     }
 
+    /// The set's peer URL of this pod, if it is one of ours, and the service does not have this pod.
+    fn given_up(&self) -> Option<OwnUrl> {
+        let set = self.config.set.as_ref()?;
+        let url = set.peer_url(set.ordinal);
+        let ours = &self.config.policy.peer_urls;
+        (ours.iter().any(|other| same_url(other, &url)) && is_given_up(set)).then(|| OwnUrl {
+            url,
+            found: FoundThere::NotInService(set.domain.clone()),
+        })
+    }
+
     fn found_at(&self, url: &str, listens: bool, deadline: Instant) -> FoundThere {
         let ignored = |other: &String| same_url(other, url);
         if self.config.ignored_urls.iter().any(ignored) {
             return FoundThere::Vouched;
-        }
-        if let Some(set) = &self.config.set
-            && same_url(&set.peer_url(set.ordinal), url)
-            && is_given_up(set)
-        {
-            return FoundThere::NotInService(set.domain.clone());
         }
         let Some((_, authority)) = url.split_once("://") else {
             return FoundThere::Nobody;

@@ -45,6 +45,8 @@ pub struct Histories {
 pub enum Misleads {
     /// Nowhere, or to somebody else: what was seen, in words.
     Seen(String),
+    /// This headless service has addresses, and none of this pod.
+    NotInService(String),
     /// The cluster lists it for other members too.
     Listed(Vec<Member>),
 }

@@ -74,12 +74,12 @@ pub(super) fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> De
     {
         let anothers = others(&quorate.members, own.member);
         let anothers = anothers.filter(|member| member.has_peer_url(&policy.peer_urls));
-        let misleads = match misled(&policy.name, &seen.own_urls) {
-            Some(words) => Some(Misleads::Seen(words)),
-            None => Some(anothers.cloned().collect::<Vec<_>>())
+        let misleads = misled(&policy.name, &seen.own_urls).or_else(|| {
+            let listed = Some(anothers.cloned().collect::<Vec<_>>());
+            listed
                 .filter(|members| !members.is_empty())
-                .map(Misleads::Listed),
-        };
+                .map(Misleads::Listed)
+        });
         return match misleads {
             // The URL that is listed works, or did.
             Some(misleads) => with_data(seen, own, Some(entry), Why::PeerUrlMisleads(misleads)),

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use super::held::Misleads;
 use crate::membership::ClusterId;
 
 /// One of our own peer URLs, asked from here while no etcd of ours runs.
@@ -19,7 +20,8 @@ pub struct OwnUrl {
 pub enum FoundThere {
     /// Ourselves, or nobody who tells anything.
     Nobody,
-    /// Not asked: a person says that the others reach us there (`REJOIN_IGNORE`).
+    /// Not asked: a person says that the others reach us there (`REJOIN_IGNORE`). Nobody can say so of a pod that its
+    /// service does not have.
     Vouched,
     /// Nobody has such a name, in the system's words.
     NoSuchName(String),
@@ -34,25 +36,29 @@ pub enum FoundThere {
     Refused(Vec<IpAddr>),
 }
 
-/// Why all our peer URLs lead nowhere, or to somebody else, in words. One that may lead here is enough; so is that
-/// none was asked. `name` is ours.
-pub fn misled(name: &str, own_urls: &[OwnUrl]) -> Option<String> {
+/// Why all our peer URLs lead nowhere, or to somebody else. One that may lead here is enough; so is that none was
+/// asked. `name` is ours.
+///
+/// A pod that its service does not have is misled by that alone: whoever took its place has its name.
+pub fn misled(name: &str, own_urls: &[OwnUrl]) -> Option<Misleads> {
+    for own in own_urls {
+        if let FoundThere::NotInService(service) = &own.found {
+            return Some(Misleads::NotInService(service.clone()));
+        }
+    }
     let why = |own: &OwnUrl| Some(format!("{}: {}", own.url, misleads(name, own)?));
     let all: Vec<String> = own_urls.iter().map(why).collect::<Option<_>>()?;
-    (!all.is_empty()).then(|| all.join("; "))
+    (!all.is_empty()).then(|| Misleads::Seen(all.join("; ")))
 }
 
 fn misleads(name: &str, own: &OwnUrl) -> Option<String> {
     match &own.found {
-        FoundThere::Nobody | FoundThere::Vouched => None,
+        FoundThere::Nobody | FoundThere::Vouched | FoundThere::NotInService(_) => None,
         FoundThere::NoSuchName(words) => Some(format!("the name does not resolve ({words})")),
         FoundThere::Entrypoint(other) if other == name => None,
         FoundThere::Entrypoint(other) => Some(format!("the entrypoint of {other} answers there")),
         // Ours does not run yet.
         FoundThere::Etcd(cluster) => Some(format!("an etcd of cluster {cluster} answers there")),
-        FoundThere::NotInService(service) => Some(format!(
-            "{service} has no address of this pod: another one has its name by now, or it is not known yet"
-        )),
         FoundThere::Refused(addresses) if only_here(&own.url, addresses) => None,
         FoundThere::Refused(_) => Some("connection refused, while this member listens".into()),
     }

@@ -186,7 +186,7 @@ reasons! {
     PeerUrlsChanged(Vec<String>), "peer-urls-changed", "own", "quorate, listed under our name with other peer URLs",
         "update-peer-urls", "nothing to do";
     PeerUrlMisleads(Misleads), "peer-url-misleads", "any", "the others would look for this member at its peer URL from now on, and that leads nowhere, or to somebody else, as far as can be told from here: instead of a step that counts on it / of publishing it",
-        "wait / start with data", "correct ETCD_INITIAL_ADVERTISE_PEER_URLS; where the others do reach this member there, name the URL in REJOIN_IGNORE";
+        "wait / start with data", "correct ETCD_INITIAL_ADVERTISE_PEER_URLS; where the others do reach this member there, name the URL in REJOIN_IGNORE / where a headless service has no address of this pod: delete the pod, or set publishNotReadyAddresses: true on that service";
     SetAsideNotNeeded, "set-aside-not-needed", "own", "quorate, listed as a started voter; REJOIN_DATA=delete and more set aside than REJOIN_DATA_KEEP",
         "delete-set-aside", "REJOIN_DATA=quarantine keeps what was set aside";
     OwnLearner, "own-learner", "own", "quorate, listed as learner / it runs, and somebody lists it / nobody who answers does",

@@ -19,8 +19,8 @@ use super::recovery::with_store;
 use super::set::has_left;
 use super::voting::voting;
 use super::{
-    Begin, DataDir, Decision, Misleads, Misplaced, Observation, Policy, Start, Step, Wants, Why,
-    hindrance, misled,
+    Begin, DataDir, Decision, Misplaced, Observation, Policy, Start, Step, Wants, Why, hindrance,
+    misled,
 };
 use crate::membership::Member;
 
@@ -147,10 +147,10 @@ fn step_is_kept_from(policy: &Policy, seen: &Observation, step: &Step) -> Option
     }
     // What it began would not end: added, it could be reached by nobody, and its vote would be missing. It may
     // be told in time, as a name that is not there yet.
-    if let Some(words) = misled(&policy.name, &seen.own_urls)
+    if let Some(misleads) = misled(&policy.name, &seen.own_urls)
         && step.counts_on_our_url()
     {
-        return Some(Wait(Why::PeerUrlMisleads(Misleads::Seen(words))));
+        return Some(Wait(Why::PeerUrlMisleads(misleads)));
     }
     // Asked again, the cluster would say the same; a person has to allow it.
     if (seen.denied.as_ref()).is_some_and(|(denied, _)| denied == step) {

@@ -148,10 +148,17 @@ impl Decision {
                 })
                 .naming(match misleads {
                     Misleads::Seen(words) => vec![words.clone()],
+                    Misleads::NotInService(service) => vec![format!(
+                        "{service} has addresses, and none of this pod: another pod has its name by now, or it is not known yet"
+                    )],
                     Misleads::Listed(members) => {
                         let labels = members.iter().map(Member::label);
                         labels.map(|label| format!("it is listed for {label}")).collect()
                     }
+                })
+                .cured(match misleads {
+                    Misleads::Seen(_) | Misleads::Listed(_) => "correct ETCD_INITIAL_ADVERTISE_PEER_URLS; where the others do reach this member there, name the URL in REJOIN_IGNORE",
+                    Misleads::NotInService(_) => "where it stays so, delete this pod, or set publishNotReadyAddresses: true on the headless service",
                 }),
             (Why::OwnData(confirmed), _) => row.because(match confirmed {
                 Confirmed::ByLeader => "quorate, listed",
