@@ -224,7 +224,8 @@ impl<'a> Actor<'a> {
         Ok(format!("removed member {id}"))
     }
 
-    /// Lists again right before the add: another rejoin may have come first.
+    /// Lists again right before the add: another rejoin may have come first. So may a pre-stop: who has noted that
+    /// this member left looks for what was added, and does not find what comes later.
     fn add(&self, learner: bool, seen: &Observation, endpoints: &[String]) -> Result<Done, Undone> {
         let (url, urls) = (endpoint(endpoints)?, self.config.policy.peer_urls.clone());
         self.local(move |volume| {
@@ -232,10 +233,14 @@ impl<'a> Actor<'a> {
             Ok(())
         })?;
         let (policy, cluster) = (self.config.policy.clone(), cluster(seen));
+        let volume = self.volume.clone();
         let id = self.change(2 * ADD_TIME, move |clients, _| {
             let deadline = Instant::now() + ADD_TIME;
             let now = members_still(clients, &url, cluster, None, deadline)?;
             if now.and_then(|members| add_as(&policy, &members)) != Some(learner) {
+                return Ok(None);
+            }
+            if volume.has_left() {
                 return Ok(None);
             }
             let deadline = Instant::now() + ADD_TIME;

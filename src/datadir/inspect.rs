@@ -52,6 +52,7 @@ impl Volume {
         Ok(Contents {
             // Beside a WAL both would be untrue: etcd ran here.
             join_note: notes.join.filter(|_| empty),
+            adding: notes.adding && empty,
             promise: notes.promise.filter(|_| empty),
             given_up: given_up && !empty,
             left: notes.left,

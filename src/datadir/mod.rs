@@ -66,6 +66,8 @@ pub struct Contents {
     pub listed_here: ListedHere,
     /// The join note J. One that does not read is none.
     pub join_note: Option<MemberId>,
+    /// It has no ID yet: an add was begun.
+    pub adding: bool,
     /// The founding promise P: the digest in it. One that does not read is none.
     pub promise: Option<String>,
     /// The give-up note G, for the identity of this WAL. One that does not read counts.

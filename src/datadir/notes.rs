@@ -71,6 +71,7 @@ fn id(line: &str) -> Option<MemberId> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Notes {
     pub join: Option<MemberId>,
+    pub adding: bool,
     pub promise: Option<String>,
     pub give_up: Note,
     pub learner: Option<MemberId>,
@@ -91,8 +92,10 @@ impl Volume {
             Note::Line(line) => (true, line == LEFT_SCALED),
             Note::Unreadable => (true, false),
         };
+        let join = line(self.wal.join(JOIN))?;
         Ok(Notes {
-            join: line(self.wal.join(JOIN))?.and_then(|line| id(&line)),
+            adding: join.as_deref() == Some(NOT_YET),
+            join: join.and_then(|line| id(&line)),
             promise: line(self.wal.join(PROMISE))?,
             give_up: read(&self.member.join(GIVE_UP))?,
             learner: line(self.member.join(LEARNER))?.and_then(|line| id(&line)),
@@ -212,6 +215,11 @@ impl Volume {
             "left on purpose"
         };
         write(&self.data.join(LEFT), why)
+    }
+
+    /// Whether the note lies there that this member left, or perhaps does.
+    pub fn has_left(&self) -> bool {
+        !matches!(read(&self.data.join(LEFT)), Ok(Note::None))
     }
 
     /// Drops the note of having left. No note is success.

@@ -91,6 +91,7 @@ mod tests {
             committed: Progress::default(),
             listed_here: ListedHere::Unknown,
             join_note: None,
+            adding: false,
             promise: None,
             given_up: false,
             left: false,

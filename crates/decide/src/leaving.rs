@@ -80,6 +80,10 @@ fn before_its_start(policy: &Policy, seen: &Observation) -> Decision {
         };
     };
     match own_entry(policy, &quorate.members) {
+        // What the entrypoint beside has sent may be applied after this look.
+        Entry::None if seen.adding && seen.removal != Removal::Done && !seen.over => {
+            Wait(Why::Leaving)
+        }
         Entry::None => Done(Why::Left),
         Entry::One(entry) if !entry.started() && !seen.over => {
             match rest(seen, entry.id, &quorate.members) {

@@ -471,6 +471,8 @@ pub struct Observation {
     pub listed_here: ListedHere,
     /// The join note: an entry that was added from this volume, and that never ran.
     pub join_note: Option<MemberId>,
+    /// The join note has no ID yet: an add was begun from this volume, and nothing is noted of its answer.
+    pub adding: bool,
     /// The entry that an add of this very run was answered with; not noted yet, perhaps.
     pub added: Option<MemberId>,
     /// A founding promise for this very initial cluster and token.
@@ -567,6 +569,7 @@ impl Default for Observation {
             committed: Progress::default(),
             listed_here: ListedHere::Unknown,
             join_note: None,
+            adding: false,
             added: None,
             promise: false,
             given_up: false,

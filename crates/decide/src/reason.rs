@@ -139,8 +139,8 @@ reasons! {
         "done", "nothing to do: all are stopped, and none leaves";
     LeaderMovesFirst, "leader-moves-first", "own, damaged", "`leave`: noted, and this member leads: another one shall before it goes",
         "move-leadership", "nothing to do";
-    Leaving, "leaving", "own, damaged, empty", "`leave`: quorate, and the others have a quorum without it, or without what a pod has added that never ran; no note of it / noted",
-        "note-left / remove-member", "nothing to do";
+    Leaving, "leaving", "own, damaged, empty", "`leave`: quorate, and the others have a quorum without it, or without what a pod has added that never ran; no note of it / noted / an add from here may still be applied, within ten seconds",
+        "note-left / remove-member / wait", "nothing to do";
     WouldCostQuorum(Rest), "would-cost-quorum", "own, damaged, empty", "`leave`: the others would have no quorum without it: too few of them answer at their peer URLs, or none of them is a voter that has started: its set has shrunk, within ten seconds / noted that it left / not noted",
         "wait / forget-left / refuse", "bring them back, or let a learner be promoted, then leave again; to end the cluster of an only member, stop it", surroundings;
     LeftToAnother(MemberId, MemberId), "left-to-another", "own, damaged", "`leave`: the member that this data belongs to is gone from the cluster, and another one has its place there",

@@ -195,7 +195,7 @@ impl Decision {
             (Why::NotAllowed(evidence) | Why::NowRuledOut(evidence), _) => {
                 row.naming(evidence.words())
             }
-            (why, _) if why.is_of_leaving() => told_of_leaving(why, row),
+            (why, _) if why.is_of_leaving() => told_of_leaving(self, why, row),
             (why, _) if why.is_of_store() => self.told_of_store(why, row),
             (why, _) => self.told_of_first_start(why, row),
         }
@@ -294,8 +294,11 @@ impl Why {
     }
 }
 
-fn told_of_leaving(why: &Why, row: Told) -> Told {
+fn told_of_leaving(decision: &Decision, why: &Why, row: Told) -> Told {
     match why {
+        Why::Leaving if matches!(decision, Decision::Wait(_)) => {
+            row.because("what the entrypoint of this pod has sent may still add it")
+        }
         Why::WouldCostQuorum(Rest { members: 0, .. }) => {
             row.because("it is the only member").cured("to end this cluster, stop it")
         }

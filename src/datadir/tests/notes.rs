@@ -11,9 +11,11 @@ fn a_join_note_is_read_back_and_comes_after_the_promise() {
         assert_eq!(place.look().promise.as_deref(), Some("0123456789abcdef"));
         volume.before_join(false).unwrap();
         assert_eq!(place.look().join_note, None);
+        assert!(place.look().adding);
         assert_eq!(place.look().promise, None);
         volume.note_join(OURS.member).unwrap();
         assert_eq!(place.look().join_note, Some(OURS.member));
+        assert!(!place.look().adding);
         // Before another add it is one no more, and neither is that of a learner.
         volume.note_learner(OURS.member).unwrap();
         volume.before_join(true).unwrap();

@@ -244,6 +244,7 @@ impl<'a> Gathering<'a> {
             committed: contents.committed,
             listed_here: contents.listed_here.clone(),
             join_note: contents.join_note,
+            adding: contents.adding,
             promise,
             promise_nonce,
             given_up: contents.given_up,

@@ -165,6 +165,7 @@ fn read_notes(at: usize, seen: &mut Observation, words: &str) {
         match word.split_once('=').unwrap_or((word, "")) {
             ("none", "") => {}
             ("join", entry) => seen.join_note = Some(id(entry)),
+            ("adding", "") => seen.adding = true,
             ("promise", "") => seen.promise = true,
             ("promise", nonce) => {
                 (seen.promise, seen.promise_nonce) = (true, Some(Nonce(nonce.into())));
