@@ -64,6 +64,22 @@ ACCEPTED = {
         "pdb": {"create": False},
         "networkPolicy": {"enabled": False},
     },
+    "one or the other": {
+        "pdb": {"maxUnavailable": 0},
+        "podSecurityContext": {"enabled": False},
+        "containerSecurityContext": {"enabled": False},
+        "auth": {"token": {"type": "simple"}},
+        "autoCompactionMode": "revision",
+        "autoCompactionRetention": 1000,
+        "global": {"imageRegistry": "", "security": {"allowInsecureImages": True}},
+    },
+    "stopped": {"replicaCount": 0},
+    "with a long name": {
+        "fullnameOverride": "e" * 63,
+        "nameOverride": "e" * 63,
+        "networkPolicy": {"allowExternal": False},
+        "disasterRecovery": {"enabled": True, "store": "s3://backups/etcd"},
+    },
     "into a claim": {"disasterRecovery": {"enabled": True, "pvc": {"existingClaim": "snapshots"}}},
 }
 REFUSED = [
@@ -72,6 +88,13 @@ REFUSED = [
     ({"auth": {"rbac": {"create": True}}}, "auth.rbac.existingSecret"),
     ({"auth": {"rbac": {"rootPassword": "secret"}}}, "auth.rbac.existingSecret"),
     ({"auth": {"token": {"enabled": True}}}, "ETCD_AUTH_TOKEN"),
+    ({"auth": {"token": {"type": "jwt"}}}, "ETCD_AUTH_TOKEN"),
+    ({"global": {"imageRegistry": "registry.example"}}, "write image.registry"),
+    ({"global": {"imagePullSecrets": ["pull"]}}, "write image.pullSecrets"),
+    ({"global": {"storageClass": "fast"}}, "write persistence.storageClass"),
+    ({"pdb": {"minAvailable": 1, "maxUnavailable": 0}}, "takes one of them"),
+    ({"autoCompactionMode": "revision"}, "a number of revisions"),
+    ({"startupProbe": {"failureThreshold": 60}}, "at least an hour"),
     ({"auth": {"peer": {"secureTransport": True}}}, "needs auth.peer.existingSecret"),
     ({"auth": {"client": {"enableAuthentication": True}}}, "without it nothing is encrypted"),
     ({"startFromSnapshot": {"enabled": True}}, "etcdutl snapshot restore"),
@@ -199,6 +222,18 @@ def main():
             except helm.HelmError as error:
                 said = str(error)
             check(f"the chart refuses {values}", words in said, said)
+        asked = rendered(chart, ACCEPTED["one or the other"])
+        set_, budget = ([one["spec"] for one in asked if one["kind"] == kind][0] for kind in ("StatefulSet", "PodDisruptionBudget"))
+        check("no pod is disrupted where that is asked for", budget.get("maxUnavailable") == 0, budget)
+        check("a security context that is off is left out", "securityContext" not in str(set_), set_)
+        trusts = [str(rendered(chart, {"auth": {"peer": {"secureTransport": True, "existingSecret": "peer", **more}}})) for more in
+                  ({}, {"caFilename": "ca.pem"}, {"enableAuthentication": True})]
+        check("a CA for peers is named where it is asked for", ["ETCD_PEER_TRUSTED_CA_FILE" in one for one in trusts] == [False, True, True])
+        long = rendered(chart, ACCEPTED["with a long name"])
+        names = {one["kind"]: one["metadata"]["name"] for one in long}
+        check("a CronJob's name is not too long", len(names["CronJob"]) <= 52, names)
+        keys = [key for one in long if one["kind"] == "NetworkPolicy" for key in str(one).split("'") if key.endswith("-client")]
+        check("a label is not too long", keys and all(len(key) <= 63 for key in keys), keys)
         named = {one["kind"]: one["metadata"]["name"] for one in rendered(chart, {}, "prod") if one["kind"] == "StatefulSet"}
         check("the set is called as Bitnami's chart calls it", named == {"StatefulSet": "prod-etcd"}, named)
         ours = by_name(

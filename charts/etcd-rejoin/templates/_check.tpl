@@ -33,7 +33,10 @@
 {{- $wrong = append $wrong "auth.rbac: this chart does not turn authentication on. Where it is on, auth.rbac.existingSecret names the secret with root's password; else `etcdctl user add root` and `etcdctl auth enable`, then the same" -}}
 {{- end -}}
 {{- end -}}
-{{- if and $v.auth.token (eq (dig "enabled" false ($v.auth.token | default dict)) true) (ne (dig "type" "jwt" ($v.auth.token | default dict)) "simple") -}}
+{{- $token := $v.auth.token | default dict -}}
+{{- /* Bitnami's default is jwt, for whoever turns it on. */ -}}
+{{- $type := dig "type" (ternary "jwt" "simple" (eq (toString (dig "enabled" "" $token)) "true")) $token -}}
+{{- if and (ne (toString (dig "enabled" "" $token)) "false") (ne $type "simple") -}}
 {{- $wrong = append $wrong "auth.token: write ETCD_AUTH_TOKEN into extraEnvVars and mount the key by extraVolumes; every member needs the same" -}}
 {{- end -}}
 {{- range $name := tuple "client" "peer" -}}
@@ -58,12 +61,28 @@
 {{- if and $v.livenessProbe.enabled (not $v.startupProbe.enabled) -}}
 {{- $wrong = append $wrong "startupProbe.enabled: without it the liveness probe kills a member that reads a large database" -}}
 {{- end -}}
-{{- if and .Release.IsInstall (lt (int $v.replicaCount) (int $v.initialSize)) -}}
+{{- if and .Release.IsInstall (gt (int $v.replicaCount) 0) (lt (int $v.replicaCount) (int $v.initialSize)) -}}
 {{- $wrong = append $wrong (printf "initialSize: %d members found the cluster, and replicaCount is %d: write initialSize: %d where the set begins with as many. Where it began with more and has shrunk since, render with --is-upgrade" (int $v.initialSize) (int $v.replicaCount) (int $v.replicaCount)) -}}
 {{- end -}}
 {{- with $v.disasterRecovery -}}
 {{- if and .enabled (not .store) (not .pvc.existingClaim) -}}
 {{- $wrong = append $wrong "disasterRecovery.enabled needs disasterRecovery.store (s3://BUCKET/PREFIX) or disasterRecovery.pvc.existingClaim" -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $value := $v.global | default dict -}}
+{{- if and (has $name (list "imageRegistry" "imagePullSecrets" "storageClass" "defaultStorageClass")) $value -}}
+{{- $wrong = append $wrong (printf "global.%s: write %s" $name (get (dict "imageRegistry" "image.registry" "imagePullSecrets" "image.pullSecrets" "storageClass" "persistence.storageClass" "defaultStorageClass" "persistence.storageClass") $name)) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (ne (toString $v.pdb.minAvailable) "") (ne (toString $v.pdb.maxUnavailable) "") -}}
+{{- $wrong = append $wrong "pdb: minAvailable and maxUnavailable: Kubernetes takes one of them" -}}
+{{- end -}}
+{{- if and (eq $v.autoCompactionMode "revision") (not (regexMatch "^[0-9]+$" (toString $v.autoCompactionRetention))) -}}
+{{- $wrong = append $wrong (printf "autoCompactionRetention: with autoCompactionMode=revision etcd wants a number of revisions, and not %v" $v.autoCompactionRetention) -}}
+{{- end -}}
+{{- with $v.startupProbe -}}
+{{- if and .enabled (lt (mul (int .periodSeconds) (int .failureThreshold)) 3600) -}}
+{{- $wrong = append $wrong (printf "startupProbe: after %d seconds (periodSeconds x failureThreshold) Kubernetes kills a member that still waits for the others, or reads a large database: at least an hour" (mul (int .periodSeconds) (int .failureThreshold))) -}}
 {{- end -}}
 {{- end -}}
 {{- with $wrong -}}

@@ -13,6 +13,11 @@
 {{- printf "%s-headless" (include "etcd.fullname" .) | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* The label that lets a pod at the client port: 63 letters at most. */}}
+{{- define "etcd.client" -}}
+{{- printf "%s-client" (include "etcd.fullname" . | trunc 56 | trimSuffix "-") -}}
+{{- end -}}
+
 {{/* What a selector matches. Bitnami's has the same three, so that its set can be taken over. */}}
 {{- define "etcd.selector" -}}
 app.kubernetes.io/name: {{ .Values.nameOverride }}
@@ -67,10 +72,10 @@ exec:
   value: {{ $dir }}/{{ .values.certFilename }}
 - name: ETCD_{{ $peer }}KEY_FILE
   value: {{ $dir }}/{{ .values.certKeyFilename }}
-{{- if or .values.enableAuthentication .values.caFilename $peer }}
+{{- if or .values.enableAuthentication .values.caFilename }}
 - name: ETCD_{{ $peer }}TRUSTED_CA_FILE
   value: {{ $ca }}
-{{- else }}
+{{- else if not $peer }}
 - name: REJOIN_CACERT
   value: {{ $ca }}
 {{- end }}
