@@ -21,15 +21,18 @@ programs=(kube-apiserver kube-controller-manager kube-scheduler)
 
 made() { [ "$(cat "$dir/recipe" 2>/dev/null)" = "$recipe" ]; }
 if made; then printf '%s\n' "$dir"; exit 0; fi
-for program in apt-get dpkg flock xz; do has "$program" || die "$program is missing"; done
+for program in apt-get dpkg flock; do has "$program" || die "$program is missing"; done
 package dpkg-source dpkg-dev || die "no dpkg-source"
+package xz xz-utils || die "no xz"
 
 mkdir -p "$dir"
 exec 9>"$dir/lock"
-flock 9
+flock -w 1500 9 || die "another one builds it for too long: $dir/lock"
 if made; then printf '%s\n' "$dir"; exit 0; fi
-rm -rf "$dir"/work.*
-work=$(mktemp -d "$dir/work.XXXXXX")
+# Always the same folder: what is compiled names it.
+rm -rf "$dir"/work*
+work=$dir/work
+mkdir "$work"
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
 uri=$(mirror)
@@ -41,7 +44,7 @@ apt=(apt-get -q -o Dpkg::Use-Pty=0
     -o "Dir::State::Lists=$work/lists" -o "Dir::Cache::archives=$work/archives" -o APT::Sandbox::User=root
     -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=)
 say "getting Kubernetes of Debian $suite, once"
-retry "${apt[@]}" update >&2
+retry "${apt[@]}" "${fresh[@]}" update >&2
 cd "$work/debs"
 retry "${apt[@]}" download golang-1.19-go golang-1.19-src kubernetes-client >&2
 retry "${apt[@]}" source --download-only "kubernetes/$suite" >&2
@@ -50,8 +53,9 @@ source=$work/go/src/k8s.io/kubernetes
 mkdir -p "$(dirname "$source")"
 dpkg-source --no-check -x kubernetes_*.dsc "$source" >"$work/log" 2>&1 || { tail "$work/log" >&2; die "cannot unpack it"; }
 
-# Not inside a module, and nothing from the network: all it needs is in vendor/.
-export GOROOT=$work/root/usr/lib/go-1.19 GOPATH=$work/go GOCACHE=$work/cache GOTMPDIR=$work GOFLAGS=
+# Not inside a module, and nothing from the network: all it needs is in vendor/. What is compiled stays until all is:
+# a build that was stopped goes on.
+export GOROOT=$work/root/usr/lib/go-1.19 GOPATH=$work/go GOCACHE=$dir/cache GOTMPDIR=$work GOFLAGS=
 export GO111MODULE=off GOPROXY=off CGO_ENABLED=0
 cd "$source"
 build() { "$GOROOT/bin/go" build -p 2 -tags providerless "$@" >&2; }
@@ -77,6 +81,7 @@ build -ldflags "-s -w -X $at.gitVersion=v$version -X $at.gitMajor=1 -X $at.gitMi
     "${programs[@]/#/./cmd/}" || die "cannot build the control plane"
 cp "$work/root/usr/bin/kubectl" "$work/bin/"
 mv "$work"/bin/* "$dir/"
+rm -rf "$dir/cache"
 printf '%s\n' "$recipe" > "$dir/recipe"
 say "Kubernetes: $("$dir/kube-apiserver" --version), $(du -sh "$dir" | cut -f1)"
 printf '%s\n' "$dir"

@@ -4,6 +4,9 @@
 
 cache=${ETCD_REJOIN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/etcd-rejoin}
 
+# Without them `apt-get update` is content with a list that it did not get.
+fresh=(-o APT::Update::Error-Mode=any -o Acquire::Retries=3)
+
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$0: $*"; exit 1; }
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -50,7 +53,7 @@ unpack() {
         -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::Lists=$work/lists"
         -o "Dir::Cache::archives=$work/archives" -o APT::Sandbox::User=root
         -o "Dir::Cache::pkgcache=" -o "Dir::Cache::srcpkgcache=")
-    retry "${apt[@]}" update >&2 || return 1
+    retry "${apt[@]}" "${fresh[@]}" update >&2 || return 1
     for name in "$@"; do
         (cd "$work/deb" && retry "${apt[@]}" download "$name/$suite" >&2) || return 1
     done
@@ -73,7 +76,7 @@ package() {
     say "installing the Debian package $name"
     local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120)
     if ! "${apt[@]}" install -y --no-install-recommends "$name" >/dev/null 2>&1; then
-        retry "${apt[@]}" update >/dev/null || return 1
+        retry "${apt[@]}" "${fresh[@]}" update >/dev/null || return 1
         retry "${apt[@]}" install -y --no-install-recommends "$name" >/dev/null || return 1
     fi
     present "$program" || { say "the Debian package $name has no $program"; return 1; }
