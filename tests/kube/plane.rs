@@ -243,8 +243,7 @@ fn processes(
                  --secure-port={PORT} --endpoint-reconciler-type=none --service-cluster-ip-range=10.99.0.0/16 \
                  --tls-cert-file={} --tls-private-key-file={} --token-auth-file={} --authorization-mode=RBAC \
                  --service-account-key-file={} --service-account-signing-key-file={accounts} \
-                 --service-account-issuer=https://kubernetes.default.svc --allow-privileged=true \
-                 --default-not-ready-toleration-seconds=1 --default-unreachable-toleration-seconds=1",
+                 --service-account-issuer=https://kubernetes.default.svc --allow-privileged=true",
                 file("server.crt"),
                 file("server.key"),
                 file("tokens.csv"),

@@ -54,11 +54,20 @@ impl Set {
 
     /// The same on nodes that a test loses: no other set is there.
     pub fn doomed(namespace: &str, size: usize) -> Set {
-        const THERE: &str = "nodeSelector: {doomed: \"true\"}\n      tolerations: [{key: doomed, operator: Exists}]";
+        // A pod of a lost node is given up at once.
         let there = |manifests: String| {
             let before = "      containers:\n";
             assert!(manifests.contains(before), "{manifests}");
-            manifests.replace(before, &format!("      {THERE}\n{before}"))
+            let lost = ["not-ready", "unreachable"].map(|word| {
+                format!(
+                    "      - {{key: node.kubernetes.io/{word}, operator: Exists, effect: NoExecute, tolerationSeconds: 1}}\n"
+                )
+            });
+            let there = format!(
+                "      nodeSelector: {{doomed: \"true\"}}\n      tolerations:\n      - {{key: doomed, operator: Exists}}\n{}",
+                lost.concat()
+            );
+            manifests.replace(before, &format!("{there}{before}"))
         };
         let mut set = Set::with(namespace, size, there);
         set.wait_whole(size);
