@@ -146,20 +146,8 @@ impl Decision {
                     Decision::Start(..) => "quorate, listed; its new peer URL leads nowhere, or to somebody else, and is not published",
                     Decision::Do(..) | Decision::Wait(_) | Decision::Refuse(_) | Decision::Done(_) => "the others would look for this member at its peer URL, and that leads nowhere, or to somebody else",
                 })
-                .naming(match misleads {
-                    Misleads::Seen(words) => vec![words.clone()],
-                    Misleads::NotInService(service) => vec![format!(
-                        "{service} has addresses, and none of this pod: another pod has its name by now, or it is not known yet"
-                    )],
-                    Misleads::Listed(members) => {
-                        let labels = members.iter().map(Member::label);
-                        labels.map(|label| format!("it is listed for {label}")).collect()
-                    }
-                })
-                .cured(match misleads {
-                    Misleads::Seen(_) | Misleads::Listed(_) => "correct ETCD_INITIAL_ADVERTISE_PEER_URLS; where the others do reach this member there, name the URL in REJOIN_IGNORE",
-                    Misleads::NotInService(_) => "where it stays so, delete this pod, or set publishNotReadyAddresses: true on the headless service",
-                }),
+                .naming(misleads.words())
+                .cured(misleads.cure()),
             (Why::OwnData(confirmed), _) => row.because(match confirmed {
                 Confirmed::ByLeader => "quorate, listed",
                 Confirmed::ByPeer => {
@@ -291,6 +279,34 @@ impl Why {
                 | Why::StillWanted
                 | Why::ScaledToZero
         )
+    }
+}
+
+impl Misleads {
+    fn words(&self) -> Vec<String> {
+        match self {
+            Misleads::Seen(words) => vec![words.clone()],
+            Misleads::NotInService(service) => vec![format!(
+                "{service} has addresses, and none of this pod: another pod has its name by now, or it is not known yet"
+            )],
+            Misleads::Listed(members) => {
+                let labels = members.iter().map(Member::label);
+                labels
+                    .map(|label| format!("it is listed for {label}"))
+                    .collect()
+            }
+        }
+    }
+
+    fn cure(&self) -> &'static str {
+        match self {
+            Misleads::Seen(_) | Misleads::Listed(_) => {
+                "correct ETCD_INITIAL_ADVERTISE_PEER_URLS; where the others do reach this member there, name the URL in REJOIN_IGNORE"
+            }
+            Misleads::NotInService(_) => {
+                "where it stays so, delete this pod, or set publishNotReadyAddresses: true on the headless service"
+            }
+        }
     }
 }
 
