@@ -123,10 +123,15 @@ impl Pair {
 
     /// Waits until it is so; fails with what both machines say.
     #[track_caller]
-    pub fn wait(&self, what: &str, mut holds: impl FnMut() -> bool) {
-        let end = Instant::now() + PATIENCE;
+    pub fn wait(&self, what: &str, holds: impl FnMut() -> bool) {
+        self.wait_within(PATIENCE, what, holds);
+    }
+
+    #[track_caller]
+    fn wait_within(&self, limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+        let end = Instant::now() + limit;
         while !holds() {
-            assert!(Instant::now() < end, "not in {PATIENCE:?}: {what}");
+            assert!(Instant::now() < end, "not in {limit:?}: {what}");
             std::thread::sleep(Duration::from_millis(300));
         }
     }
@@ -158,11 +163,11 @@ impl Pair {
         self.guest(n).ask("drbdadm dstate etcd")
     }
 
-    /// Waits until both disks are UpToDate as both machines see it.
+    /// Waits until both disks are UpToDate as both machines see it. A whole disk may have to be filled.
     #[track_caller]
     pub fn wait_synced(&self) {
         let both = "UpToDate/UpToDate";
-        self.wait("both disks UpToDate", || {
+        self.wait_within(3 * PATIENCE, "both disks UpToDate", || {
             self.disks(1) == both && self.disks(2) == both
         });
     }
