@@ -227,11 +227,7 @@ pub fn check(raw: Raw) -> Result<Config, Vec<String>> {
         passed_on,
     };
     restate(&mut config.passed_on, check.restated);
-    if config.store.is_some() {
-        // They are the store's: etcd needs none, and would show them to whoever may look at it for its whole life.
-        let of_store = |name: &OsString| name.to_string_lossy().starts_with("AWS_");
-        config.passed_on.env.retain(|(name, _)| !of_store(name));
-    }
+    config.passed_on.keep_back(&config.store);
     match check.mistakes.is_empty() {
         true => Ok(config),
         false => Err(check.mistakes),

@@ -50,6 +50,13 @@ impl PassedOn {
         }
     }
 
+    /// The store's credentials are none of etcd's: it would show them for its whole life to whoever may look at it.
+    pub(super) fn keep_back<T>(&mut self, store: &Option<T>) {
+        let of_store = |name: &OsString| name.to_string_lossy().starts_with("AWS_");
+        self.env
+            .retain(|(name, _)| store.is_none() || !of_store(name));
+    }
+
     /// Says it by a variable, in place of what the user said. etcd takes no variable beside its flag, not even
     /// beside an empty one, which says nothing.
     ///

@@ -40,17 +40,6 @@ pub struct Histories {
     pub founder: Option<MemberId>,
 }
 
-/// Where our peer URL leads.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Misleads {
-    /// Nowhere, or to somebody else: what was seen, in words.
-    Seen(String),
-    /// This headless service has addresses, and none of this pod.
-    NotInService(String),
-    /// The cluster lists it for other members too.
-    Listed(Vec<Member>),
-}
-
 /// Who says that own data is a member of the cluster as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Confirmed {

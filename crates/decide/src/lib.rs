@@ -36,7 +36,7 @@ pub use enough::{ToAsk, is_settled, still_to_ask};
 pub use entries::{data_elsewhere, own_id};
 pub use first_start::listens;
 pub use held::{
-    Alone, Confirmed, Evidence, Founders, Histories, Leaderless, Misleads, Outlook, Unheard, Whose,
+    Alone, Confirmed, Evidence, Founders, Histories, Leaderless, Outlook, Unheard, Whose,
 };
 pub use hindrance::{hindrance, rejoin_fails, unready};
 pub use memory::{Happened, Memory};
@@ -45,7 +45,7 @@ pub use observation::{
     MemberProgress, Misplaced, Observation, Peer, Policy, Progress, Quorate, Removal, Steady,
     Trial, Wants,
 };
-pub use own_url::{FoundThere, OwnUrl, misled};
+pub use own_url::{FoundThere, Misleads, OwnUrl, misled};
 pub use reason::{Ending, Gravity, Reason, Row, Why, cures_table, recovery_table, table};
 pub use recovery::without_passed_over;
 pub use replicas::SetWants;

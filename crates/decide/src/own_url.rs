@@ -3,8 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::held::Misleads;
-use crate::membership::ClusterId;
+use crate::membership::{ClusterId, Member};
 
 /// One of our own peer URLs, asked from here while no etcd of ours runs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +33,17 @@ pub enum FoundThere {
     NotInService(String),
     /// All these addresses of it refuse connections, while our own assembly listens.
     Refused(Vec<IpAddr>),
+}
+
+/// Where our peer URL leads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Misleads {
+    /// Nowhere, or to somebody else: what was seen, in words.
+    Seen(String),
+    /// This headless service has addresses, and none of this pod.
+    NotInService(String),
+    /// The cluster lists it for other members too.
+    Listed(Vec<Member>),
 }
 
 /// Why all our peer URLs lead nowhere, or to somebody else. One that may lead here is enough; so is that none was

@@ -6,10 +6,10 @@
 use std::fmt;
 
 use crate::held::{
-    Alone, Confirmed, Evidence, Founders, Histories, Leaderless, Misleads, Rest, Unheard, Whose,
+    Alone, Confirmed, Evidence, Founders, Histories, Leaderless, Rest, Unheard, Whose,
 };
 use crate::membership::{ClusterId, Member, MemberId};
-use crate::{Base, Elsewhere, JoinsOnly, Knock, Misplaced, Nonce, Peer};
+use crate::{Base, Elsewhere, JoinsOnly, Knock, Misleads, Misplaced, Nonce, Peer};
 
 /// A row of the table, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

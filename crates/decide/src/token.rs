@@ -128,7 +128,7 @@ mod tests {
                 name: "n2".into(),
                 recover: Default::default(),
                 table: TABLE,
-                marker: None,
+                marker: nonce.map(|nonce: &str| Nonce(nonce.into())),
                 promise: Some(Nonce("p2".into())),
                 waits_for: None,
             }],
