@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn the_ids_of_a_founding_are_its_nonces() {
-        let seen = |nonce| Observation {
+        let seen = |nonce: Option<&str>| Observation {
             store: store(nonce),
             ..Observation::default()
         };
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn a_founder_that_calls_before_its_marker_is_read_is_waited_for() {
         let founder = policy().with_ids_of(&lineage_token("t", &Nonce("a".into())));
-        let seen = |nonce| Observation {
+        let seen = |nonce: Option<&str>| Observation {
             promise: true,
             promise_nonce: Some(Nonce("p1".into())),
             listened: true,
@@ -128,7 +128,7 @@ mod tests {
                 name: "n2".into(),
                 recover: Default::default(),
                 table: TABLE,
-                marker: nonce.map(|nonce: &str| Nonce(nonce.into())),
+                marker: nonce.map(|nonce| Nonce(nonce.into())),
                 promise: Some(Nonce("p2".into())),
                 waits_for: None,
             }],
