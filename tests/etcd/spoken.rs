@@ -101,7 +101,9 @@ fn leaving_through_its_own_etcd_alone_is_final_too(version: Version) {
     cluster.start_all();
     cluster.wait_healthy_of(&[3]);
     let (code, words) = say(&mut cluster, &["leave"]);
-    assert_eq!(code, 0, "{words}");
+    // etcd may be gone before it has answered. That is said, and the note stays.
+    let unheard = code == 74 && words.contains("server stopped");
+    assert!(code == 0 || unheard, "{code}: {words}");
     cluster.member(3).wait_exit(PATIENCE);
     cluster.start(&[3]);
     cluster.member(3).assert_refuses("left");
