@@ -1,7 +1,7 @@
 //! An operator's orders: to restore a snapshot, or to go on with what a survivor has.
 
 use crate::recovery::{lineages, saved, snapshot, snapshot_ok, store};
-use crate::support::{Cluster, Version, scenarios};
+use crate::support::{Cluster, PATIENCE, Version, scenarios, wait_for};
 
 scenarios! {
     each: an_order_is_carried_out_or_taken_back;
@@ -81,7 +81,10 @@ fn a_survivor_goes_on(version: Version) {
     cluster.member(1).wait_log("etcd=");
     let destroyed = ["--destroyed", "n2", "--destroyed", "n3", "--yes"];
     let words = [&["recover", "--from-survivor", "n1"], &destroyed[..]].concat();
-    snapshot_ok(&mut cluster, &words);
+    // Between its assembly and its etcd nobody answers for it.
+    wait_for("it answers, and the order is written", PATIENCE, || {
+        snapshot(&mut cluster, &words).status.success()
+    });
     // An etcd that waits for its quorum hears no order.
     cluster.kill9(&[1]);
     cluster.start(&[1]);
