@@ -304,7 +304,7 @@ impl<'a> Actor<'a> {
                 .map_err(|failure| held = failure.to_string())
                 .is_ok()
         });
-        // Who knows no store may be the second voter of a restore all the same; as a rule there was none.
+        // Without a store there was a restore only where this member alone does not know it: a try is enough.
         if !disarmed && self.config.store.is_some() {
             let words = format!("it is a voter, and its clients may still be held: {held}");
             return Err(Undone::Cluster(words));

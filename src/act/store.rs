@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use super::{Actor, Undone};
-use crate::decide::{Nonce, Observation, StoreSeen, StoreStep, lineage_token};
+use crate::decide::{Nonce, Observation, StoreStep, lineage_token};
 use crate::error::Error;
 use crate::membership::ClusterId;
-use crate::store::{self, ToProbe, new_nonce};
+use crate::store::{self, new_nonce};
 
 /// A change in the store may take this long. Done twice it is done.
 const CHANGE: Duration = Duration::from_secs(10);
@@ -43,8 +43,7 @@ impl Actor<'_> {
         }
     }
 
-    /// Writes the marker. Where another founder was first, its one is as good: it lists the same promises, or the next
-    /// look says that it does not.
+    /// Writes the marker. Where another founder was first, and lists the same promises, its one is as good.
     fn mark(&self, promises: &[Nonce]) -> Result<String, Undone> {
         let nonce = new_nonce().map_err(Undone::Failed)?;
         let token = self.config.policy.token.clone().unwrap_or_default();
@@ -54,19 +53,8 @@ impl Actor<'_> {
         for promise in promises {
             words.extend(["--promise", &promise.0]);
         }
-        match self.change_store(&words) {
-            Err(Undone::Cluster(_)) if self.is_marked() => {
-                Ok("another founder has marked the store".into())
-            }
-            done => done.map(|()| format!("the store is marked, {}", nonce.0)),
-        }
-    }
-
-    fn is_marked(&self) -> bool {
-        let stopped = || self.stop.raised().is_some();
-        let settings = self.config.store.as_ref();
-        let look = |settings| store::look(settings, CHANGE, ToProbe::Nothing, &stopped);
-        matches!(settings.map(look), Some(StoreSeen::Read(kept)) if kept.marker.is_some())
+        self.change_store(&words)?;
+        Ok("the store is marked".into())
     }
 
     fn record_url(&self) -> Result<String, Undone> {

@@ -227,7 +227,7 @@ pub fn check(raw: Raw) -> Result<Config, Vec<String>> {
         passed_on,
     };
     restate(&mut config.passed_on, check.restated);
-    config.passed_on.keep_back(&config.store);
+    config.passed_on.keep_back(config.store.is_some());
     match check.mistakes.is_empty() {
         true => Ok(config),
         false => Err(check.mistakes),

@@ -51,10 +51,9 @@ impl PassedOn {
     }
 
     /// The store's credentials are none of etcd's: it would show them for its whole life to whoever may look at it.
-    pub(super) fn keep_back<T>(&mut self, store: &Option<T>) {
-        let of_store = |name: &OsString| name.to_string_lossy().starts_with("AWS_");
-        self.env
-            .retain(|(name, _)| store.is_none() || !of_store(name));
+    pub(super) fn keep_back(&mut self, has_store: bool) {
+        let of_store = |name: &OsString| has_store && name.to_string_lossy().starts_with("AWS_");
+        self.env.retain(|(name, _)| !of_store(name));
     }
 
     /// Says it by a variable, in place of what the user said. etcd takes no variable beside its flag, not even

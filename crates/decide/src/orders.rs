@@ -94,7 +94,7 @@ fn awaited(policy: &Policy, seen: &Observation, kept: &Kept, order: &KeptOrder) 
         let running = seen.running();
         if !running.is_empty() && seen.steady != Steady::HalfAMinute {
             let watched =
-                |peer: &Peer| format!("{} runs: half a minute without a leader", peer.name);
+                |peer: &Peer| format!("whether {} finds a leader, within half a minute", peer.name);
             return wait(running.iter().map(watched).collect());
         }
         let why = Why::RestoreOrdered(number, Vec::new());

@@ -75,10 +75,8 @@ pub(super) fn own_data(policy: &Policy, seen: &Observation, own: Identity) -> De
         let anothers = others(&quorate.members, own.member);
         let anothers = anothers.filter(|member| member.has_peer_url(&policy.peer_urls));
         let misleads = misled(&policy.name, &seen.own_urls).or_else(|| {
-            let listed = Some(anothers.cloned().collect::<Vec<_>>());
-            listed
-                .filter(|members| !members.is_empty())
-                .map(Misleads::Listed)
+            let listed: Vec<_> = anothers.cloned().collect();
+            (!listed.is_empty()).then_some(Misleads::Listed(listed))
         });
         return match misleads {
             // The URL that is listed works, or did.

@@ -107,11 +107,11 @@ impl StoreSeen {
         let Some(newest) = kept.newest() else {
             return "empty".into();
         };
-        let mut words = format!(
-            "lineage {}, {} snapshots",
-            newest.number,
-            kept.snapshots.len()
-        );
+        let snapshots = match kept.snapshots.len() {
+            1 => "1 snapshot".into(),
+            many => format!("{many} snapshots"),
+        };
+        let mut words = format!("lineage {}, {snapshots}", newest.number);
         if let Some(order) = kept
             .newest_order()
             .filter(|order| order.number > newest.number)

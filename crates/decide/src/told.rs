@@ -389,7 +389,7 @@ impl Decision {
                 "quorate, listed; order {number} to restore waits until the cluster is stopped"
             )),
             Why::RestoreOrdered(number, missing) if waits => row
-                .because(format!("this volume waits for order {number} to restore, and not enough is known to begin it"))
+                .because(format!("there is order {number} to restore, and not enough is known to begin it"))
                 .naming(missing.clone()),
             Why::RestoreOrdered(number, _) => row.because(format!(
                 "order {number} to restore, and nobody has a quorum of what it rolls back"

@@ -428,9 +428,6 @@ pub struct IntoArgs {
     /// The cluster's token
     #[arg(long)]
     pub token: String,
-    /// A revision that somebody has seen: the new one is beyond it
-    #[arg(long, value_name = "REVISION", default_value_t = 0)]
-    pub above: u64,
     /// Nobody writes to it until a second voter has caught up
     #[arg(long)]
     pub hold: bool,

@@ -130,7 +130,8 @@ async fn mark(store: &Store, marker: &Marker) -> Result<(), Error> {
         return Ok(());
     }
     match read_json::<Marker>(store, MARKER).await? {
-        Some(found) if found.nonce == marker.nonce => Ok(()),
+        // Another founder was first: by the same promises it is the same founding.
+        Some(found) if found.nonce == marker.nonce || same_promises(&found, marker) => Ok(()),
         found => {
             let nonce = found.map_or_else(|| "none".into(), |found| found.nonce);
             Err(Error::new(format!(
@@ -138,6 +139,10 @@ async fn mark(store: &Store, marker: &Marker) -> Result<(), Error> {
             )))
         }
     }
+}
+
+fn same_promises(one: &Marker, other: &Marker) -> bool {
+    !one.promises.is_empty() && one.promises == other.promises
 }
 
 /// The URLs of now count: whoever looks for a member at an old one finds somebody else there, or nobody.
@@ -195,10 +200,10 @@ fn member(into: &IntoArgs) -> NewMember {
 }
 
 /// By how much the revision rises: beyond that of every snapshot, of whatever lineage.
-async fn beyond(store: &Store, from: u64, above: u64) -> Result<u64, Error> {
+async fn beyond(store: &Store, from: u64) -> Result<u64, Error> {
     let snapshots = Catalog::read(store).await?.snapshots;
     let seen = snapshots.iter().map(|id| id.revision);
-    Ok(bump(from, seen.chain([above])))
+    Ok(bump(from, seen))
 }
 
 async fn restore(
@@ -210,7 +215,7 @@ async fn restore(
     let tools = tools(around)?;
     let manifest = manifest(&around.store, snapshot).await?;
     tools.may_open(manifest.storage())?;
-    let bump = beyond(&around.store, manifest.revision, into.above).await?;
+    let bump = beyond(&around.store, manifest.revision).await?;
     let new = NewDataDir::begin(&into.into, manifest.size)?;
     if let Err(first) = fetched(around, &manifest, &new, stopping).await? {
         // A verdict is for good, and a path that flips a bit once is none.
@@ -275,7 +280,7 @@ async fn go_on(
     copy_member(data_dir, &copy)?;
     let speaks = speaks(around)?;
     let revision = saved_alone(&tools, &copy, &new.db(), speaks, stopping).await?;
-    let bump = beyond(&around.store, revision, into.above).await?;
+    let bump = beyond(&around.store, revision).await?;
     log::info!(
         "the data of {} are saved at revision {revision}, in {:.1?}",
         data_dir.display(),

@@ -128,7 +128,7 @@ fn a_store_that_is_gone_is_no_step() {
 /// What a restore is asked for, into a folder that is there.
 fn restore(id: &str, into: &Path) -> String {
     format!(
-        "restore --snapshot {id} --into {} --name n1 --peer-url http://127.0.0.1:1 --token t-rejoin-1 --above 5000",
+        "restore --snapshot {id} --into {} --name n1 --peer-url http://127.0.0.1:1 --token t-rejoin-1",
         into.display()
     )
 }
@@ -162,7 +162,7 @@ fn a_snapshot_becomes_a_data_dir_whose_revisions_nobody_has_seen() {
             true => assert_eq!(version, "bookworm"),
             false => {
                 let is = revision(&back);
-                assert!(is >= 1_000_005_000, "{version}: {is}");
+                assert!(is > 1_000_000_000, "{version}: {is}");
             }
         }
     }
