@@ -44,7 +44,10 @@ fn a_place_is_marked_once_and_a_repeated_mark_is_ours() {
     let (_store, ours) = place();
     so(&ours, &mark(FIRST));
     so(&ours, &mark(FIRST));
-    not_so(&ours, &mark(OTHER), FIRST);
+    // Another founder, by the same promises: the first marker stays, and is theirs too.
+    so(&ours, &mark(OTHER));
+    let of_others = mark(OTHER).replace("--promise bb", "--promise cc");
+    not_so(&ours, &of_others, FIRST);
     let look = ours.json(&["look", "--decides"]);
     let marker = &look["marker"];
     assert_eq!(marker["nonce"], FIRST);
