@@ -11,8 +11,6 @@ use crate::store::{self, new_nonce};
 
 /// A change in the store may take this long. Done twice it is done.
 const CHANGE: Duration = Duration::from_secs(10);
-/// Nobody waits for a restore but us: a signal ends it.
-const MOVE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Actor<'_> {
     pub(super) fn store_step(
@@ -78,26 +76,21 @@ impl Actor<'_> {
     pub(super) fn change_store(&self, words: &[&str]) -> Result<(), Undone> {
         let own = format!("{}ms", (CHANGE - CHANGE / 8).as_millis());
         let words = [&["entrypoint"], words, &["--timeout", &own]].concat();
-        self.run_for_store(&words, store::run, CHANGE)
+        self.run_for_store(&words, Some(CHANGE))
     }
 
     /// The same, for as long as it takes: it moves a database.
     pub(super) fn move_database(&self, words: &[&str]) -> Result<(), Undone> {
         let words = [&["entrypoint"], words].concat();
-        self.run_for_store(&words, store::run_to_its_end, MOVE)
+        self.run_for_store(&words, None)
     }
 
-    fn run_for_store(
-        &self,
-        words: &[&str],
-        run: store::Run,
-        within: Duration,
-    ) -> Result<(), Undone> {
+    fn run_for_store(&self, words: &[&str], within: Option<Duration>) -> Result<(), Undone> {
         let Some(settings) = &self.config.store else {
             return Err(Undone::Failed(Error::new("REJOIN_STORE is not set")));
         };
         let stopped = || self.stop.raised().is_some();
-        match run(settings, words, within, &stopped) {
+        match store::run(settings, words, within, &stopped) {
             Ok(_) => Ok(()),
             Err(why) => Err(match self.stop.raised() {
                 Some(signal) => Undone::Stopped(signal),

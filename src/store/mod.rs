@@ -23,6 +23,8 @@ use crate::text::one_line;
 const PROGRAM: &str = "etcd-rejoin-snapshot";
 /// So much of what it says is read. A store of ten thousand snapshots is half a megabyte.
 const MOST: usize = 8 << 20;
+/// Nobody waits for a restore but us.
+const AT_MOST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// No word of it is longer in a line of the log.
 const LONGEST_WORDS: usize = 300;
 
@@ -63,7 +65,7 @@ pub fn look(
         let own = format!("{}ms", own.as_millis());
         let mut words = vec!["look", "--json", "--timeout", &own];
         words.extend(decides.then_some("--decides"));
-        run(store, &words, within, give_up).and_then(|said| kept(&said))
+        run(store, &words, Some(within), give_up).and_then(|said| kept(&said))
     };
     let read = match asked(probe == ToProbe::Always) {
         Ok(read)
@@ -77,38 +79,25 @@ pub fn look(
     read.map_or_else(StoreSeen::Silent, StoreSeen::Read)
 }
 
-/// How the program is run.
-pub type Run = fn(&StoreSettings, &[&str], Duration, &dyn Fn() -> bool) -> Result<String, String>;
-
-/// Runs the program to its end: what it has said on standard output; else why nothing came of it, in a line.
+/// Runs the program: what it has said on standard output; else why nothing came of it, in a line.
+///
+/// `within`: it is killed then. Without that it moves a database, and may take as long as it does; given up, it is asked
+/// to end, and ends what it runs itself.
 pub fn run(
     store: &StoreSettings,
     words: &[&str],
-    within: Duration,
+    within: Option<Duration>,
     give_up: &dyn Fn() -> bool,
 ) -> Result<String, String> {
-    let mut command = command(store, words)?;
-    said(run_or_kill_keeping(&mut command, within, MOST, give_up))
-}
-
-/// The same; given up, it is asked to end first, and to end what it runs itself.
-pub fn run_to_its_end(
-    store: &StoreSettings,
-    words: &[&str],
-    within: Duration,
-    give_up: &dyn Fn() -> bool,
-) -> Result<String, String> {
-    let mut command = command(store, words)?;
-    said(run_gently(&mut command, within, give_up))
-}
-
-fn command(store: &StoreSettings, words: &[&str]) -> Result<Command, String> {
     let mut command = Command::new(program(store)?);
     command
         .env_clear()
         .envs(store.env.iter().map(|(name, value)| (name, value)))
         .args(words);
-    Ok(command)
+    said(match within {
+        Some(within) => run_or_kill_keeping(&mut command, within, MOST, give_up),
+        None => run_gently(&mut command, AT_MOST, give_up),
+    })
 }
 
 fn said(ran: Result<Ran, NotRun>) -> Result<String, String> {
